@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+SHELL := /bin/bash
+VENV  ?= .venv
+BIN   := $(VENV)/bin
+# The first of these that is Python 3.11 or newer; `make run PYTHON=...` names another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help run test lint types layers check lock clean
+help: ## what can be made
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+run: $(VENV)/run.stamp ## the embedded cluster with this machine's real usage, until Ctrl-C
+	@exec $(BIN)/metricsapi sandbox $(ARGS)
+
+test: $(VENV)/dev.stamp ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(VENV)/dev.stamp ## which module may import which
+	$(BIN)/lint-imports
+
+check: lint types layers test ## all of the above
+
+lock: ## pin every dependency with its hashes (needs `uv`)
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \
+		--generate-hashes --custom-compile-command 'make lock' -o requirements/run.txt $(LOCK)
+	uv pip compile pyproject.toml --group build --group dev -c requirements/run.txt --universal \
+		--python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+		-o requirements/dev.txt $(LOCK)
+
+clean: ## remove what make made
+	rm -rf $(VENV) .state dist build wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/pip.stamp:
+	@test -n "$(PYTHON)" || { echo "metricsapi needs Python 3.11 or newer, and none was found on" \
+		"PATH: install one, or name it with 'make $(MAKECMDGOALS) PYTHON=/path/to/python3'" >&2; exit 1; }
+	@echo "Making a virtual environment with $$($(PYTHON) --version) in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian and Ubuntu, install" \
+		"the package python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/pip.stamp requirements/run.txt pyproject.toml
+	@echo "Installing metricsapi and what it needs (versions and hashes of requirements/run.txt)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	@echo "Installing what the tests need (versions and hashes of requirements/dev.txt)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

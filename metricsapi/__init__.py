@@ -1,0 +1,3 @@
+"""A Metrics API server for Kubernetes, compatible with metrics-server."""
+
+__version__ = "0.1.0"

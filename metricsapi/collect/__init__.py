@@ -1,0 +1,1 @@
+"""Node to store: targets, the kubelet client, the decoders, the scraper pool."""

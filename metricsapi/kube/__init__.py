@@ -1,0 +1,1 @@
+"""What we know of clusters: credentials, client, errors, watch, informer, selectors."""

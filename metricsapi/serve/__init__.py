@@ -1,0 +1,1 @@
+"""Store to client: the FastAPI app, its handlers, TLS and identity."""
