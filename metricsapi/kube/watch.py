@@ -1,0 +1,188 @@
+"""What lists and watches say, decoded: bytes in, values out, no I/O.
+
+A `Resource` tells where objects of one kind are, which part of each is decoded, and what is kept
+of it. Unknown fields are skipped by msgspec at almost no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from metricsapi.kube.errors import ApiError, Gone, error_from_answer
+from metricsapi.kube.objects import Address, Node, Pod
+
+T = TypeVar("T")
+
+METADATA_LIST = (
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+)
+
+
+class Metadata(Struct, gc=False, rename="camel"):
+    """The part of ObjectMeta that we read."""
+
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    resource_version: str = ""
+
+
+class _ListMeta(Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _OnlyMetadata(Struct):
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """Objects of one kind: `path` and `params` of their list, `decode` for one object's JSON.
+
+    `decode` gives None for an object that cannot be used; `key` tells objects apart.
+    """
+
+    name: str
+    path: str
+    decode: Callable[[bytes | msgspec.Raw], T | None]
+    key: Callable[[T], Hashable]
+    params: dict[str, str] = field(default_factory=dict)
+    accept: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    resource_version: str
+    next: str  # the continue token; empty on the last page
+
+
+@dataclass(frozen=True)
+class Event(Generic[T]):
+    """One line of a watch. A BOOKMARK has no object, only a version to resume from."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: T | None
+    resource_version: str
+
+
+def decode_page(resource: Resource[T], body: bytes) -> Page[T]:
+    """Decode one page. Raises msgspec.DecodeError when it is not a list of objects."""
+    page = msgspec.json.decode(body, type=_List)
+    found = (resource.decode(item) for item in page.items or ())
+    items = [item for item in found if item is not None]
+    return Page(items, page.metadata.resource_version, page.metadata.continue_)
+
+
+def decode_event(resource: Resource[T], line: bytes) -> Event[T]:
+    """Decode one line of a watch.
+
+    Raises Gone when the version is too old to go on from, ApiError for any other ERROR event,
+    msgspec.DecodeError when the line is no event.
+    """
+    event = msgspec.json.decode(line, type=_Event)
+    if event.type == "ERROR":
+        raise _watch_error(bytes(event.object))
+    metadata = msgspec.json.decode(event.object, type=_OnlyMetadata).metadata
+    if event.type == "BOOKMARK":
+        return Event("BOOKMARK", None, metadata.resource_version)
+    if event.type not in ("ADDED", "MODIFIED", "DELETED"):
+        raise msgspec.DecodeError(f"unknown watch event {event.type!r}")
+    kind: Any = event.type
+    return Event(kind, resource.decode(event.object), metadata.resource_version)
+
+
+def _watch_error(body: bytes) -> ApiError:
+    try:
+        code = msgspec.json.decode(body, type=dict[str, Any]).get("code")
+    except msgspec.DecodeError:
+        code = None
+    code = code if isinstance(code, int) else 500
+    error = error_from_answer(code, body)
+    if error.reason == "Expired":
+        return Gone(410, error.reason, error.message)
+    return error
+
+
+class _Condition(Struct, gc=False):
+    type: str = ""
+    status: str = ""
+
+
+class _Endpoint(Struct, gc=False):
+    port: int | None = msgspec.field(default=None, name="Port")
+
+
+class _DaemonEndpoints(Struct, gc=False, rename="camel"):
+    kubelet_endpoint: _Endpoint | None = None
+
+
+class _NodeStatus(Struct, gc=False, rename="camel"):
+    addresses: tuple[Address, ...] | None = None
+    conditions: tuple[_Condition, ...] | None = None
+    daemon_endpoints: _DaemonEndpoints | None = None
+
+
+class _WireNode(Struct, gc=False):
+    metadata: Metadata
+    status: _NodeStatus | None = None
+
+
+def decode_node(body: bytes | msgspec.Raw) -> Node | None:
+    """Give what we use of a v1 Node; None when it cannot be one."""
+    try:
+        wire = msgspec.json.decode(body, type=_WireNode)
+    except msgspec.DecodeError:
+        return None
+    status = wire.status or _NodeStatus()
+    daemon = status.daemon_endpoints
+    endpoint = daemon.kubelet_endpoint if daemon else None
+    ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
+    return Node(
+        name=wire.metadata.name,
+        labels=wire.metadata.labels or {},
+        annotations=wire.metadata.annotations or {},
+        addresses=status.addresses or (),
+        kubelet_port=(endpoint.port or None) if endpoint else None,
+        ready=ready,
+    )
+
+
+def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
+    """Give what we use of a pod's PartialObjectMetadata; None when it cannot be one."""
+    try:
+        metadata = msgspec.json.decode(body, type=_OnlyMetadata).metadata
+    except msgspec.DecodeError:
+        return None
+    return Pod(metadata.namespace, metadata.name, metadata.labels or {})
+
+
+NODES = Resource("nodes", "/api/v1/nodes", decode_node, lambda node: node.key)
+RUNNING_PODS = Resource(
+    "pods",
+    "/api/v1/pods",
+    decode_pod,
+    lambda pod: pod.key,
+    params={"fieldSelector": "status.phase=Running"},
+    accept=METADATA_LIST,
+)
