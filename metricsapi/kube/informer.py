@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
@@ -17,7 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Gone, KubeError
+from metricsapi.kube.errors import ApiError, Gone, KubeError, Unreachable
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
 
 T = TypeVar("T")
@@ -117,7 +118,12 @@ class Informer(Generic[T]):
         return page.resource_version
 
     async def _watch(self, version: str) -> str:
-        """Follow one watch to its end; give the version to go on from."""
+        """Follow one watch to its end; give the version to go on from.
+
+        A watch that ends before its first line is a failure, lest we ask again and again.
+        """
+        told = False
+        began = time.monotonic()
         params: dict[str, str | int] = {
             **self.resource.params,
             "watch": "true",
@@ -135,8 +141,11 @@ class Informer(Generic[T]):
             async for line in lines:
                 event = decode_event(self.resource, line)
                 self._apply(event)
+                told = True
                 version = event.resource_version or version
                 self._recovered()
+        if not told and time.monotonic() - began < 1.0:
+            raise Unreachable(f"the watch of {self.resource.name} ended as soon as it began")
         return version
 
     def _replace(self, found: dict[Hashable, T]) -> None:

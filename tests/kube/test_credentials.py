@@ -1,0 +1,98 @@
+"""Kubeconfigs and service accounts, and what is said of broken ones."""
+
+import base64
+import ssl
+
+import pytest
+import yaml
+
+from metricsapi.kube import credentials
+from metricsapi.kube.credentials import TokenFile, load_credentials
+from metricsapi.kube.errors import CredentialsError
+
+
+def kubeconfig(tmp_path, *, cluster=None, user=None, **top):
+    config = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [
+            {"name": "c", "cluster": {"server": "https://127.0.0.1:6443", **(cluster or {})}}
+        ],
+        "users": [{"name": "u", "user": user or {}}],
+        **top,
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+def test_a_token_and_the_server_come_from_the_current_context(tmp_path):
+    found = load_credentials(kubeconfig(tmp_path, user={"token": "abc"}))
+    assert found.server == "https://127.0.0.1:6443"
+    assert found.token() == "abc"
+    assert found.ssl_context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_strict_mode_that_refuses_cluster_authorities_is_off(tmp_path):
+    flags = load_credentials(kubeconfig(tmp_path)).ssl_context.verify_flags
+    assert not flags & ssl.VERIFY_X509_STRICT
+    assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def test_a_token_file_is_read_relative_to_the_kubeconfig_and_again_when_forgotten(tmp_path):
+    (tmp_path / "token").write_text("first\n")
+    token = load_credentials(kubeconfig(tmp_path, user={"tokenFile": "token"})).token
+    assert token() == "first"
+    (tmp_path / "token").write_text("second\n")
+    assert token() == "first"
+    assert isinstance(token, TokenFile)
+    token.forget()
+    assert token() == "second"
+    (tmp_path / "token").unlink()
+    token.forget()
+    assert token() == "second", "a file that is being replaced does not lose the token"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"top": {"current-context": "there"}}, "no context named 'there'"),
+        ({"top": {"users": []}}, "no user named 'u'"),
+        ({"top": {"clusters": None}}, "no cluster named 'c'"),
+        ({"cluster": {"server": "http://127.0.0.1"}}, "must be an https:// URL"),
+        ({"cluster": {"certificate-authority-data": "%%"}}, "is not base64"),
+        (
+            {"cluster": {"certificate-authority-data": base64.b64encode(b"x").decode()}},
+            "cannot be used",
+        ),
+        ({"user": {"client-certificate": "gone.pem"}}, "cannot read client-certificate gone.pem"),
+        ({"user": {"exec": {"command": "x"}}}, "'exec' are not supported"),
+    ],
+)
+def test_a_broken_kubeconfig_is_named_with_its_fault(tmp_path, change, message):
+    top = change.pop("top", {})
+    path = kubeconfig(tmp_path, **change, **top)
+    with pytest.raises(CredentialsError, match=message) as caught:
+        load_credentials(path)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", ""])
+def test_a_file_that_is_no_kubeconfig_is_refused(tmp_path, text):
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(CredentialsError, match=str(path)):
+        load_credentials(str(path))
+
+
+def test_outside_a_pod_the_message_names_the_flag(monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(CredentialsError, match="--kubeconfig"):
+        load_credentials(None)
+
+
+def test_in_a_pod_a_missing_service_account_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", tmp_path)
+    with pytest.raises(CredentialsError, match="automountServiceAccountToken"):
+        load_credentials(None)

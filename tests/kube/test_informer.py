@@ -1,0 +1,200 @@
+"""An informer keeps its objects through everything an API server does to it."""
+
+import asyncio
+
+import pytest
+
+from metricsapi.kube.informer import Informer
+from metricsapi.kube.watch import NODES, RUNNING_PODS
+from tests.conditions import until
+from tests.kube.apiserver import ScriptedApiServer
+
+
+def node(name, version="1", **labels):
+    return {"metadata": {"name": name, "labels": labels, "resourceVersion": version}}
+
+
+def page(*items, version="10", token=""):
+    return {"metadata": {"resourceVersion": version, "continue": token}, "items": list(items)}
+
+
+async def hang():
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def lines(*events, then_hang=True):
+    for event in events:
+        yield event
+    if then_hang:
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def start():
+    """Run an informer until the test is over."""
+    tasks = []
+
+    def run(server, resource=NODES, **options):
+        informer = Informer(server.client, resource, **options)
+        tasks.append(asyncio.create_task(informer.run()))
+        return informer
+
+    yield run
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_it_lists_in_pages_then_follows_the_watch(start):
+    def answer(request):
+        if request.watching:
+            assert request.params["resourceVersion"] == "10"
+            assert request.params["allowWatchBookmarks"] == "true"
+            return 200, lines(
+                {"type": "ADDED", "object": node("c", "11")},
+                {"type": "MODIFIED", "object": node("a", "12", zone="z9")},
+                {"type": "DELETED", "object": node("b", "13")},
+            )
+        assert request.params["limit"] == "500"
+        if "continue" not in request.params:
+            return 200, page(node("a", zone="z1"), token="more")
+        return 200, page(node("b"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: "c" in informer.objects and "b" not in informer.objects)
+        assert informer.synced.is_set()
+        assert informer.objects["a"].labels == {"zone": "z9"}
+
+
+async def test_callbacks_see_old_and_new_and_what_was_there_before(start):
+    def answer(request):
+        if request.watching:
+            return 200, lines(
+                {"type": "MODIFIED", "object": node("a", "11", x="1")},
+                {"type": "MODIFIED", "object": node("a", "12", x="1")},
+                {"type": "DELETED", "object": node("a", "13")},
+            )
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        seen = []
+        informer.subscribe(lambda old, new: seen.append((old and old.labels, new and new.labels)))
+        await until(lambda: len(seen) == 3)
+        assert seen == [(None, {}), ({}, {"x": "1"}), ({"x": "1"}, None)], "heartbeats are silent"
+
+
+async def test_a_watch_that_ends_goes_on_from_the_last_version_bookmarks_included(start):
+    versions = []
+
+    def answer(request):
+        if not request.watching:
+            return 200, page(node("a"))
+        versions.append(request.params["resourceVersion"])
+        if len(versions) == 1:
+            bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "42"}}}
+            return 200, lines(bookmark, then_hang=False)
+        return 200, hang()
+
+    async with ScriptedApiServer(answer) as server:
+        start(server)
+        await until(lambda: len(versions) == 2)
+        assert versions == ["10", "42"]
+
+
+@pytest.mark.parametrize("as_event", [True, False])
+async def test_an_expired_version_is_listed_again_and_differences_are_told(start, as_event):
+    lists = []
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+
+    def answer(request):
+        if not request.watching:
+            lists.append(1)
+            return 200, page(node("a"), node("b")) if len(lists) == 1 else page(node("b"))
+        if len(lists) > 1:
+            return 200, hang()
+        return (200, lines({"type": "ERROR", "object": gone})) if as_event else (410, gone)
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: len(lists) == 2 and set(informer.objects) == {"b"})
+        assert informer.restarts == 1
+
+
+async def test_a_silent_watch_is_taken_for_dead(start):
+    watches = []
+
+    def answer(request):
+        if request.watching:
+            watches.append(1)
+            return 200, hang()
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server, silence=0.1)
+        await until(lambda: len(watches) >= 2)
+        assert set(informer.objects) == {"a"}
+
+
+async def test_while_the_api_server_fails_what_is_known_stays(start):
+    state = {"down": False, "watches": 0}
+
+    def answer(request):
+        if state["down"]:
+            return 500, {"kind": "Status", "message": "etcd is away", "code": 500}
+        if request.watching:
+            state["watches"] += 1
+            state["down"] = state["watches"] == 1
+            event = {"type": "MODIFIED", "object": node("a")}
+            return 200, lines(event, then_hang=not state["down"])
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.error is not None)
+        assert set(informer.objects) == {"a"}
+        state["down"] = False
+        await until(lambda: informer.error is None)
+
+
+async def test_a_watch_that_ends_before_its_first_line_is_not_asked_again_at_once(start):
+    def answer(request):
+        return (200, lines(then_hang=False)) if request.watching else (200, page(node("a")))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.error is not None)
+        assert sum(request.watching for request in server.requests) == 1
+
+
+async def test_garbage_on_the_watch_costs_a_new_list_not_the_objects(start):
+    lists = []
+
+    def answer(request):
+        if not request.watching:
+            lists.append(1)
+            return 200, page(node("a"))
+        return 200, lines(b"}{ not json\n") if len(lists) == 1 else hang()
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: len(lists) == 2)
+        assert set(informer.objects) == {"a"}
+
+
+async def test_pods_are_asked_for_as_metadata_of_running_ones(start):
+    def answer(request):
+        if request.watching:
+            return 200, hang()
+        return 200, page({"metadata": {"name": "p", "namespace": "n", "labels": {"app": "a"}}})
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server, RUNNING_PODS)
+        await until(informer.synced.is_set)
+        assert informer.objects["n", "p"].labels == {"app": "a"}
+        request = server.requests[0]
+        assert request.params["fieldSelector"] == "status.phase=Running"
+        assert "as=PartialObjectMetadata" in request.headers["accept"]
+        assert request.headers["authorization"] == "Bearer token"
