@@ -1,39 +1,51 @@
-"""Where a node's kubelet is: its address, its port, its turn inside the resolution."""
+"""Where a node's kubelet is, as its Node object and the flags tell."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+import ipaddress
+from typing import Literal
 
 from msgspec import Struct
 
+from metricsapi.collect.options import CollectSettings
 from metricsapi.kube.objects import Node
 
+PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
 
-class Target(Struct, frozen=True):
-    """One kubelet to scrape. `offset` is a fraction of the resolution, in [0, 1)."""
+
+class Target(Struct, frozen=True, gc=False):
+    """One node to read: `hosts` are names or IP addresses, the most wanted first."""
 
     node: str
-    addresses: tuple[str, ...]
+    hosts: tuple[str, ...]
     port: int
-    offset: float
+    path: str | None = None  # the annotation's: this node is read there, as resource metrics
 
 
-def target_of(
-    node: Node, *, address_types: Sequence[str], port: int, use_node_status_port: bool
-) -> Target:
-    """Give the target of a node; without any known address its `addresses` are empty."""
-    addresses = tuple(
-        found.address
-        for wanted in address_types
-        for found in node.addresses
-        if found.type == wanted and found.address
-    )
-    if use_node_status_port and node.kubelet_port:
+def target_of(node: Node, settings: CollectSettings) -> Target:
+    """Give the target of a node; one without a usable address has no hosts."""
+    port = settings.default_port
+    if settings.use_node_status_port and node.kubelet_port:
         port = node.kubelet_port
-    return Target(node.name, addresses, port, offset_of(node.name))
+    path = node.annotations.get(PATH_ANNOTATION) or None
+    if path and not path.startswith("/"):
+        path = f"/{path}"
+    return Target(node.name, _hosts(node, settings), port, path)
 
 
-def offset_of(name: str) -> float:
-    """Give a node's own deterministic place inside each period, level over many nodes."""
-    return zlib.crc32(name.encode()) / 2**32
+def _hosts(node: Node, settings: CollectSettings) -> tuple[str, ...]:
+    """Order by wanted type, then by the cluster's IP family, then as the node has them."""
+    hosts: list[str] = []
+    for kind in settings.address_types:
+        of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
+        of_kind.sort(key=lambda host: family(host) not in (None, settings.ip_family))
+        hosts += of_kind
+    return tuple(dict.fromkeys(hosts))
+
+
+def family(host: str) -> Literal[4, 6] | None:
+    """Tell the IP family of an address; None for a name."""
+    try:
+        return 6 if ipaddress.ip_address(host).version == 6 else 4
+    except ValueError:
+        return None

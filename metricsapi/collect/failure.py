@@ -1,0 +1,105 @@
+"""Why a scrape of a node failed, as a value: a cause to count, a sentence to act on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Cause(StrEnum):
+    """The kinds of failed scrapes; each is a label value of a metric, so they are few."""
+
+    NO_ADDRESS = "no_address"
+    NAME_NOT_FOUND = "name_not_found"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    NOT_HTTP = "not_http"
+    TLS = "tls"
+    CERTIFICATE_LACKS_ADDRESS = "certificate_lacks_address"
+    CERTIFICATE_SELF_SIGNED = "certificate_self_signed"
+    CERTIFICATE_UNKNOWN_CA = "certificate_unknown_ca"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CREDENTIALS = "credentials"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    STATUS = "status"
+    DECODE = "decode"
+    API_SERVER = "api_server"
+    INTERNAL = "internal"
+
+
+class Failure(Struct, frozen=True):
+    """One failed scrape. `message` names the cause and, where there is one, the fix."""
+
+    cause: Cause
+    message: str
+
+
+class ScrapeError(Exception):
+    """Carries a Failure up to where the turn ends; it never leaves `collect`."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.failure = Failure(cause, message)
+
+
+_EXPIRED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED
+_SELF_SIGNED = {18, 19}  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN
+_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
+
+
+def from_connect_error(error: OSError, where: str) -> ScrapeError:
+    """Name why a connection to `where` could not be made."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _from_verification(error, where)
+    if isinstance(error, ssl.SSLError):
+        return ScrapeError(Cause.TLS, f"TLS with {where} failed: {error.reason or error}")
+    if isinstance(error, socket.gaierror):
+        return ScrapeError(
+            Cause.NAME_NOT_FOUND,
+            f"{where}: name not found; if node names do not resolve in the cluster, put InternalIP "
+            "first in --kubelet-preferred-address-types",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return ScrapeError(
+            Cause.REFUSED, f"{where} refused the connection: is the kubelet running on this port?"
+        )
+    if isinstance(error, ConnectionError):
+        return ScrapeError(Cause.RESET, f"{where} closed the connection while it was being made")
+    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
+        return ScrapeError(Cause.UNREACHABLE, f"{where} is unreachable: {error.strerror}")
+    return ScrapeError(Cause.UNREACHABLE, f"cannot connect to {where}: {error.strerror or error}")
+
+
+def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> ScrapeError:
+    code = error.verify_code
+    if code in _MISMATCH:
+        return ScrapeError(
+            Cause.CERTIFICATE_LACKS_ADDRESS,
+            f"the certificate of {where} lacks this address: {error.verify_message}",
+        )
+    if code in _SELF_SIGNED:
+        return ScrapeError(
+            Cause.CERTIFICATE_SELF_SIGNED,
+            f"the certificate of {where} is self-signed by the kubelet: its serving CSR was never "
+            "approved",
+        )
+    if code in _EXPIRED:
+        return ScrapeError(
+            Cause.CERTIFICATE_EXPIRED, f"the certificate of {where}: {error.verify_message}"
+        )
+    return ScrapeError(
+        Cause.CERTIFICATE_UNKNOWN_CA,
+        f"the certificate of {where} is signed by a CA that is not trusted here: "
+        f"{error.verify_message}; name the right CA with --kubelet-certificate-authority",
+    )
