@@ -17,12 +17,6 @@ LOG = logging.getLogger("metricsapi")
 REQUESTS = logging.DEBUG  # shown from -v=2
 SCRAPES = 5  # shown from -v=4
 _LETTERS = {logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
-    logging.DEBUG: "D",
-    logging.INFO: "I",
-    logging.WARNING: "W",
-    logging.ERROR: "E",
-    logging.CRITICAL: "F",
-}
 
 
 def _data(record: logging.LogRecord) -> dict[str, Any]:
