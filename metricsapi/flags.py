@@ -42,7 +42,7 @@ def parse_int(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """Go's time.ParseDuration, in seconds: `15s`, `1m30s`, `500ms`, `0`."""
-    if not re.fullmatch(r"[+-]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", text):
+    if not re.fullmatch(r"[+-]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+", text):
         raise ValueError("must be a duration with its unit, such as 15s or 1m30s")
     try:
         return float(durationpy.from_str(text.removeprefix("+")).total_seconds())
