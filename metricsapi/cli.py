@@ -1,0 +1,112 @@
+"""The command line: `metricsapi serve | sandbox | version`.
+
+Each command imports only its own parts, when it runs: the server must not pay memory for the
+sandbox. Exit status: 0 done, 1 failed, 2 bad usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+LEAST_PYTHON = (3, 11)
+USAGE = """\
+A Metrics API server for Kubernetes, compatible with metrics-server.
+
+Usage: metricsapi COMMAND [flags]
+
+Commands:
+  serve     serve metrics.k8s.io for a cluster (takes metrics-server's flags)
+  sandbox   an embedded cluster on this machine, with its real usage
+  version   print the version
+
+'metricsapi COMMAND --help' shows the flags of a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `argv` is without the program's name. Returns the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if sys.version_info < LEAST_PYTHON:
+        have, need = (".".join(map(str, v)) for v in (sys.version_info[:3], LEAST_PYTHON))
+        return _fail(f"Python {have} is too old: metricsapi needs {need} or newer")
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0 if args else 2
+    command = _COMMANDS.get("version" if args[0] == "--version" else args[0])
+    if command is None:
+        import difflib  # noqa: PLC0415
+
+        near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return _fail(f"unknown command {args[0]!r}{hint}; 'metricsapi --help' lists them", 2)
+    try:
+        return command(args[1:])
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _serve(args: list[str]) -> int:
+    from metricsapi.settings import help_text, read_settings  # noqa: PLC0415
+
+    if wants_help(args):
+        print(help_text("metricsapi serve"), end="")
+        return 0
+    settings, parsed = read_settings(args, os.environ)
+    if settings.version:
+        return _version([])
+    if parsed.problems:
+        for problem in parsed.problems:
+            _fail(problem)
+        return _fail("'metricsapi serve --help' lists the flags", 2)
+
+    from metricsapi import logs  # noqa: PLC0415
+
+    logs.configure(settings.logging_format, settings.v)
+    for note in parsed.notes:
+        logs.LOG.warning("flags", extra={"data": {"note": note}})
+
+    from metricsapi.kube.errors import CredentialsError  # noqa: PLC0415
+    from metricsapi.service import run  # noqa: PLC0415
+
+    try:
+        return run(settings)
+    except (CredentialsError, OSError) as error:
+        return _fail(str(error))
+
+
+def _sandbox(args: list[str]) -> int:
+    from metricsapi.sandbox.main import main as sandbox  # noqa: PLC0415
+
+    return sandbox(args)
+
+
+def _version(args: list[str]) -> int:
+    from metricsapi import __version__  # noqa: PLC0415
+
+    if args:
+        return _fail(f"version takes no arguments, not {args[0]!r}", 2)
+    python = ".".join(map(str, sys.version_info[:3]))
+    print(f"metricsapi {__version__} (Python {python})")
+    return 0
+
+
+def wants_help(args: Sequence[str]) -> bool:
+    """Whether --help or -h is among the arguments."""
+    return any(arg in ("-h", "--help") for arg in args)
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"metricsapi: {message}", file=sys.stderr)
+    return status
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "serve": _serve,
+    "sandbox": _sandbox,
+    "version": _version,
+}

@@ -1,0 +1,82 @@
+"""A histogram for hot paths: one list of counts, no locks, no objects per bucket.
+
+prometheus_client's own keeps a locked object for every bucket of every label value, which at
+5,000 nodes is tens of megabytes. This one is for one event loop, and only its exposition is
+prometheus_client's.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Counts:
+    """The counts of one label value."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self, size: int) -> None:
+        self.counts = [0] * (size + 1)
+        self.total = 0.0
+
+
+class Histogram(Collector):
+    """Observations in fixed buckets (upper bounds, ascending), by the values of `labels`."""
+
+    def __init__(
+        self, name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.text = text
+        self.buckets = tuple(buckets)
+        self.labels = tuple(labels)
+        self._bounds = [*map(_go_text, self.buckets), "+Inf"]
+        self.series: dict[tuple[str, ...], Counts] = {}
+        if not labels:  # present from the start
+            self.series[()] = Counts(len(self.buckets))
+
+    def observe(self, value: float, *labels: str, count: int = 1) -> None:
+        """Count `value` (`count` times, for many equal ones) under these label values."""
+        series = self.series.get(labels)
+        if series is None:
+            series = self.series[labels] = Counts(len(self.buckets))
+        series.counts[bisect_left(self.buckets, value)] += count
+        series.total += value * count
+
+    def forget(self, *labels: str) -> None:
+        """Drop the series of these label values, if there is one."""
+        self.series.pop(labels, None)
+
+    def describe(self) -> Iterable[Metric]:
+        return [HistogramMetricFamily(self.name, self.text, labels=self.labels)]
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
+        for labels, series in self.series.items():
+            running, buckets = 0, []
+            for bound, count in zip(self._bounds, series.counts, strict=True):
+                running += count
+                buckets.append((bound, float(running)))
+            family.add_metric(labels, buckets, series.total)
+        yield family
+
+
+def _go_text(value: float) -> str:
+    """Go's text of a float: the shortest that reads back as the same number, `1` not `1.0`."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def scrape_buckets(resolution: float) -> tuple[float, ...]:
+    """Default buckets with the resolution and its neighbourhood, as the recording has them."""
+    last = DEFAULT_BUCKETS[-1]
+    if resolution > last:
+        half = last + (resolution - last) / 2
+        return (*DEFAULT_BUCKETS, half, resolution, resolution * 1.5, resolution * 2)
+    near = any(abs(bound - resolution) < DEFAULT_BUCKETS[0] for bound in DEFAULT_BUCKETS)
+    return DEFAULT_BUCKETS if near else tuple(sorted((*DEFAULT_BUCKETS, resolution)))

@@ -1,0 +1,34 @@
+"""One row per node: what the scraper pool knows of it, for the status page and self-metrics.
+
+`collect` makes rows, `serve` and `telemetry` read them; plain values, so neither imports the other.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+OK = "ok"  # the last read succeeded
+FAILING = "failing"  # the last read failed; earlier usage may still be served
+PENDING = "pending"  # not tried yet
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    """One node. Times are seconds since the epoch (UTC), durations seconds, CPU nanocores,
+    memory bytes; None is "never" or "unknown".
+    """
+
+    name: str
+    state: str  # OK, FAILING or PENDING
+    cause: str = ""  # a short word for why it fails; empty unless FAILING
+    message: str = ""  # the failure in words, with names and addresses
+    address: str = ""  # host:port last used
+    endpoint: str = ""  # summary or resource
+    since: float | None = None  # when the state last changed
+    last_attempt: float | None = None
+    last_good: float | None = None  # when the last good answer came
+    duration: float | None = None  # of the last read
+    sample_age: float | None = None  # age of the usage that is served, None if none is
+    containers: int | None = None  # in the last good answer
+    pods: int | None = None
+    cpu: int | None = None  # usage that is served
+    memory: int | None = None

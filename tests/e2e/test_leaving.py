@@ -1,0 +1,30 @@
+"""Ctrl-C ends everything: no process and no port stays."""
+
+import signal
+import socket
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import yaml
+
+from tests.e2e.conftest import Sandbox
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_sandbox_and_all_that_it_started(tmp_path, sig):
+    running = Sandbox(tmp_path, "--nodes=1", "--pods=1")
+    try:
+        running.wait_ready()
+        with open(running.kubeconfig) as file:  # noqa: PTH123
+            server = urlsplit(yaml.safe_load(file)["clusters"][0]["cluster"]["server"])
+        children = psutil.Process(running.process.pid).children(recursive=True)
+        assert children, "the server is a process of its own"
+    finally:
+        code = running.stop(sig)
+    assert code == 0, running.text()
+    assert not [child for child in children if child.is_running()]
+    with socket.socket() as probe:
+        assert probe.connect_ex((server.hostname, server.port)) != 0
+    assert "Traceback" not in running.text()
+    assert tmp_path.exists(), "the state directory named by the user is left in place"
