@@ -160,7 +160,11 @@ async def _service(client: KubeClient, settings: Settings, findings: Findings) -
         return
     ports = [f"{one.get('port')}->{one.get('targetPort')}" for one in service["spec"]["ports"]]
     findings.ok("Service", f"{namespace}/{name}, ports {', '.join(ports)}")
-    ready, unready = await _endpoints(client, namespace, name)
+    try:
+        ready, unready = await _endpoints(client, namespace, name)
+    except NotFound as error:
+        findings.skip("endpoints", f"the API server does not show them: {error}")
+        return
     if ready:
         findings.ok("endpoints", f"{len(ready)} ready: {', '.join(ready)}")
     elif unready:

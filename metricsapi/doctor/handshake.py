@@ -44,19 +44,19 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
         raise Stop
     findings.ok("address", ", ".join(target.hosts))
     refusals: list[str] = []
-    fix = ""
+    fixes: dict[str, None] = {}
     for host in target.hosts:
         cause, said = await _knock(host, target.port, reader.timeout / len(target.hosts))
         if not cause:
             where = f"{host}:{target.port} accepts connections"
             if refusals:
-                findings.warn("tcp", f"{where}, but {'; '.join(refusals)}", fix)
+                findings.warn("tcp", f"{where}, but {'; '.join(refusals)}", " ".join(fixes))
             else:
                 findings.ok("tcp", where)
             return host
-        fix = fix or remedy(cause).fix
+        fixes[remedy(cause).fix] = None
         refusals.append(f"{host}:{target.port}: {said}")
-    findings.fail("tcp", "; ".join(refusals), fix)
+    findings.fail("tcp", "; ".join(refusals), " ".join(fixes))
     raise Stop
 
 

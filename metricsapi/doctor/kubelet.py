@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metricsapi.collect.summary import decode_summary
 from metricsapi.collect.targets import Target
 from metricsapi.doctor.handshake import Reader, Stop, connect, handshake, words
-from metricsapi.doctor.result import Findings, Result
+from metricsapi.doctor.result import NOT_REACHED, Findings, Result
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, KubeError
 from metricsapi.remedies import remedy
@@ -41,7 +41,7 @@ def _complete(findings: Findings) -> list[Result]:
     done = {result.check for result in findings.results}
     for check in CHECKS:
         if check not in done:
-            findings.skip(check, "not reached: see the failure before")
+            findings.skip(check, NOT_REACHED)
     return findings.results
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from msgspec import to_builtins
 
-from metricsapi.doctor.result import Result, Status
+from metricsapi.doctor.result import NOT_REACHED, Result, Status
 
 _MARKS = {Status.OK: "ok  ", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.SKIP: "skip"}
 _COLOURS = {Status.OK: "32", Status.WARN: "33", Status.FAIL: "31", Status.SKIP: "2"}
@@ -40,11 +40,17 @@ def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 11
             continue
         if subject != "cluster":
             lines.append(f"      {_plain(subject)}:")
+        unreached = [result.check for result in own if result.evidence == NOT_REACHED]
         for result in own:
+            if result.evidence == NOT_REACHED:
+                continue
             text = f"{result.check}: {_plain(result.evidence)}"
             lines += _wrap(f"{_mark(result.status, colour)}  ", text, width)
             if result.fix:
                 lines += _wrap("      -> ", result.fix, width)
+        if unreached:
+            text = f"{', '.join(unreached)}: {NOT_REACHED}"
+            lines += _wrap(f"{_mark(Status.SKIP, colour)}  ", text, width)
     counts = Counter(result.status for result in results)
     total = ", ".join(f"{counts[status]} {status}" for status in Status)
     return "\n".join([*lines, "", total, ""])

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+NOT_REACHED = "not reached: see the failure before"
+
 
 class Status(StrEnum):
     """SKIP: could not be looked at, for want of permission or because of an earlier failure."""
