@@ -13,11 +13,9 @@ from pathlib import Path
 
 import uvloop
 
-from metricsapi.collect.kubelet import KubeletClient
+from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.summary import decode_summary
-from metricsapi.collect.tls import KubeletTLS
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
@@ -111,8 +109,7 @@ def _scraper_pool(
         client_certificate=_path(settings.kubelet_client_certificate),
         client_key=_path(settings.kubelet_client_key),
     )
-    tls = None if collect.insecure_http else KubeletTLS(collect, credentials.authority_file)
-    kubelets = KubeletClient(collect, tls, credentials.token, decode_summary)
+    kubelets = kubelet_client(collect, credentials)
     return ScraperPool(nodes=nodes, client=kubelets, store=store, settings=collect)
 
 

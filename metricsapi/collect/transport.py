@@ -182,6 +182,10 @@ class SecureConnection(Connection):
         finally:
             self._shaken = None
 
+    def peer_certificate(self) -> bytes | None:
+        """Give the certificate that the kubelet has shown, in DER."""
+        return self._tls.getpeercert(binary_form=True)
+
     def buffer_updated(self, count: int) -> None:
         """Give TLS one whole record after the other.
 
