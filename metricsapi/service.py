@@ -19,6 +19,7 @@ from metricsapi.collect.pool import ScraperPool
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
+from metricsapi.kube.objects import Node
 from metricsapi.kube.watch import NODES, RUNNING_PODS, configmap
 from metricsapi.serve.app import create_app
 from metricsapi.serve.auth.authenticator import Authenticator
@@ -92,7 +93,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
 
 
 def _scraper_pool(
-    settings: Settings, credentials: Credentials, nodes: Informer[object], store: MetricsStore
+    settings: Settings, credentials: Credentials, nodes: Informer[Node], store: MetricsStore
 ) -> ScraperPool:
     collect = CollectSettings(
         resolution=settings.metric_resolution,
@@ -124,7 +125,7 @@ def _follow_authentication(
             configuration = from_configmap(data or {})
             tls.trust(configuration.pem)
         except (ConfigurationError, ValueError) as error:
-            log.error("keeping the last authentication configuration: %s", error)
+            log.warning("keeping the last authentication configuration: %s", error)
             return
         authenticator.configure(configuration)
 

@@ -179,9 +179,7 @@ def _pod(pod: Pod, usage: PodUsage) -> dict[str, Any]:
     }
 
 
-def _metadata(
-    names: dict[str, str], labels: dict[str, str], timestamp: float
-) -> dict[str, Any]:
+def _metadata(names: dict[str, str], labels: dict[str, str], timestamp: float) -> dict[str, Any]:
     return {**names, "creationTimestamp": _time(timestamp), "labels": labels}
 
 
