@@ -95,3 +95,9 @@ def configure(logging_format: str, verbosity: int, stream: TextIO | None = None)
     root.setLevel(logging.WARNING)
     LOG.setLevel(SCRAPES if verbosity >= 4 else REQUESTS if verbosity >= 2 else logging.INFO)
     return handler
+
+
+def problem() -> str | None:
+    """Return what is wrong with the log of this process, or None."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, Handler)]
+    return next((found for each in handlers if (found := each.problem())), None)

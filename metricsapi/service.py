@@ -10,17 +10,21 @@ import logging
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 
 from metricsapi.collect.kubelet import kubelet_client
+from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
+from metricsapi.collect.rows import newest_turn, node_rows
+from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
-from metricsapi.kube.objects import Node
 from metricsapi.kube.watch import NODES, RUNNING_PODS, configmap
+from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
 from metricsapi.serve.auth.authenticator import Authenticator
 from metricsapi.serve.auth.configuration import (
@@ -31,6 +35,7 @@ from metricsapi.serve.auth.configuration import (
 )
 from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.certificates import make_serving
+from metricsapi.serve.metrics import RequestTelemetry
 from metricsapi.serve.server import Server
 from metricsapi.serve.tls import ServingTLS
 from metricsapi.settings import Settings
@@ -53,13 +58,42 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
         store = MetricsStore(max_age=settings.max_age)
-        pool = _scraper_pool(settings, credentials, nodes, store)
+        operations = Operations(settings)
+        measured = MeasuredStore(store, operations.telemetry)
+        collect = _collect_settings(settings, credentials)
+        scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
+        pool = ScraperPool(nodes=nodes, client=scraper, store=measured, settings=collect)
         authenticator = Authenticator()
-        app = AuthMiddleware(
-            create_app(nodes=nodes.objects, pods=pods.objects, store=store),
+        forever: list[asyncio.Task[None]] = []
+        parts = Parts(
+            settings=settings,
+            nodes_synced=nodes.synced,
+            pods_synced=pods.synced,
+            leaving=lambda: server.leaving.is_set(),  # noqa: PLW0108 - it comes later
+            rows=lambda: node_rows(
+                pool.states.values(),
+                store,
+                measured.sizes,
+                time.monotonic(),
+                time.time() - time.monotonic(),
+            ),
+            newest_turn=lambda: newest_turn(pool.states.values()),
+            tasks=forever,
+            storage_points=measured.points,
+            watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
+            tick=scraper.tick,
+        )
+        inner = AuthMiddleware(
+            create_app(
+                nodes=nodes.objects,
+                pods=pods.objects,
+                store=store,
+                routes=operations.routes(parts),
+            ),
             authenticator,
             frozenset(settings.authorization_always_allow_paths),
         )
+        app = RequestTelemetry(inner, operations.telemetry)
         tls = ServingTLS(
             make_serving(
                 [f"{settings.service_name}.{settings.namespace}.svc", "localhost"],
@@ -83,35 +117,38 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
         async with asyncio.TaskGroup() as group:
-            forever = [
-                group.create_task(part.run()) for part in (nodes, pods, authentication, pool)
+            forever += [
+                group.create_task(part.run(), name=type(part).__name__)
+                for part in (nodes, pods, authentication, pool)
             ]
+            forever.append(group.create_task(operations.run(parts), name="Operations"))
             await server.run()
             for task in forever:
                 task.cancel()
     return 0
 
 
-def _scraper_pool(
-    settings: Settings, credentials: Credentials, nodes: Informer[Node], store: MetricsStore
-) -> ScraperPool:
-    collect = CollectSettings(
+def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:
+    plain = settings.deprecated_kubelet_completely_insecure
+    return CollectSettings(
         resolution=settings.metric_resolution,
         timeout=settings.kubelet_request_timeout,
         concurrency=settings.scrape_concurrency,
         failed_concurrency=settings.scrape_failed_concurrency,
         max_answer=settings.kubelet_max_response_bytes,
         address_types=settings.kubelet_preferred_address_types,
-        port=settings.kubelet_port,
+        ip_family=family(urlsplit(credentials.server).hostname or ""),
+        # Without TLS the kubelet has another port of its own, unless one is named.
+        port=None if plain and settings.kubelet_port == 10250 else settings.kubelet_port,
         use_node_status_port=settings.kubelet_use_node_status_port,
-        insecure_http=settings.deprecated_kubelet_completely_insecure,
+        insecure_http=plain,
         insecure_tls=settings.kubelet_insecure_tls,
         certificate_authority=_path(settings.kubelet_certificate_authority),
         client_certificate=_path(settings.kubelet_client_certificate),
         client_key=_path(settings.kubelet_client_key),
+        endpoint=settings.kubelet_endpoint,
+        transport=settings.kubelet_transport,
     )
-    kubelets = kubelet_client(collect, credentials)
-    return ScraperPool(nodes=nodes, client=kubelets, store=store, settings=collect)
 
 
 def _follow_authentication(

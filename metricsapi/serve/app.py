@@ -28,7 +28,7 @@ class Usages(Protocol):
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None: ...
 
 
-def create_app(
+def create_app(  # noqa: C901 - one small handler after the other
     *,
     nodes: Mapping[Any, Node],
     pods: Mapping[Any, Pod],
@@ -45,7 +45,7 @@ def create_app(
         return _json(error.body(), error.code)
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
+    async def http_error(_: Request, __: HTTPException) -> Response:
         missing = StatusError(
             404, "NotFound", "the server could not find the requested resource", {}
         )
