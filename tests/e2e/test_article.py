@@ -47,8 +47,8 @@ def test_top_shows_every_node_and_pod(kubectl):
     cpu = [int(line.split()[2].removesuffix("m")) for line in listed[1:]]
     assert cpu == sorted(cpu, reverse=True)
     assert sum(cpu) > 0
-    containers = kubectl("top", "pods", "-A", "--containers", "-l", "app=app-3").splitlines()
-    assert [line.split()[1] for line in containers[1:]] == ["app-0-3"] * 2 + ["app-1-3"] * 2
+    containers = kubectl("top", "pods", "-n", "ns-3", "--containers").splitlines()
+    assert [line.split()[0] for line in containers[1:]] == ["app-0-3"] * 2 + ["app-1-3"] * 2
 
 
 def test_what_is_not_there_is_not_found(kubectl):
