@@ -23,23 +23,14 @@ from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
-from metricsapi.kube.watch import NODES, RUNNING_PODS, configmap
+from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
-from metricsapi.serve.auth.authenticator import Authenticator
-from metricsapi.serve.auth.configuration import (
-    CONFIGMAP,
-    NAMESPACE,
-    ConfigurationError,
-    from_configmap,
-)
-from metricsapi.serve.auth.middleware import AuthMiddleware
-from metricsapi.serve.certificates import make_serving
 from metricsapi.serve.metrics import RequestTelemetry
 from metricsapi.serve.server import Server
-from metricsapi.serve.tls import ServingTLS
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
+from metricsapi.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +45,7 @@ def run(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
-    async with KubeClient(credentials) as client:
+    async with KubeClient(credentials) as client, Trust(settings, client) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
         store = MetricsStore(max_age=settings.max_age)
@@ -63,7 +54,6 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         collect = _collect_settings(settings, credentials)
         scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
         pool = ScraperPool(nodes=nodes, client=scraper, store=measured, settings=collect)
-        authenticator = Authenticator()
         forever: list[asyncio.Task[None]] = []
         parts = Parts(
             settings=settings,
@@ -83,31 +73,19 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
             tick=scraper.tick,
         )
-        inner = AuthMiddleware(
+        inner = trust.guard(
             create_app(
                 nodes=nodes.objects,
                 pods=pods.objects,
                 store=store,
                 routes=operations.routes(parts),
-            ),
-            authenticator,
-            frozenset(settings.authorization_always_allow_paths),
+            )
         )
         app = RequestTelemetry(inner, operations.telemetry)
-        tls = ServingTLS(
-            make_serving(
-                [f"{settings.service_name}.{settings.namespace}.svc", "localhost"],
-                ["127.0.0.1"],
-                now=time.time(),
-                lifetime=365 * 86400.0,
-            ),
-            min_version=settings.tls_min_version,
-            cipher_suites=settings.tls_cipher_suites,
-        )
-        authentication = _follow_authentication(client, authenticator, tls)
         server = Server(
             app,
-            tls=tls,
+            tls=trust.tls,
+            limits=trust.limits(),
             host=settings.bind_address,
             port=settings.secure_port,
             shutdown_delay=settings.shutdown_delay_duration,
@@ -119,9 +97,10 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         async with asyncio.TaskGroup() as group:
             forever += [
                 group.create_task(part.run(), name=type(part).__name__)
-                for part in (nodes, pods, authentication, pool)
+                for part in (nodes, pods, trust, pool)
             ]
             forever.append(group.create_task(operations.run(parts), name="Operations"))
+            await trust.ready()
             await server.run()
             for task in forever:
                 task.cancel()
@@ -149,25 +128,6 @@ def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSe
         endpoint=settings.kubelet_endpoint,
         transport=settings.kubelet_transport,
     )
-
-
-def _follow_authentication(
-    client: KubeClient, authenticator: Authenticator, tls: ServingTLS
-) -> Informer[dict[str, str]]:
-    """Give the informer of the cluster's authentication ConfigMap, which configures both."""
-    informer = Informer(client, configmap(NAMESPACE, CONFIGMAP))
-
-    def changed(_: dict[str, str] | None, data: dict[str, str] | None) -> None:
-        try:
-            configuration = from_configmap(data or {})
-            tls.trust(configuration.pem)
-        except (ConfigurationError, ValueError) as error:
-            log.warning("keeping the last authentication configuration: %s", error)
-            return
-        authenticator.configure(configuration)
-
-    informer.subscribe(changed)
-    return informer
 
 
 def _path(name: str) -> Path | None:

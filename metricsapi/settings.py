@@ -110,9 +110,9 @@ class Settings:
     authorization_webhook_cache_authorized_ttl: float = flag(DURATION, 10.0, AUTHZ, "How long 'allowed' answers are kept.")  # noqa: E501
     authorization_webhook_cache_unauthorized_ttl: float = flag(DURATION, 10.0, AUTHZ, "How long 'denied' answers are kept.")  # noqa: E501
 
-    max_connections: int = flag(INT, 4096, LIMITS, "The number of open client connections; more are closed at once.")  # noqa: E501
+    max_connections: int = flag(INT, 1024, LIMITS, "The number of open client connections; beyond it, those idle longest are closed.")  # noqa: E501
     max_header_bytes: int = flag(INT, 64 * 1024, LIMITS, "The size of a request's target and headers together.")  # noqa: E501
-    max_header_count: int = flag(INT, 128, LIMITS, "The number of a request's headers.")
+    max_header_count: int = flag(INT, 1024, LIMITS, "The number of a request's headers; the front proxy sends one for each group of the user.")  # noqa: E501
     max_target_bytes: int = flag(INT, 8192, LIMITS, "The length of a request's target.")
     max_body_bytes: int = flag(INT, 1024 * 1024, LIMITS, "The size of a request's body.")
     header_timeout: float = flag(DURATION, 10.0, LIMITS, "How long a client may take to send a request's headers, TLS handshake included.")  # noqa: E501

@@ -95,7 +95,7 @@ class ApiServer:
         await self.aggregator.close()
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Make a user or, by the name `system:serviceaccount:NS:NAME`, an account; give its token."""
+        """Make a user, or an account by `system:serviceaccount:NS:NAME`; give its token."""
         if name.startswith("system:serviceaccount:"):
             namespace = name.split(":")[2]
             groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", *groups)

@@ -12,11 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from metricsapi.serve.protocol import Protocol
+from metricsapi.serve.protocol import Limits, Protocol
 from metricsapi.serve.tls import ServingTLS
-
-KEEP_ALIVE = 120  # seconds; the aggregation layer keeps idle connections for 90
-HANDSHAKE = 10.0  # seconds for a TLS handshake
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +28,7 @@ class Server:
         tls: ServingTLS,
         host: str = "0.0.0.0",
         port: int = 443,
-        keep_alive: float = KEEP_ALIVE,
+        limits: Limits | None = None,
         shutdown_delay: float = 0.0,
         grace: float = 30.0,
         reuse_address: bool = True,
@@ -56,11 +53,12 @@ class Server:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(keep_alive),
                 timeout_graceful_shutdown=int(grace),
             ),
             tls,
+            limits or Limits(),
             self.started,
+            self.leaving,
         )
         self._bound: socket.socket | None = None
 
@@ -99,10 +97,19 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers, and with a bound on TLS handshakes."""
 
-    def __init__(self, config: uvicorn.Config, tls: ServingTLS, listening: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        tls: ServingTLS,
+        limits: Limits,
+        listening: asyncio.Event,
+        leaving: asyncio.Event,
+    ) -> None:
         super().__init__(config)
         self._tls = tls
+        self._limits = limits
         self._listening = listening
+        self._leaving = leaving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,7 +123,7 @@ class _Uvicorn(uvicorn.Server):
                 self._protocol,
                 sock=sock,
                 ssl=self._tls.context,
-                ssl_handshake_timeout=HANDSHAKE,
+                ssl_handshake_timeout=self._limits.header_timeout,
                 backlog=self.config.backlog,
             )
             for sock in sockets or []
@@ -125,7 +132,7 @@ class _Uvicorn(uvicorn.Server):
         self._listening.set()
 
     def _protocol(self) -> Protocol:
-        return Protocol(self.config, self.server_state, {})
+        return Protocol(self.config, self.server_state, self._limits, self._leaving)
 
 
 def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> socket.socket:

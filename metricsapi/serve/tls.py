@@ -12,6 +12,8 @@ from metricsapi.kube.credentials import load_client_certificate
 from metricsapi.serve.certificates import KeyPair
 
 VERSIONS = {
+    "VersionTLS10": ssl.TLSVersion.TLSv1_2,  # accepted as the reference does, never spoken
+    "VersionTLS11": ssl.TLSVersion.TLSv1_2,
     "VersionTLS12": ssl.TLSVersion.TLSv1_2,
     "VersionTLS13": ssl.TLSVersion.TLSv1_3,
 }

@@ -1,66 +1,95 @@
-"""The way of a request to the app: identity, then permission, then the handler."""
+"""The way of a request to the app: identity, a place, permission, then the handler."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from metricsapi.serve.auth.authenticator import Authenticator
-from metricsapi.serve.auth.user import ANONYMOUS, MASTERS, User
+from metricsapi.serve.auth.attributes import Attributes, attributes_of
+from metricsapi.serve.auth.authenticator import Authenticator, Unauthenticated
+from metricsapi.serve.auth.authorizer import Authorizer
+from metricsapi.serve.auth.gate import TOO_MANY, Gate
+from metricsapi.serve.auth.refusals import UNANSWERED, UNAUTHORIZED, Send, answer, forbidden
+from metricsapi.serve.auth.reviews import ReviewError
+from metricsapi.serve.auth.user import MASTERS, User
 from metricsapi.serve.status import StatusError
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
 
 class AuthMiddleware:
-    """Sets `scope["state"]["user"]` and passes on what is allowed; answers the rest itself."""
+    """Sets `scope["state"]["user"]` and passes on what is allowed; answers the rest itself.
 
-    def __init__(self, app: App, authenticator: Authenticator, open_paths: frozenset[str]) -> None:
+    `clock` gives epoch seconds, for certificates.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        *,
+        gate: Gate | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._open = open_paths
+        self._authorizer = authorizer
+        self._gate = gate or Gate()
+        self._clock = clock
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        state, headers = scope["state"], scope["headers"]
         try:
-            user = self._identify(scope)
-            self._permit(user, scope["path"])
+            attributes = attributes_of(scope["method"], scope["path"], scope["query_string"])
         except StatusError as error:
             await answer(send, error)
             return
-        scope["state"]["user"] = user
-        await self._app(scope, receive, send)
+        user, faults = self._authenticator.by_certificate(state.get("peer"), headers, self._clock())
+        must_get_in = MASTERS in user.groups if user else self._authorizer.is_open(attributes)
+        if not self._gate.enter(reserved=must_get_in):
+            await answer(send, TOO_MANY)
+            return
+        try:
+            admitted = await self._admit(scope, attributes, user, faults)
+            if isinstance(admitted, StatusError):
+                await answer(send, admitted)
+            else:
+                state["user"] = admitted
+                await self._app(scope, receive, send)
+        finally:
+            self._gate.leave()
 
-    def _permit(self, user: User, path: str) -> None:
-        if MASTERS not in user.groups and path not in self._open:
-            raise StatusError(403, "Forbidden", "forbidden", {})
-
-    def _identify(self, scope: Any) -> User:
-        peer = scope["state"].get("peer")
-        user, faults = self._authenticator.by_certificate(peer, scope["headers"], time.time())
-        if user is not None:
+    async def _admit(
+        self, scope: Any, attributes: Attributes, user: User | None, faults: list[str]
+    ) -> User | StatusError:
+        """Give the caller who may do this, or the refusal; only the log knows why."""
+        try:
+            if user is None:
+                user = await self._authenticator.by_token(scope["headers"], faults)
+            decision = self._authorizer.known(user, attributes)
+            if decision is None:
+                decision = await self._authorizer.decide(user, attributes)
+        except Unauthenticated as error:
+            _log(logging.INFO, "unauthorized", scope, reason=str(error))
+            return UNAUTHORIZED
+        except ReviewError as error:
+            _log(logging.WARNING, "could not authorize", scope, error=str(error))
+            return UNANSWERED
+        if decision.allowed:
             return user
-        if faults:
-            log.info("unauthorized request from %s: %s", scope["client"], "; ".join(faults))
-            raise StatusError(401, "Unauthorized", "Unauthorized")
-        return ANONYMOUS
+        _log(logging.DEBUG, "forbidden", scope, user=user.name, verb=attributes.verb)
+        return forbidden(user, attributes, decision.reason)
 
 
-async def answer(send: Send, error: StatusError) -> None:
-    """Send a `Status` as the Go API server does; only a refusal carries `nosniff`."""
-    body = error.json()
-    headers = [
-        (b"cache-control", b"no-cache, private"),
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
-    ]
-    if error.code == 403:
-        headers.append((b"x-content-type-options", b"nosniff"))
-    await send({"type": "http.response.start", "status": error.code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _log(level: int, event: str, scope: Any, **data: str) -> None:
+    if log.isEnabledFor(level):
+        log.log(
+            level,
+            event,
+            extra={"data": {"client": scope["client"], "path": scope["path"], **data}},
+        )

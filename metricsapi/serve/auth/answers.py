@@ -1,0 +1,74 @@
+"""Answers that only the API server can give: kept for a while, and asked for once at a time.
+
+An error is never kept and never an answer. Yes and no are kept apart, so that a flood of refused
+questions cannot push out what was allowed, and both are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from cachetools import TTLCache
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+KEPT = 8192  # answers of each kind
+ASKING = 64  # questions that are with the API server at once
+
+
+class Answers(Generic[K, V]):
+    """Answers by question. `ask` gets one from the API server, `is_yes` tells which kind it is.
+
+    Times to live are seconds; 0 keeps nothing. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[K], Awaitable[V]],
+        is_yes: Callable[[V], bool],
+        *,
+        yes_ttl: float,
+        no_ttl: float,
+        clock: Callable[[], float],
+        size: int = KEPT,
+    ) -> None:
+        self._ask = ask
+        self._is_yes = is_yes
+        self._yes: TTLCache[K, V] = TTLCache(size, yes_ttl, timer=clock)
+        self._no: TTLCache[K, V] = TTLCache(size, no_ttl, timer=clock)
+        self._asked: dict[K, asyncio.Task[V]] = {}
+        self._turn = asyncio.Semaphore(ASKING)
+
+    def known(self, question: K) -> V | None:
+        """Give an answer that is still good, or None."""
+        try:
+            return self._yes[question]
+        except KeyError:
+            return self._no.get(question)
+
+    async def get(self, question: K) -> V:
+        """Give the answer, asking for it if it is not known. Raises what `ask` raises."""
+        answer = self.known(question)
+        if answer is not None:
+            return answer
+        task = self._asked.get(question)
+        if task is None:
+            task = asyncio.create_task(self._fetch(question))
+            self._asked[question] = task
+            task.add_done_callback(lambda done: self._over(question, done))
+        # One caller who goes away must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _fetch(self, question: K) -> V:
+        async with self._turn:
+            answer = await self._ask(question)
+        (self._yes if self._is_yes(answer) else self._no)[question] = answer
+        return answer
+
+    def _over(self, question: K, task: asyncio.Task[V]) -> None:
+        del self._asked[question]
+        if not task.cancelled():
+            task.exception()  # seen, also when every caller has gone away

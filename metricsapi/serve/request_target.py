@@ -1,0 +1,61 @@
+"""What a request's target means, decided once, before authorization and routing look at it.
+
+Two readers who understand one target differently are how a permission for one thing opens
+another. So what could be read in two ways is refused, and everyone gets the one way that is left.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+# The usual: segments of plain characters, none of them empty, `.` or `..`, then maybe a query.
+_PLAIN = re.compile(rb"(?:/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~:@!$&'()*+,;=-]+)+(?:\?[!-~]*)?")
+_VISIBLE = re.compile(rb"[!-\"$-~]+")  # printable ASCII without `#`
+_ABSOLUTE = re.compile(rb"https?://[^/?]+", re.IGNORECASE)
+_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class BadTarget(ValueError):
+    """The target is not well-formed, or could be read in more than one way."""
+
+
+def resolve(target: bytes) -> bytes:
+    """Give the origin form (path and query) that a target stands for.
+
+    The absolute form (RFC 9112 3.2.2) loses its authority, and one slash at the end is dropped,
+    as Kubernetes does. Raises BadTarget for what is no path, for escapes that are malformed,
+    not UTF-8, or hide a slash, a backslash or a control character, and for segments that are
+    empty, `.` or `..`.
+    """
+    if _PLAIN.fullmatch(target) and b"#" not in target:
+        return target
+    if not _VISIBLE.fullmatch(target):
+        raise BadTarget("a character that is not allowed in a request target")
+    if absolute := _ABSOLUTE.match(target):
+        rest = target[absolute.end() :]
+        target = rest if rest.startswith(b"/") else b"/" + rest
+    path, mark, query = target.partition(b"?")
+    if not path.startswith(b"/"):
+        raise BadTarget("a request target must be a path")
+    return _path(path) + mark + query
+
+
+def _path(path: bytes) -> bytes:
+    if path == b"/":
+        return path
+    if _ESCAPE.search(path):
+        raise BadTarget("a malformed percent-encoding in the path")
+    path = path.removesuffix(b"/")
+    for segment in path[1:].split(b"/"):
+        meant = unquote_to_bytes(segment)
+        if meant in (b"", b".", b".."):
+            raise BadTarget("an empty, '.' or '..' segment in the path")
+        if b"/" in meant or b"\\" in meant or _CONTROL.search(meant):
+            raise BadTarget("an encoded slash, backslash or control character in the path")
+        try:
+            meant.decode()
+        except UnicodeDecodeError:
+            raise BadTarget("a path that is not UTF-8") from None
+    return path
