@@ -10,7 +10,7 @@ from metricsapi.collect.failure import Cause, Failure, ScrapeError
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.targets import Target
 from metricsapi.collect.tls import KubeletTLS
-from metricsapi.collect.transport import Answer, Connection, connect
+from metricsapi.collect.transport import Answer, Connection, Connector
 from metricsapi.samples import NodeSample
 
 SUMMARY = "/stats/summary?only_cpu_and_memory=true"
@@ -24,7 +24,7 @@ class Decode(Protocol):
     def __call__(
         self,
         node: str,
-        body: bytearray,
+        body: bytes,
         *,
         requested_at: float,
         answered_at: float,
@@ -45,6 +45,7 @@ class KubeletClient:
         self._settings = settings
         self._tls = tls
         self._token = token
+        self._connector = Connector(settings.max_answer)
         self._decode_summary = decode
         self._connections: dict[str, Connection] = {}
         self._names: dict[str, str] = {}  # what the certificate of a node was verified against
@@ -113,12 +114,11 @@ class KubeletClient:
             return connection
 
     async def _open(self, target: Target, host: str, name: str, deadline: float) -> Connection:
-        return await connect(
+        return await self._connector.connect(
             host,
             target.port,
             context=self._tls.context(time.monotonic()) if self._tls else None,
             server_name=name,
-            max_answer=self._settings.max_answer,
             deadline=deadline,
         )
 
