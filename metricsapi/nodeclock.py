@@ -10,33 +10,53 @@ so the offset (kubelet clock minus our monotonic clock) is in [T - answered, T +
 Every such stat bounds it again, and their intersection over a few answers is narrow, whatever the
 skew. A stat whose own interval misses the intersection was not read while we waited: its age shows.
 
-A stat from housekeeping looks fresh by chance once in ten or twenty answers, so looking fresh once
-proves nothing: `NodeClock` counts how often the containers of this node agreed (`evidence`), and
-whether any of them looked old lately (`mixed`); `needed` says how many fresh readings in a row a
-single stat must then have. When all stats believed fresh leave the intersection together, a clock
-jumped: the bounds start anew from where those stats are now.
+A stat from housekeeping looks fresh by chance, in one answer of ten or so, and then in the next one
+of five, so that alone proves nothing:
+- What is believed of a node is `evidence`: how many containers looked fresh together, answer after
+  answer. Three at once are enough, since independent housekeeping does not coincide like that; one
+  alone must do so five times. If housekeeping reads all containers at one moment, they coincide
+  without being fresh; but then the counters' differences divided by the kubelet's own rates give
+  one and the same window for all of them, which a runtime that is asked never does.
+- What is believed of a stat is its `run` of fresh readings: two where the node is believed. A stat
+  that looked old once starts anew far below that.
+When all stats believed fresh leave the intersection together, a clock jumped: the bounds start anew
+where those stats are now. When nothing is believed and the newest stat leaves it, the guess that it
+was fresh had been wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import NamedTuple
 
 from msgspec import Struct
 
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
-ENOUGH = 3  # agreements before a node's containers are believed to be read at request time
-CERTAIN = 16  # agreements are not counted further
-LONG_RUN = 5  # fresh readings in a row that convince by themselves
-MIXED_FOR = 8  # answers for which one old container makes us doubt the others
+ENOUGH = 5  # evidence from which on a node has stats that are read at request time
+CERTAIN = 20  # evidence is not counted further
+DOUBT = -10  # evidence after a wrong guess
+RUN = 2  # fresh readings in a row that a container's stat needs to be believed
+LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
+OLD = RUN - LONG_RUN  # the run after a reading that was old
+
+
+class Known(NamedTuple):
+    """A new reading of a container that had an earlier one."""
+
+    time: float  # the kubelet's
+    run: int  # fresh readings before this one
+    earlier: float  # when the last of those was made, by our clock
+    implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
 
 
 class Placement(Struct, gc=False):
     """What the clock says of one answer."""
 
     moments: dict[float, float]  # kubelet time → our monotonic time, for stats that look fresh
+    believed: bool  # this node has stats that are read at request time
+    anew: bool  # readings that had looked fresh were not: runs start anew
     jumped_at: float  # when we last noticed that one of the two clocks had jumped
-    needed: int  # fresh readings in a row that a container's stat needs to be believed
 
 
 class NodeClock(Struct, gc=False):
@@ -45,9 +65,8 @@ class NodeClock(Struct, gc=False):
     low: float = -inf
     high: float = inf
     at: float = 0.0  # monotonic seconds of the last answer
-    jumped_at: float = -inf
     evidence: int = 0
-    mixed: int = 0
+    jumped_at: float = -inf
 
     @property
     def offset(self) -> float | None:
@@ -60,50 +79,54 @@ class NodeClock(Struct, gc=False):
         requested: float,
         answered: float,
         step: float,
-        believed: Callable[[], list[float]],
+        known: Callable[[], list[Known]],
     ) -> Placement:
         """Tell which of an answer's kubelet `times` look fresh, and when those were.
 
-        `times` are those of its containers; `believed` gives the times of the containers that had
-        looked fresh before, and is only asked when some do not now.
+        `times` are those of its containers; `known` gives those of them that are new readings of
+        containers seen before, and is not asked once all is clear.
         """
-        if not times:
-            return Placement({}, self.jumped_at, LONG_RUN)
+        distinct = set(times)
         slack = SLEW * max(0.0, answered - self.at)
         self.at = answered
         self.low -= slack
         self.high += slack
-        distinct = set(times)
         fresh = self._fresh(distinct, requested, answered, step)
-        jumped = anew = False
-        if len(fresh) < len(distinct) or self.high == inf:
-            known = believed()
-            jumped = bool(known) and fresh.isdisjoint(known)
-            newest = max(distinct)
-            anew = jumped or self.high == inf or (not known and newest not in fresh)
-            if anew:
-                anchor = max(set(known), key=lambda t: (known.count(t), t)) if jumped else newest
+        first = self.high == inf
+        anew = jumped = False
+        if times and (first or self.evidence < CERTAIN or len(fresh) < len(distinct)):
+            readings = known()
+            trusted = [one.time for one in readings if one.run >= RUN and self.evidence >= ENOUGH]
+            jumped = bool(trusted) and fresh.isdisjoint(trusted)
+            anew = not trusted and max(distinct) not in fresh and not first
+            if first or anew or jumped:
+                anchor = _most_common(trusted) if jumped else max(distinct)
                 self.low, self.high = anchor - answered, anchor + step - requested
-                self.jumped_at = answered if jumped else self.jumped_at
-                self.evidence = self.evidence // 2 if jumped else 0
                 fresh = self._fresh(distinct, requested, answered, step)
-        if fresh and not anew:
-            agree = len(times) if len(fresh) == len(distinct) else sum(t in fresh for t in times)
-            self.evidence = min(CERTAIN, self.evidence + min(agree, ENOUGH))
+            if jumped:
+                self.jumped_at = answered
+                self.evidence -= CERTAIN // 2
+            elif anew:
+                self.evidence = DOUBT
+            else:
+                agree = [one for one in readings if one.run > 0 and one.time in fresh]
+                self._weigh(agree, (requested + answered) / 2)
         self._narrow(fresh, requested, answered, step)
-        self.mixed = MIXED_FOR if len(fresh) < len(distinct) else max(0, self.mixed - 1)
-        alone = self.mixed > 0 or self.evidence < ENOUGH
-        return Placement(
-            {t: self._moment(t, requested, answered, step) for t in fresh},
-            self.jumped_at,
-            LONG_RUN if alone else 2,
-        )
+        moments = {t: self._moment(t, requested, answered, step) for t in fresh}
+        return Placement(moments, self.evidence >= ENOUGH, anew, self.jumped_at)
 
     def _fresh(
         self, times: set[float], requested: float, answered: float, step: float
     ) -> set[float]:
         after, until = requested + self.low - step, answered + self.high
         return {t for t in times if after < t <= until}
+
+    def _weigh(self, agree: list[Known], moment: float) -> None:
+        if self.evidence < CERTAIN and _one_housekeeping(agree, moment):
+            self.evidence = DOUBT
+        elif agree:
+            self.evidence += len(agree) if len(agree) < 3 else ENOUGH
+            self.evidence = min(CERTAIN, self.evidence)
 
     def _narrow(self, fresh: set[float], requested: float, answered: float, step: float) -> None:
         if fresh:
@@ -119,3 +142,17 @@ class NodeClock(Struct, gc=False):
         if earliest > latest:
             earliest, latest = requested, answered
         return (earliest + latest) / 2
+
+
+def _most_common(times: list[float]) -> float:
+    return max(set(times), key=lambda time: (times.count(time), time))
+
+
+def _one_housekeeping(agree: list[Known], moment: float) -> bool:
+    """Whether the kubelet's own rates tell of one window for all, and not of ours."""
+    implied = [one.implied for one in agree if one.implied > 0]
+    if len(implied) < 2:
+        return False
+    least, most = min(implied), max(implied)
+    ours = moment - agree[0].earlier
+    return most - least < 0.002 * most and abs(most - ours) > 0.005 * ours

@@ -9,18 +9,14 @@ jumps; its error is what the exchange takes (some 30 ms), not a second. The rate
 difference over that window.
 
 **A stat from housekeeping** has no time of ours, but the kubelet's own rate, which is exact over
-its own last interval [t2 - h, t2], since the kubelet has nanoseconds. Two distinct readings have
-at least one interval between them, so it lies inside our window [t1, t2]. Hence:
-- no interval was skipped: the counter's difference / the kubelet's rate is the true window;
-- one was skipped, but the load is steady: the same holds;
-- one was skipped and the load changed: that quotient may be no possible window. The true window is
-  within one second of the truncated one, so the true mean rate is between difference / (window + 1)
-  and difference / (window - 1). The kubelet's rate, and every value between it and the mean, is
-  between the lowest and the highest rate of our window; so the kubelet's rate limited to those two
-  bounds is, too, and its window is a possible one again. When it is so far outside that the rate of
-  the rest of the window must be as far on the other side, the truncated window is the best guess.
-- A clock that jumped between the readings makes the truncated window a lie. Where that is known, or
-  where the kubelet's own rate stood still, its rate is served as after a first reading.
+its own last interval [t2 - h, t2], since the kubelet has nanoseconds. Two distinct readings have at
+least one such interval between them, so it lies inside our window [t1, t2]. Hence that rate is
+always between the lowest and the highest of our window, whatever the clocks say; it is the mean
+while the load is steady, and the newest rate after a step. And the counter's difference divided by
+it is the true window when no interval was skipped between the readings, or the load was steady:
+if that fits the truncated times, it is served. If it does not, the load changed or a clock jumped;
+the rate is then served with `KUBELET_WINDOW`, which is what it is true for.
+Only where the kubelet gives no rate is it the counter's difference over the truncated times.
 
 Either way a window reaches from the one reading to the other and no further, so that after a load
 step the next reading shows the new rate.
@@ -36,7 +32,7 @@ from math import inf
 
 from msgspec import Struct
 
-from metricsapi.nodeclock import LONG_RUN, Placement
+from metricsapi.nodeclock import LONG_RUN, OLD, Placement
 from metricsapi.samples import ContainerSample
 
 KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
@@ -44,7 +40,7 @@ ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it star
 MOST = 10**15  # nanocores: a million cores are no usage but a broken counter
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
 NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
-STEADY = 0.02
+OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
 
 class Stat(Struct, gc=False):
@@ -124,7 +120,9 @@ def _read(
     step: float,
 ) -> None:
     moment = placed.moments.get(time)
-    run = min(stat.run + 1, LONG_RUN) if moment is not None else 0
+    run = OLD
+    if moment is not None:
+        run = min(stat.run + 1, 1 if placed.anew else LONG_RUN)
     grown = counter - stat.counter
     rate: int | None
     if stat.counter < 0 or grown < 0:
@@ -133,14 +131,14 @@ def _read(
         stat.cpu = -1
         run = min(run, 1)
     else:
-        ours = moment - stat.moment if moment is not None and run >= needed else 0.0
-        jumped = placed.jumped_at > stat.came
-        if ours > 0:
-            rate, window = _by_our_clock(stat, new, grown, ours, jumped, step)
-        elif jumped or placed.jumped_at == stat.came:
-            rate, window = first_rate(new), KUBELET_WINDOW
+        told = time - stat.time
+        jumped = placed.jumped_at >= stat.came
+        if moment is not None and run >= needed and placed.believed:
+            ours = moment - stat.moment
+            rate, window = _by_our_clock(new, grown, ours, told, step, jumped=jumped)
         else:
-            rate, window = _by_kubelet_rate(stat, new, grown, time - stat.time, step)
+            lie = jumped or abs(told - (came - stat.came)) > OLDEST or told <= 0
+            rate, window = _by_kubelet_rate(new, grown, 0.0 if lie else told, step)
         stat.exact = min(max(stat.exact + window, time), time + step * 0.999)
     stat.time, stat.counter, stat.came = time, counter, came
     stat.moment = moment if moment is not None else 0.0
@@ -150,41 +148,36 @@ def _read(
 
 
 def _by_our_clock(
-    stat: Stat, new: ContainerSample, grown: int, ours: float, jumped: bool, step: float
+    new: ContainerSample, grown: int, ours: float, told: float, step: float, *, jumped: bool
 ) -> tuple[int | None, float]:
-    """Give rate and window of a stat that was read while we waited, `ours` seconds after the last.
+    """Give rate and window of a stat read while we waited, `ours` seconds after the last one.
 
-    When a clock jumped, it may have been ours that stood still: then the kubelet's rate tells.
+    When a clock jumped, it may have been ours that stood still: then the kubelet's rate agrees with
+    the kubelet's times, and not with ours.
     """
     if jumped:
-        kubelet = new.cpu_rate
-        if kubelet and abs(grown / kubelet - ours) > NEAR * ours:
+        implied = grown / new.cpu_rate if new.cpu_rate else 0.0
+        if abs(implied - told) <= step + NEAR * told and abs(implied - ours) > NEAR * ours:
             return first_rate(new), KUBELET_WINDOW
-    elif step < CLOSEST:
-        told = (new.cpu_time or 0.0) - stat.time
-        if told > 0:
-            return round(grown / told), told  # milliseconds beat what the exchange takes
+    elif step < CLOSEST and told > 0:
+        return round(grown / told), told  # milliseconds beat what the exchange takes
     return round(grown / ours), ours
 
 
 def _by_kubelet_rate(
-    stat: Stat, new: ContainerSample, grown: int, told: float, step: float
+    new: ContainerSample, grown: int, told: float, step: float
 ) -> tuple[int | None, float]:
-    """Give rate and window of a stat from housekeeping, `told` seconds by the kubelet's times."""
-    if told <= 0:
-        return first_rate(new), KUBELET_WINDOW
+    """Give rate and window of a stat from housekeeping.
+
+    `told` is the window by the kubelet's times, 0 when these cannot be true.
+    """
+    if grown == 0:
+        return 0, told or KUBELET_WINDOW
     kubelet = new.cpu_rate
-    if grown == 0 or not kubelet or kubelet > MOST:
-        return round(grown / told), told
-    implied = grown / kubelet
-    if told - step <= implied <= told + step:
-        return kubelet, implied
-    if abs(kubelet - stat.cpu) <= STEADY * kubelet:
-        return kubelet, KUBELET_WINDOW  # a clock jumped rather than the load
-    if abs(implied - told) >= step * told / KUBELET_WINDOW:
-        return round(grown / told), told
-    possible = told + step if implied > told else told - step
-    return round(grown / possible), possible
+    if kubelet and kubelet <= MOST:
+        implied = grown / kubelet
+        return kubelet, implied if told and abs(implied - told) <= step else KUBELET_WINDOW
+    return (round(grown / told), told) if told else (first_rate(new), KUBELET_WINDOW)
 
 
 def first_rate(new: ContainerSample) -> int | None:

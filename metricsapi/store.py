@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from metricsapi.nodeclock import LONG_RUN, NodeClock, Placement
+from metricsapi.nodeclock import LONG_RUN, RUN, Known, NodeClock, Placement
 from metricsapi.rates import Stat, advance, restarted
 from metricsapi.samples import (
     ContainerSample,
@@ -182,21 +182,26 @@ class MetricsStore:
 
 
 def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
-    def believed() -> list[float]:
-        found = []
-        for pod in sample.pods:
-            kept = node.pods.get((pod.namespace, pod.name))
-            stats = {stat.name: stat for stat in kept.stats} if kept else {}
-            for new in pod.containers:
-                stat = stats.get(new.name)
-                if stat is not None and stat.run > 1 and new.cpu_time is not None:
-                    found.append(new.cpu_time)
-        return found
-
     times = [
         new.cpu_time for pod in sample.pods for new in pod.containers if new.cpu_time is not None
     ]
-    return node.clock.place(times, sample.requested_at, sample.answered_at, step, believed)
+    return node.clock.place(
+        times, sample.requested_at, sample.answered_at, step, lambda: _known(node, sample)
+    )
+
+
+def _known(node: _Node, sample: NodeSample) -> list[Known]:
+    found = []
+    for pod in sample.pods:
+        kept = node.pods.get((pod.namespace, pod.name))
+        stats = {stat.name: stat for stat in kept.stats} if kept else {}
+        for new in pod.containers:
+            stat = stats.get(new.name)
+            if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
+                grown = (new.cpu_counter or 0) - stat.counter
+                implied = grown / new.cpu_rate if new.cpu_rate and stat.counter >= 0 else 0.0
+                found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
+    return found
 
 
 def _put_node(
@@ -226,7 +231,7 @@ def _advance_containers(
             stat = _new_stat(new)  # noqa: PLW2901
             pod.stats = tuple([stat if one.name == new.name else one for one in pod.stats])
             changed = True
-        if advance(stat, new, came, placed, placed.needed, step):
+        if advance(stat, new, came, placed, RUN, step):
             changed = True
     return changed
 
