@@ -1,0 +1,158 @@
+"""When a kubelet read its stats, by our own clock: what its whole-second times leave open.
+
+A Summary has stats of two kinds, and does not say which is which. Some are read while the request
+is served (containers under containerd); others come from housekeeping, up to 20 s earlier (nodes,
+pods, containers elsewhere). Only the first kind can be timed by our clock.
+
+A stat with the kubelet time T, cut to `step`, was read at some true time in [T, T + step) of the
+kubelet's clock. If it was read while we waited, that lies between our request and our answer too,
+so the offset (kubelet clock minus our monotonic clock) is in [T - answered, T + step - requested).
+Every such stat bounds it again, and their intersection over a few answers is narrow, whatever the
+skew. A stat whose own interval misses the intersection was not read while we waited: its age shows.
+
+A stat from housekeeping looks fresh by chance, in one answer of ten or so, and then in the next one
+of five, so that alone proves nothing:
+- What is believed of a node is `evidence`: how many containers looked fresh together, answer after
+  answer. Three at once are enough, since independent housekeeping does not coincide like that; one
+  alone must do so five times. If housekeeping reads all containers at one moment, they coincide
+  without being fresh; but then the counters' differences divided by the kubelet's own rates give
+  one and the same window for all of them, which a runtime that is asked never does.
+- What is believed of a stat is its `run` of fresh readings: two where the node is believed. A stat
+  that looked old once starts anew far below that.
+When all stats believed fresh leave the intersection together, a clock jumped: the bounds start anew
+where those stats are now. When nothing is believed and the newest stat leaves it, the guess that it
+was fresh had been wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import NamedTuple
+
+from msgspec import Struct
+
+SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
+ENOUGH = 5  # evidence from which on a node has stats that are read at request time
+CERTAIN = 20  # evidence is not counted further
+DOUBT = -10  # evidence after a wrong guess
+RUN = 2  # fresh readings in a row that a container's stat needs to be believed
+LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
+OLD = RUN - LONG_RUN  # the run after a reading that was old
+
+
+class Known(NamedTuple):
+    """A new reading of a container that had an earlier one."""
+
+    time: float  # the kubelet's
+    run: int  # fresh readings before this one
+    earlier: float  # when the last of those was made, by our clock
+    implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
+
+
+class Placement(Struct, gc=False):
+    """What the clock says of one answer."""
+
+    moments: dict[float, float]  # kubelet time → our monotonic time, for stats that look fresh
+    believed: bool  # this node has stats that are read at request time
+    anew: bool  # readings that had looked fresh were not: runs start anew
+    jumped_at: float  # when we last noticed that one of the two clocks had jumped
+
+
+class NodeClock(Struct, gc=False):
+    """The offset of one kubelet's clock from our monotonic one, between `low` and `high`."""
+
+    low: float = -inf
+    high: float = inf
+    at: float = 0.0  # monotonic seconds of the last answer
+    evidence: int = 0
+    jumped_at: float = -inf
+
+    @property
+    def offset(self) -> float | None:
+        """The kubelet's clock minus our monotonic one, as well as it is known; None before."""
+        return (self.low + self.high) / 2 if self.high < inf else None
+
+    def place(
+        self,
+        times: list[float],
+        requested: float,
+        answered: float,
+        step: float,
+        known: Callable[[], list[Known]],
+    ) -> Placement:
+        """Tell which of an answer's kubelet `times` look fresh, and when those were.
+
+        `times` are those of its containers; `known` gives those of them that are new readings of
+        containers seen before, and is not asked once all is clear.
+        """
+        distinct = set(times)
+        slack = SLEW * max(0.0, answered - self.at)
+        self.at = answered
+        self.low -= slack
+        self.high += slack
+        fresh = self._fresh(distinct, requested, answered, step)
+        first = self.high == inf
+        anew = jumped = False
+        if times and (first or self.evidence < CERTAIN or len(fresh) < len(distinct)):
+            readings = known()
+            trusted = [one.time for one in readings if one.run >= RUN and self.evidence >= ENOUGH]
+            jumped = bool(trusted) and fresh.isdisjoint(trusted)
+            anew = not trusted and max(distinct) not in fresh and not first
+            if first or anew or jumped:
+                anchor = _most_common(trusted) if jumped else max(distinct)
+                self.low, self.high = anchor - answered, anchor + step - requested
+                fresh = self._fresh(distinct, requested, answered, step)
+            if jumped:
+                self.jumped_at = answered
+                self.evidence -= CERTAIN // 2
+            elif anew:
+                self.evidence = DOUBT
+            else:
+                agree = [one for one in readings if one.run > 0 and one.time in fresh]
+                self._weigh(agree, (requested + answered) / 2)
+        self._narrow(fresh, requested, answered, step)
+        moments = {t: self._moment(t, requested, answered, step) for t in fresh}
+        return Placement(moments, self.evidence >= ENOUGH, anew, self.jumped_at)
+
+    def _fresh(
+        self, times: set[float], requested: float, answered: float, step: float
+    ) -> set[float]:
+        after, until = requested + self.low - step, answered + self.high
+        return {t for t in times if after < t <= until}
+
+    def _weigh(self, agree: list[Known], moment: float) -> None:
+        if self.evidence < CERTAIN and _one_housekeeping(agree, moment):
+            self.evidence = DOUBT
+        elif agree:
+            self.evidence += len(agree) if len(agree) < 3 else ENOUGH
+            self.evidence = min(CERTAIN, self.evidence)
+
+    def _narrow(self, fresh: set[float], requested: float, answered: float, step: float) -> None:
+        if fresh:
+            low = max(self.low, max(fresh) - answered)
+            high = min(self.high, min(fresh) + step - requested)
+            if low <= high:
+                self.low, self.high = low, high
+
+    def _moment(self, time: float, requested: float, answered: float, step: float) -> float:
+        """The middle of what is left: between request and answer, and inside its whole second."""
+        earliest = max(requested, time - self.high)
+        latest = min(answered, time + step - self.low)
+        if earliest > latest:
+            earliest, latest = requested, answered
+        return (earliest + latest) / 2
+
+
+def _most_common(times: list[float]) -> float:
+    return max(set(times), key=lambda time: (times.count(time), time))
+
+
+def _one_housekeeping(agree: list[Known], moment: float) -> bool:
+    """Whether the kubelet's own rates tell of one window for all, and not of ours."""
+    implied = [one.implied for one in agree if one.implied > 0]
+    if len(implied) < 2:
+        return False
+    least, most = min(implied), max(implied)
+    ours = moment - agree[0].earlier
+    return most - least < 0.002 * most and abs(most - ours) > 0.005 * ours
