@@ -6,7 +6,7 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types layers check e2e wheel wheel-check manifests lock clean
+.PHONY: help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -30,6 +30,9 @@ check: lint types layers test ## all of the above
 
 e2e: $(VENV)/dev.stamp ## the end-to-end tests against the cluster of KUBECONFIG, else the sandbox
 	METRICSAPI_E2E=$(if $(KUBECONFIG),cluster,sandbox) $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+accuracy: $(VENV)/dev.stamp ## errors of what is served for a recorded series; SERIES=file for another
+	@$(BIN)/python -m tests.numbers.accuracy $(SERIES) $(ARGS)
 
 wheel: $(VENV)/run.stamp ## build the wheel into dist/
 	@rm -rf dist

@@ -46,6 +46,7 @@ class NodeSample(Struct):
     wall_offset: float  # our wall clock minus our monotonic clock at that moment
     stats: ContainerSample | None  # the node's own stats; its `name` is the node's name
     pods: list[PodSample]
+    time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
 
 
 class ContainerUsage(Struct, frozen=True, gc=False):
@@ -59,7 +60,11 @@ class ContainerUsage(Struct, frozen=True, gc=False):
 
 
 class NodeUsage(Struct, frozen=True, gc=False):
-    """The current usage of one node. `window` ends at `timestamp`; it is never 0."""
+    """The current usage of one node. `window` ends at `timestamp`; it is never 0.
+
+    `timestamp` is the kubelet's own word, by the kubelet's clock: callers compare it with the time
+    a pod became ready, which the same kubelet wrote.
+    """
 
     name: str
     timestamp: float
@@ -73,7 +78,8 @@ class NodeUsage(Struct, frozen=True, gc=False):
 class PodUsage(Struct, frozen=True, gc=False):
     """The current usage of one pod, complete: every container that its kubelet lists.
 
-    `timestamp` and `window` are those of its container with the earliest time.
+    `timestamp` and `window` are those of its container with the earliest time; containers are
+    sorted by name.
     """
 
     namespace: str
@@ -82,3 +88,32 @@ class PodUsage(Struct, frozen=True, gc=False):
     timestamp: float
     window: float
     containers: tuple[ContainerUsage, ...]
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """The last reading of one node or container, as kept: what Prometheus can take from here.
+
+    `cpu_time` is the kubelet's time with the best estimate of the fraction that it cut off, so
+    that the difference of two such times is the true window.
+    """
+
+    node: str
+    namespace: str  # empty for a node
+    pod: str  # empty for a node
+    name: str
+    start: float | None
+    cpu_time: float
+    cpu_counter: int  # nanocore-seconds since `start`
+    memory_time: float
+    memory: int
+    swap: int | None
+
+
+class NodeHolding(Struct, frozen=True, gc=False):
+    """What is kept of one node, for its row on a status page."""
+
+    last_good: float  # monotonic seconds of its last good answer
+    last_good_time: float  # the same moment by our wall clock, seconds since the epoch
+    pods: int  # in that answer
+    containers: int  # in that answer; 0 on a node that answers without containers
+    clock_skew: float | None  # seconds its clock is ahead of ours; None until it is known

@@ -1,146 +1,291 @@
-"""What is current: a small ring of readings per node, and the usage that follows from them.
+"""What is current: the last readings per node, and the usage that follows from them.
 
-kubelet → samples → **store** → catalog. Nothing but the last two distinct readings of each stat is
-remembered; a node that is gone from the API server is forgotten at once.
+kubelet → samples → **store** → catalog. Of each stat nothing is remembered but its last reading and
+the rate that led to it from the one before (`rates`); of each node a few numbers on its clock
+(`nodeclock`). Nothing is written to disk; a node that is gone from the API server is forgotten.
+
+A failed scrape puts nothing, so the last usage stays, with its own timestamp, until `max_age` has
+gone by since its last new reading. So does the usage of a container that is listed without any.
+A pod is served whole or not at all.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 from msgspec import Struct
 
+from metricsapi.nodeclock import LONG_RUN, NodeClock, Placement
+from metricsapi.rates import Stat, advance, restarted
 from metricsapi.samples import (
     ContainerSample,
     ContainerUsage,
+    NodeHolding,
     NodeSample,
     NodeUsage,
     PodSample,
     PodUsage,
+    Reading,
 )
 
-KUBELET_WINDOW = 10.0  # seconds: the kubelet's own interval, told with its own rate
+Key = tuple[str, str]  # namespace, name
 
 
-class _Stat(Struct, gc=False):
-    """The last two distinct readings of one container or node, and their common rate."""
+class _Pod(Struct, gc=False):
+    """A pod as its node's last answer listed it; `turn` is the number of that answer."""
 
-    last: ContainerSample
-    cpu: int  # nanocores
-    window: float  # seconds, never 0
-
-
-class _Pod(Struct):
+    key: Key
+    node: str
     uid: str
-    stats: dict[str, _Stat]
-    usage: PodUsage | None
+    turn: int
+    stats: tuple[Stat, ...]
+    since: float = 0.0  # `usage` is current until `max_age` after this
+    usage: PodUsage | None = None  # None: not made since the last change
 
 
-class _Ring(Struct):
+class _Node(Struct):
     """All that is remembered of one node."""
 
-    fresh_at: float  # monotonic seconds of the last answer
-    stat: _Stat | None
-    usage: NodeUsage | None
-    pods: dict[tuple[str, str], _Pod]
+    name: str
+    clock: NodeClock
+    pods: dict[Key, _Pod]
+    turn: int = 0
+    stat: Stat | None = None
+    usage: NodeUsage | None = None
+    has_swap: bool = False
+    step: float = 0.0
+    last_good: float = 0.0
+    wall_offset: float = 0.0
+    containers: int = 0
 
 
 class MetricsStore:
-    """Current usage by node and by pod; `max_age` in seconds since a node's last good answer."""
+    """Current usage by node and by pod.
+
+    `max_age` is in seconds since the last new reading of a stat; `now` arguments are our monotonic
+    clock, as are the times of samples. The usage objects given are the same objects until a new
+    reading changes them.
+    """
 
     def __init__(self, *, max_age: float) -> None:
         self.max_age = max_age
-        self._rings: dict[str, _Ring] = {}
-        self._node_of: dict[tuple[str, str], str] = {}
+        self._nodes: dict[str, _Node] = {}
+        self._pods: dict[Key, _Pod] = {}
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
-        ring = self._rings.setdefault(sample.node, _Ring(sample.answered_at, None, None, {}))
-        ring.fresh_at = sample.answered_at
+        node = self._nodes.get(sample.node)
+        if node is None:
+            node = self._nodes[sample.node] = _Node(sample.node, NodeClock(), {})
+        step = max(sample.time_step, node.step)
+        node.step = sample.time_step
+        node.turn += 1
+        node.last_good = sample.answered_at
+        node.wall_offset = sample.wall_offset
+        placed = _place(node, sample, step)
         if sample.stats is not None:
-            ring.stat = _next(ring.stat, sample.stats)
-            ring.usage = _node_usage(sample.node, ring.stat)
-        listed: dict[tuple[str, str], _Pod] = {}
+            _put_node(node, sample.stats, sample.answered_at, placed, step)
         for pod in sample.pods:
-            key = (pod.namespace, pod.name)
-            listed[key] = _next_pod(sample.node, ring.pods.get(key), pod)
-            self._node_of[key] = sample.node
-        for key in ring.pods.keys() - listed.keys():
-            if self._node_of.get(key) == sample.node:
-                del self._node_of[key]
-        ring.pods = listed
+            self._put_pod(node, pod, sample.answered_at, placed, step)
+        if len(node.pods) > len(sample.pods):
+            self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
-        ring = self._rings.pop(node, None)
-        for key in ring.pods if ring else ():
-            if self._node_of.get(key) == node:
-                del self._node_of[key]
+        if gone := self._nodes.pop(node, None):
+            self._drop(gone, list(gone.pods.values()))
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None:
         """Give a node's usage at the monotonic time `now`, or None when there is none current."""
-        ring = self._current(node, now)
-        return ring.usage if ring else None
+        kept = self._nodes.get(node)
+        stat = kept.stat if kept else None
+        if kept is None or stat is None or not stat.known:
+            return None
+        if now - min(stat.cpu_since, stat.memory_since) > self.max_age:
+            return None
+        if kept.usage is None:
+            kept.usage = NodeUsage(
+                kept.name,
+                stat.timestamp,
+                stat.window,
+                stat.cpu,
+                stat.memory,
+                stat.swap if kept.has_swap else None,
+                stat.ephemeral_storage,
+            )
+        return kept.usage
 
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None:
-        """Give a pod's usage at the monotonic time `now`, or None when there is none current."""
-        key = (namespace, name)
-        ring = self._current(self._node_of.get(key, ""), now)
-        pod = ring.pods.get(key) if ring else None
-        return pod.usage if pod else None
+        """Give a pod's usage at the monotonic time `now`, or None when it is not wholly current."""
+        pod = self._pods.get((namespace, name))
+        if pod is None:
+            return None
+        if pod.usage is None:
+            if not pod.stats or not all(stat.known for stat in pod.stats):
+                return None
+            _make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
+        return pod.usage if now - pod.since <= self.max_age else None
 
-    def _current(self, node: str, now: float) -> _Ring | None:
-        ring = self._rings.get(node)
-        return ring if ring and now - ring.fresh_at <= self.max_age else None
+    def holding(self, node: str) -> NodeHolding | None:
+        """Tell what is kept of a node, or None when it never answered."""
+        kept = self._nodes.get(node)
+        if kept is None:
+            return None
+        offset = kept.clock.offset
+        return NodeHolding(
+            kept.last_good,
+            kept.last_good + kept.wall_offset,
+            len(kept.pods),
+            sum(len(pod.stats) for pod in kept.pods.values()),
+            None if offset is None else offset - kept.wall_offset,
+        )
+
+    def readings(self, now: float) -> Iterator[Reading]:
+        """Give the last reading of every node and container that is current at `now`."""
+        for node in list(self._nodes.values()):
+            if node.stat is not None and self._current(node.stat, now):
+                yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
+            for pod in list(node.pods.values()):
+                for stat in pod.stats if self._pods.get(pod.key) is pod else ():
+                    if self._current(stat, now):
+                        yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
+
+    def _current(self, stat: Stat, now: float) -> bool:
+        since = min(stat.came, stat.memory_since)
+        return stat.counter >= 0 and stat.memory >= 0 and now - since <= self.max_age
+
+    def _put_pod(
+        self, node: _Node, sample: PodSample, came: float, placed: Placement, step: float
+    ) -> None:
+        key = (sample.namespace, sample.name)
+        pod = node.pods.get(key)
+        if pod is None or (pod.uid != sample.uid and pod.uid and sample.uid):
+            if pod is not None and pod.turn == node.turn and _newest(sample) < _started(pod):
+                return  # the same name twice in one answer: the one that started last is current
+            interned = (sys.intern(sample.namespace), sample.name)
+            pod = node.pods[key] = _Pod(interned, node.name, sample.uid, node.turn, ())
+        pod.turn = node.turn
+        if _advance_containers(pod, sample.containers, came, placed, step):
+            pod.usage = None
+        owner = self._pods.get(key)
+        if owner is not pod and (
+            owner is None or owner.node == node.name or _started(pod) >= _started(owner)
+        ):
+            self._pods[pod.key] = pod
+
+    def _drop(self, node: _Node, pods: list[_Pod]) -> None:
+        for pod in pods:
+            node.pods.pop(pod.key, None)
+            if self._pods.get(pod.key) is pod:
+                del self._pods[pod.key]
 
 
-def _next_pod(node: str, old: _Pod | None, sample: PodSample) -> _Pod:
-    known = old.stats if old and old.uid == sample.uid else {}
-    stats: dict[str, _Stat] = {}
-    for container in sample.containers:
-        stat = _next(known.get(container.name), container)
-        if stat is None:
-            return _Pod(sample.uid, stats, None)
-        stats[container.name] = stat
-    return _Pod(sample.uid, stats, _pod_usage(node, sample, stats))
+def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
+    def believed() -> list[float]:
+        found = []
+        for pod in sample.pods:
+            kept = node.pods.get((pod.namespace, pod.name))
+            stats = {stat.name: stat for stat in kept.stats} if kept else {}
+            for new in pod.containers:
+                stat = stats.get(new.name)
+                if stat is not None and stat.run > 1 and new.cpu_time is not None:
+                    found.append(new.cpu_time)
+        return found
+
+    times = [
+        new.cpu_time for pod in sample.pods for new in pod.containers if new.cpu_time is not None
+    ]
+    return node.clock.place(times, sample.requested_at, sample.answered_at, step, believed)
 
 
-def _next(old: _Stat | None, new: ContainerSample) -> _Stat | None:
-    if new.cpu_time is None or new.cpu_counter is None or new.memory is None:
-        return None
-    if old is None or old.last.start != new.start:
-        return _first(new)
-    last = old.last
-    assert last.cpu_time is not None  # noqa: S101 - only complete readings are kept
-    assert last.cpu_counter is not None  # noqa: S101
-    if (last.cpu_time, last.cpu_counter) == (new.cpu_time, new.cpu_counter):
-        return old
-    window = new.cpu_time - last.cpu_time
-    if window <= 0 or new.cpu_counter < last.cpu_counter:
-        return _first(new)
-    return _Stat(new, round((new.cpu_counter - last.cpu_counter) / window), window)
+def _put_node(
+    node: _Node, new: ContainerSample, came: float, placed: Placement, step: float
+) -> None:
+    stat = node.stat
+    if stat is None or restarted(stat, new):
+        stat = node.stat = Stat(node.name, new.start)
+    if advance(stat, new, came, placed, LONG_RUN, step):
+        node.usage = None
+    node.has_swap = (new.swap or 0) + (new.swap_available or 0) > 0
 
 
-def _first(new: ContainerSample) -> _Stat | None:
-    return None if new.cpu_rate is None else _Stat(new, new.cpu_rate, KUBELET_WINDOW)
+def _advance_containers(
+    pod: _Pod, samples: list[ContainerSample], came: float, placed: Placement, step: float
+) -> bool:
+    kept = pod.stats
+    changed = False
+    if [stat.name for stat in kept] != [new.name for new in samples]:
+        samples = _last_of_each_name(samples)
+        named = {stat.name: stat for stat in kept}
+        kept = tuple([named.get(new.name) or _new_stat(new) for new in samples])
+        changed = {id(stat) for stat in kept} != {id(stat) for stat in pod.stats}
+        pod.stats = kept
+    for stat, new in zip(kept, samples, strict=True):
+        if restarted(stat, new):
+            stat = _new_stat(new)  # noqa: PLW2901
+            pod.stats = tuple([stat if one.name == new.name else one for one in pod.stats])
+            changed = True
+        if advance(stat, new, came, placed, placed.needed, step):
+            changed = True
+    return changed
 
 
-def _node_usage(name: str, stat: _Stat | None) -> NodeUsage | None:
-    if stat is None or stat.last.cpu_time is None or stat.last.memory is None:
-        return None
-    return NodeUsage(name, stat.last.cpu_time, stat.window, stat.cpu, stat.last.memory)
+def _new_stat(new: ContainerSample) -> Stat:
+    return Stat(sys.intern(new.name), new.start)
 
 
-def _pod_usage(node: str, pod: PodSample, stats: dict[str, _Stat]) -> PodUsage | None:
-    if not stats:
-        return None
-    earliest = min(stats.values(), key=lambda stat: stat.last.cpu_time or 0.0)
-    containers = tuple(
-        ContainerUsage(name, stat.cpu, stat.last.memory or 0) for name, stat in stats.items()
-    )
-    return PodUsage(
-        pod.namespace,
-        pod.name,
-        node,
-        earliest.last.cpu_time or 0.0,
+def _last_of_each_name(samples: list[ContainerSample]) -> list[ContainerSample]:
+    """A container that was just restarted may be listed twice: the one that started last counts."""
+    last: dict[str, ContainerSample] = {}
+    for new in samples:
+        other = last.get(new.name)
+        if other is None or (new.start or 0.0) >= (other.start or 0.0):
+            last[new.name] = new
+    return list(last.values())
+
+
+def _make_usage(pod: _Pod, *, has_swap: bool) -> PodUsage:
+    earliest = min(pod.stats, key=lambda stat: stat.timestamp)
+    pod.since = min([min(stat.cpu_since, stat.memory_since) for stat in pod.stats])
+    pod.usage = PodUsage(
+        *pod.key,
+        pod.node,
+        earliest.timestamp,
         earliest.window,
-        containers,
+        tuple(
+            [
+                ContainerUsage(
+                    stat.name,
+                    stat.cpu,
+                    stat.memory,
+                    stat.swap if has_swap else None,
+                    stat.ephemeral_storage,
+                )
+                for stat in sorted(pod.stats, key=lambda stat: stat.name)
+            ]
+        ),
+    )
+    return pod.usage
+
+
+def _started(pod: _Pod) -> float:
+    return max([stat.start or 0.0 for stat in pod.stats], default=0.0)
+
+
+def _newest(sample: PodSample) -> float:
+    return max([new.start or 0.0 for new in sample.containers], default=0.0)
+
+
+def _reading(node: str, key: Key, stat: Stat, *, has_swap: bool) -> Reading:
+    return Reading(
+        node,
+        *key,
+        stat.name,
+        stat.start,
+        stat.exact,
+        stat.counter,
+        stat.memory_time,
+        stat.memory,
+        stat.swap if has_swap else None,
     )

@@ -1,0 +1,61 @@
+"""What both decoders of kubelet answers share: the error, names, numbers and times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+LARGEST = 2**64 - 1  # what a kubelet counts in
+
+_LABEL = r"(?!-)[-a-z0-9]{1,63}(?<!-)"  # RFC 1123, as container names and namespaces are
+_LABELS = re.compile(f"(?:{_LABEL}/)*")
+_SUBDOMAINS = re.compile(rf"(?:(?=[^/]{{1,253}}/){_LABEL}(?:\.{_LABEL})*/)*")  # pods, nodes
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DecodeError(ValueError):
+    """The body is not what a kubelet says; the message tells where."""
+
+
+def are_labels(names: Sequence[str]) -> bool:
+    """Tell whether all names are DNS labels: checked in one go, since nearly always they are."""
+    return _all(_LABELS, names)
+
+
+def are_subdomains(names: Sequence[str]) -> bool:
+    """Tell whether all names are DNS subdomains, as names of pods and nodes are."""
+    return _all(_SUBDOMAINS, names)
+
+
+def _all(pattern: re.Pattern[str], names: Sequence[str]) -> bool:
+    joined = "/".join([*names, ""])
+    return joined.count("/") == len(names) and pattern.fullmatch(joined) is not None
+
+
+def whole(value: object) -> int | None:
+    """Give a number that a counter or gauge can have, or None: whole, from 0 to 2^64 - 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+        return value
+    return None
+
+
+class Seconds(dict[str | None, float | None]):
+    """RFC 3339 text to seconds since the epoch; a time that is none, or before 1970, is None.
+
+    One answer has few distinct times, so each is parsed once: make one of these per answer.
+    """
+
+    def __missing__(self, text: str | None) -> float | None:
+        value = self[text] = _seconds(text) if isinstance(text, str) else None
+        return value
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = (datetime.fromisoformat(text) - _EPOCH).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone
+        return None
+    return seconds if seconds > 0 else None

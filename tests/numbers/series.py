@@ -1,0 +1,50 @@
+"""A recorded series of a real kubelet's answers, as the decoders give it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from metricsapi.collect.exposition import decode_resource_metrics
+from metricsapi.collect.summary import decode_summary
+from metricsapi.samples import ContainerSample, NodeSample
+
+RECORDED = Path(__file__).parent.parent / "recorded" / "kubelet-1.36-series.jsonl"
+
+Key = tuple[str, str, str]  # namespace, pod, container; ("", "", node) for a node
+
+
+class Answer(NamedTuple):
+    summary: NodeSample
+    resource: NodeSample
+    raw: dict
+
+
+def read_series(path: Path = RECORDED) -> Iterator[Answer]:
+    """Give each answer of the series, decoded from the bytes a kubelet would send."""
+    with path.open() as lines:
+        for line in lines:
+            raw = json.loads(line)
+            times = {
+                "requested_at": raw["requested_at"],
+                "answered_at": raw["answered_at"],
+                "wall_offset": 0.0,
+            }
+            node = raw["summary"]["node"]["nodeName"]
+            yield Answer(
+                decode_summary(node, json.dumps(raw["summary"], indent=1).encode(), **times),
+                decode_resource_metrics(node, raw["resource"].encode(), **times),
+                raw,
+            )
+
+
+def stats(sample: NodeSample) -> dict[Key, ContainerSample]:
+    """Give every stat of a sample by its key."""
+    found = {
+        (pod.namespace, pod.name, one.name): one for pod in sample.pods for one in pod.containers
+    }
+    if sample.stats is not None:
+        found["", "", sample.node] = sample.stats
+    return found
