@@ -10,16 +10,16 @@ import logging
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 
-from metricsapi.collect.kubelet import KubeletClient
+from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
 from metricsapi.collect.rows import newest_turn, node_rows
-from metricsapi.collect.summary import decode_summary
-from metricsapi.collect.tls import KubeletTLS
+from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
@@ -60,10 +60,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         store = MetricsStore(max_age=settings.max_age)
         operations = Operations(settings)
         measured = MeasuredStore(store, operations.telemetry)
-        scraper = MeasuredScraper(_kubelet_client(settings, credentials), operations.telemetry)
-        pool = ScraperPool(
-            nodes=nodes, client=scraper, store=measured, settings=_collect_settings(settings)
-        )
+        collect = _collect_settings(settings, credentials)
+        scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
+        pool = ScraperPool(nodes=nodes, client=scraper, store=measured, settings=collect)
         authenticator = Authenticator()
         forever: list[asyncio.Task[None]] = []
         parts = Parts(
@@ -130,7 +129,8 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
     return 0
 
 
-def _collect_settings(settings: Settings) -> CollectSettings:
+def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:
+    plain = settings.deprecated_kubelet_completely_insecure
     return CollectSettings(
         resolution=settings.metric_resolution,
         timeout=settings.kubelet_request_timeout,
@@ -138,20 +138,18 @@ def _collect_settings(settings: Settings) -> CollectSettings:
         failed_concurrency=settings.scrape_failed_concurrency,
         max_answer=settings.kubelet_max_response_bytes,
         address_types=settings.kubelet_preferred_address_types,
-        port=settings.kubelet_port,
+        ip_family=family(urlsplit(credentials.server).hostname or ""),
+        # Without TLS the kubelet has another port of its own, unless one is named.
+        port=None if plain and settings.kubelet_port == 10250 else settings.kubelet_port,
         use_node_status_port=settings.kubelet_use_node_status_port,
-        insecure_http=settings.deprecated_kubelet_completely_insecure,
+        insecure_http=plain,
         insecure_tls=settings.kubelet_insecure_tls,
         certificate_authority=_path(settings.kubelet_certificate_authority),
         client_certificate=_path(settings.kubelet_client_certificate),
         client_key=_path(settings.kubelet_client_key),
+        endpoint=settings.kubelet_endpoint,
+        transport=settings.kubelet_transport,
     )
-
-
-def _kubelet_client(settings: Settings, credentials: Credentials) -> KubeletClient:
-    collect = _collect_settings(settings)
-    tls = None if collect.insecure_http else KubeletTLS(collect, credentials.authority_file)
-    return KubeletClient(collect, tls, credentials.token, decode_summary)
 
 
 def _follow_authentication(

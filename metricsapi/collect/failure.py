@@ -117,3 +117,24 @@ def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> Scrap
         f"the certificate of {where} is signed by a CA that is not trusted here: "
         f"{error.verify_message}; name the right CA with --kubelet-certificate-authority",
     )
+
+
+_BY_STATUS = {401: Cause.UNAUTHORIZED, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}
+
+
+def from_status(status: int, body: bytes, where: str, right: str) -> ScrapeError:
+    """Name why `where` answered other than 200; `right` is the resource to be allowed."""
+    said = " ".join(body[:300].decode("utf-8", "replace").split())
+    cause = _BY_STATUS.get(status, Cause.STATUS)
+    fix = ""
+    if cause is Cause.UNAUTHORIZED:
+        fix = (
+            "; the kubelet takes no bearer token (authentication.webhook.enabled: true lets it), "
+            "or not this one"
+        )
+    if cause is Cause.FORBIDDEN:
+        fix = (
+            f'; the ClusterRole lacks the rule apiGroups: [""], resources: ["{right}"], '
+            'verbs: ["get"]'
+        )
+    return ScrapeError(cause, f"{where} answered {status}: {said}{fix}")

@@ -58,6 +58,7 @@ def _row(
         cause=str(failure.cause) if failure else "",
         message=failure.message if failure else "",
         address=f"[{host}]:{state.target.port}" if ":" in host else f"{host}:{state.target.port}",
+        since=_wall(state.changed_at, wall_offset),
         last_attempt=_wall(state.last_turn, wall_offset),
         last_good=_wall(state.last_good, wall_offset),
         duration=state.duration,

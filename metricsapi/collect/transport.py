@@ -20,6 +20,7 @@ from metricsapi.collect.failure import Cause, ScrapeError, from_connect_error, f
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
 _RECORD = 16 * 1024  # the most plain bytes in a TLS record (RFC 8446, 5.1)
+_LONGEST_RECORD = 16 * 1024 + 2048  # as sent, in TLS 1.2
 _RECORD_HEAD = 5  # type, version, and the length in two bytes
 _LONGEST_HEAD = 64 * 1024
 
@@ -42,7 +43,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, where: str, connector: Connector) -> None:
         self.where = where
         self.usable = False
-        self.answers = 0
+        self._broken: ScrapeError | None = None  # why it is not usable
         self._connector = connector
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
@@ -55,6 +56,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def get(self, request: bytes, deadline: float) -> Answer:
         """Send the request, give the answer. `deadline` is in monotonic seconds."""
+        if self._broken is not None:
+            raise self._broken
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Answer] = loop.create_future()
         self._waiter = waiter
@@ -115,7 +118,6 @@ class Connection(asyncio.BufferedProtocol):
         if parser is None or waiter is None or waiter.done():
             return
         self._complete = True
-        self.answers += 1
         if not parser.should_keep_alive():
             self.close()
         body = b"".join(self._parts)
@@ -151,8 +153,10 @@ class Connection(asyncio.BufferedProtocol):
         self._raise(ScrapeError(cause, message))
 
     def _raise(self, error: ScrapeError) -> None:
-        """End the exchange that is going on, if any."""
+        """End the exchange that is going on, or else the next one, if none is."""
         self.usable = False
+        if self._broken is None:
+            self._broken = error
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
 
@@ -181,6 +185,10 @@ class SecureConnection(Connection):
             raise
         finally:
             self._shaken = None
+
+    def peer_certificate(self) -> bytes | None:
+        """Give the certificate that the kubelet has shown, in DER."""
+        return self._tls.getpeercert(binary_form=True)
 
     def buffer_updated(self, count: int) -> None:
         """Give TLS one whole record after the other.
@@ -224,13 +232,15 @@ class SecureConnection(Connection):
             # The stubs know only how read() gives bytes; given a buffer, it gives their number.
             size = cast("int", self._tls.read(_RECORD, plain))
         except ssl.SSLWantReadError:
-            size = 0  # a session ticket, say
+            self._flush()  # it was a session ticket, say
         except OSError as error:
             self._raise(from_tls_error(error, self.where))
-            return
-        self._flush()
-        if size:
-            self._plain_received(plain[:size], arrived_at)
+        else:
+            self._flush()
+            if size:
+                self._plain_received(plain[:size], arrived_at)
+            else:
+                self.close()  # the other side says that it has ended
 
     def _send(self, data: bytes) -> None:
         try:
@@ -245,10 +255,14 @@ class SecureConnection(Connection):
 
 
 def _record_end(data: memoryview, begin: int) -> int:
-    """Give where the TLS record at `begin` ends; beyond the data when that is not known yet."""
+    """Give where the TLS record at `begin` ends; beyond the data when that is not known yet.
+
+    What cannot be a record is given whole, for TLS to refuse it: an HTTP port answers `HTTP/1.1`.
+    """
     if len(data) - begin < _RECORD_HEAD:
         return len(data) + 1
-    return begin + _RECORD_HEAD + (data[begin + 3] << 8) + data[begin + 4]
+    size = (data[begin + 3] << 8) + data[begin + 4]
+    return begin + _RECORD_HEAD + size if size <= _LONGEST_RECORD else len(data)
 
 
 class Connector:

@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from metricsapi.sandbox.pki import Authority
+from metricsapi.sandbox.rbac import User
 from metricsapi.sandbox.routes import merged, status
 from metricsapi.sandbox.state import Cluster, Conflict, timestamp
 
 Object = dict[str, Any]
-User = tuple[str, tuple[str, ...]]
 Address = tuple[str, int]
 PROBE_EVERY = 0.5  # seconds while unavailable; less often while all is well
 PROBE_WELL = 5.0
@@ -37,9 +37,14 @@ class Aggregator:
     def __init__(self, cluster: Cluster, front_proxy: Authority) -> None:
         self.cluster = cluster
         self.endpoints: dict[tuple[str, str], list[Address]] = {}
-        self._certificate = front_proxy.issue("front-proxy-client", client=True)
+        self.use(front_proxy)
         self._clients: dict[tuple[Any, ...], httpx.AsyncClient] = {}
         self._turn = 0
+
+    def use(self, front_proxy: Authority) -> None:
+        """Present a certificate of this authority from the next new connection on."""
+        self._certificate = front_proxy.issue("front-proxy-client", client=True)
+        self._generation = getattr(self, "_generation", 0) + 1
 
     def service_for(self, path: str) -> Object | None:
         """Give the APIService that a path belongs to, if one is served by a Service."""
@@ -129,7 +134,8 @@ class Aggregator:
             raise LookupError(f"endpoints for service/{service[1]} in {service[0]!r} are missing")
         self._turn += 1
         host, port = addresses[self._turn % len(addresses)]
-        key = (host, port, spec.get("caBundle"), spec.get("insecureSkipTLSVerify"), service)
+        skip = spec.get("insecureSkipTLSVerify")
+        key = (host, port, spec.get("caBundle"), skip, service, self._generation)
         client = self._clients.get(key)
         if client is None:
             client = self._clients[key] = httpx.AsyncClient(
@@ -200,7 +206,6 @@ def _headers(request: Request, user: User) -> list[tuple[str, str]]:
         for name, value in request.headers.items()
         if name not in _HOP and not name.startswith(("x-remote-", "x-forwarded-", "content-length"))
     ]
-    name, groups = user
     client = request.client.host if request.client else "127.0.0.1"
     host = request.headers.get("host", "localhost")
     return [
@@ -209,9 +214,17 @@ def _headers(request: Request, user: User) -> list[tuple[str, str]]:
         ("X-Forwarded-Host", host),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Uri", request.url.path),
-        ("X-Remote-User", name),
-        *(("X-Remote-Group", group) for group in groups),
+        ("X-Remote-User", user.name),
+        *((("X-Remote-Uid", user.uid),) if user.uid else ()),
+        *(("X-Remote-Group", group) for group in user.groups),
+        *((f"X-Remote-Extra-{_header_key(key)}", value) for key, value in user.extra),
     ]
+
+
+def _header_key(key: str) -> str:
+    """Escape an extra's key as Go's front proxy does: lower-case hexadecimal, first letter up."""
+    escaped = "".join(c if c.isalnum() or c in "-._" else f"%{ord(c):02x}" for c in key)
+    return "-".join(part[:1].upper() + part[1:] for part in escaped.split("-"))
 
 
 def _closing(answer: httpx.Response) -> Any:

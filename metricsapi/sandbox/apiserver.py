@@ -6,28 +6,37 @@ import asyncio
 import base64
 import contextlib
 import json
+import secrets
 import socket
 import ssl
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import yaml
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from metricsapi.sandbox.aggregator import Aggregator, User
+from metricsapi.sandbox.aggregator import Aggregator
+from metricsapi.sandbox.builtin import apply_builtin_roles
 from metricsapi.sandbox.pki import Authority
+from metricsapi.sandbox.rbac import User, allowed, attributes_of, forbidden_message
+from metricsapi.sandbox.reviews import access_review, subject_of, token_review
 from metricsapi.sandbox.routes import Resources, status
 from metricsapi.sandbox.state import KINDS, Cluster
 
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 ADMIN = "kubernetes-admin"
+_REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
 class ApiServer:
@@ -36,13 +45,15 @@ class ApiServer:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.ca = Authority.create("kubernetes")
+        self.ca_for_clients = self.ca
         self.front_proxy_ca = Authority.create("front-proxy-ca")
         self.aggregator = Aggregator(cluster, self.front_proxy_ca)
         self.tokens: dict[str, User] = {}
         self.url = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
-        cluster.apply("configmaps", self._authentication())
+        apply_builtin_roles(cluster)
+        self._publish([self.ca], [self.front_proxy_ca])
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 is any free one. Raises OSError when the port is taken."""
@@ -57,7 +68,7 @@ class ApiServer:
         self._server = server = _Quiet(
             uvicorn.Config(
                 self._app,
-                http="httptools",
+                http=_PeerProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -83,10 +94,22 @@ class ApiServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.aggregator.close()
 
+    def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
+        """Make a user or, by the name `system:serviceaccount:NS:NAME`, an account; give its token."""
+        if name.startswith("system:serviceaccount:"):
+            namespace = name.split(":")[2]
+            groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", *groups)
+        token = secrets.token_urlsafe(24)
+        identifier = str(uuid.uuid4())
+        extra = (("authentication.kubernetes.io/credential-id", f"JTI={identifier}"),)
+        groups = (*groups, "system:authenticated")
+        uid = identifier if name.startswith("system:serviceaccount:") else ""
+        self.tokens[token] = User(name, groups, uid, extra)
+        return token
+
     def kubeconfig(self, name: str, groups: tuple[str, ...] = ()) -> str:
         """Make a user with a token of its own; give the kubeconfig's text."""
-        token = f"token-of-{name}"
-        self.tokens[token] = (name, (*groups, "system:authenticated"))
+        token = self.add_user(name, groups)
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -112,7 +135,30 @@ class ApiServer:
             path = Path(directory, "pair.pem")
             path.write_bytes(issued.pem)
             context.load_cert_chain(path)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=self.ca_for_clients.pem.decode())
         return context
+
+    def rotate_client_ca(self, *, keep_old: bool = True) -> None:
+        """Sign clients with a new authority; the old one is believed on, or no longer."""
+        old, self.ca_for_clients = self.ca_for_clients, Authority.create("kubernetes-next")
+        self._publish([self.ca_for_clients, *[old] * keep_old], self._front_proxies)
+
+    def rotate_front_proxy_ca(self, *, keep_old: bool = True) -> None:
+        """Use another front-proxy authority; the old one is believed on, or no longer."""
+        old, self.front_proxy_ca = self.front_proxy_ca, Authority.create("front-proxy-next")
+        self._publish(self._clients, [self.front_proxy_ca, *[old] * keep_old])
+        self.aggregator.use(self.front_proxy_ca)
+
+    def _publish(self, clients: list[Authority], front_proxies: list[Authority]) -> None:
+        """Write the authorities to the ConfigMap that aggregated servers read."""
+        self._clients, self._front_proxies = clients, front_proxies
+        item = self._authentication()
+        item["data"]["client-ca-file"] = b"".join(a.pem for a in clients).decode()
+        item["data"]["requestheader-client-ca-file"] = b"".join(
+            a.pem for a in front_proxies
+        ).decode()
+        self.cluster.apply("configmaps", item)
 
     def _authentication(self) -> dict[str, Any]:
         return {
@@ -121,8 +167,6 @@ class ApiServer:
                 "namespace": "kube-system",
             },
             "data": {
-                "client-ca-file": self.ca.pem.decode(),
-                "requestheader-client-ca-file": self.front_proxy_ca.pem.decode(),
                 "requestheader-allowed-names": json.dumps(["front-proxy-client"]),
                 "requestheader-username-headers": json.dumps(["X-Remote-User"]),
                 "requestheader-uid-headers": json.dumps(["X-Remote-Uid"]),
@@ -145,11 +189,8 @@ class ApiServer:
                 Route("/openapi/v2", self._openapi_v2),
                 Route("/openapi/v3", self._openapi_v3),
                 Route("/apis/authentication.k8s.io/v1/tokenreviews", self._token, methods=["POST"]),
-                Route(
-                    "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-                    self._access,
-                    methods=["POST"],
-                ),
+                Route(f"{_REVIEWS}/subjectaccessreviews", self._access, methods=["POST"]),
+                Route(f"{_REVIEWS}/selfsubjectaccessreviews", self._self_access, methods=["POST"]),
                 *Resources(self.cluster).routes(),
                 Route("/apis/{group}/{version}", self._group_version),
             ]
@@ -161,8 +202,12 @@ class ApiServer:
             request = Request(scope, receive)
             user = self._user(request)
             item = self.aggregator.service_for(request.url.path)
+            asked = attributes_of(request.method, request.url.path, dict(request.query_params))
             if user is None:
                 await status(401, "Unauthorized", "Unauthorized")(scope, receive, send)
+            elif not allowed(self.cluster, user, asked):
+                message = forbidden_message(user, asked)
+                await status(403, "Forbidden", message)(scope, receive, send)
             elif item is not None:
                 await (await self.aggregator.proxy(request, item, user))(scope, receive, send)
             elif path := self._openapi_of(request.url.path):
@@ -175,10 +220,17 @@ class ApiServer:
         return app
 
     def _user(self, request: Request) -> User | None:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if request.url.path in ("/version", "/readyz", "/livez", "/healthz") and not token:
-            return ("system:anonymous", ("system:unauthenticated",))
-        return self.tokens.get(token)
+        """Give who asks, by token or by client certificate; None for a token that is unknown."""
+        authorization = request.headers.get("authorization")
+        if authorization:
+            return self.tokens.get(authorization.removeprefix("Bearer "))
+        peer = request.scope.get("state", {}).get("peer")
+        if peer is None:
+            return User("system:anonymous", ("system:unauthenticated",))
+        subject = x509.load_der_x509_certificate(peer).subject
+        name = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+        organizations = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        return User(name, (*(str(o.value) for o in organizations), "system:authenticated"))
 
     async def _core(self, _: Request) -> Response:
         return JSONResponse({"kind": "APIVersions", "versions": ["v1"]})
@@ -243,17 +295,24 @@ class ApiServer:
         return [i for i in self.cluster.list("apiservices") if i["spec"].get("service")]
 
     async def _token(self, request: Request) -> Response:
-        review = await request.json()
-        user = self.tokens.get(review["spec"].get("token", ""))
-        result: dict[str, Any] = {"authenticated": user is not None}
-        if user:
-            result["user"] = {"username": user[0], "groups": list(user[1])}
-        return JSONResponse({**review, "status": result}, 201)
+        return JSONResponse(token_review(await request.json(), self.tokens), 201)
 
     async def _access(self, request: Request) -> Response:
         review = await request.json()
-        allowed = review["spec"].get("user") == ADMIN
-        return JSONResponse({**review, "status": {"allowed": allowed}}, 201)
+        return JSONResponse(access_review(review, self.cluster, subject_of(review)), 201)
+
+    async def _self_access(self, request: Request) -> Response:
+        user = self._user(request) or User("")
+        return JSONResponse(access_review(await request.json(), self.cluster, user), 201)
+
+
+class _PeerProtocol(HttpToolsProtocol):
+    """Tells the application the client's certificate, which uvicorn does not."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        connection = transport.get_extra_info("ssl_object")
+        self.app_state = {**self.app_state, "peer": connection.getpeercert(True)}
 
 
 class _Quiet(uvicorn.Server):

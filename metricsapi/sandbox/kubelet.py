@@ -86,8 +86,8 @@ class SyntheticSource:
 class Kubelets:
     """Many kubelets on loopback, one port each."""
 
-    def __init__(self, authority: Authority, allows: Callable[[str], bool]) -> None:
-        self._allows = allows
+    def __init__(self, authority: Authority, decide: Callable[[str, str], int]) -> None:
+        self._decide = decide
         self._servers: list[asyncio.Server] = []
         issued = authority.issue("kubelet", dns=("localhost",), ips=("127.0.0.1",), server=True)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -141,8 +141,13 @@ class Kubelets:
         text = "text/plain; charset=utf-8"
         token = headers.get("authorization", "").removeprefix("Bearer ")
         path = target.partition("?")[0]
-        if not self._allows(token):
+        subresource = "stats" if path.startswith("/stats") else "metrics"
+        decision = self._decide(token, subresource)
+        if decision == 401:
             return "401 Unauthorized", text, b"Unauthorized"
+        if decision == 403:
+            denied = f"Forbidden (verb=get, resource=nodes, subresource(s)=[{subresource}])\n"
+            return "403 Forbidden", text, denied.encode()
         if method != "GET":
             return "405 Method Not Allowed", text, b"405: Method Not Allowed"
         if path == "/stats/summary":

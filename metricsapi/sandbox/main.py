@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -19,6 +19,7 @@ from metricsapi.sandbox.host import Host
 from metricsapi.sandbox.kubelet import HostSource, Kubelets, SyntheticSource
 from metricsapi.sandbox.objects import (
     NAMESPACE,
+    SERVER,
     SERVICE,
     follow_host,
     host_node,
@@ -26,6 +27,7 @@ from metricsapi.sandbox.objects import (
     pod_object,
     synthetic_node_object,
 )
+from metricsapi.sandbox.rbac import Attributes, allowed
 from metricsapi.sandbox.report import commands, count, print_tables, reader
 from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.synthetic import synthetic_node
@@ -72,7 +74,9 @@ async def _run(options: argparse.Namespace) -> int:
         _say(f"API server at {api.url}; starting the server")
         process = await _server(options, api, stack)
         died = asyncio.create_task(process.wait())
-        client = await stack.enter_async_context(reader(api.url, api.ca.pem, f"token-of-{ADMIN}"))
+        client = await stack.enter_async_context(
+            reader(api.url, api.ca.pem, api.add_user(ADMIN, ("system:masters",)))
+        )
         await _ready(api, client, process, leaving, options)
         if not leaving.is_set():
             _say(f"First usage after {time.monotonic() - began:.1f} s, read through the API:\n")
@@ -95,7 +99,7 @@ async def _cluster(options: argparse.Namespace, stack: contextlib.AsyncExitStack
     api = ApiServer(cluster)
     await _listen(api, options.port)
     stack.push_async_callback(api.stop)
-    kubelets = Kubelets(api.ca, lambda token: token in api.tokens)
+    kubelets = Kubelets(api.ca, _kubelet_authorizer(api))
     stack.push_async_callback(kubelets.stop)
     names = [host.name] * (not options.no_host)
     for i in range(options.nodes):
@@ -118,13 +122,26 @@ async def _cluster(options: argparse.Namespace, stack: contextlib.AsyncExitStack
     cluster.apply("namespaces", {"metadata": {"name": NAMESPACE}})
     install(cluster, next(iter(names), host.name))
     options.state_dir.mkdir(parents=True, exist_ok=True)
-    files = {"kubeconfig": (ADMIN, ("system:masters",)), "server.kubeconfig": (SERVICE, ())}
+    files = {"kubeconfig": (ADMIN, ("system:masters",)), "server.kubeconfig": (SERVER, ())}
     for name, (user, groups) in files.items():
         path = options.state_dir / name
         path.touch(mode=0o600)
         path.write_text(api.kubeconfig(user, groups))
     (options.state_dir / "ca.crt").write_bytes(api.ca.pem)
     return api
+
+
+def _kubelet_authorizer(api: ApiServer) -> Callable[[str, str], int]:
+    """Give what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
+
+    def decide(token: str, subresource: str) -> int:
+        user = api.tokens.get(token)
+        if user is None:
+            return 401
+        asked = Attributes("get", "", "nodes", subresource)
+        return 200 if allowed(api.cluster, user, asked) else 403
+
+    return decide
 
 
 async def _listen(api: ApiServer, port: int | None) -> None:

@@ -12,6 +12,8 @@ from metricsapi.sandbox.synthetic import SyntheticNode
 
 NAMESPACE = "kube-system"
 SERVICE = "metrics-server"
+SERVER = f"system:serviceaccount:{NAMESPACE}:{SERVICE}"
+_RBAC = "rbac.authorization.k8s.io"
 Object = dict[str, Any]
 
 
@@ -82,7 +84,8 @@ def follow_host(cluster: Cluster, host: Host, namespace: str) -> None:
 
 
 def install(cluster: Cluster, node: str) -> None:
-    """Apply what the server's own manifests would: Service, Pod and APIService."""
+    """Apply what the server's own manifests would: RBAC, Service, Pod and APIService."""
+    install_rbac(cluster)
     labels = {"k8s-app": SERVICE}
     metadata = {"namespace": NAMESPACE, "name": SERVICE, "labels": labels}
     cluster.apply("deployments", {"metadata": metadata, "spec": {"replicas": 1}})
@@ -113,3 +116,38 @@ def install(cluster: Cluster, node: str) -> None:
             },
         },
     )
+
+
+def install_rbac(cluster: Cluster) -> None:
+    """Let the server do what its manifests let it do, and nothing more."""
+    account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": SERVICE}
+
+    def bind(plural: str, namespace: str, name: str, kind: str, role: str) -> None:
+        metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+        reference = {"apiGroup": _RBAC, "kind": kind, "name": role}
+        cluster.apply(plural, {"metadata": metadata, "roleRef": reference, "subjects": [account]})
+
+    cluster.apply(
+        "clusterroles",
+        {
+            "metadata": {"name": "system:metrics-server"},
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": ["nodes/stats", "nodes/metrics"],
+                    "verbs": ["get"],
+                },
+                {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]},
+            ],
+        },
+    )
+    bind("clusterrolebindings", "", "system:metrics-server", "ClusterRole", "system:metrics-server")
+    bind(
+        "clusterrolebindings",
+        "",
+        "metrics-server:system:auth-delegator",
+        "ClusterRole",
+        "system:auth-delegator",
+    )
+    role = "extension-apiserver-authentication-reader"
+    bind("rolebindings", NAMESPACE, "metrics-server-auth-reader", "Role", role)

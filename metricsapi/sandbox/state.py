@@ -35,6 +35,7 @@ class Kind:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
+_RBAC = "rbac.authorization.k8s.io"
 KINDS = (
     Kind("Namespace", "namespaces", namespaced=False, short=("ns",)),
     Kind("Node", "nodes", namespaced=False, short=("no",)),
@@ -45,7 +46,17 @@ KINDS = (
     Kind("ServiceAccount", "serviceaccounts", short=("sa",)),
     Kind("Deployment", "deployments", "apps", short=("deploy",)),
     Kind("APIService", "apiservices", "apiregistration.k8s.io", namespaced=False),
+    Kind("ClusterRole", "clusterroles", _RBAC, namespaced=False),
+    Kind("ClusterRoleBinding", "clusterrolebindings", _RBAC, namespaced=False),
+    Kind("Role", "roles", _RBAC),
+    Kind("RoleBinding", "rolebindings", _RBAC),
+    Kind("EndpointSlice", "endpointslices", "discovery.k8s.io"),
+    Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",)),
+    Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", short=("netpol",)),
+    Kind("ServiceMonitor", "servicemonitors", "monitoring.coreos.com"),
 )
+BY_KIND = {kind.kind: kind for kind in KINDS}
+BY_PLURAL = {kind.plural: kind for kind in KINDS}
 
 
 class Conflict(Exception):
@@ -78,7 +89,7 @@ class Cluster:
         wanted = metadata.get("resourceVersion")
         if old is not None and wanted and wanted != old["metadata"]["resourceVersion"]:
             raise Conflict(f"{plural} {metadata['name']!r} has been modified")
-        kind = next(k for k in KINDS if k.plural == plural)
+        kind = BY_PLURAL[plural]
         item.update(kind=kind.kind, apiVersion=kind.api_version)
         before = old["metadata"] if old else {}
         metadata["uid"] = before.get("uid") or str(uuid.uuid4())

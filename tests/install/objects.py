@@ -27,7 +27,7 @@ def identity(thing):
 
 def parse(text):
     """Objects by identity; two of the same identity are a fault."""
-    objects = list(yaml.safe_load_all(text))
+    objects = [thing for thing in yaml.safe_load_all(text) if thing]
     found = {identity(thing): thing for thing in objects}
     assert len(found) == len(objects), "an object is there twice"
     return found

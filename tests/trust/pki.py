@@ -1,6 +1,7 @@
 """Authorities and certificates for tests, as clusters make them."""
 
 import datetime as dt
+import ipaddress
 import ssl
 import tempfile
 import time
@@ -77,9 +78,16 @@ class Authority(Certificate):
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), critical=False
+                x509.SubjectAlternativeName([_general(each) for each in names]), critical=False
             )
         return Certificate(builder.sign(self.private, hashes.SHA256()), private)
+
+
+def _general(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(subject, issuer, private):
