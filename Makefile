@@ -6,7 +6,7 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
+.PHONY: docs help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -52,6 +52,9 @@ OUT ?= $(if $(IMAGE),dist/manifests,manifests/rendered)
 manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, OUT=folder
 	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
+
+docs: $(VENV)/run.stamp ## write the parts of docs/ that follow from the code
+	@$(BIN)/python docs/generate.py
 
 lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \

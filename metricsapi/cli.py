@@ -1,4 +1,4 @@
-"""The command line: `metricsapi serve | sandbox | doctor | version`.
+"""The command line: `metricsapi serve | sandbox | doctor | statusz | version`.
 
 Each command imports only its own parts, when it runs: the server must not pay memory for the
 sandbox. Exit status: 0 done, 1 failed, 2 bad usage.
@@ -20,6 +20,7 @@ Commands:
   serve     serve metrics.k8s.io for a cluster (takes metrics-server's flags)
   sandbox   an embedded cluster on this machine, with its real usage
   doctor    check what makes installations fail (takes the flags of serve)
+  statusz   show the status page of a running server on loopback
   version   print the version
 
 'metricsapi COMMAND --help' shows the flags of a command.
@@ -92,6 +93,12 @@ def _doctor(args: list[str]) -> int:
     return doctor(args)
 
 
+def _statusz(args: list[str]) -> int:
+    from metricsapi.statusz_command import main as statusz  # noqa: PLC0415
+
+    return statusz(args)
+
+
 def _version(args: list[str]) -> int:
     from metricsapi import __version__  # noqa: PLC0415
 
@@ -116,5 +123,6 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": _serve,
     "sandbox": _sandbox,
     "doctor": _doctor,
+    "statusz": _statusz,
     "version": _version,
 }

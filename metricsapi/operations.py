@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
@@ -17,9 +17,11 @@ from starlette.routing import BaseRoute
 from metricsapi import __version__, logs
 from metricsapi.housekeeping import Beat, remarks, summarize, watch_loop
 from metricsapi.nodestatus import PENDING, NodeStatus
+from metricsapi.samples import Reading
 from metricsapi.serve.flagz import flagz_route
 from metricsapi.serve.health import Probes, health_routes, problems
 from metricsapi.serve.metrics import metrics_route
+from metricsapi.serve.resource_metrics import resource_metrics_route
 from metricsapi.serve.statusz import StatusSource, statusz_route
 from metricsapi.settings import Settings, flag_texts
 from metricsapi.telemetry import Telemetry
@@ -47,8 +49,8 @@ class Parts:
     storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)  # nodes, containers
     watch_restarts: Callable[[], Mapping[str, int]] = dict
     tick: Callable[[], None] = _nothing  # called once per period
-    paths: Sequence[str] = field(default_factory=tuple)
-    routes: Sequence[BaseRoute] = ()  # more of the operator's routes: /metrics/resource
+    readings: Callable[[], Iterable[Reading]] = tuple
+    paths: Sequence[str] = ()  # that others serve, for /statusz
 
 
 class Operations:
@@ -74,7 +76,10 @@ class Operations:
         telemetry.watch_restarts = parts.watch_restarts
         probes = self._probes(parts)
         health = health_routes(probes)
-        paths = {route.path for route in health} | {"/metrics", "/statusz", "/flagz"}
+        resource = []
+        if self._settings.enable_resource_metrics:
+            resource.append(resource_metrics_route(parts.readings, parts.rows))
+        paths = {route.path for route in [*health, *resource]} | {"/metrics", "/statusz", "/flagz"}
         source = StatusSource(
             version=__version__,
             started=self._started,
@@ -87,7 +92,7 @@ class Operations:
         )
         return [
             *health,
-            *parts.routes,
+            *resource,
             metrics_route(telemetry.registry, started=self._started),
             statusz_route(source),
             flagz_route(flag_texts(self._settings)),

@@ -72,6 +72,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             storage_points=measured.points,
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
             tick=scraper.tick,
+            readings=lambda: store.readings(time.monotonic()),
         )
         inner = trust.guard(
             create_app(

@@ -132,7 +132,9 @@ async def _check_nodes(
     )
     context = None
     if not collect.insecure_http:
-        context = KubeletTLS(collect, credentials.authority_file).context(0.0)
+        context = KubeletTLS(collect, credentials.authority_file or credentials.authority).context(
+            0.0
+        )
     reader = Reader(
         context=context,
         token=credentials.token,

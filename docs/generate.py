@@ -1,0 +1,91 @@
+"""Write the parts of docs/ that follow from the code: `make docs`; a test says if it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from metricsapi.flags import Flag, flags_of
+from metricsapi.ignored_flags import IGNORED
+from metricsapi.remedies import REMEDIES
+from metricsapi.settings import Settings
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- causes: made by docs/generate.py -->\n", "<!-- end of causes -->\n"
+HEAD = """# Flags of `metricsapi serve`
+
+Made by `make docs` from `metricsapi/settings.py`. `metricsapi doctor` takes the same flags.
+
+Flags have Go's syntax, so the args of a metrics-server Deployment carry over unchanged:
+`--flag=value` or `--flag value`, booleans bare or `=false`, durations such as `15s` or `1m30s`,
+lists by comma or by repetition. Each flag can also be set by an environment variable, as
+`METRICSAPI_METRIC_RESOLUTION=15s` for `--metric-resolution`; a flag on the command line wins.
+All mistakes are reported together, with the nearest valid name.
+
+*ours* marks flags that metrics-server does not have.
+"""
+IGNORED_HEAD = """
+## Accepted without effect
+
+These flags of metrics-server steer what does not exist here (its audit log, HTTP/2, CORS,
+profiling, feature gates, log buffers). They are accepted, and the log says so once at start.
+
+"""
+REFERENCE = set(
+    (HERE.parent / "tests" / "operator" / "data" / "metrics-server-0.8-flags.txt")
+    .read_text()
+    .split()
+)
+
+
+def flags_page() -> str:
+    """Return docs/flags.md."""
+    settings = Settings()
+    parts, group = [HEAD], ""
+    for flag in flags_of(Settings).values():
+        if flag.group != group:
+            group = flag.group
+            parts.append(f"\n## {group} flags\n\n| flag | default | meaning |\n|---|---|---|\n")
+        parts.append(_row(flag, getattr(settings, flag.name.replace("-", "_"))))
+    names = ", ".join(f"`--{name}`" for name in sorted(IGNORED))
+    return "".join([*parts, IGNORED_HEAD, names, "\n"])
+
+
+def _row(flag: Flag, default: object) -> str:
+    short = f", `-{flag.short}`" if flag.short else ""
+    ours = "" if flag.name in REFERENCE else " *ours*"
+    value = flag.kind.format(default)
+    shown = f"`{value}`" if value else ""
+    meaning = flag.help.replace("|", "\\|").replace("*", "\\*")
+    return f"| `--{flag.name}`{short}{ours} | {shown} | {meaning} |\n"
+
+
+def troubleshooting_page(text: str) -> str:
+    """Return docs/troubleshooting.md with its part about causes made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    rows = [
+        f"| `{cause}` | {remedy.title} | {_escape(remedy.fix)} |\n"
+        for cause, remedy in REMEDIES.items()
+    ]
+    table = "| cause | what it means | what to do |\n|---|---|---|\n" + "".join(rows)
+    return before + BEGIN + table + END + after
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("{", "&#123;").replace("}", "&#125;")
+
+
+def pages() -> dict[Path, str]:
+    """Return what each generated file should hold."""
+    trouble = HERE / "troubleshooting.md"
+    return {
+        HERE / "flags.md": flags_page(),
+        trouble: troubleshooting_page(trouble.read_text()),
+    }
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        path.write_text(content)
+        sys.stdout.write(f"{path.name}\n")
