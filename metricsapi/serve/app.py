@@ -20,6 +20,7 @@ from metricsapi.serve.catalog import Catalog, Entry
 from metricsapi.serve.discovery import Documents
 from metricsapi.serve.listing import Listing
 from metricsapi.serve.nodes import nodes
+from metricsapi.serve.openapi import openapi_routes
 from metricsapi.serve.pods import pods
 from metricsapi.serve.render.negotiation import allows_aggregated, negotiate
 from metricsapi.serve.resource import VERSIONS
@@ -58,12 +59,13 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     observe: Callable[[Sequence[Entry]], None] = lambda _: None,
     address: str = ":443",
+    started: float = 0.0,
 ) -> FastAPI:
     """Give the app over a catalog.
 
     `clock` gives monotonic seconds; `routes` are those of health, self-metrics and the like;
     `observe` is told of the entries of each answer; `address` is `host:port` or `:port` as
-    discovery shows it.
+    discovery shows it; `started` is when this process began (epoch seconds).
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     resources = [nodes(catalog), pods(catalog)]
@@ -71,6 +73,7 @@ def create_app(
     app.router.routes.append(Below(ROOT, GroupAPI(resources, documents, Listing(clock, observe))))
     app.router.routes.append(Below("/apis", _groups(documents)))
     app.router.routes.append(Below("/version", _version()))
+    app.router.routes.extend(openapi_routes(__version__, resources, made_at=started))
     app.router.routes.extend(routes)
     app.router.routes.append(Route("/", _path_list(app, 200)))
     app.router.default = _not_found(app)
@@ -139,7 +142,7 @@ def _path_list(app: FastAPI, code: int) -> Callable[[Request], Any]:
     async def answer(_: Request) -> Response:
         own = {"/apis", ROOT, "/version", *(f"{ROOT}/{one}" for one in VERSIONS)}
         others = {
-            route.path
+            route.path.removesuffix("{name:path}")
             for route in app.router.routes
             if isinstance(route, Route) and route.path != "/"
         }
