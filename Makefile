@@ -6,7 +6,7 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types layers check lock clean
+.PHONY: help run test lint types layers check e2e wheel wheel-check manifests lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -27,6 +27,28 @@ layers: $(VENV)/dev.stamp ## which module may import which
 	$(BIN)/lint-imports
 
 check: lint types layers test ## all of the above
+
+e2e: $(VENV)/dev.stamp ## the end-to-end tests against the cluster of KUBECONFIG, else the sandbox
+	METRICSAPI_E2E=$(if $(KUBECONFIG),cluster,sandbox) $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+wheel: $(VENV)/run.stamp ## build the wheel into dist/
+	@rm -rf dist
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w dist .
+	@ls dist
+
+wheel-check: wheel ## install the built wheel elsewhere and start it from an empty folder
+	@set -e; empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
+	$(BIN)/python -m venv "$$empty/venv"; \
+	"$$empty/venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt; \
+	"$$empty/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps dist/*.whl; \
+	cd "$$empty" && venv/bin/metricsapi version && venv/bin/metricsapi serve --help >help.txt && \
+	venv/bin/metricsapi sandbox --once --nodes=1 --state-dir="$$empty/state"
+
+# What is committed, or with an image of your own, dist/manifests.
+OUT ?= $(if $(IMAGE),dist/manifests,manifests/rendered)
+manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, OUT=folder
+	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
+	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 
 lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \

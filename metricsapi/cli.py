@@ -1,4 +1,4 @@
-"""The command line: `metricsapi serve | sandbox | version`.
+"""The command line: `metricsapi serve | sandbox | doctor | version`.
 
 Each command imports only its own parts, when it runs: the server must not pay memory for the
 sandbox. Exit status: 0 done, 1 failed, 2 bad usage.
@@ -19,6 +19,7 @@ Usage: metricsapi COMMAND [flags]
 Commands:
   serve     serve metrics.k8s.io for a cluster (takes metrics-server's flags)
   sandbox   an embedded cluster on this machine, with its real usage
+  doctor    check what makes installations fail (takes the flags of serve)
   version   print the version
 
 'metricsapi COMMAND --help' shows the flags of a command.
@@ -85,6 +86,12 @@ def _sandbox(args: list[str]) -> int:
     return sandbox(args)
 
 
+def _doctor(args: list[str]) -> int:
+    from metricsapi.doctor.main import main as doctor  # noqa: PLC0415
+
+    return doctor(args)
+
+
 def _version(args: list[str]) -> int:
     from metricsapi import __version__  # noqa: PLC0415
 
@@ -108,5 +115,6 @@ def _fail(message: str, status: int = 1) -> int:
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": _serve,
     "sandbox": _sandbox,
+    "doctor": _doctor,
     "version": _version,
 }

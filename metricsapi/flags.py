@@ -171,7 +171,8 @@ def parse(
             continue
         known = name.removeprefix(ENV_PREFIX).lower().replace("_", "-")
         if known not in flags:
-            result.notes.append(f"environment variable {name}: no such flag{nearest(known, flags)}")
+            if hint := nearest(known, flags):  # other programs may use the prefix too
+                result.notes.append(f"environment variable {name}: no such flag{hint}")
         elif known not in result.values:
             _set(result, flags[known], text, f"environment variable {name}")
     return result

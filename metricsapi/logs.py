@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 LOG = logging.getLogger("metricsapi")
-_LETTERS = {logging.DEBUG: "D", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E"}
+REQUESTS = logging.DEBUG  # shown from -v=2
+SCRAPES = 5  # shown from -v=4
+_LETTERS = {logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
 
 def _data(record: logging.LogRecord) -> dict[str, Any]:
@@ -36,7 +38,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC)
-        letter = _LETTERS.get(record.levelno, "E")
+        letter = _LETTERS.get(record.levelno, "D")
         head = f"{letter}{when:%m%d %H:%M:%S.%f} {record.name}]"
         pairs = (f"{_key(key)}={_value(value)}" for key, value in _data(record).items())
         return " ".join([head, json.dumps(record.getMessage()), *pairs])
@@ -49,7 +51,7 @@ class JSONFormatter(logging.Formatter):
         when = datetime.fromtimestamp(record.created, UTC)
         line = {
             "ts": when.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
+            "level": record.levelname.lower() if record.levelno >= logging.INFO else "debug",
             "logger": record.name,
             "msg": record.getMessage(),
         }
@@ -62,11 +64,40 @@ def _key(key: str) -> str:
     return "".join(char if char.isalnum() and char.isascii() else "_" for char in key)
 
 
-def configure(logging_format: str, verbosity: int, stream: TextIO | None = None) -> None:
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; a failure to write is remembered for the health check `log`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._failure = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(self.format(record) + "\n")
+            self.flush()
+            self._failure = ""
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+
+    def problem(self) -> str | None:
+        """Return None, or why the last line could not be written."""
+        if not self._failure:
+            return None
+        return f"the last log line could not be written: {self._failure}"
+
+
+def configure(logging_format: str, verbosity: int, stream: TextIO | None = None) -> Handler:
     """Send the logs of this process to `stream` (stderr) as `text` or `json`."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = Handler(stream or sys.stderr)
     handler.setFormatter(JSONFormatter() if logging_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    LOG.setLevel(logging.DEBUG if verbosity >= 2 else logging.INFO)
+    LOG.setLevel(SCRAPES if verbosity >= 4 else REQUESTS if verbosity >= 2 else logging.INFO)
+    return handler
+
+
+def problem() -> str | None:
+    """Return what is wrong with the log of this process, or None."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, Handler)]
+    return next((found for each in handlers if (found := each.problem())), None)

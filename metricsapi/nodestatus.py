@@ -32,3 +32,5 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     pods: int | None = None
     cpu: int | None = None  # usage that is served
     memory: int | None = None
+    cpu_allocatable: int | None = None  # what the node may give to pods
+    memory_allocatable: int | None = None

@@ -258,3 +258,11 @@ def help_text(command: str) -> str:
         + usage(flags.values(), defaults)
         + "\nOther flags of metrics-server are accepted without effect, and the log says so.\n"
     )
+
+
+def flag_texts(settings: Settings) -> dict[str, str]:
+    """Return every flag's value as its text, by name, as /flagz shows it."""
+    return {
+        name: one.kind.format(getattr(settings, name.replace("-", "_")))
+        for name, one in flags_of(Settings).items()
+    }

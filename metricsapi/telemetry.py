@@ -9,12 +9,12 @@ event loop: nothing here locks.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from metricsapi.histogram import DEFAULT_BUCKETS, Histogram, scrape_buckets
@@ -36,6 +36,7 @@ class Telemetry:
         self.registry = registry
         self.nodes: Callable[[], Sequence[NodeStatus]] = tuple
         self.storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.watch_restarts: Callable[[], Mapping[str, int]] = dict
 
         def histogram(
             name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
@@ -85,11 +86,6 @@ class Telemetry:
         self.turns_skipped = counter(
             "metricsapi_scrape_turns_skipped",
             "Turns of nodes left out because the one before was still under way.",
-        )
-        self.watch_restarts = counter(
-            "metricsapi_watch_restarts",
-            "Watches of the API server that ended and were begun again.",
-            ["resource", "cause"],
         )
         # Serving
         self.cache = counter(
@@ -190,6 +186,14 @@ class _AtRead(Collector):
         points.add_metric(["container"], containers)
         points.add_metric(["node"], nodes)
         yield points
+        restarts = CounterMetricFamily(
+            "metricsapi_watch_restarts",
+            "Watches of the API server that had to begin with a new list.",
+            labels=["resource"],
+        )
+        for resource, count in self._telemetry.watch_restarts().items():
+            restarts.add_metric([resource], count)
+        yield restarts
         yield from _node_families(self._telemetry.nodes())
 
 

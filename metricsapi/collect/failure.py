@@ -63,7 +63,7 @@ def from_connect_error(error: OSError, where: str) -> ScrapeError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _from_verification(error, where)
     if isinstance(error, ssl.SSLError):
-        return ScrapeError(Cause.TLS, f"TLS with {where} failed: {error.reason or error}")
+        return from_tls_error(error, where)
     if isinstance(error, socket.gaierror):
         return ScrapeError(
             Cause.NAME_NOT_FOUND,
@@ -79,6 +79,20 @@ def from_connect_error(error: OSError, where: str) -> ScrapeError:
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
         return ScrapeError(Cause.UNREACHABLE, f"{where} is unreachable: {error.strerror}")
     return ScrapeError(Cause.UNREACHABLE, f"cannot connect to {where}: {error.strerror or error}")
+
+
+def from_tls_error(error: OSError, where: str) -> ScrapeError:
+    """Name why TLS with `where` failed in another way than by its certificate."""
+    reason = getattr(error, "reason", None) or str(error)
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return ScrapeError(
+            Cause.CREDENTIALS,
+            f"{where} refused our client certificate: {reason}; it has to be signed by the "
+            "kubelet's client CA",
+        )
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        reason += ": this port does not speak TLS"
+    return ScrapeError(Cause.TLS, f"TLS with {where} failed: {reason}")
 
 
 def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> ScrapeError:
@@ -103,3 +117,24 @@ def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> Scrap
         f"the certificate of {where} is signed by a CA that is not trusted here: "
         f"{error.verify_message}; name the right CA with --kubelet-certificate-authority",
     )
+
+
+_BY_STATUS = {401: Cause.UNAUTHORIZED, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}
+
+
+def from_status(status: int, body: bytes, where: str, right: str) -> ScrapeError:
+    """Name why `where` answered other than 200; `right` is the resource to be allowed."""
+    said = " ".join(body[:300].decode("utf-8", "replace").split())
+    cause = _BY_STATUS.get(status, Cause.STATUS)
+    fix = ""
+    if cause is Cause.UNAUTHORIZED:
+        fix = (
+            "; the kubelet takes no bearer token (authentication.webhook.enabled: true lets it), "
+            "or not this one"
+        )
+    if cause is Cause.FORBIDDEN:
+        fix = (
+            f'; the ClusterRole lacks the rule apiGroups: [""], resources: ["{right}"], '
+            'verbs: ["get"]'
+        )
+    return ScrapeError(cause, f"{where} answered {status}: {said}{fix}")

@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
 from typing import Protocol
 
-from metricsapi.collect.failure import Cause, Failure, ScrapeError
+from metricsapi.collect.direct import DirectFetcher
+from metricsapi.collect.failure import Cause, Failure, ScrapeError, from_status
 from metricsapi.collect.options import CollectSettings
+from metricsapi.collect.proxy import ProxyFetcher
+from metricsapi.collect.summary import decode_summary
 from metricsapi.collect.targets import Target
 from metricsapi.collect.tls import KubeletTLS
-from metricsapi.collect.transport import Answer, Connection, connect
+from metricsapi.collect.transport import Answer
+from metricsapi.kube.credentials import Credentials
 from metricsapi.samples import NodeSample
 
 SUMMARY = "/stats/summary?only_cpu_and_memory=true"
+RESOURCE = "/metrics/resource"
+RETRY_PAUSE = 0.25  # seconds before the second try of a turn
+SUMMARY_AGAIN = 600.0  # seconds that a node without a Summary is read at the other endpoint
 
-Token = Callable[[], str | None]
+_WITHOUT_SUMMARY = frozenset({Cause.FORBIDDEN, Cause.NOT_FOUND})
+# What trying again at once may mend. A certificate, a right or a name does not mend itself, and
+# after a timeout there is no time left.
+_TRIED_AGAIN = frozenset(
+    {
+        Cause.REFUSED,
+        Cause.RESET,
+        Cause.TRUNCATED,
+        Cause.NOT_HTTP,
+        Cause.UNAUTHORIZED,
+        Cause.STATUS,
+        Cause.DECODE,
+        Cause.UNREACHABLE,
+        Cause.API_SERVER,
+    }
+)
+
+
+class Fetcher(Protocol):
+    """Asks nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
+
+    right: str  # the permission that a 403 asks for, in place of nodes/stats and nodes/metrics
+
+    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Answer: ...
+    def drop(self, node: str) -> None: ...
+    def close(self) -> None: ...
+    def address(self, node: str) -> str: ...
 
 
 class Decode(Protocol):
-    """Makes a sample of an answer's body; raises ValueError. `collect.summary.decode_summary`."""
+    """Makes a sample of an answer's body; raises ValueError."""
 
     def __call__(
         self,
         node: str,
-        body: bytearray,
+        body: bytes,
         *,
         requested_at: float,
         answered_at: float,
@@ -33,134 +66,120 @@ class Decode(Protocol):
 
 
 class KubeletClient:
-    """Reads nodes over one kept-alive connection each.
-
-    `token` gives the bearer token of this moment, or None; `now` arguments and deadlines are
-    monotonic seconds, as of the event loop's clock.
-    """
+    """Reads nodes. Deadlines are monotonic seconds."""
 
     def __init__(
-        self, settings: CollectSettings, tls: KubeletTLS | None, token: Token, decode: Decode
+        self, settings: CollectSettings, fetcher: Fetcher, *, summary: Decode, resource: Decode
     ) -> None:
         self._settings = settings
-        self._tls = tls
-        self._token = token
-        self._decode_summary = decode
-        self._connections: dict[str, Connection] = {}
-        self._names: dict[str, str] = {}  # what the certificate of a node was verified against
+        self._fetcher = fetcher
+        self._summary = summary
+        self._resource = resource
+        self._without_summary: dict[str, float] = {}  # until when, monotonic seconds
+        self._failed: set[str] = set()  # nodes whose last turn failed
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        """Read a node once, trying its addresses in order and retrying once."""
+        """Read a node; a node that was well is tried twice, one that failed last turn once."""
+        node = target.node
         try:
             try:
-                answer = await self._attempt(target, deadline)
+                sample = await self._read(target, deadline)
             except ScrapeError as error:
-                if error.cause not in _WORTH_A_RETRY:
+                late = time.monotonic() + RETRY_PAUSE >= deadline
+                if late or node in self._failed or error.cause not in _TRIED_AGAIN:
                     raise
-                answer = await self._attempt(target, deadline)
-            return self._decode(target, answer)
+                await asyncio.sleep(RETRY_PAUSE)
+                sample = await self._read(target, deadline)
         except ScrapeError as error:
-            self.drop(target.node)
+            self._failed.add(node)
             return error.failure
+        self._failed.discard(node)
+        return sample
 
     def drop(self, node: str) -> None:
-        """Close the connection of a node that failed or is gone."""
-        if connection := self._connections.pop(node, None):
-            connection.close()
+        """Forget a node that is gone or elsewhere, and close its connection."""
+        self._fetcher.drop(node)
+        self._without_summary.pop(node, None)
+        self._failed.discard(node)
 
     def close(self) -> None:
         """Close every connection."""
-        for node in list(self._connections):
-            self.drop(node)
+        self._fetcher.close()
 
-    async def _attempt(self, target: Target, deadline: float) -> Answer:
-        connection = self._connections.get(target.node)
-        if connection is None or not connection.usable:
-            connection = await self._connect(target, deadline)
-            self._connections[target.node] = connection
-        answer = await connection.get(self._request(target), deadline)
+    def address(self, node: str) -> str:
+        """Give host:port where the node is read; empty when it is not connected."""
+        return self._fetcher.address(node)
+
+    def endpoint(self, target: Target) -> str:
+        """Tell what is read of the node: `summary` or `resource`."""
+        resource = self._reads_resource(target, time.monotonic())
+        return "resource" if resource else "summary"
+
+    def _reads_resource(self, target: Target, now: float) -> bool:
+        if target.path or self._settings.endpoint == "resource":
+            return True
+        return self._without_summary.get(target.node, now) > now
+
+    async def _read(self, target: Target, deadline: float) -> NodeSample:
+        if self._reads_resource(target, time.monotonic()):
+            return await self._read_resource(target, deadline)
+        try:
+            answer = await self._get(target, SUMMARY, "application/json", "stats", deadline)
+        except ScrapeError as error:
+            if self._settings.endpoint != "auto" or error.cause not in _WITHOUT_SUMMARY:
+                raise
+            try:
+                sample = await self._read_resource(target, deadline)
+            except ScrapeError as second:
+                raise _neither(error, second) from second
+            self._without_summary[target.node] = time.monotonic() + SUMMARY_AGAIN
+            return sample
+        self._without_summary.pop(target.node, None)
+        return _decoded(self._summary, target, answer)
+
+    async def _read_resource(self, target: Target, deadline: float) -> NodeSample:
+        path = target.path or RESOURCE
+        answer = await self._get(target, path, "text/plain;version=0.0.4", "metrics", deadline)
+        return _decoded(self._resource, target, answer)
+
+    async def _get(
+        self, target: Target, path: str, accept: str, subresource: str, deadline: float
+    ) -> Answer:
+        answer = await self._fetcher.get(target, path, accept, deadline)
         if answer.status != 200:
-            raise _refused(answer, connection.where)
+            right = self._fetcher.right or f"nodes/{subresource}"
+            where = self._fetcher.address(target.node) or f"node {target.node}"
+            raise from_status(answer.status, answer.body, f"{where}{path.partition('?')[0]}", right)
         return answer
 
-    async def _connect(self, target: Target, deadline: float) -> Connection:
-        if not target.hosts:
-            raise ScrapeError(
-                Cause.NO_ADDRESS,
-                f"node {target.node} has no address of --kubelet-preferred-address-types",
-            )
-        errors = []
-        for tried, host in enumerate(target.hosts):
-            now = time.monotonic()
-            share = (deadline - now) / (len(target.hosts) - tried)
-            try:
-                return await self._connect_host(target, host, now + share)
-            except ScrapeError as error:
-                errors.append(error)
-        raise errors[0]
 
-    async def _connect_host(self, target: Target, host: str, deadline: float) -> Connection:
-        try:
-            return await self._open(target, host, self._names.get(target.node, host), deadline)
-        except ScrapeError as error:
-            if error.cause is not Cause.CERTIFICATE_LACKS_ADDRESS:
-                raise
-            other = host if target.node in self._names else target.node
-            self._names.pop(target.node, None)
-            connection = await self._open(target, host, other, deadline)
-            if other == target.node:
-                self._names[target.node] = other
-            return connection
+def _neither(summary: ScrapeError, resource: ScrapeError) -> ScrapeError:
+    return ScrapeError(summary.cause, f"{summary}; and {resource}")
 
-    async def _open(self, target: Target, host: str, name: str, deadline: float) -> Connection:
-        return await connect(
-            host,
-            target.port,
-            context=self._tls.context(time.monotonic()) if self._tls else None,
-            server_name=name,
-            max_answer=self._settings.max_answer,
-            deadline=deadline,
+
+def _decoded(decode: Decode, target: Target, answer: Answer) -> NodeSample:
+    try:
+        return decode(
+            target.node,
+            answer.body,
+            requested_at=answer.requested_at,
+            answered_at=answer.answered_at,
+            wall_offset=time.time() - time.monotonic(),
         )
-
-    def _request(self, target: Target) -> bytes:
-        host = target.hosts[0]
-        lines = [
-            f"GET {SUMMARY} HTTP/1.1",
-            f"Host: [{host}]:{target.port}" if ":" in host else f"Host: {host}:{target.port}",
-            "User-Agent: metricsapi",
-            "Accept: application/json",
-        ]
-        try:
-            token = self._token() if self._tls else None
-        except OSError as error:
-            raise ScrapeError(
-                Cause.CREDENTIALS, f"cannot read the bearer token: {error}"
-            ) from error
-        if token:
-            lines.append(f"Authorization: Bearer {token}")
-        return "\r\n".join([*lines, "", ""]).encode()
-
-    def _decode(self, target: Target, answer: Answer) -> NodeSample:
-        try:
-            return self._decode_summary(
-                target.node,
-                answer.body,
-                requested_at=answer.requested_at,
-                answered_at=answer.answered_at,
-                wall_offset=time.time() - time.monotonic(),
-            )
-        except ValueError as error:
-            raise ScrapeError(Cause.DECODE, f"node {target.node}: {error}") from error
+    except ValueError as error:
+        raise ScrapeError(Cause.DECODE, f"node {target.node}: {error}") from error
 
 
-_WORTH_A_RETRY = frozenset(
-    {Cause.RESET, Cause.TRUNCATED, Cause.NOT_HTTP, Cause.REFUSED, Cause.STATUS, Cause.UNREACHABLE}
-)
+def kubelet_client(settings: CollectSettings, credentials: Credentials) -> KubeletClient:
+    """Build the client that the settings ask for.
 
-
-def _refused(answer: Answer, where: str) -> ScrapeError:
-    said = answer.body[:300].decode("utf-8", "replace").strip()
-    cause = {401: Cause.UNAUTHORIZED, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}.get(
-        answer.status, Cause.STATUS
-    )
-    return ScrapeError(cause, f"{where} answered {answer.status}: {said}")
+    Raises OSError or ValueError (ssl.SSLError is both) when a certificate cannot be read.
+    """
+    fetcher: Fetcher
+    if settings.transport == "apiserver-proxy":
+        fetcher = ProxyFetcher(settings, credentials)
+    else:
+        authority = credentials.authority_file or credentials.authority
+        tls = None if settings.insecure_http else KubeletTLS(settings, authority)
+        fetcher = DirectFetcher(settings, tls, credentials.token)
+    return KubeletClient(settings, fetcher, summary=decode_summary, resource=decode_summary)

@@ -37,8 +37,8 @@ class CollectSettings:
     certificate_authority: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
-    endpoint: Literal["summary", "resource", "auto"] = "auto"
-    transport: Literal["direct", "apiserver-proxy"] = "direct"
+    endpoint: str = "auto"  # or summary, resource
+    transport: str = "direct"  # or apiserver-proxy
 
     @property
     def default_port(self) -> int:

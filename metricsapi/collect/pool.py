@@ -1,26 +1,29 @@
-"""When each node is read: evenly over the resolution, a bounded number at a time."""
+"""Every node read once per resolution, a bounded number at a time, whatever some of them do."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.options import CollectSettings, every_node
+from metricsapi.collect.schedule import next_turn, offset_of
 from metricsapi.collect.targets import Target, target_of
 from metricsapi.kube.objects import Node
 from metricsapi.samples import NodeSample
+
+PATIENCE = 1.0  # seconds that a read counts as in flight: longer, it waits and does no work
+TOLD_AGAIN = 600.0  # seconds before a node that fails by turns is logged again for one cause
 
 log = logging.getLogger(__name__)
 
 
 class Scraper(Protocol):
-    """Reads one node: `KubeletClient`, or the API server's proxy."""
+    """Reads one node: `KubeletClient`, or something around it."""
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure: ...
     def drop(self, node: str) -> None: ...
@@ -44,8 +47,8 @@ class NodeState:
     """One node's turns, and how the last ones went; times in monotonic seconds."""
 
     __slots__ = (
-        "duration", "failure", "last_good", "last_turn", "offset", "skipped", "target", "task",
-        "timer",
+        "changed_at", "duration", "failure", "last_good", "last_turn", "logged", "offset",
+        "skipped", "target", "task", "timer", "told",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float) -> None:
@@ -54,14 +57,26 @@ class NodeState:
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         self.failure: Failure | None = None  # of the last turn
+        self.changed_at: float | None = None  # when it last began to fail, or to answer
         self.last_turn: float | None = None
         self.last_good: float | None = None
         self.duration: float | None = None  # seconds the last turn took
-        self.skipped = 0
+        self.skipped = 0  # turns left out because the one before was still going on
+        self.logged = False  # that it fails now
+        self.told: dict[Cause, float] = {}  # when a cause was last logged
+
+    @property
+    def tried(self) -> bool:
+        """Whether a turn has ended, well or not."""
+        return self.changed_at is not None
 
 
 class ScraperPool:
-    """Reads every node of the informer once per resolution, and stores what it says."""
+    """Reads every node of the informer that `selects` takes, and stores what it says.
+
+    Nodes that failed last turn wait in a small pool of their own, and a read that takes long
+    gives its place in the large one to the next: so a hundred hanging kubelets delay nobody.
+    """
 
     def __init__(
         self,
@@ -73,6 +88,7 @@ class ScraperPool:
         selects: Callable[[Mapping[str, str]], bool] = every_node,
     ) -> None:
         self.states: dict[str, NodeState] = {}
+        self.skipped = 0  # turns of all nodes, those gone included
         self._nodes = nodes
         self._client = client
         self._store = store
@@ -80,21 +96,22 @@ class ScraperPool:
         self._selects = selects
         self._well = asyncio.Semaphore(settings.concurrency)
         self._failed = asyncio.Semaphore(settings.failed_concurrency)
-        self._broken = asyncio.Event()
 
     async def run(self) -> None:
-        """Read nodes until cancelled."""
+        """Read nodes until cancelled; then nothing of it is left."""
         self._nodes.subscribe(self._changed)
         try:
-            await self._broken.wait()
+            await asyncio.get_running_loop().create_future()
         finally:
+            tasks = [state.task for state in self.states.values() if state.task is not None]
             for name in list(self.states):
                 self._leave(name)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._client.close()
 
     def _changed(self, old: Node | None, new: Node | None) -> None:
         if new is None or not self._selects(new.labels):
-            if old is not None:
+            if old is not None and old.name in self.states:
                 self._leave(old.name)
                 self._store.forget(old.name)
             return
@@ -106,7 +123,12 @@ class ScraperPool:
             self._turn(state)
         elif state.target != target:
             state.target = target
+            if state.task is not None:
+                state.task.cancel()
             self._client.drop(new.name)
+            self._begin(state)
+        elif state.failure is not None and state.task is None and _became_ready(old, new):
+            self._begin(state)
 
     def _leave(self, name: str) -> None:
         state = self.states.pop(name, None)
@@ -119,63 +141,88 @@ class ScraperPool:
         self._client.drop(name)
 
     def _turn(self, state: NodeState) -> None:
-        """Begin a turn, unless the last one is still going on, and plan the next one."""
+        """Take a turn, unless the last one is still going on, and plan the next one."""
         loop = asyncio.get_running_loop()
-        first = state.last_turn is None
         now = loop.time()
-        state.last_turn = now
-        at = next_turn(now, state.offset, self._settings.resolution, first=first)
+        at = next_turn(now, state.offset, self._settings.resolution, first=state.last_turn is None)
         state.timer = loop.call_at(at, self._turn, state)
+        state.last_turn = now
         if state.task is not None:
             state.skipped += 1
-            return
-        state.task = loop.create_task(self._scrape(state))
+            self.skipped += 1
+        else:
+            self._begin(state)
+
+    def _begin(self, state: NodeState) -> None:
+        state.task = asyncio.get_running_loop().create_task(self._scrape(state))
 
     async def _scrape(self, state: NodeState) -> None:
         try:
-            async with self._failed if state.failure else self._well:
+            async with self._place(state):
                 begun = time.monotonic()
-                result = await self._read(state.target, begun + self._settings.timeout)
-                state.duration = time.monotonic() - begun
-            self._ended(state, result)
+                failure = await self._read(state.target, begun + self._settings.timeout)
+            now = time.monotonic()
+            state.duration = now - begun
+            if failure is None:
+                self._has_answered(state, now)
+            else:
+                self._has_failed(state, failure, now)
         finally:
-            state.task = None
+            if state.task is asyncio.current_task():
+                state.task = None
 
-    async def _read(self, target: Target, deadline: float) -> NodeSample | Failure:
+    @contextlib.asynccontextmanager
+    async def _place(self, state: NodeState) -> AsyncIterator[None]:
+        """Wait for a place in the node's pool, and hold it: for PATIENCE in the large one."""
+        if state.failure is not None:
+            async with self._failed:
+                yield
+            return
+        await self._well.acquire()
+        held = True
+
+        def give_up() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._well.release()
+
+        timer = asyncio.get_running_loop().call_later(PATIENCE, give_up)
         try:
-            return await self._client.scrape(target, deadline)
-        except Exception as error:  # a fault of ours must not stop the reading of a node for good
+            yield
+        finally:
+            timer.cancel()
+            give_up()
+
+    async def _read(self, target: Target, deadline: float) -> Failure | None:
+        try:
+            result = await self._client.scrape(target, deadline)
+            if isinstance(result, Failure):
+                return result
+            self._store.put(result)
+        except Exception as error:  # a fault of ours must not end the reading of a node
             log.exception("reading node %s", target.node)
             return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
+        return None
 
-    def _ended(self, state: NodeState, result: NodeSample | Failure) -> None:
-        before = state.failure
-        if isinstance(result, Failure):
-            state.failure = result
-            if before is None or before.cause is not result.cause:
-                log.warning("node %s: %s", state.target.node, result.message)
+    def _has_answered(self, state: NodeState, now: float) -> None:
+        if state.failure is not None or state.changed_at is None:
+            state.changed_at = now
+        if state.logged:
+            log.info("node %s answers again", state.target.node)
+        state.failure, state.logged, state.last_good = None, False, now
+
+    def _has_failed(self, state: NodeState, failure: Failure, now: float) -> None:
+        before, state.failure = state.failure, failure
+        if before is None:
+            state.changed_at = now
+        elif before.cause is failure.cause:
             return
-        state.failure = None
-        state.last_good = time.monotonic()
-        self._store.put(result)
-        if before is not None:
-            log.info("node %s: answers again", state.target.node)
+        if now - state.told.get(failure.cause, float("-inf")) >= TOLD_AGAIN:
+            state.told[failure.cause] = now
+            state.logged = True
+            log.warning("node %s: %s", state.target.node, failure.message)
 
 
-def offset_of(node: str, resolution: float) -> float:
-    """Give a node's own place inside the resolution: always the same, and spread evenly."""
-    digest = hashlib.blake2b(node.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64 * resolution
-
-
-def next_turn(now: float, offset: float, resolution: float, *, first: bool) -> float:
-    """Give the time of the next turn: the node's next place on the clock.
-
-    After a first turn, which is taken at once, that place may be near: a read so soon costs the
-    node and tells nothing, so then the turn comes half a resolution after the place instead.
-    """
-    at = (math.floor((now - offset) / resolution) + 1) * resolution + offset
-    if first and at - now < resolution / 3:
-        return at + resolution / 2
-    # A timer may fire a moment early, and must not then take the same turn twice.
-    return at + resolution if at - now < resolution / 100 else at
+def _became_ready(old: Node | None, new: Node) -> bool:
+    return new.ready and old is not None and not old.ready

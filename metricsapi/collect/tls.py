@@ -19,14 +19,16 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 class KubeletTLS:
     """Gives the client context for kubelets. Files are looked at every 10 s, when asked.
 
-    `generation` grows with each new context: connections of an older one are not to be kept.
+    `authority` is the cluster's CA, a file or PEM text, for when no flag names another; None is
+    the system's CAs. `generation` grows with each new context: connections of an older one are
+    not to be kept.
     """
 
-    def __init__(self, settings: CollectSettings, cluster_authority: Path | None) -> None:
+    def __init__(self, settings: CollectSettings, authority: Path | str | None) -> None:
         self._settings = settings
-        self._authority = settings.certificate_authority or cluster_authority
+        self._authority = settings.certificate_authority or authority
         files = (self._authority, settings.client_certificate, settings.client_key)
-        self._files = tuple(file for file in files if file is not None)
+        self._files = tuple(file for file in files if isinstance(file, Path))
         self._stamp = _stamp(self._files)
         self._context = self._build()
         self._looked_at = float("-inf")
@@ -53,7 +55,10 @@ class KubeletTLS:
 
     def _build(self) -> ssl.SSLContext:
         settings = self._settings
-        context = verifying_context(self._authority.read_text() if self._authority else None)
+        authority = self._authority
+        context = verifying_context(
+            authority.read_text() if isinstance(authority, Path) else authority
+        )
         context.hostname_checks_common_name = False  # as Go; names are in the SAN
         if settings.insecure_tls:
             context.check_hostname = False

@@ -31,7 +31,8 @@ class Credentials:
     """One API server and one identity there.
 
     `server` is an https URL; `ssl_context` verifies the server and carries the client
-    certificate, if any; `token` gives the bearer token of this moment or None.
+    certificate, if any; `token` gives the bearer token of this moment or None. `authority` is the
+    PEM text that verifies the server, and `authority_file` where it was read, if in a file.
     """
 
     server: str
@@ -39,6 +40,8 @@ class Credentials:
     token: Callable[[], str | None]
     source: str
     server_name: str | None = None
+    authority: str | None = None
+    authority_file: Path | None = None
 
 
 class TokenFile:
@@ -87,14 +90,22 @@ def _in_cluster() -> Credentials:
     token = TokenFile(SERVICE_ACCOUNT / "token")
     try:
         token()
-        context = verifying_context((SERVICE_ACCOUNT / "ca.crt").read_text())
+        authority = (SERVICE_ACCOUNT / "ca.crt").read_text()
+        context = verifying_context(authority)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise CredentialsError(
             f"cannot read the service account in {SERVICE_ACCOUNT}: {error}; "
             "is automountServiceAccountToken off?"
         ) from error
     address = f"[{host}]" if ":" in host else host
-    return Credentials(f"https://{address}:{port}", context, token, "in-cluster")
+    return Credentials(
+        f"https://{address}:{port}",
+        context,
+        token,
+        "in-cluster",
+        authority=authority,
+        authority_file=SERVICE_ACCOUNT / "ca.crt",
+    )
 
 
 def _from_kubeconfig(path: Path) -> Credentials:
@@ -114,12 +125,16 @@ def _from_kubeconfig(path: Path) -> Credentials:
     server = cluster.get("server")
     if not isinstance(server, str) or not server.startswith("https://"):
         raise CredentialsError(f"kubeconfig {path}: the cluster's server must be an https:// URL")
+    authority = _material(cluster, "certificate-authority", path)
+    file = cluster.get("certificate-authority")
     return Credentials(
         server.rstrip("/"),
-        _ssl_context(cluster, user, path),
+        _ssl_context(cluster, user, authority, path),
         _token_source(user, path),
         str(path),
         cluster.get("tls-server-name"),
+        authority=authority.decode() if authority else None,
+        authority_file=path.parent / str(file) if file else None,
     )
 
 
@@ -144,8 +159,9 @@ def _token_source(user: dict[str, Any], path: Path) -> Callable[[], str | None]:
     return no_token
 
 
-def _ssl_context(cluster: dict[str, Any], user: dict[str, Any], path: Path) -> ssl.SSLContext:
-    authority = _material(cluster, "certificate-authority", path)
+def _ssl_context(
+    cluster: dict[str, Any], user: dict[str, Any], authority: bytes | None, path: Path
+) -> ssl.SSLContext:
     certificate = _material(user, "client-certificate", path)
     key = _material(user, "client-key", path)
     try:

@@ -186,3 +186,25 @@ RUNNING_PODS = Resource(
     params={"fieldSelector": "status.phase=Running"},
     accept=METADATA_LIST,
 )
+
+
+class _ConfigMap(Struct):
+    data: dict[str, str] | None = None
+
+
+def _configmap_data(body: bytes | msgspec.Raw) -> dict[str, str] | None:
+    try:
+        return msgspec.json.decode(body, type=_ConfigMap).data or {}
+    except msgspec.DecodeError:
+        return None
+
+
+def configmap(namespace: str, name: str) -> Resource[dict[str, str]]:
+    """Give the resource of one ConfigMap: an informer of it holds its `data` under `name`."""
+    return Resource(
+        f"configmap {namespace}/{name}",
+        f"/api/v1/namespaces/{namespace}/configmaps",
+        _configmap_data,
+        lambda _: name,
+        params={"fieldSelector": f"metadata.name={name}"},
+    )

@@ -33,6 +33,16 @@ class Probes:
     shutdown: Check  # `shutdown`: nobody asked us to end
     remarks: Callable[[], Sequence[str]] = tuple  # what ?verbose says beside the checks
 
+    @property
+    def readiness(self) -> dict[str, Check]:
+        """Return the checks that `/readyz` alone has."""
+        return {
+            "metric-storage-ready": self.tried,
+            "metric-informer-sync": self.nodes_synced,
+            "metadata-informer-sync": self.pods_synced,
+            "shutdown": self.shutdown,
+        }
+
 
 def health_routes(probes: Probes) -> list[Route]:
     """Routes of the three endpoints and of each single check under them."""
@@ -44,16 +54,10 @@ def health_routes(probes: Probes) -> list[Route]:
     }
     timely = {"metric-collection-timely": probes.collection}
     watches = {"metadata-informer-sync": probes.watches}
-    ready = {
-        "metric-storage-ready": probes.tried,
-        "metric-informer-sync": probes.nodes_synced,
-        "metadata-informer-sync": probes.pods_synced,
-        "shutdown": probes.shutdown,
-    }
     endpoints = {
         "healthz": first | watches,
         "livez": first | timely | watches,
-        "readyz": first | ready,
+        "readyz": first | probes.readiness,
     }
     routes = []
     for name, checks in endpoints.items():

@@ -72,8 +72,12 @@ class Listing:
         _check_convert(request.media.convert, request.options, listed=True)
         page = await self._page(request)
         encode, framed = _shape(request, page)
-        items = await self._in_batches(lambda batch: [encode(one) for one in batch], page.entries)
-        self._observe(page.entries)
+
+        def work(batch: list[Entry]) -> list[bytes]:
+            self._observe(batch)
+            return [encode(one) for one in batch]
+
+        items = await self._in_batches(work, page.entries)
         await send_framed(send, request.media.type, framed(items), items, gzip=request.gzip)
 
     async def _page(self, request: Request) -> _Page:

@@ -1,1 +1,1 @@
-"""`make bench`: what the server costs, measured from outside, and what a peer costs in the same run."""
+"""`make bench`: what the server costs, measured from outside, beside a peer in the same run."""

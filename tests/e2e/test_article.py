@@ -43,10 +43,12 @@ def test_top_shows_every_node_and_pod(kubectl):
     nodes = kubectl("top", "nodes").splitlines()
     assert nodes[0].split()[:2] == ["NAME", "CPU(cores)"]
     assert len(nodes) == 1 + len(kubectl("get", "nodes", "-o", "name").splitlines())
-    listed = kubectl("top", "pods", "-A", "--containers", "--sort-by=cpu").splitlines()
-    cpu = [int(line.split()[3].removesuffix("m")) for line in listed[1:]]
+    listed = kubectl("top", "pods", "-A", "--sort-by=cpu").splitlines()
+    cpu = [int(line.split()[2].removesuffix("m")) for line in listed[1:]]
     assert cpu == sorted(cpu, reverse=True)
     assert sum(cpu) > 0
+    containers = kubectl("top", "pods", "-n", "ns-3", "--containers").splitlines()
+    assert [line.split()[0] for line in containers[1:]] == ["app-0-3"] * 2 + ["app-1-3"] * 2
 
 
 def test_what_is_not_there_is_not_found(kubectl):

@@ -1,0 +1,93 @@
+"""Counts and times every read of a kubelet, around whatever reads them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from metricsapi.collect.failure import Failure
+from metricsapi.collect.pool import Scraper, Store
+from metricsapi.collect.targets import Target
+from metricsapi.samples import NodeSample
+from metricsapi.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+SCRAPES = 5  # the log level of -v=4
+
+
+class MeasuredScraper:
+    """A scraper that tells telemetry of each read, by phase where it succeeds.
+
+    connect: until the request was written, new connections and waiting for an earlier answer
+    included; wait: until the body began; read: the rest of the body, and decoding it.
+    """
+
+    def __init__(self, inner: Scraper, telemetry: Telemetry) -> None:
+        self._inner = inner
+        self._telemetry = telemetry
+        self.slowest = 0.0  # seconds, of the reads since `tick`
+
+    async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
+        """Read a node through the inner scraper."""
+        begun = time.monotonic()
+        result = await self._inner.scrape(target, deadline)
+        ended = time.monotonic()
+        took = ended - begun
+        failed = isinstance(result, Failure)
+        self._telemetry.kubelet_request(target.node, took, success=not failed, at=time.time())
+        if isinstance(result, Failure):
+            self._telemetry.scrape_failures.labels(str(result.cause)).inc()
+        else:
+            phase = self._telemetry.scrape_phase.observe
+            phase(max(0.0, result.requested_at - begun), "connect")
+            phase(max(0.0, result.answered_at - result.requested_at), "wait")
+            phase(max(0.0, ended - result.answered_at), "read")
+        self.slowest = max(self.slowest, took)
+        if log.isEnabledFor(SCRAPES):
+            data = {"node": target.node, "seconds": round(took, 4), "ok": not failed}
+            log.log(SCRAPES, "scrape", extra={"data": data})
+        return result
+
+    def drop(self, node: str) -> None:
+        """Close the connection of a node that changed or is gone."""
+        self._inner.drop(node)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._inner.close()
+
+    def tick(self) -> None:
+        """End a period: a round took as long as its slowest read, as in the reference."""
+        if self.slowest:
+            self._telemetry.tick.observe(self.slowest)
+        self.slowest = 0.0
+
+
+class MeasuredStore:
+    """A store that times each answer that is put in, and forgets the series of nodes gone.
+
+    `sizes` are the pods and containers in each node's last good answer.
+    """
+
+    def __init__(self, inner: Store, telemetry: Telemetry) -> None:
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self._inner = inner
+        self._telemetry = telemetry
+
+    def put(self, sample: NodeSample) -> None:
+        """Store one answer."""
+        begun = time.perf_counter()
+        self._inner.put(sample)
+        self._telemetry.scrape_phase.observe(time.perf_counter() - begun, "store")
+        containers = sum(len(pod.containers) for pod in sample.pods)
+        self.sizes[sample.node] = (len(sample.pods), containers)
+
+    def forget(self, node: str) -> None:
+        """Drop a node that is gone, and its series."""
+        self._inner.forget(node)
+        self.sizes.pop(node, None)
+        self._telemetry.forget_node(node)
+
+    def points(self) -> tuple[int, int]:
+        """Give how many nodes and containers were stored."""
+        return len(self.sizes), sum(containers for _, containers in self.sizes.values())

@@ -1,0 +1,1 @@
+"""`metricsapi doctor`: what makes installations fail, checked in order, with evidence and fix."""

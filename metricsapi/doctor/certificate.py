@@ -1,0 +1,58 @@
+"""What a serving certificate says, read without trusting it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from msgspec import Struct
+
+
+class Certificate(Struct, frozen=True):
+    """The part of a certificate that explains a failed handshake. Times are UTC."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]  # DNS names and IP addresses of the SAN
+    not_before: datetime
+    not_after: datetime
+    self_signed: bool
+
+    @property
+    def text(self) -> str:
+        """One line of evidence."""
+        names = ", ".join(self.names) or "no names"
+        signer = "itself" if self.self_signed else repr(self.issuer)
+        return (
+            f"{self.subject!r} for {names}; signed by {signer}; "
+            f"valid {self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}"
+        )
+
+    def days_left(self, now: datetime | None = None) -> float:
+        """Return the days until it expires, negative afterwards."""
+        return (self.not_after - (now or datetime.now(UTC))).total_seconds() / 86400
+
+
+def read_certificate(der: bytes) -> Certificate:
+    """Read a DER certificate. Raises ValueError if it is none."""
+    cert = x509.load_der_x509_certificate(der)
+    try:
+        san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [str(name) for name in san.get_values_for_type(x509.DNSName)]
+        names += [str(address) for address in san.get_values_for_type(x509.IPAddress)]
+    except x509.ExtensionNotFound:
+        names = []
+    return Certificate(
+        _common_name(cert.subject),
+        _common_name(cert.issuer),
+        tuple(names),
+        cert.not_valid_before_utc,
+        cert.not_valid_after_utc,
+        cert.subject == cert.issuer,
+    )
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()

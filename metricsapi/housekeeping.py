@@ -1,0 +1,86 @@
+"""What the process does about itself: watches its event loop, and logs a summary each minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from metricsapi.logs import LOG
+from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
+from metricsapi.telemetry import Telemetry
+
+LAG_INTERVAL = 0.5  # seconds between looks at the event loop
+SUMMARY_INTERVAL = 60.0
+_STALLED = 10  # a loop that has not turned for so many of its intervals stands still
+
+Clock = Callable[[], float]  # monotonic seconds
+
+
+class Beat:
+    """When a loop last turned; its `problem` is a health check."""
+
+    def __init__(self, what: str, interval: float, clock: Clock) -> None:
+        self._what = what
+        self._allowed = max(interval * _STALLED, 30.0)
+        self._clock = clock
+        self._last = clock()
+
+    def turn(self) -> None:
+        """Note that the loop has just turned."""
+        self._last = self._clock()
+
+    def problem(self) -> str | None:
+        """Return None while the loop turns, else since when it does not."""
+        age = self._clock() - self._last
+        if age <= self._allowed:
+            return None
+        return f"{self._what} has not turned for {age:.0f} s"
+
+
+async def watch_loop(telemetry: Telemetry, beat: Beat, clock: Clock) -> None:
+    """Measure how late the event loop runs a timer, until cancelled."""
+    while True:
+        due = clock() + LAG_INTERVAL
+        await asyncio.sleep(LAG_INTERVAL)
+        telemetry.loop_lag.observe(max(0.0, clock() - due))
+        beat.turn()
+
+
+async def summarize(
+    beat: Beat,
+    rows: Callable[[], Sequence[NodeStatus]],
+    extra: Callable[[], Mapping[str, object]],
+    interval: float = SUMMARY_INTERVAL,
+) -> None:
+    """Log one line per interval that says how things stand, until cancelled."""
+    while True:
+        await asyncio.sleep(interval)
+        LOG.info("summary", extra={"data": {**summary(rows()), **extra()}})
+        beat.turn()
+
+
+def summary(rows: Sequence[NodeStatus]) -> dict[str, object]:
+    """Return the counts that tell at a glance whether anything is wrong."""
+    ages = [row.sample_age for row in rows if row.sample_age is not None]
+    causes: dict[str, int] = {}
+    for row in rows:
+        if row.state == FAILING:
+            causes[row.cause] = causes.get(row.cause, 0) + 1
+    return {
+        "nodes": len(rows),
+        **{state: sum(row.state == state for row in rows) for state in (OK, FAILING, PENDING)},
+        "causes": causes,
+        "containers": sum(row.containers or 0 for row in rows),
+        "oldest_usage_seconds": round(max(ages), 1) if ages else None,
+    }
+
+
+def remarks(rows: Sequence[NodeStatus]) -> list[str]:
+    """Say what `?verbose` must not hide: a server that is ready although it has no usage."""
+    if not rows:
+        return ["there are no nodes to read"]
+    good = sum(row.state == OK for row in rows)
+    if good == 0 and all(row.state == FAILING for row in rows):
+        return [f"none of {len(rows)} nodes could be read; /statusz says why"]
+    failing = sum(row.state == FAILING for row in rows)
+    return [f"{failing} of {len(rows)} nodes could not be read; /statusz says why"] * bool(failing)

@@ -1,0 +1,169 @@
+"""What an operator sees of the running server, put together from its parts.
+
+Health checks, self-metrics, status pages, the minute's summary: each asks the parts when it is
+asked itself, so the parts know nothing of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from starlette.routing import BaseRoute
+
+from metricsapi import __version__, logs
+from metricsapi.housekeeping import Beat, remarks, summarize, watch_loop
+from metricsapi.nodestatus import PENDING, NodeStatus
+from metricsapi.serve.flagz import flagz_route
+from metricsapi.serve.health import Probes, health_routes, problems
+from metricsapi.serve.metrics import metrics_route
+from metricsapi.serve.statusz import StatusSource, statusz_route
+from metricsapi.settings import Settings, flag_texts
+from metricsapi.telemetry import Telemetry
+
+# A node that has not been tried so long after the nodes were listed no longer holds up
+# readiness: a cluster whose kubelets all hang must not lose its APIService for minutes.
+LONGEST_UNREADY = 60.0
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What is asked of the parts. Callables are called in the event loop and must not block."""
+
+    settings: Settings
+    nodes_synced: asyncio.Event
+    pods_synced: asyncio.Event
+    leaving: Callable[[], bool]
+    rows: Callable[[], Sequence[NodeStatus]]
+    newest_turn: Callable[[], float | None]  # monotonic seconds when a read was last begun
+    tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, pool
+    storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)  # nodes, containers
+    watch_restarts: Callable[[], Mapping[str, int]] = dict
+    tick: Callable[[], None] = _nothing  # called once per period
+    paths: Sequence[str] = field(default_factory=tuple)
+    routes: Sequence[BaseRoute] = ()  # more of the operator's routes: /metrics/resource
+
+
+class Operations:
+    """Routes to serve and tasks to run; `telemetry` is for whoever counts something."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.telemetry = Telemetry(
+            CollectorRegistry(), resolution=settings.metric_resolution, version=__version__
+        )
+        self._settings = settings
+        self._loop = Beat("the event loop's timer", 0.5, time.monotonic)
+        self._minute = Beat("the minute's task", 60.0, time.monotonic)
+        self._started = time.time()
+        self._synced_at: float | None = None
+        self._all_tried = False
+        self._was_ready = False
+
+    def routes(self, parts: Parts) -> list[BaseRoute]:
+        """Give every route of an operator. Also tells telemetry where to ask."""
+        telemetry = self.telemetry
+        telemetry.nodes = parts.rows
+        telemetry.storage_points = parts.storage_points
+        telemetry.watch_restarts = parts.watch_restarts
+        probes = self._probes(parts)
+        health = health_routes(probes)
+        paths = {route.path for route in health} | {"/metrics", "/statusz", "/flagz"}
+        source = StatusSource(
+            version=__version__,
+            started=self._started,
+            resolution=self._settings.metric_resolution,
+            clock=time.time,
+            nodes=parts.rows,
+            unready=lambda: problems(probes.readiness),
+            remarks=lambda: remarks(parts.rows()),
+            paths=sorted(paths | set(parts.paths)),
+        )
+        return [
+            *health,
+            *parts.routes,
+            metrics_route(telemetry.registry, started=self._started),
+            statusz_route(source),
+            flagz_route(flag_texts(self._settings)),
+        ]
+
+    async def run(self, parts: Parts) -> None:
+        """Watch the loop, note periods, readiness and minutes, until cancelled."""
+        probes = self._probes(parts)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch_loop(self.telemetry, self._loop, time.monotonic))
+            group.create_task(summarize(self._minute, parts.rows, self._counts))
+            group.create_task(self._follow_readiness(parts, probes))
+            while True:
+                await asyncio.sleep(self._settings.metric_resolution)
+                parts.tick()
+
+    async def _follow_readiness(self, parts: Parts, probes: Probes) -> None:
+        while True:
+            failing = problems(probes.readiness)
+            self.telemetry.ready.set(not failing)
+            if bool(failing) == self._was_ready:
+                self._was_ready = not failing
+                notes = remarks(parts.rows())
+                data: dict[str, object] = {"remarks": notes} if not failing else {"why": failing}
+                logs.LOG.info("ready" if not failing else "not ready", extra={"data": data})
+            await asyncio.sleep(0.25)
+
+    def _counts(self) -> dict[str, object]:
+        requests = sum(
+            sample.value
+            for family in self.telemetry.requests.collect()
+            for sample in family.samples
+        )
+        lag = self.telemetry.loop_lag.series[()]
+        return {"requests": int(requests), "loop_lag_seconds": round(lag.total, 3)}
+
+    def _probes(self, parts: Parts) -> Probes:
+        def synced(event: asyncio.Event, what: str) -> Callable[[], str | None]:
+            return lambda: None if event.is_set() else f"the list of {what} has not arrived"
+
+        return Probes(
+            log=logs.problem,
+            loop=self._loop.problem,
+            housekeeping=self._minute.problem,
+            collection=lambda: self._collection_problem(parts),
+            watches=lambda: _ended(parts.tasks),
+            tried=lambda: self._tried_problem(parts),
+            nodes_synced=synced(parts.nodes_synced, "nodes"),
+            pods_synced=synced(parts.pods_synced, "pods"),
+            shutdown=lambda: "shutting down" if parts.leaving() else None,
+            remarks=lambda: remarks(parts.rows()),
+        )
+
+    def _collection_problem(self, parts: Parts) -> str | None:
+        newest = parts.newest_turn()
+        if newest is None:
+            return None
+        age = time.monotonic() - newest
+        allowed = max(2 * self._settings.metric_resolution, 30.0)
+        return None if age <= allowed else f"no read of a kubelet was begun for {age:.0f} s"
+
+    def _tried_problem(self, parts: Parts) -> str | None:
+        """Say which nodes were not tried yet; once all were, later nodes change nothing."""
+        if self._all_tried:
+            return None
+        if not parts.nodes_synced.is_set():
+            return "the list of nodes has not arrived"
+        now = time.monotonic()
+        self._synced_at = self._synced_at or now
+        untried = sum(row.state == PENDING for row in parts.rows())
+        if untried and now - self._synced_at < LONGEST_UNREADY:
+            return f"{untried} nodes have not been tried yet"
+        self._all_tried = True
+        return None
+
+
+def _ended(tasks: Collection[asyncio.Task[None]]) -> str | None:
+    names = [task.get_name() for task in tasks if task.done()]
+    return f"ended: {', '.join(names)}" if names else None

@@ -1,0 +1,126 @@
+"""What to do about each cause of a node's failure: one list for the page, the doctor, the docs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Remedy(NamedTuple):
+    """`title` says what is wrong, `fix` what to do, in words that stand alone."""
+
+    title: str
+    fix: str
+
+
+UNKNOWN = Remedy(
+    "the kubelet could not be read", "See the message and the server's log for this node."
+)
+
+REMEDIES: dict[str, Remedy] = {
+    "no_address": Remedy(
+        "the node has no address of a wanted type",
+        "Add a type that the node has to --kubelet-preferred-address-types "
+        "(kubectl get node NAME -o jsonpath='{.status.addresses}').",
+    ),
+    "name_not_found": Remedy(
+        "the node's name does not resolve",
+        "Put InternalIP first: --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname.",
+    ),
+    "refused": Remedy(
+        "nothing listens on the kubelet's port",
+        "Check that the kubelet runs and on which port "
+        "(--kubelet-port, --kubelet-use-node-status-port).",
+    ),
+    "unreachable": Remedy(
+        "the node's address cannot be reached",
+        "Check routes and firewalls from the pod to the node, or use "
+        "--kubelet-transport=apiserver-proxy, or run with host network.",
+    ),
+    "timeout": Remedy(
+        "the kubelet did not answer in time",
+        "A firewall that drops packets looks like this, and so does an overloaded node. "
+        "Open the kubelet's port to this pod, use --kubelet-transport=apiserver-proxy, or raise "
+        "--kubelet-request-timeout.",
+    ),
+    "reset": Remedy(
+        "the connection was closed while it was used",
+        "Check what stands between the pod and the kubelet; the kubelet may be restarting.",
+    ),
+    "truncated": Remedy(
+        "the answer ended early",
+        "The kubelet or a proxy in between broke off; see the kubelet's log.",
+    ),
+    "too_large": Remedy(
+        "the answer is larger than allowed",
+        "If the node really runs so much, raise --kubelet-max-response-bytes.",
+    ),
+    "not_http": Remedy(
+        "what answered does not speak HTTP",
+        "Another program listens on this port; check --kubelet-port.",
+    ),
+    "tls": Remedy(
+        "the TLS handshake failed",
+        "Check that a kubelet listens on this port and which TLS versions it allows.",
+    ),
+    "certificate_lacks_address": Remedy(
+        "the kubelet's certificate names neither this address nor the node",
+        "Let the kubelet get its certificate from the cluster (serverTLSBootstrap: true, then "
+        "approve its CSR), or choose an address type that it does name with "
+        "--kubelet-preferred-address-types.",
+    ),
+    "certificate_self_signed": Remedy(
+        "the kubelet signed its own certificate",
+        "Set serverTLSBootstrap: true in the kubelet's configuration and approve its CSR "
+        "(kubectl get csr; kubectl certificate approve NAME). For a test cluster only: "
+        "--kubelet-insecure-tls.",
+    ),
+    "certificate_unknown_ca": Remedy(
+        "the kubelet's certificate is signed by an unknown CA",
+        "Name the CA that signs kubelets' serving certificates with "
+        "--kubelet-certificate-authority.",
+    ),
+    "certificate_expired": Remedy(
+        "the kubelet's certificate is not valid now",
+        "Renew it (kubectl get csr shows a pending one), or correct the clocks.",
+    ),
+    "credentials": Remedy(
+        "our own credentials cannot be read",
+        "Check the service account's token, or the files that --kubelet-client-certificate and "
+        "--kubelet-client-key name.",
+    ),
+    "unauthorized": Remedy(
+        "the kubelet does not know us (401)",
+        "Enable token authentication on the kubelet (authentication.webhook.enabled: true), or "
+        "give a client certificate that it trusts.",
+    ),
+    "forbidden": Remedy(
+        "the kubelet does not allow us to read it (403)",
+        "Grant get on nodes/stats (and nodes/metrics for /metrics/resource) to the server's "
+        "service account; manifests/ has the ClusterRole.",
+    ),
+    "not_found": Remedy(
+        "the kubelet has no such endpoint (404)",
+        "Use --kubelet-endpoint=resource, or auto.",
+    ),
+    "status": Remedy(
+        "the kubelet answered with an error",
+        "See the message; the kubelet's own log says more.",
+    ),
+    "decode": Remedy(
+        "the answer makes no sense",
+        "Check what listens on this port; if it is a kubelet, please report its version.",
+    ),
+    "api_server": Remedy(
+        "the API server could not pass on the request",
+        "Check that the API server reaches the node, and that get on nodes/proxy is granted.",
+    ),
+    "internal": Remedy(
+        "reading the node failed in this program",
+        "Please report it with the log lines of this node.",
+    ),
+}
+
+
+def remedy(cause: str) -> Remedy:
+    """Return what to do about a cause; one that is not listed gets a general answer."""
+    return REMEDIES.get(cause, UNKNOWN)

@@ -1,0 +1,165 @@
+"""`Table` answers: the columns that people know from `kubectl get`."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+Column = tuple[str, int, Callable[[Object], Any]]  # name, priority (1: only with -o wide), cell
+
+
+def table(plural: str, items: list[Object], metadata: Object) -> Object:
+    """Give the Table of these objects."""
+    columns = COLUMNS.get(plural, DEFAULT)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": [
+            {
+                "name": name,
+                "type": "string",
+                "format": "name" if name == "Name" else "",
+                "description": "",
+                "priority": priority,
+            }
+            for name, priority, _ in columns
+        ],
+        "rows": [
+            {
+                "cells": [cell(item) for _, _, cell in columns],
+                "object": {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": item["metadata"],
+                },
+            }
+            for item in items
+        ],
+    }
+
+
+def age(item: Object) -> str:
+    """Give the age of an object as kubectl shows it."""
+    made = time.strptime(item["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
+    seconds = max(0, int(time.time() - calendar.timegm(made)))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _name(item: Object) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _address(kind: str) -> Callable[[Object], str]:
+    def cell(item: Object) -> str:
+        found = item.get("status", {}).get("addresses", [])
+        return next((a["address"] for a in found if a["type"] == kind), "<none>")
+
+    return cell
+
+
+def _node_info(field: str) -> Callable[[Object], str]:
+    return lambda item: str(item.get("status", {}).get("nodeInfo", {}).get(field, "<unknown>"))
+
+
+def _node_status(item: Object) -> str:
+    conditions = item.get("status", {}).get("conditions", [])
+    ready = next((c["status"] for c in conditions if c["type"] == "Ready"), "Unknown")
+    return {"True": "Ready", "False": "NotReady"}.get(ready, "Unknown")
+
+
+def _roles(item: Object) -> str:
+    prefix = "node-role.kubernetes.io/"
+    found = [k.removeprefix(prefix) for k in item["metadata"].get("labels", {}) if prefix in k]
+    return ",".join(sorted(found)) or "<none>"
+
+
+def _containers(item: Object) -> list[Object]:
+    found: list[Object] = item.get("spec", {}).get("containers", [])
+    return found
+
+
+def _ready_containers(item: Object) -> str:
+    total = len(_containers(item))
+    statuses = item.get("status", {}).get("containerStatuses")
+    ready = total if statuses is None else sum(1 for s in statuses if s.get("ready"))
+    return f"{ready}/{total}"
+
+
+def _ports(item: Object) -> str:
+    ports = item.get("spec", {}).get("ports", [])
+    return ",".join(f"{p['port']}/{p.get('protocol', 'TCP')}" for p in ports) or "<none>"
+
+
+def _service_of(item: Object) -> str:
+    service = item.get("spec", {}).get("service")
+    return f"{service['namespace']}/{service['name']}" if service else "Local"
+
+
+def _available(item: Object) -> str:
+    conditions = item.get("status", {}).get("conditions", [])
+    found = next((c for c in conditions if c["type"] == "Available"), None)
+    if found is None:
+        return "Unknown"
+    status = str(found["status"])
+    return status if status == "True" else f"{status} ({found['reason']})"
+
+
+DEFAULT: tuple[Column, ...] = (("Name", 0, _name), ("Age", 0, age))
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "namespaces": (
+        ("Name", 0, _name),
+        ("Status", 0, lambda item: item.get("status", {}).get("phase", "Active")),
+        ("Age", 0, age),
+    ),
+    "nodes": (
+        ("Name", 0, _name),
+        ("Status", 0, _node_status),
+        ("Roles", 0, _roles),
+        ("Age", 0, age),
+        ("Version", 0, _node_info("kubeletVersion")),
+        ("Internal-IP", 1, _address("InternalIP")),
+        ("External-IP", 1, _address("ExternalIP")),
+        ("OS-Image", 1, _node_info("osImage")),
+        ("Kernel-Version", 1, _node_info("kernelVersion")),
+        ("Container-Runtime", 1, _node_info("containerRuntimeVersion")),
+    ),
+    "pods": (
+        ("Name", 0, _name),
+        ("Ready", 0, _ready_containers),
+        ("Status", 0, lambda item: item.get("status", {}).get("phase", "Unknown")),
+        ("Restarts", 0, lambda _: "0"),
+        ("Age", 0, age),
+        ("IP", 1, lambda item: item.get("status", {}).get("podIP", "<none>")),
+        ("Node", 1, lambda item: item.get("spec", {}).get("nodeName", "<none>")),
+        ("Nominated Node", 1, lambda _: "<none>"),
+        ("Readiness Gates", 1, lambda _: "<none>"),
+    ),
+    "services": (
+        ("Name", 0, _name),
+        ("Type", 0, lambda item: item.get("spec", {}).get("type", "ClusterIP")),
+        ("Cluster-IP", 0, lambda item: item.get("spec", {}).get("clusterIP", "None")),
+        ("External-IP", 0, lambda _: "<none>"),
+        ("Port(s)", 0, _ports),
+        ("Age", 0, age),
+    ),
+    "deployments": (
+        ("Name", 0, _name),
+        ("Ready", 0, lambda item: "{0}/{0}".format(item.get("spec", {}).get("replicas", 1))),
+        ("Up-to-date", 0, lambda item: str(item.get("spec", {}).get("replicas", 1))),
+        ("Available", 0, lambda item: str(item.get("spec", {}).get("replicas", 1))),
+        ("Age", 0, age),
+    ),
+    "apiservices": (
+        ("Name", 0, _name),
+        ("Service", 0, _service_of),
+        ("Available", 0, _available),
+        ("Age", 0, age),
+    ),
+}

@@ -1,0 +1,152 @@
+"""The HTTPS server: uvicorn on our sockets, inside an event loop that others share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from metricsapi.serve.protocol import Protocol
+from metricsapi.serve.tls import ServingTLS
+
+KEEP_ALIVE = 120  # seconds; the aggregation layer keeps idle connections for 90
+HANDSHAKE = 10.0  # seconds for a TLS handshake
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves one ASGI app until told to leave. No signal handlers: the caller has them."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        tls: ServingTLS,
+        host: str = "0.0.0.0",
+        port: int = 443,
+        keep_alive: float = KEEP_ALIVE,
+        shutdown_delay: float = 0.0,
+        grace: float = 30.0,
+        reuse_address: bool = True,
+        reuse_port: bool = False,
+    ) -> None:
+        """Take durations in seconds. `port` 0 is any free one; see `port` once running."""
+        self._tls = tls
+        self._address = (host, port)
+        self._reuse = (reuse_address, reuse_port)
+        self._shutdown_delay = shutdown_delay
+        self.started = asyncio.Event()
+        self.leaving = asyncio.Event()
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=Protocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=int(keep_alive),
+                timeout_graceful_shutdown=int(grace),
+            ),
+            tls,
+            self.started,
+        )
+        self._bound: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self.bind().getsockname()[1])
+
+    def bind(self) -> socket.socket:
+        """Take the address, once. Raises OSError that names it."""
+        if self._bound is None:
+            self._bound = _listen(*self._address, *self._reuse)
+        return self._bound
+
+    async def run(self) -> None:
+        """Serve until `begin_shutdown` and what follows from it is over. Raises as `bind` does."""
+        sockets = [self.bind()]
+        async with asyncio.TaskGroup() as group:
+            leaving = group.create_task(self._leave_when_told())
+            await self._uvicorn.serve(sockets=sockets)
+            leaving.cancel()
+
+    def begin_shutdown(self) -> None:
+        """Leave: serve on for the shutdown delay, finish what is in flight, close.
+
+        `/readyz` fails from now on, since it looks at `leaving`.
+        """
+        self.leaving.set()
+
+    async def _leave_when_told(self) -> None:
+        await self.leaving.wait()
+        await asyncio.sleep(self._shutdown_delay)
+        self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers, and with a bound on TLS handshakes."""
+
+    def __init__(self, config: uvicorn.Config, tls: ServingTLS, listening: asyncio.Event) -> None:
+        super().__init__(config)
+        self._tls = tls
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        await self.on_tick(0)  # the Date header, before the first answer
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=sock,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=HANDSHAKE,
+                backlog=self.config.backlog,
+            )
+            for sock in sockets or []
+        ]
+        self.started = True
+        self._listening.set()
+
+    def _protocol(self) -> Protocol:
+        return Protocol(self.config, self.server_state, {})
+
+
+def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> socket.socket:
+    """Give a bound socket; an unspecified address means both IPv4 and IPv6 where there is IPv6."""
+    every = host in ("", "0.0.0.0", "::")
+    dual = every and socket.has_dualstack_ipv6()
+    address = "::" if dual else host or "0.0.0.0"
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if reuse_address:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+        bound.bind((address, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(
+            error.errno, f"cannot listen on {host or address} port {port}: {error.strerror}"
+        ) from error
+    bound.setblocking(False)
+    return bound

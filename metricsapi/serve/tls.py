@@ -1,0 +1,131 @@
+"""Serving TLS whose certificate and trusted authorities change while connections stay open.
+
+`ssl` cannot take an authority out of a context, so each change makes a new context, and the one
+that listens hands every handshake over to the newest.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.serve.certificates import KeyPair
+
+VERSIONS = {
+    "VersionTLS12": ssl.TLSVersion.TLSv1_2,
+    "VersionTLS13": ssl.TLSVersion.TLSv1_3,
+}
+# metrics-server's names (IANA, as Go has them) and OpenSSL's. Those of TLS 1.3 cannot be chosen,
+# in Go neither, and are always on.
+CIPHER_SUITES = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+    "TLS_AES_128_GCM_SHA256": "",
+    "TLS_AES_256_GCM_SHA384": "",
+    "TLS_CHACHA20_POLY1305_SHA256": "",
+}
+_DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class TLSError(ValueError):
+    """A certificate, key, version or cipher suite cannot be used; the message says which."""
+
+
+class ServingTLS:
+    """What the server presents and whom it lets finish a handshake; both change at any time.
+
+    `context` is for the listening socket; it stays the same.
+    """
+
+    def __init__(
+        self,
+        pair: KeyPair,
+        *,
+        authorities: str = "",
+        min_version: str = "VersionTLS12",
+        cipher_suites: tuple[str, ...] = (),
+    ) -> None:
+        """Take PEM certificates, and a version and cipher suites by Go's names.
+
+        Raises TLSError.
+        """
+        self._min_version = _version(min_version)
+        self._ciphers = _ciphers(cipher_suites)
+        self._pair = pair
+        self._authorities = authorities
+        self._current = self._build(pair, authorities)
+        self.context = self._build(pair, "")
+        # The listening context's own mode is what a handshake asks for, whatever it is handed to.
+        self.context.verify_mode = ssl.CERT_OPTIONAL
+        self.context.sni_callback = self._hand_over
+
+    @property
+    def pair(self) -> KeyPair:
+        return self._pair
+
+    def present(self, pair: KeyPair) -> None:
+        """Present another certificate from the next handshake on. Raises TLSError."""
+        if pair != self._pair:
+            self._current = self._build(pair, self._authorities)
+            self._pair = pair
+
+    def trust(self, authorities: str) -> None:
+        """Let certificates of these authorities (PEM), and no others, finish a handshake.
+
+        Which of them may do what is decided per request. Raises TLSError.
+        """
+        if authorities != self._authorities:
+            self._current = self._build(self._pair, authorities)
+            self._authorities = authorities
+
+    def _hand_over(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _old: ssl.SSLContext
+    ) -> None:
+        connection.context = self._current
+
+    def _build(self, pair: KeyPair, authorities: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = self._min_version
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = 0  # a resumed session would skip the check of its certificate
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.set_ciphers(self._ciphers)
+            load_client_certificate(context, pair.certificate, pair.key)
+            if authorities.strip():
+                context.load_verify_locations(cadata=authorities)
+        except (ssl.SSLError, ValueError) as error:
+            raise TLSError(f"cannot serve with this certificate, key or authority: {error}") from (
+                error
+            )
+        return context
+
+
+def _version(name: str) -> ssl.TLSVersion:
+    try:
+        return VERSIONS[name]
+    except KeyError:
+        raise TLSError(f"{name} is not one of {', '.join(VERSIONS)}") from None
+
+
+def _ciphers(names: tuple[str, ...]) -> str:
+    if unknown := [name for name in names if name not in CIPHER_SUITES]:
+        raise TLSError(
+            f"unknown cipher suites {', '.join(unknown)}; known are {', '.join(CIPHER_SUITES)}"
+        )
+    return ":".join(filter(None, (CIPHER_SUITES[name] for name in names))) or _DEFAULT_CIPHERS

@@ -1,0 +1,178 @@
+"""The running server: its parts, built in the order data flows, in one task group.
+
+kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTTPS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from metricsapi.collect.kubelet import kubelet_client
+from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
+from metricsapi.collect.options import CollectSettings
+from metricsapi.collect.pool import ScraperPool
+from metricsapi.collect.rows import newest_turn, node_rows
+from metricsapi.collect.targets import family
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import Credentials, load_credentials
+from metricsapi.kube.informer import Informer
+from metricsapi.kube.watch import NODES, RUNNING_PODS, configmap
+from metricsapi.operations import Operations, Parts
+from metricsapi.serve.app import create_app
+from metricsapi.serve.auth.authenticator import Authenticator
+from metricsapi.serve.auth.configuration import (
+    CONFIGMAP,
+    NAMESPACE,
+    ConfigurationError,
+    from_configmap,
+)
+from metricsapi.serve.auth.middleware import AuthMiddleware
+from metricsapi.serve.catalog import Catalog
+from metricsapi.serve.certificates import make_serving
+from metricsapi.serve.freshness import freshness_observer
+from metricsapi.serve.metrics import RequestTelemetry
+from metricsapi.serve.server import Server
+from metricsapi.serve.tls import ServingTLS
+from metricsapi.settings import Settings
+from metricsapi.store import MetricsStore
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; give the exit status.
+
+    Raises CredentialsError or OSError when it cannot start, with the file or port and the fix.
+    """
+    credentials = load_credentials(settings.kubeconfig or None)
+    return uvloop.run(_serve(settings, credentials))
+
+
+async def _serve(settings: Settings, credentials: Credentials) -> int:
+    async with KubeClient(credentials) as client:
+        nodes = Informer(client, NODES)
+        pods = Informer(client, RUNNING_PODS)
+        store = MetricsStore(max_age=settings.max_age)
+        operations = Operations(settings)
+        measured = MeasuredStore(store, operations.telemetry)
+        collect = _collect_settings(settings, credentials)
+        scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
+        pool = ScraperPool(nodes=nodes, client=scraper, store=measured, settings=collect)
+        authenticator = Authenticator()
+        forever: list[asyncio.Task[None]] = []
+        parts = Parts(
+            settings=settings,
+            nodes_synced=nodes.synced,
+            pods_synced=pods.synced,
+            leaving=lambda: server.leaving.is_set(),  # noqa: PLW0108 - it comes later
+            rows=lambda: node_rows(
+                pool.states.values(),
+                store,
+                measured.sizes,
+                time.monotonic(),
+                time.time() - time.monotonic(),
+            ),
+            newest_turn=lambda: newest_turn(pool.states.values()),
+            tasks=forever,
+            storage_points=measured.points,
+            watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
+            tick=scraper.tick,
+        )
+        inner = AuthMiddleware(
+            create_app(
+                catalog=Catalog(nodes, pods, store),
+                clock=time.monotonic,
+                routes=operations.routes(parts),
+                observe=freshness_observer(operations.telemetry.freshness, time.time),
+                address=f":{settings.secure_port}",
+                started=time.time(),
+            ),
+            authenticator,
+            frozenset(settings.authorization_always_allow_paths),
+        )
+        app = RequestTelemetry(inner, operations.telemetry)
+        tls = ServingTLS(
+            make_serving(
+                [f"{settings.service_name}.{settings.namespace}.svc", "localhost"],
+                ["127.0.0.1"],
+                now=time.time(),
+                lifetime=365 * 86400.0,
+            ),
+            min_version=settings.tls_min_version,
+            cipher_suites=settings.tls_cipher_suites,
+        )
+        authentication = _follow_authentication(client, authenticator, tls)
+        server = Server(
+            app,
+            tls=tls,
+            host=settings.bind_address,
+            port=settings.secure_port,
+            shutdown_delay=settings.shutdown_delay_duration,
+        )
+        server.bind()
+        log.info("listening on %s port %s", settings.bind_address, server.port)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
+        async with asyncio.TaskGroup() as group:
+            forever += [
+                group.create_task(part.run(), name=type(part).__name__)
+                for part in (nodes, pods, authentication, pool)
+            ]
+            forever.append(group.create_task(operations.run(parts), name="Operations"))
+            await server.run()
+            for task in forever:
+                task.cancel()
+    return 0
+
+
+def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:
+    plain = settings.deprecated_kubelet_completely_insecure
+    return CollectSettings(
+        resolution=settings.metric_resolution,
+        timeout=settings.kubelet_request_timeout,
+        concurrency=settings.scrape_concurrency,
+        failed_concurrency=settings.scrape_failed_concurrency,
+        max_answer=settings.kubelet_max_response_bytes,
+        address_types=settings.kubelet_preferred_address_types,
+        ip_family=family(urlsplit(credentials.server).hostname or ""),
+        # Without TLS the kubelet has another port of its own, unless one is named.
+        port=None if plain and settings.kubelet_port == 10250 else settings.kubelet_port,
+        use_node_status_port=settings.kubelet_use_node_status_port,
+        insecure_http=plain,
+        insecure_tls=settings.kubelet_insecure_tls,
+        certificate_authority=_path(settings.kubelet_certificate_authority),
+        client_certificate=_path(settings.kubelet_client_certificate),
+        client_key=_path(settings.kubelet_client_key),
+        endpoint=settings.kubelet_endpoint,
+        transport=settings.kubelet_transport,
+    )
+
+
+def _follow_authentication(
+    client: KubeClient, authenticator: Authenticator, tls: ServingTLS
+) -> Informer[dict[str, str]]:
+    """Give the informer of the cluster's authentication ConfigMap, which configures both."""
+    informer = Informer(client, configmap(NAMESPACE, CONFIGMAP))
+
+    def changed(_: dict[str, str] | None, data: dict[str, str] | None) -> None:
+        try:
+            configuration = from_configmap(data or {})
+            tls.trust(configuration.pem)
+        except (ConfigurationError, ValueError) as error:
+            log.warning("keeping the last authentication configuration: %s", error)
+            return
+        authenticator.configure(configuration)
+
+    informer.subscribe(changed)
+    return informer
+
+
+def _path(name: str) -> Path | None:
+    return Path(name) if name else None

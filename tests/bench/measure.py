@@ -1,0 +1,159 @@
+"""The measurements: each takes a server as its meter and its URL, and gives numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from tests.bench.cases import BASE, Case
+from tests.bench.client import JSON, PROTOBUF, Connection
+from tests.bench.meter import Meter
+
+
+@dataclass
+class Server:
+    """A server under measurement, ours or a peer."""
+
+    name: str
+    meter: Meter
+    url: str
+    context: ssl.SSLContext
+
+    def connect(self) -> Connection:
+        return Connection(self.url, self.context)
+
+    async def served(self, resource: str) -> int:
+        """Give the number of objects in the list of all nodes or pods; 0 while it fails."""
+        connection = self.connect()
+        try:
+            answer = await connection.get(f"{BASE}/{resource}", JSON)
+        except (OSError, asyncio.IncompleteReadError):
+            return 0
+        finally:
+            await connection.close()
+        if answer.status != 200:
+            return 0
+        items: list[Any] = msgspec.json.decode(answer.body)["items"] or []
+        return len(items)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Give the value that `share` (0 to 1) of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+async def wait_served(server: Server, nodes: int, seconds: float) -> float:
+    """Wait until every node is served; give how long that took. Raises TimeoutError."""
+    began = time.monotonic()
+    while (count := await server.served("nodes")) < nodes:
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(f"{server.name}: {count} of {nodes} nodes after {seconds:g} s")
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+async def scraping(servers: list[Server], nodes: int, resolution: float, seconds: float) -> Any:
+    """CPU of each server while nobody reads: millicores, and milliseconds a node scrape."""
+    before = [server.meter.cpu_seconds() for server in servers]
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    spent = time.monotonic() - began
+    result = {}
+    for server, start in zip(servers, before, strict=True):
+        cores = (server.meter.cpu_seconds() - start) / spent
+        result[server.name] = {
+            "millicores": cores * 1000,
+            "ms_per_scrape": cores * resolution / nodes * 1000,
+        }
+    return result
+
+
+async def reading(server: Server, case: Case, background: float) -> dict[str, float]:
+    """CPU and latency of one case, in ms; `background` is the CPU share that scraping takes."""
+    connection = server.connect()
+    try:
+        for _ in range(3):
+            answer = await connection.get(case.path, case.accept, gzip=case.gzip)
+        if answer.status != 200:
+            raise RuntimeError(f"{server.name}: {case.name}: {answer.status} {answer.body[:300]!r}")
+        cpu, began = server.meter.cpu_seconds(), time.monotonic()
+        times = [
+            (await connection.get(case.path, case.accept, gzip=case.gzip)).seconds
+            for _ in range(case.rounds)
+        ]
+        elapsed = time.monotonic() - began
+        cost = server.meter.cpu_seconds() - cpu - background * elapsed
+    finally:
+        await connection.close()
+    return {
+        "cpu_ms": cost / case.rounds * 1000,
+        "p50_ms": percentile(times, 0.5) * 1000,
+        "p99_ms": percentile(times, 0.99) * 1000,
+        "bytes": answer.size,
+    }
+
+
+async def capacity(server: Server, path: str, seconds: float) -> dict[str, float]:
+    """HPA queries a second that one core serves: queries answered by CPU seconds used."""
+    stop = time.monotonic() + seconds
+
+    async def ask() -> int:
+        connection, count = server.connect(), 0
+        while time.monotonic() < stop:
+            await connection.get(path, PROTOBUF)
+            count += 1
+        await connection.close()
+        return count
+
+    cpu = server.meter.cpu_seconds()
+    counts = await asyncio.gather(*(ask() for _ in range(4)))
+    return {"per_core": sum(counts) / (server.meter.cpu_seconds() - cpu)}
+
+
+@contextlib.asynccontextmanager
+async def full_lists(server: Server) -> AsyncIterator[None]:
+    """Read the list of all pods again and again meanwhile."""
+
+    async def read() -> None:
+        connection = server.connect()
+        while True:
+            await connection.get(f"{BASE}/pods", PROTOBUF)
+
+    task = asyncio.create_task(read())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def under_load(server: Server, path: str, seconds: float) -> dict[str, float]:
+    """Latency of an HPA query and of discovery while full lists are read without pause, in ms."""
+    times: dict[str, list[float]] = {"hpa": [], "discovery": []}
+    async with full_lists(server):
+        connection = server.connect()
+        stop = time.monotonic() + seconds
+        while time.monotonic() < stop:
+            times["hpa"].append((await connection.get(path, PROTOBUF)).seconds)
+            times["discovery"].append((await connection.get(BASE, JSON)).seconds)
+            await asyncio.sleep(0.02)
+        await connection.close()
+    return {
+        f"{name}_p{share}_ms": percentile(found, share / 100) * 1000
+        for name, found in times.items()
+        for share in (50, 99)
+    }
+
+
+def memory(server: Server) -> dict[str, float]:
+    """Resident and peak memory, in MiB."""
+    return {name: value / 2**20 for name, value in asdict(server.meter.memory()).items()}

@@ -1,0 +1,52 @@
+"""The rendered manifests as objects, found by what they are called."""
+
+import importlib.util
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = ROOT / "manifests"
+RENDERED = MANIFESTS / "rendered"
+VARIANTS = sorted(path.parent.name for path in RENDERED.glob("*/components.yaml"))
+
+
+def load_script(path):
+    """A script of the repository that belongs to no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def identity(thing):
+    """What tells one object of a cluster from another: (kind, namespace or "", name)."""
+    metadata = thing["metadata"]
+    return thing["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def parse(text):
+    """Objects by identity; two of the same identity are a fault."""
+    objects = [thing for thing in yaml.safe_load_all(text) if thing]
+    found = {identity(thing): thing for thing in objects}
+    assert len(found) == len(objects), "an object is there twice"
+    return found
+
+
+def rendered(variant):
+    """The committed rendering of a variant."""
+    return parse((RENDERED / variant / "components.yaml").read_text())
+
+
+def deployment(objects):
+    return objects["Deployment", "kube-system", "metrics-server"]
+
+
+def container(objects):
+    (only,) = deployment(objects)["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def args(objects):
+    """The server's flags."""
+    return container(objects)["args"]

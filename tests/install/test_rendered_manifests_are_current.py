@@ -1,0 +1,75 @@
+"""manifests/rendered/ is what `make manifests` writes, for every variant and every component."""
+
+import pytest
+import yaml
+
+import metricsapi
+from tests.install.objects import MANIFESTS, RENDERED, VARIANTS, args, container, load_script, parse
+
+render = load_script(MANIFESTS / "render.py")
+
+
+@pytest.mark.parametrize("variant", render.variants())
+def test_the_committed_rendering_is_current(kubectl, variant):
+    committed = (RENDERED / variant / "components.yaml").read_text()
+    assert committed == render.header(variant) + render.render(variant), "run `make manifests`"
+
+
+def test_nothing_rendered_is_left_of_a_variant_that_is_gone():
+    assert render.variants() == VARIANTS
+
+
+def test_every_component_is_in_a_variant():
+    components = {path.name for path in (MANIFESTS / "components").iterdir()}
+    used = set()
+    for variant in render.variants():
+        text = (MANIFESTS / "variants" / variant / "kustomization.yaml").read_text()
+        used |= {path.rpartition("/")[2] for path in yaml.safe_load(text).get("components", [])}
+    assert used == components
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "registry.example:5000/team/metricsapi:1.2.3",
+        "metricsapi:1.2.3",
+        "registry.example/metricsapi@sha256:" + "0" * 64,
+    ],
+)
+def test_an_image_can_be_named(kubectl, image):
+    assert container(parse(render.render("default", image)))["image"] == image
+
+
+def test_an_image_without_a_tag_is_latest_as_everywhere(kubectl):
+    objects = parse(render.render("default", "registry.example:5000/metricsapi"))
+    assert container(objects)["image"] == "registry.example:5000/metricsapi:latest"
+
+
+def test_naming_an_image_changes_nothing_else(kubectl):
+    named = render.render("high-availability", "elsewhere/metricsapi:9")
+    plain = render.render("high-availability")
+    assert named.replace("elsewhere/metricsapi:9", f"metricsapi:{metricsapi.__version__}") == plain
+
+
+def test_the_default_image_has_the_version_of_the_package(kubectl):
+    assert container(parse(render.render("default")))["image"] == (
+        f"metricsapi:{metricsapi.__version__}"
+    )
+
+
+def test_all_components_work_together(kubectl, tmp_path):
+    """Patches that find their object by position would break when another one came before."""
+    together = MANIFESTS / "components"
+    links = "\n".join(f"  - {path.name}" for path in sorted(together.iterdir()))
+    for folder in ("base", "components"):
+        (tmp_path / folder).symlink_to(MANIFESTS / folder)
+    kustomization = tmp_path / "kustomization.yaml"
+    listed = links.replace("- ", "- components/")
+    kustomization.write_text(f"resources:\n  - base\ncomponents:\n{listed}\n")
+    objects = parse(render._kustomize(tmp_path))
+    assert {flag.partition("=")[0] for flag in args(objects)} >= {
+        "--kubelet-insecure-tls",
+        "--kubelet-transport",
+        "--resources",
+    }
+    assert "--secure-port=4443" in args(objects)
