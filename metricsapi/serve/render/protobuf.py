@@ -7,7 +7,8 @@ when empty, so that our bytes are those of the reference. An item here is the wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 
 from metricsapi.kube.objects import Node, Pod
 from metricsapi.samples import ContainerUsage, NodeUsage, PodUsage
@@ -15,6 +16,7 @@ from metricsapi.serve.render.quantity import bytes_text, cpu_text
 from metricsapi.serve.render.times import milliseconds
 
 MAGIC = b"k8s\x00"
+Labels = tuple[tuple[str, str], ...]
 _ENCODING_AND_TYPE = b"\x1a\x00\x22\x00"  # of runtime.Unknown; both empty
 
 
@@ -40,13 +42,17 @@ def message(field: int, content: bytes) -> bytes:
     """Encode a field that holds a message, a string or bytes."""
     size = len(content)
     if size < 128 and field < 16:
-        return bytes((field << 3 | 2, size)) + content
+        return b"%c%c%b" % (field << 3 | 2, size, content)
     return varint(field << 3 | 2) + varint(size) + content
 
 
 def string(field: int, content: str) -> bytes:
     """Encode a field of type string."""
-    return message(field, content.encode())
+    encoded = content.encode()
+    size = len(encoded)
+    if size < 128 and field < 16:
+        return b"%c%c%b" % (field << 3 | 2, size, encoded)
+    return message(field, encoded)
 
 
 def strings(field: int, contents: Iterable[str]) -> bytes:
@@ -66,24 +72,21 @@ def whole(api_version: str, kind: str, raw: bytes) -> bytes:
     return b"".join((head, varint(len(raw)), raw, tail))
 
 
-def string_map(field: int, entries: Mapping[str, str]) -> bytes:
-    """Encode a map from string to string, sorted by key as gogo-protobuf does."""
-    return b"".join(
-        [message(field, string(1, k) + string(2, v)) for k, v in sorted(entries.items())]
-    )
+@lru_cache(maxsize=4096)
+def _labels(entries: Labels) -> bytes:
+    """Encode an `ObjectMeta`'s labels, sorted as gogo-protobuf does; pods share theirs."""
+    return b"".join([message(11, string(1, k) + string(2, v)) for k, v in sorted(entries)])
 
 
-def object_meta(
-    name: str, namespace: str = "", created: int = 0, labels: Mapping[str, str] | None = None
-) -> bytes:
+def object_meta(name: str, namespace: str = "", created: int = 0, labels: Labels = ()) -> bytes:
     """Encode an `ObjectMeta`; `created` in seconds since the epoch, 0 for none."""
     return b"".join((
         string(1, name),
         b"\x12\x00",  # generateName
         string(3, namespace),
         b"\x22\x00\x2a\x00\x32\x00\x38\x00",  # selfLink, uid, resourceVersion, generation
-        message(8, _time(created) if created else b""),
-        string_map(11, labels or {}),
+        _time(8, created) if created else b"\x42\x00",
+        _labels(labels),
     ))  # fmt: skip
 
 
@@ -96,18 +99,22 @@ def list_meta(token: str = "", remaining: int | None = None) -> bytes:
 def metadata(node_or_pod: Node | Pod, timestamp: float) -> bytes:
     """Encode the `ObjectMeta` of an item."""
     namespace = node_or_pod.namespace if isinstance(node_or_pod, Pod) else ""
-    return object_meta(node_or_pod.name, namespace, int(timestamp), node_or_pod.labels)
+    labels = tuple(node_or_pod.labels.items())
+    return object_meta(node_or_pod.name, namespace, int(timestamp), labels)
 
 
 def node_item(node: Node, usage: NodeUsage) -> bytes:
     """Give a `NodeMetrics` item of a node."""
-    return message(2, _head(node, usage) + _usage(4, usage))
+    return message(2, _head(node, usage) + _usage(0x22, usage))
 
 
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
     """Give a `PodMetrics` item of a pod."""
-    containers = [message(4, string(1, one.name) + _usage(2, one)) for one in usage.containers]
-    return message(2, _head(pod, usage) + b"".join(containers))
+    parts = [_head(pod, usage)]
+    for one in usage.containers:
+        content = string(1, one.name) + _usage(0x12, one)
+        parts.append(message(4, content))
+    return message(2, b"".join(parts))
 
 
 def raw(item: bytes) -> bytes:
@@ -118,39 +125,49 @@ def raw(item: bytes) -> bytes:
     return item[at + 1 :]
 
 
-def _time(seconds: int) -> bytes:
+@lru_cache(maxsize=1024)
+def _time(field: int, seconds: int) -> bytes:
     """Encode a `Time`: apimachinery's writes nanos of 0 and ignores others, so that JSON and
     protobuf say the same.
     """
-    return b"\x08" + varint(seconds) + b"\x10\x00"
+    return message(field, b"\x08" + varint(seconds) + b"\x10\x00")
+
+
+@lru_cache(maxsize=2048)
+def _window(milliseconds: int) -> bytes:
+    return message(3, b"\x08" + varint(milliseconds * 1_000_000))
 
 
 def _head(node_or_pod: Node | Pod, usage: NodeUsage | PodUsage) -> bytes:
-    stamp = _time(int(usage.timestamp))
-    window = b"\x08" + varint(milliseconds(usage.window) * 1_000_000)
     return b"".join((
         message(1, metadata(node_or_pod, usage.timestamp)),
-        message(2, stamp),
-        message(3, window),
+        _time(2, int(usage.timestamp)),
+        _window(milliseconds(usage.window)),
     ))  # fmt: skip
 
 
-def _usage(field: int, usage: NodeUsage | ContainerUsage) -> bytes:
-    entries = [_quantity(field, b"cpu", cpu_text(usage.cpu))]
-    if usage.ephemeral_storage is not None:
-        entries.append(_quantity(field, b"ephemeral-storage", bytes_text(usage.ephemeral_storage)))
-    entries.append(_quantity(field, b"memory", bytes_text(usage.memory)))
-    if usage.swap is not None:
-        entries.append(_quantity(field, b"swap", bytes_text(usage.swap)))
-    return b"".join(entries)
-
-
-def _quantity(field: int, key: bytes, text: str) -> bytes:
-    """Encode an entry of a map from string to Quantity; all of it is far below 128 bytes."""
-    size, length = len(text), len(key)
-    return (
-        bytes((field << 3 | 2, length + size + 6, 0x0A, length))
-        + key
-        + bytes((0x12, size + 2, 0x0A, size))
-        + text.encode()
+def _usage(tag: int, usage: NodeUsage | ContainerUsage) -> bytes:
+    """Encode a map from string to Quantity: entries of far less than 128 bytes, in one go."""
+    cpu, memory = cpu_text(usage.cpu).encode(), bytes_text(usage.memory).encode()
+    c, m = len(cpu), len(memory)
+    common = (
+        b"%c%c\x0a\x03cpu\x12%c\x0a%c%b" % (tag, c + 9, c + 2, c, cpu),
+        b"%c%c\x0a\x06memory\x12%c\x0a%c%b" % (tag, m + 12, m + 2, m, memory),
     )
+    if usage.swap is None and usage.ephemeral_storage is None:
+        return common[0] + common[1]
+    return b"".join((
+        common[0],
+        _quantity(tag, b"ephemeral-storage", usage.ephemeral_storage),
+        common[1],
+        _quantity(tag, b"swap", usage.swap),
+    ))  # fmt: skip
+
+
+def _quantity(tag: int, key: bytes, value: int | None) -> bytes:
+    if value is None:
+        return b""
+    text = bytes_text(value).encode()
+    size, length = len(text), len(key)
+    head = b"%c%c\x0a%c%b" % (tag, length + size + 6, length, key)
+    return head + b"\x12%c\x0a%c%b" % (size + 2, size, text)

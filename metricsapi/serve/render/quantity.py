@@ -14,6 +14,8 @@ _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 def cpu_text(nanocores: int) -> str:
     """Give the quantity of `nanocores`, a whole number of 0 or more: `150m`, `149420158n`, `2`."""
+    if nanocores % 1000:  # nearly always
+        return f"{nanocores}n"
     return _decimal(nanocores, _NANO_AND_UP) if nanocores else "0"
 
 
@@ -24,6 +26,8 @@ def bytes_text(count: int) -> str:
     """
     if count & 1023 or not count:
         return str(count) if count >= 1024 or not count else _decimal(count, _ONE_AND_UP)
+    if count & 0xFFFFF:  # a multiple of 1024, but not of 1024²: nearly always
+        return f"{count >> 10}Ki"
     # The number of trailing zero bits says how often 1024 divides it.
     step = min(((count & -count).bit_length() - 1) // 10, 6)
     return f"{count >> (10 * step)}{_BINARY[step]}"
