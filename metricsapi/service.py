@@ -26,6 +26,8 @@ from metricsapi.kube.informer import Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
+from metricsapi.serve.catalog import Catalog
+from metricsapi.serve.freshness import freshness_observer
 from metricsapi.serve.metrics import RequestTelemetry
 from metricsapi.serve.server import Server
 from metricsapi.settings import Settings
@@ -76,10 +78,12 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         )
         inner = trust.guard(
             create_app(
-                nodes=nodes.objects,
-                pods=pods.objects,
-                store=store,
+                catalog=Catalog(nodes, pods, store),
+                clock=time.monotonic,
                 routes=operations.routes(parts),
+                observe=freshness_observer(operations.telemetry.freshness, time.time),
+                address=f":{settings.secure_port}",
+                started=time.time(),
             )
         )
         app = RequestTelemetry(inner, operations.telemetry)

@@ -1,191 +1,174 @@
-"""The application: nodes and pods of metrics.k8s.io, discovery, and what is plugged in."""
+"""The application: one FastAPI app with every path that this server answers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Protocol
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
+from fastapi import FastAPI
+from fastapi.requests import Request
+from fastapi.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from metricsapi.kube.objects import Node, Pod
-from metricsapi.samples import NodeUsage, PodUsage
-from metricsapi.serve.status import StatusError
+from metricsapi import __version__
+from metricsapi.serve.api import ROOT, GroupAPI
+from metricsapi.serve.catalog import Catalog, Entry
+from metricsapi.serve.discovery import Documents
+from metricsapi.serve.listing import Listing
+from metricsapi.serve.nodes import nodes
+from metricsapi.serve.openapi import openapi_routes
+from metricsapi.serve.pods import pods
+from metricsapi.serve.render.negotiation import allows_aggregated, negotiate
+from metricsapi.serve.resource import VERSIONS
+from metricsapi.serve.status import (
+    CACHE_CONTROL,
+    StatusError,
+    no_such_method,
+    not_acceptable,
+    represent,
+    send_status,
+)
 
-GROUP = "metrics.k8s.io"
-VERSION = "v1beta1"
-GROUP_VERSION = f"{GROUP}/{VERSION}"
+
+class Below(BaseRoute):
+    """A route for every path at or below `root`, whatever the method: an ASGI app answers."""
+
+    def __init__(self, root: str, app: ASGIApp) -> None:
+        self.path = root
+        self._below = root + "/"
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = scope["path"]
+        if path == self.path or path.startswith(self._below):
+            return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
-class Usages(Protocol):
-    """Where usage comes from: `MetricsStore`."""
-
-    def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
-    def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None: ...
-
-
-def create_app(  # noqa: C901 - one small handler after the other
+def create_app(
     *,
-    nodes: Mapping[Any, Node],
-    pods: Mapping[Any, Pod],
-    store: Usages,
-    routes: list[BaseRoute] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    catalog: Catalog,
+    clock: Callable[[], float],
+    routes: Sequence[BaseRoute] = (),
+    observe: Callable[[Sequence[Entry]], None] = lambda _: None,
+    address: str = ":443",
+    started: float = 0.0,
 ) -> FastAPI:
-    """Give the application over current nodes and pods and their usage."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=routes)
-    base = f"/apis/{GROUP_VERSION}"
+    """Give the app over a catalog.
 
-    @app.exception_handler(StatusError)
-    async def status_error(_: Request, error: StatusError) -> Response:
-        return _json(error.body(), error.code)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, __: HTTPException) -> Response:
-        missing = StatusError(
-            404, "NotFound", "the server could not find the requested resource", {}
-        )
-        return _json(missing.body(), 404)
-
-    @app.get("/apis")
-    async def groups() -> Response:
-        return _json({"kind": "APIGroupList", "groups": [_group()]})
-
-    @app.get(f"/apis/{GROUP}")
-    async def group() -> Response:
-        return _json({"kind": "APIGroup", "apiVersion": "v1", **_group()})
-
-    @app.get(base)
-    async def resources() -> Response:
-        return _json(_resources())
-
-    @app.get(f"{base}/nodes")
-    async def list_nodes() -> Response:
-        now = clock()
-        found = (
-            _node(node, usage)
-            for _, node in sorted(nodes.items())
-            if (usage := store.node_usage(node.name, now))
-        )
-        return _json(_list("NodeMetrics", found))
-
-    @app.get(f"{base}/nodes/{{name}}")
-    async def get_node(name: str) -> Response:
-        usage = store.node_usage(name, clock())
-        if name not in nodes or usage is None:
-            raise _not_found("node", name, name)
-        return _json(_object("NodeMetrics", _node(nodes[name], usage)))
-
-    def list_of_pods(namespace: str | None) -> Response:
-        now = clock()
-        found = (
-            _pod(pod, usage)
-            for _, pod in sorted(pods.items())
-            if namespace in (None, pod.namespace)
-            and (usage := store.pod_usage(pod.namespace, pod.name, now))
-        )
-        return _json(_list("PodMetrics", found))
-
-    @app.get(f"{base}/pods")
-    async def list_pods() -> Response:
-        return list_of_pods(None)
-
-    @app.get(f"{base}/namespaces/{{namespace}}/pods")
-    async def list_namespaced_pods(namespace: str) -> Response:
-        return list_of_pods(namespace)
-
-    @app.get(f"{base}/namespaces/{{namespace}}/pods/{{name}}")
-    @app.get(f"{base}/namespace/{{namespace}}/pods/{{name}}")
-    async def get_pod(namespace: str, name: str) -> Response:
-        usage = store.pod_usage(namespace, name, clock())
-        pod = pods.get((namespace, name))
-        if pod is None or usage is None:
-            raise _not_found("pod", f"{namespace}/{name}", name)
-        return _json(_object("PodMetrics", _pod(pod, usage)))
-
+    `clock` gives monotonic seconds; `routes` are those of health, self-metrics and the like;
+    `observe` is told of the entries of each answer; `address` is `host:port` or `:port` as
+    discovery shows it; `started` is when this process began (epoch seconds).
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    resources = [nodes(catalog), pods(catalog)]
+    documents = Documents(resources, address)
+    app.router.routes.append(Below(ROOT, GroupAPI(resources, documents, Listing(clock, observe))))
+    app.router.routes.append(Below("/apis", _groups(documents)))
+    app.router.routes.append(Below("/version", _version()))
+    app.router.routes.extend(openapi_routes(__version__, resources, made_at=started))
+    app.router.routes.extend(routes)
+    app.router.routes.append(Route("/", _path_list(app, 200)))
+    app.router.default = _not_found(app)
+    app.add_exception_handler(StatusError, _status_answer)
     return app
 
 
-def _json(value: Any, code: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(value) + b"\n",
-        code,
-        {"Cache-Control": "no-cache, private"},
-        "application/json",
-    )
+def _groups(documents: Documents) -> ASGIApp:
+    """`/apis` itself; what is below it and not our group is an unknown path."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        accept = request.headers.get("accept", "")
+        if scope["path"].rstrip("/") != "/apis":
+            await scope["app"].router.default(scope, receive, send)
+            return
+        if scope["method"] != "GET":
+            await send_status(send, no_such_method(), accept)
+            return
+        pretty = request.query_params.get("pretty", "0") in ("", "1", "true")
+        media = negotiate(accept, allows_aggregated)
+        if media is None:
+            await send_status(send, not_acceptable(), accept)
+        elif media.convert is None:
+            await documents.send(send, "/", media, pretty=pretty)
+        else:
+            known = request.headers.get("if-none-match", "")
+            await documents.send_aggregated(send, media, pretty=pretty, known=known)
+
+    return answer
 
 
-def _not_found(kind: str, shown: str, name: str) -> StatusError:
-    details = {"name": name, "kind": kind}
-    return StatusError(404, "NotFound", f'{kind} "{shown}" not found', details)
+def _version() -> ASGIApp:
+    """`/version`: what this server is, in the fields of `version.Info`."""
+    major, minor = __version__.split(".")[:2]
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    body = msgspec.json.format(
+        msgspec.json.encode({
+            "major": major,
+            "minor": minor,
+            "gitVersion": f"v{__version__}",
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": f"python{platform.python_version()}",
+            "compiler": sys.implementation.name,
+            "platform": f"{sys.platform}/{machine}",
+        }),
+        indent=2,
+    )  # fmt: skip
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        accept = request.headers.get("accept", "")
+        if scope["path"].rstrip("/") != "/version":
+            await scope["app"].router.default(scope, receive, send)
+        elif scope["method"] != "GET":
+            await send_status(send, no_such_method(), accept)
+        else:
+            await _json(body)(scope, receive, send)
+
+    return answer
 
 
-def _group() -> dict[str, Any]:
-    version = {"groupVersion": GROUP_VERSION, "version": VERSION}
-    return {"name": GROUP, "versions": [version], "preferredVersion": version}
-
-
-def _resources() -> dict[str, Any]:
-    def resource(name: str, kind: str, *, namespaced: bool) -> dict[str, Any]:
-        return {
-            "name": name,
-            "singularName": "",
-            "namespaced": namespaced,
-            "kind": kind,
-            "verbs": ["get", "list"],
+def _path_list(app: FastAPI, code: int) -> Callable[[Request], Any]:
+    async def answer(_: Request) -> Response:
+        own = {"/apis", ROOT, "/version", *(f"{ROOT}/{one}" for one in VERSIONS)}
+        others = {
+            route.path.removesuffix("{name:path}")
+            for route in app.router.routes
+            if isinstance(route, Route) and route.path != "/"
         }
+        paths = {"paths": sorted(own | others)}
+        return _json(msgspec.json.format(msgspec.json.encode(paths), indent=2), code)
 
-    return {
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
-        "groupVersion": GROUP_VERSION,
-        "resources": [
-            resource("nodes", "NodeMetrics", namespaced=False),
-            resource("pods", "PodMetrics", namespaced=True),
-        ],
-    }
+    return answer
 
 
-def _object(kind: str, item: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": kind, "apiVersion": GROUP_VERSION, **item}
+def _not_found(app: FastAPI) -> ASGIApp:
+    """Unknown paths get the list of known ones, as any Go API server gives it."""
+    answer = _path_list(app, 404)
+
+    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer(Request(scope))
+        await response(scope, receive, send)
+
+    return not_found
 
 
-def _list(kind: str, items: Any) -> dict[str, Any]:
-    return {**_object(f"{kind}List", {"metadata": {}}), "items": list(items)}
+async def _status_answer(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StatusError)  # noqa: S101  it is registered for no other
+    content_type, body = represent(error, request.headers.get("accept", ""))
+    return Response(body, error.code, {**error.headers, "content-type": content_type})
 
 
-def _node(node: Node, usage: NodeUsage) -> dict[str, Any]:
-    return {
-        "metadata": _metadata({"name": node.name}, node.labels, usage.timestamp),
-        "timestamp": _time(usage.timestamp),
-        "window": f"{usage.window:g}s",
-        "usage": _usage(usage.cpu, usage.memory),
-    }
-
-
-def _pod(pod: Pod, usage: PodUsage) -> dict[str, Any]:
-    names = {"name": pod.name, "namespace": pod.namespace}
-    return {
-        "metadata": _metadata(names, pod.labels, usage.timestamp),
-        "timestamp": _time(usage.timestamp),
-        "window": f"{usage.window:g}s",
-        "containers": [
-            {"name": one.name, "usage": _usage(one.cpu, one.memory)} for one in usage.containers
-        ],
-    }
-
-
-def _metadata(names: dict[str, str], labels: dict[str, str], timestamp: float) -> dict[str, Any]:
-    return {**names, "creationTimestamp": _time(timestamp), "labels": labels}
-
-
-def _usage(cpu: int, memory: int) -> dict[str, str]:
-    return {"cpu": f"{cpu}n", "memory": f"{memory // 1024}Ki"}
-
-
-def _time(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _json(body: bytes, code: int = 200) -> Response:
+    name, value = CACHE_CONTROL
+    return Response(body, code, {name.decode(): value.decode(), "content-type": "application/json"})

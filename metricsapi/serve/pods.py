@@ -1,0 +1,23 @@
+"""The resource `pods`: PodMetrics."""
+
+from __future__ import annotations
+
+from metricsapi.kube.fields import NAME, NAMESPACE, NODE_NAME
+from metricsapi.serve.catalog import Catalog
+from metricsapi.serve.render import json, protobuf
+from metricsapi.serve.resource import Resource
+
+
+def pods(catalog: Catalog) -> Resource:
+    """Give the resource over a catalog's pods. `spec.nodeName` goes beyond the reference."""
+    return Resource(
+        name="pods",
+        kind="PodMetrics",
+        singular="pods",
+        namespaced=True,
+        fields=(NAME, NAMESPACE, NODE_NAME),
+        objects=catalog.pods,
+        usage=catalog.pod_usage,
+        encode_json=json.pod_item,
+        encode_protobuf=protobuf.pod_item,
+    )

@@ -1,0 +1,146 @@
+"""Which representation a request gets: `Accept` as k8s.io/apiserver reads it.
+
+Clauses are tried from the highest q down, `*/*` after the ones that say more; a clause whose
+parameters ask for what an endpoint cannot do is passed over. There is one exception to RFC 9110
+that the reference makes too: q=0 is the last choice, not a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+AVAILABLE = (JSON, YAML, PROTOBUF)
+
+META_GROUP = "meta.k8s.io"
+DISCOVERY_GROUP = "apidiscovery.k8s.io"
+
+
+@dataclass(frozen=True)
+class Convert:
+    """The kind of object that a client wants instead of the resource's own."""
+
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class MediaType:
+    """What was agreed on: a type of `AVAILABLE`, and what its parameters ask for."""
+
+    type: str
+    convert: Convert | None = None
+    pretty: bool = False
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One part of an `Accept` header."""
+
+    type: str
+    subtype: str
+    quality: float
+    parameters: dict[str, str]
+
+
+Allows = Callable[[str, Convert | None], bool]  # (type, wanted kind): an endpoint's word on it
+
+
+def allows_plain(_: str, convert: Convert | None) -> bool:
+    """For endpoints that give nothing but their own object."""
+    return convert is None
+
+
+def allows_meta(media_type: str, convert: Convert | None) -> bool:
+    """For resources: Table (never in protobuf, which has no such message) and metadata alone."""
+    if convert is None:
+        return True
+    if convert.group != META_GROUP or convert.version not in ("v1", "v1beta1"):
+        return False
+    if convert.kind == "Table":
+        return media_type != PROTOBUF
+    return convert.kind in ("PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
+    """For `/apis`: aggregated discovery v2 and v2beta1."""
+    return convert is None or (
+        convert.group == DISCOVERY_GROUP
+        and convert.version in ("v2", "v2beta1")
+        and convert.kind == "APIGroupDiscoveryList"
+        and media_type in AVAILABLE
+    )
+
+
+def negotiate(accept: str, allows: Allows = allows_plain) -> MediaType | None:
+    """Give what fits the header best, or None for 406."""
+    if not accept:
+        return MediaType(JSON)
+    for clause in parse_accept(accept):
+        for available in AVAILABLE:
+            kind, _, subtype = available.partition("/")
+            fits = clause.type == kind and clause.subtype in (subtype, "*")
+            if not fits and (clause.type, clause.subtype) != ("*", "*"):
+                continue
+            found = _with_parameters(available, clause.parameters, allows)
+            if found is not None:
+                return found
+    return None
+
+
+def parse_accept(accept: str) -> list[Clause]:
+    """Split the header into its clauses, best first. What cannot be read is left out."""
+    clauses = [clause for part in accept.split(",") if (clause := _clause(part)) is not None]
+    clauses.sort(key=lambda one: (-one.quality, one.type == "*", one.subtype == "*"))
+    return clauses
+
+
+def _clause(part: str) -> Clause | None:
+    head, *rest = part.split(";")
+    names = [name.strip() for name in head.split("/")]
+    if names == ["*"]:
+        names = ["*", "*"]
+    if len(names) != 2 or not names[1]:
+        return None
+    quality, parameters = 1.0, {}
+    for key, value in _pairs(rest):
+        if key == "q":
+            quality = _quality(value)
+        else:
+            parameters[key] = value
+    return Clause(names[0], names[1], quality, parameters)
+
+
+def _pairs(parts: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if equals and value and "=" not in value:
+            yield key.strip(), value.strip()
+
+
+def _quality(value: str) -> float:
+    try:
+        quality = float(value)
+    except ValueError:
+        return 0.0
+    return quality if quality == quality else 0.0  # noqa: PLR0124  NaN has no place in an order
+
+
+def _with_parameters(
+    available: str, parameters: dict[str, str], allows: Allows
+) -> MediaType | None:
+    if parameters.get("sv"):
+        return None
+    if parameters.get("stream", "watch") not in ("", "watch"):
+        return None
+    convert = None
+    if parameters.keys() & {"as", "g", "v"}:
+        get = parameters.get
+        convert = Convert(get("as", ""), get("g", ""), get("v", ""))
+    if not allows(available, convert):
+        return None
+    return MediaType(available, convert, parameters.get("pretty") == "1")

@@ -1,0 +1,39 @@
+"""YAML as Kubernetes writes it: keys sorted, strings that YAML would take for something else in
+double quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+_Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# What go-yaml takes for a number, a time or a bool and PyYAML does not, and the reverse.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?0[xob][\da-fA-F_]+|\d+(:\d+)+|"
+    r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|\d{4}-\d{1,2}-\d{1,2}.*|"
+    r"[yYnN~]|(yes|no|on|off|true|false|null)",
+    re.IGNORECASE,
+)
+
+
+class _Dumper(_Base):  # type: ignore[misc]
+    """PyYAML's dumper with Go's quotes."""
+
+
+def _string(dumper: Any, text: str) -> Any:
+    style = '"' if not text or _AMBIGUOUS.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
+def yaml_text(value: Any) -> bytes:
+    """Give a value made of dicts, lists, strings, numbers and None as YAML."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1
+    )
+    return str(text).encode()

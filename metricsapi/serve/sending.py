@@ -1,0 +1,64 @@
+"""Answers on their way: small ones in one piece, large ones in pieces that let others through."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator, Sequence
+
+from metricsapi.serve.render.frame import Frame
+from metricsapi.serve.status import CACHE_CONTROL, Headers, Send
+
+PIECE = 128 * 1024  # bytes that are joined and handed to the transport in one go
+COMPRESS_FROM = 128 * 1024  # bytes, as Kubernetes
+COMPRESSION = 1  # zlib's level, as Kubernetes: large lists are for networks that are close
+
+
+async def send_framed(
+    send: Send, content_type: str, frame: Frame, items: Sequence[bytes], *, gzip: bool = False
+) -> None:
+    """Send a 200 of framed items; with `gzip` it is compressed when that is worth it.
+
+    The whole body never exists at once, and between two pieces the loop runs other tasks.
+    """
+    between = len(frame.separator) * max(0, len(items) - 1)
+    size = len(frame.head) + sum(map(len, items)) + between + len(frame.tail)
+    headers: Headers = [CACHE_CONTROL, (b"content-type", content_type.encode())]
+    compressed = gzip and size >= COMPRESS_FROM
+    if compressed:
+        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    else:
+        headers.append((b"content-length", b"%d" % size))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if size <= PIECE:
+        body = frame.head + frame.separator.join(items) + frame.tail
+        await send({"type": "http.response.body", "body": body})
+        return
+    pieces = _pieces(frame, items, size)
+    if compressed:
+        await _send_compressed(send, pieces)
+        return
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_compressed(send: Send, pieces: Iterator[bytes]) -> None:
+    """Compress in a thread: zlib lets go of the interpreter, so the loop runs meanwhile."""
+    gzip = zlib.compressobj(COMPRESSION, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        body = await asyncio.to_thread(gzip.compress, piece)
+        if body:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": gzip.flush()})
+
+
+def _pieces(frame: Frame, items: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """Cut a body into pieces of about `PIECE` bytes, taking items to be of much the same size."""
+    count = max(1, len(items) * PIECE // size)
+    before = frame.head
+    for at in range(0, len(items), count):
+        yield before + frame.separator.join(items[at : at + count])
+        before = frame.separator
+    yield (frame.tail if items else frame.head + frame.tail)
