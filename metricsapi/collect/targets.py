@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from metricsapi.collect.options import CollectSettings
 from metricsapi.kube.objects import Node
 
 PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
+_REQUEST_TARGET = re.compile(r"[!-~]+")
 
 
 class Target(Struct, frozen=True, gc=False):
@@ -27,10 +29,15 @@ def target_of(node: Node, settings: CollectSettings) -> Target:
     port = settings.default_port
     if settings.use_node_status_port and node.kubelet_port:
         port = node.kubelet_port
-    path = node.annotations.get(PATH_ANNOTATION) or None
-    if path and not path.startswith("/"):
-        path = f"/{path}"
-    return Target(node.name, _hosts(node, settings), port, path)
+    return Target(node.name, _hosts(node, settings), port, _path(node))
+
+
+def _path(node: Node) -> str | None:
+    """Give the annotation's path; what could not stand in a request line is as if not there."""
+    path = node.annotations.get(PATH_ANNOTATION)
+    if not path or not _REQUEST_TARGET.fullmatch(path):
+        return None
+    return path if path.startswith("/") else f"/{path}"
 
 
 def _hosts(node: Node, settings: CollectSettings) -> tuple[str, ...]:

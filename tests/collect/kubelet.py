@@ -69,7 +69,7 @@ class Kubelet:
         self.node = node
         self.answer = answer or (lambda _: http(summary(self.node)))
         self.requests = []
-        self.port = 0
+        self.port = self.want_port = 0
         self.connections = 0
         self.open = set()
         self.host = host
@@ -80,7 +80,7 @@ class Kubelet:
     async def __aenter__(self):
         self._tasks = set()
         self._server = await asyncio.start_server(
-            self._connected, self.host, 0, ssl=self.context, backlog=512
+            self._connected, self.host, self.want_port, ssl=self.context, backlog=512
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -1,0 +1,333 @@
+"""Every node has its turn, whatever other nodes do."""
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from metricsapi.collect import pool as module
+from metricsapi.collect.failure import Cause, Failure
+from metricsapi.collect.options import CollectSettings
+from metricsapi.collect.pool import ScraperPool
+from metricsapi.samples import NodeSample
+from tests.collect.kubelet import node
+from tests.conditions import until
+
+REFUSED = Failure(Cause.REFUSED, "127.0.0.1:10250 refused the connection")
+TIMEOUT = Failure(Cause.TIMEOUT, "127.0.0.1:10250 did not answer in time")
+
+
+class Nodes:
+    """The nodes informer's part that the pool uses."""
+
+    def __init__(self, *nodes):
+        self.nodes = {one.name: one for one in nodes}
+
+    def subscribe(self, callback):
+        self.callback = callback
+        for one in self.nodes.values():
+            callback(None, one)
+
+    def put(self, new):
+        old, self.nodes[new.name] = self.nodes.get(new.name), new
+        self.callback(old, new)
+
+    def delete(self, name):
+        self.callback(self.nodes.pop(name), None)
+
+
+class Client:
+    """`answer(target)` gives what a scrape ends in: a sample by default."""
+
+    def __init__(self):
+        self.turns = []  # (node, when)
+        self.running = 0
+        self.most = 0
+        self.dropped = []
+        self.closed = False
+
+    async def answer(self, target):
+        return sample(target.node)
+
+    async def scrape(self, target, _deadline):
+        self.turns.append((target.node, time.monotonic()))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await self.answer(target)
+        finally:
+            self.running -= 1
+
+    def of(self, name):
+        return [at for node_, at in self.turns if node_ == name]
+
+    def drop(self, name):
+        self.dropped.append(name)
+
+    def close(self):
+        self.closed = True
+
+
+class Store:
+    def __init__(self):
+        self.samples = {}
+        self.forgotten = []
+
+    def put(self, one):
+        self.samples[one.node] = one
+
+    def forget(self, name):
+        self.samples.pop(name, None)
+        self.forgotten.append(name)
+
+
+def sample(name):
+    now = time.monotonic()
+    return NodeSample(name, now, now, 0.0, None, [])
+
+
+@asynccontextmanager
+async def running(nodes, client, store=None, **options):
+    options = {"resolution": 0.3, "timeout": 0.2, "concurrency": 4, **options}
+    selects = options.pop("selects", module.every_node)
+    pool = ScraperPool(
+        nodes=nodes,
+        client=client,
+        store=store or Store(),
+        settings=CollectSettings(**options),
+        selects=selects,
+    )
+    task = asyncio.create_task(pool.run())
+    await asyncio.sleep(0)
+    try:
+        yield pool
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def many(count):
+    return [node(f"n{i}") for i in range(count)]
+
+
+async def test_every_node_is_asked_at_once_within_the_bound():
+    client, store = Client(), Store()
+
+    async def answer(target):
+        await asyncio.sleep(0.01)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(*many(40)), client, store, resolution=60.0):
+        await until(lambda: len(store.samples) == 40)
+        assert client.most == 4
+
+
+async def test_each_node_keeps_its_period():
+    client = Client()
+    async with running(Nodes(*many(10)), client):
+        await until(lambda: all(len(client.of(f"n{i}")) >= 6 for i in range(10)))
+    for i in range(10):
+        turns = client.of(f"n{i}")[2:6]
+        assert turns[-1] - turns[0] == pytest.approx(0.9, abs=0.15)
+
+
+async def test_hanging_nodes_delay_nobody(monkeypatch):
+    """Not at start, when no one knows yet who hangs, and not later."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    client, store = Client(), Store()
+    hanging = {f"n{i}" for i in range(20)}
+
+    async def answer(target):
+        if target.node in hanging:
+            await asyncio.sleep(1.0)
+            return TIMEOUT
+        return sample(target.node)
+
+    client.answer = answer
+    options = {"resolution": 1.0, "timeout": 1.0, "failed_concurrency": 2}
+    begun = time.monotonic()
+    async with running(Nodes(*many(40)), client, store, **options) as pool:
+        await until(lambda: len(store.samples) == 20)
+        assert time.monotonic() - begun < 0.9  # before the first of those that hang has ended
+        await until(lambda: all(pool.states[name].failure for name in hanging))
+        for _ in range(3):
+            client.most = client.running = 0
+            store.samples.clear()
+            await until(lambda: len(store.samples) == 20, seconds=2.0)
+        assert client.most <= 2 + 4
+
+
+async def test_nodes_that_failed_wait_in_a_small_pool():
+    client = Client()
+    failing = 0
+    most = 0
+
+    async def answer(target):
+        nonlocal failing, most
+        if not pool.states[target.node].failure:
+            return TIMEOUT
+        failing += 1
+        most = max(most, failing)
+        await asyncio.sleep(0.05)
+        failing -= 1
+        return TIMEOUT
+
+    client.answer = answer
+    async with running(Nodes(*many(12)), client, concurrency=8, failed_concurrency=2) as pool:
+        await until(lambda: len(client.turns) > 40)
+    assert most == 2
+
+
+async def test_a_turn_that_would_overlap_is_skipped_and_counted():
+    client = Client()
+    release = asyncio.Event()
+
+    async def answer(target):
+        await release.wait()
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, timeout=5.0) as pool:
+        await until(lambda: pool.skipped >= 2)
+        assert len(client.turns) == 1
+        assert pool.states["n1"].skipped == pool.skipped
+        release.set()
+        await until(lambda: len(client.turns) >= 2)
+
+
+async def test_a_fault_of_ours_is_a_failure_of_that_turn_only(caplog):
+    client, store = Client(), Store()
+
+    async def answer(target):
+        if len(client.turns) == 1:
+            raise RuntimeError("oops")
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, store) as pool:
+        await until(lambda: pool.states["n1"].failure)
+        assert pool.states["n1"].failure.cause is Cause.INTERNAL
+        await until(lambda: "n1" in store.samples)
+        assert pool.states["n1"].failure is None
+
+
+async def test_one_log_line_per_change_of_state_not_per_turn(caplog):
+    caplog.set_level(logging.INFO, "metricsapi.collect.pool")
+    client = Client()
+    results = [REFUSED, REFUSED, REFUSED, TIMEOUT, REFUSED, None, None, REFUSED, None]
+
+    async def answer(target):
+        result = results.pop(0) if results else None
+        return result or sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, resolution=0.1):
+        await until(lambda: not results and len(client.turns) > 10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "node n1: 127.0.0.1:10250 refused the connection",
+        "node n1: 127.0.0.1:10250 did not answer in time",
+        "node n1 answers again",
+    ]
+
+
+async def test_what_is_known_of_a_node_is_kept_for_the_status_page():
+    client = Client()
+    async with running(Nodes(node("n1")), client) as pool:
+        await until(lambda: pool.states["n1"].tried)
+        state = pool.states["n1"]
+        good, changed = state.last_good, state.changed_at
+        assert good == changed
+
+        async def answer(_):
+            return REFUSED
+
+        client.answer = answer
+        await until(lambda: state.failure)
+        assert state.failure == REFUSED
+        assert state.changed_at > changed
+        assert state.last_good >= good
+        assert state.duration >= 0
+
+
+async def test_a_node_that_is_gone_is_forgotten_at_once():
+    client, store, nodes = Client(), Store(), Nodes(*many(2))
+    async with running(nodes, client, store) as pool:
+        await until(lambda: len(store.samples) == 2)
+        nodes.delete("n0")
+        assert "n0" not in pool.states
+        assert store.forgotten == client.dropped == ["n0"]
+        count = len(client.of("n0"))
+        await until(lambda: len(client.of("n1")) >= 5)
+        assert len(client.of("n0")) == count
+
+
+async def test_a_node_that_moves_is_read_there_at_once_even_from_the_middle_of_a_turn():
+    client, store, nodes = Client(), Store(), Nodes(node("n1", "127.0.0.1"))
+
+    async def answer(target):
+        if target.hosts == ("127.0.0.1",):
+            await asyncio.sleep(60)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0, timeout=60.0):
+        await until(lambda: client.running == 1)
+        nodes.put(node("n1", "127.0.0.9"))
+        await until(lambda: "n1" in store.samples)
+        assert client.dropped == ["n1"]
+        assert client.running == 0
+
+
+async def test_a_failed_node_that_becomes_ready_is_read_at_once():
+    client, store, nodes = Client(), Store(), Nodes(node("n1", ready=False))
+    results = [REFUSED]
+
+    async def answer(target):
+        return results.pop() if results else sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0) as pool:
+        await until(lambda: pool.states["n1"].failure)
+        nodes.put(node("n1", ready=True))
+        await until(lambda: "n1" in store.samples)
+
+
+async def test_only_selected_nodes_are_read_and_a_change_of_labels_counts():
+    client, store = Client(), Store()
+    nodes = Nodes(node("a", labels={"x": "1"}), node("b"))
+    async with running(nodes, client, store, selects=lambda labels: "x" in labels) as pool:
+        await until(lambda: "a" in store.samples)
+        assert set(pool.states) == {"a"}
+        nodes.put(node("b", labels={"x": "1"}))
+        await until(lambda: "b" in store.samples)
+        nodes.put(node("a"))
+        assert set(pool.states) == {"b"}
+        assert store.forgotten == ["a"]
+
+
+async def test_nothing_is_left_when_it_stops_or_nodes_churn():
+    client, nodes = Client(), Nodes()
+    before = asyncio.all_tasks()
+
+    async def answer(target):
+        await asyncio.sleep(0.001 * (hash(target.node) % 50))
+        return REFUSED if hash(target.node) % 3 else sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, resolution=0.05) as pool:
+        for generation in range(20):
+            for i in range(20):
+                nodes.put(node(f"g{generation}-n{i}"))
+            await asyncio.sleep(0.01)
+            for i in range(20):
+                nodes.delete(f"g{generation}-n{i}")
+        assert pool.states == {}
+        await until(lambda: client.running == 0)
+        assert pool._well._value == 4
+        assert pool._failed._value == 16
+    assert client.closed
+    assert asyncio.all_tasks() == before
+    assert len(client.dropped) == 400

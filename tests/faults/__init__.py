@@ -1,0 +1,1 @@
+"""What healthy nodes are served while others fail in one way each."""

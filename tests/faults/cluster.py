@@ -1,0 +1,156 @@
+"""One cluster with one fault: read as in production, and what is served looked at all the time."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from metricsapi.collect.direct import DirectFetcher
+from metricsapi.collect.kubelet import KubeletClient
+from metricsapi.collect.options import CollectSettings
+from metricsapi.collect.pool import ScraperPool
+from metricsapi.collect.summary import decode_summary
+from metricsapi.collect.tls import KubeletTLS
+from metricsapi.store import MetricsStore
+from tests.faults.fleet import RATES, SimulatedKubelet
+
+ALLOWED_LATENESS = 2.0  # seconds beyond the resolution
+LONGEST_START = 5.0  # seconds until the healthy nodes are all served
+
+
+@dataclass
+class Seen:
+    """What was served of some nodes, over all looks at them."""
+
+    looks: int = 0
+    complete: int = 0  # looks in which the node and every pod with every container was served
+    share: float = 1.0  # of nodes and pods that were served, at the last look
+    oldest: float = 0.0  # seconds, of containers' usage when looked at
+    cpu_error: float = 0.0  # the largest, as a part of the true rate
+
+    def add(self, node, pods, now):
+        """Note one look at one node: its usage and its pods', None where there is none."""
+        self.looks += 1
+        served = [pod for pod in pods if pod is not None]
+        self.complete += node is not None and len(served) == len(pods)
+        for pod in served:
+            self.oldest = max(self.oldest, now - pod.timestamp)
+            for container in pod.containers:
+                true = RATES[container.name]
+                self.cpu_error = max(self.cpu_error, abs(container.cpu - true) / true)
+
+
+@dataclass
+class Result:
+    fault: str
+    nodes: int
+    healthy: Seen = field(default_factory=Seen)
+    faulty: Seen = field(default_factory=Seen)
+    causes: Counter = field(default_factory=Counter)
+    first: float | None = None  # seconds until all healthy nodes were served
+    skipped: int = 0
+    problems: list = field(default_factory=list)
+
+
+class Nodes:
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def subscribe(self, callback):
+        for node in self.nodes:
+            callback(None, node)
+
+
+class Cluster:
+    """`number` tells this cluster's addresses from others': 127.number.x.y."""
+
+    def __init__(self, number, fault, *, nodes=100, pods=10, resolution=15.0, timeout=10.0):
+        self.fault = fault
+        self.resolution = resolution
+        self.timeout = timeout
+        self.kubelets = [
+            SimulatedKubelet(f"{fault.name}-{i}", f"127.{number}.{i // 250}.{i % 250 + 1}", pods)
+            for i in range(nodes)
+        ]
+        self.ill = self.kubelets[::10]  # 1 in 10
+        self.well = [kubelet for i, kubelet in enumerate(self.kubelets) if i % 10]
+        self.result = Result(fault.name, nodes)
+
+    async def run(self, fleet, seconds):
+        """Half of the faulty nodes are so from the start, half from a quarter of the time on."""
+        settings = CollectSettings(
+            resolution=self.resolution,
+            timeout=self.timeout,
+            port=fleet.port,
+            max_answer=2**22,
+            endpoint="summary",
+        )
+        fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: "t")
+        client = KubeletClient(settings, fetcher, summary=decode_summary, resource=decode_summary)
+        store = MetricsStore(max_age=max(3 * self.resolution, 60.0))
+        nodes = Nodes([kubelet.node(fleet.port) for kubelet in self.kubelets])
+        pool = ScraperPool(nodes=nodes, client=client, store=store, settings=settings)
+        for kubelet in self.ill[::2]:
+            await fleet.fall_ill(kubelet, self.fault)
+        reading = asyncio.create_task(pool.run())
+        begun = time.monotonic()
+        try:
+            await self._look(store, begun, until=begun + seconds / 4)
+            for kubelet in self.ill[1::2]:
+                await fleet.fall_ill(kubelet, self.fault)
+            await self._look(store, begun, until=begun + seconds)
+            ill = [pool.states[kubelet.name] for kubelet in self.ill]
+            self.result.causes.update(str(s.failure.cause) if s.failure else "ok" for s in ill)
+            self.result.skipped = pool.skipped
+            self._check(pool)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return self.result
+
+    async def _look(self, store, begun, *, until):
+        result = self.result
+        while (now := time.monotonic()) < until:
+            if result.first is None and all(
+                store.node_usage(kubelet.name, now) for kubelet in self.well
+            ):
+                result.first = now - begun
+            if result.first is not None:
+                result.healthy.share = self._look_at(store, self.well, result.healthy, now)
+            result.faulty.share = self._look_at(store, self.ill, result.faulty, now)
+            await asyncio.sleep(0.25)
+
+    def _look_at(self, store, kubelets, seen, now):
+        """Note what is served of these; give the share of their nodes and pods that is."""
+        served = expected = 0
+        for kubelet in kubelets:
+            node = store.node_usage(kubelet.name, now)
+            names = [f"{kubelet.name}-p{i}" for i in range(kubelet.pods)]
+            pods = [store.pod_usage("default", name, now) for name in names]
+            if any(len(pod.containers) != len(RATES) for pod in pods if pod is not None):
+                self.result.problems.append(f"a pod of {kubelet.name} was served in part")
+            seen.add(node, pods, time.time())
+            served += sum(one is not None for one in [node, *pods])
+            expected += 1 + len(pods)
+        return served / expected
+
+    def _check(self, pool):
+        """Say what is not as promised."""
+        result, problems = self.result, self.result.problems
+        healthy, faulty = result.healthy, result.faulty
+        if result.first is None:
+            problems.append("healthy nodes were never all served")
+        elif result.first > LONGEST_START:
+            problems.append(f"healthy nodes were all served after {result.first:.1f} s only")
+        if healthy.complete < healthy.looks:
+            problems.append(f"healthy nodes missed {healthy.looks - healthy.complete} looks")
+        if healthy.oldest > self.resolution + ALLOWED_LATENESS:
+            problems.append(f"healthy usage was {healthy.oldest:.1f} s old")
+        failing = [k.name for k in self.well if pool.states[k.name].failure]
+        problems += [f"{name} is well, but is counted as failing" for name in failing]
+        if set(result.causes) != {self.fault.cause}:
+            problems.append(f"counted as {dict(result.causes)}, not as {self.fault.cause}")
+        pods = self.kubelets[0].pods
+        expected = {"nothing": 1.0, "pod": pods / (pods + 1), "node": 0.0}[self.fault.costs]
+        if faulty.share < expected - 1e-9:
+            problems.append(f"only {faulty.share:.0%} of the faulty nodes was served")
