@@ -13,7 +13,7 @@ class Reviewer:
 
     def __init__(self):
         self.users = {}
-        self.allows = lambda spec: False
+        self.allows = lambda _: False
         self.audiences = None
         self.reason = ""
         self.down = False
