@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,8 +28,14 @@ from metricsapi.serve.auth.gate import Gate
 from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.auth.sources import AuthFlags, ConfigurationSource
 from metricsapi.serve.auth.tokens import TokenReviewer
+from metricsapi.serve.cabundle_keeper import BundleKeeper
 from metricsapi.serve.protocol import Limits
-from metricsapi.serve.serving_certificate import CertificateFiles, SelfMade, names_of_service
+from metricsapi.serve.serving_certificate import (
+    CertificateFiles,
+    Names,
+    SelfMade,
+    names_of_service,
+)
 from metricsapi.serve.tls import ServingTLS
 from metricsapi.settings import Settings
 
@@ -44,14 +50,20 @@ class Trust:
     def __init__(self, settings: Settings, client: KubeClient) -> None:
         """Raises CredentialsError, TLSError or ConfigurationError with the file and the fix."""
         self._settings = settings
-        self._clients = AsyncExitStack()
+        self._clients = contextlib.AsyncExitStack()
         authentication = self._client(settings.authentication_kubeconfig, client)
-        self._certificate = _certificate(settings)
+        names = _names(settings)
+        self._certificate: CertificateFiles | SelfMade = SelfMade(settings.cert_dir, names)
+        if settings.tls_cert_file:
+            self._certificate = CertificateFiles(
+                settings.tls_cert_file, settings.tls_private_key_file
+            )
         self.tls = ServingTLS(
             self._certificate.read(),
             min_version=settings.tls_min_version,
             cipher_suites=settings.tls_cipher_suites,
         )
+        self._bundle = _bundle_keeper(settings, client, self.tls, names)
         self._authenticator = Authenticator(
             tokens=TokenReviewer(
                 authentication, ttl=settings.authentication_token_webhook_cache_ttl
@@ -100,11 +112,15 @@ class Trust:
         )
 
     async def ready(self) -> None:
-        """Wait, but not for long, until it is known who the front proxy is.
+        """Wait, but not for long, until it is known whom to believe and what to present.
 
         Serving before that refuses the aggregation layer's first probes; waiting longer would
         make the health checks depend on the API server.
         """
+        if self._bundle is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_LOOKUP):
+                    await self._bundle.settled.wait()
         if not await self._source.ready(_FIRST_LOOKUP):
             tolerated = self._settings.authentication_tolerate_lookup_failure
             log.log(
@@ -118,6 +134,8 @@ class Trust:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.run())
             group.create_task(self._certificate.follow(self.tls))
+            if self._bundle is not None:
+                group.create_task(self._bundle.run())
 
     def _apply(self, configuration: AuthConfiguration) -> None:
         self.tls.trust(configuration.pem)
@@ -131,15 +149,27 @@ class Trust:
         return client
 
 
-def _certificate(settings: Settings) -> CertificateFiles | SelfMade:
-    if settings.tls_cert_file:
-        return CertificateFiles(settings.tls_cert_file, settings.tls_private_key_file)
+def _names(settings: Settings) -> Names:
     own = settings.bind_address
     addresses = () if own in ("", "0.0.0.0", "::") else (own,)
-    names = names_of_service(
+    return names_of_service(
         settings.service_name, settings.namespace, addresses, socket.gethostname()
     )
-    return SelfMade(settings.cert_dir, names)
+
+
+def _bundle_keeper(
+    settings: Settings, client: KubeClient, tls: ServingTLS, names: Names
+) -> BundleKeeper | None:
+    if not settings.manage_ca_bundle:
+        return None
+    return BundleKeeper(
+        client,
+        tls,
+        names,
+        namespace=settings.namespace,
+        service=settings.service_name,
+        secret=settings.ca_secret_name,
+    )
 
 
 def _auth_flags(settings: Settings) -> AuthFlags:

@@ -27,15 +27,18 @@ class KeyPair:
     def leaf(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.certificate)
 
+    def made_at(self) -> float:
+        """Give when we made it, in epoch seconds."""
+        return self.leaf.not_valid_before_utc.timestamp() + _SKEW
+
     def expires(self) -> float:
         """Give the end of its life in epoch seconds."""
         return self.leaf.not_valid_after_utc.timestamp()
 
     def renew_at(self) -> float:
         """Give when to replace it, in epoch seconds: after four fifths of its life."""
-        leaf = self.leaf
-        start = leaf.not_valid_before_utc.timestamp()
-        return start + 0.8 * (leaf.not_valid_after_utc.timestamp() - start)
+        start = self.made_at()
+        return start + 0.8 * (self.expires() - start)
 
 
 def make_authority(name: str, *, now: float, lifetime: float) -> KeyPair:

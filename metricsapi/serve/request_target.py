@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-# The usual: segments of plain characters, none of them empty, `.` or `..`, then maybe a query.
-_PLAIN = re.compile(rb"(?:/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9._~:@!$&'()*+,;=-]+)+(?:\?[!-~]*)?")
+# The usual: segments of plain characters that do not begin with a dot, then maybe a query.
+_SIGNS = rb"A-Za-z0-9_~:@!$&'()*+,;="
+_PLAIN = re.compile(rb"(?:/[%s-][%s.-]*)+(?:\?[!\"$-~]*)?" % (_SIGNS, _SIGNS))
 _VISIBLE = re.compile(rb"[!-\"$-~]+")  # printable ASCII without `#`
 _ABSOLUTE = re.compile(rb"https?://[^/?]+", re.IGNORECASE)
 _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -29,7 +30,7 @@ def resolve(target: bytes) -> bytes:
     not UTF-8, or hide a slash, a backslash or a control character, and for segments that are
     empty, `.` or `..`.
     """
-    if _PLAIN.fullmatch(target) and b"#" not in target:
+    if _PLAIN.fullmatch(target):
         return target
     if not _VISIBLE.fullmatch(target):
         raise BadTarget("a character that is not allowed in a request target")

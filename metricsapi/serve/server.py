@@ -91,7 +91,7 @@ class Server:
     async def _leave_when_told(self) -> None:
         await self.leaving.wait()
         await asyncio.sleep(self._shutdown_delay)
-        self._uvicorn.should_exit = True
+        self._uvicorn.leave.set()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -110,6 +110,7 @@ class _Uvicorn(uvicorn.Server):
         self._limits = limits
         self._listening = listening
         self._leaving = leaving
+        self.leave = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -130,6 +131,14 @@ class _Uvicorn(uvicorn.Server):
         ]
         self.started = True
         self._listening.set()
+
+    async def main_loop(self) -> None:
+        """Keep the Date header current, waking once a second rather than ten times."""
+        while not self.leave.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.leave.wait()
 
     def _protocol(self) -> Protocol:
         return Protocol(self.config, self.server_state, self._limits, self._leaving)

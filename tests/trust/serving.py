@@ -59,12 +59,13 @@ class Stand:
 
     def __init__(self, reviewer, options):
         self.reviewer = reviewer
+        timeout = options.pop("review_timeout", 10.0)
         self.authenticator = Authenticator(
             tokens=TokenReviewer(
-                reviewer.client, timeout=1.0, audiences=options.pop("audiences", ())
+                reviewer.client, timeout=timeout, audiences=options.pop("audiences", ())
             )
         )
-        self.authorizer = Authorizer(reviewer.client, always_allow=PATHS, timeout=1.0)
+        self.authorizer = Authorizer(reviewer.client, always_allow=PATHS, timeout=timeout)
         self.gate = options.pop("gate", None) or Gate()
         pair = options.pop("pair", None) or make_serving(
             ["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600

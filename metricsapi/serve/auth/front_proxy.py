@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
-
-from cachetools import LRUCache
 
 from metricsapi.serve.auth.configuration import FrontProxy
 from metricsapi.serve.auth.user import User, authenticated
 
 Headers = Iterable[tuple[bytes, bytes]]
-_KEPT = 4096  # users; a cluster has few callers, and each is the same on every request
+_KEPT = 1024  # users; a cluster has few callers, and each is the same on every request
 
 
 class BadIdentity(ValueError):
@@ -27,21 +26,13 @@ class HeaderReader:
         self._groups = tuple(name.encode() for name in rules.group_headers)
         self._extra = tuple(prefix.encode() for prefix in rules.extra_prefixes)
         self._names = frozenset((*self._user, *self._uid, *self._groups))
-        self._known: LRUCache[tuple[tuple[bytes, bytes], ...], User | None] = LRUCache(_KEPT)
+        self._user_of = lru_cache(_KEPT)(self._decode)
 
     def read(self, headers: Headers) -> User | None:
         """Give the user, or None when the headers name none. Raises BadIdentity."""
         names, prefixes = self._names, self._extra
-        identity = tuple(
-            pair for pair in headers if pair[0] in names or pair[0].startswith(prefixes)
-        )
-        try:
-            return self._known[identity]
-        except KeyError:
-            user = self._decode(identity)
-            if sum(len(name) + len(value) for name, value in identity) < 4096:
-                self._known[identity] = user
-            return user
+        identity = [pair for pair in headers if pair[0] in names or pair[0].startswith(prefixes)]
+        return self._user_of(tuple(identity))
 
     def _decode(self, identity: tuple[tuple[bytes, bytes], ...]) -> User | None:
         name = _single(identity, self._user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from metricsapi.serve.auth.attributes import Attributes, attributes_of
@@ -17,6 +18,8 @@ from metricsapi.serve.auth.user import MASTERS, User
 from metricsapi.serve.status import StatusError
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_KEPT = 1024  # requests whose attributes are remembered; controllers ask the same again and again
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +44,12 @@ class AuthMiddleware:
         self._authorizer = authorizer
         self._gate = gate or Gate()
         self._clock = clock
+        self._attributes_of = lru_cache(_KEPT)(attributes_of)
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
         state, headers = scope["state"], scope["headers"]
         try:
-            attributes = attributes_of(scope["method"], scope["path"], scope["query_string"])
+            attributes = self._attributes_of(scope["method"], scope["path"], scope["query_string"])
         except StatusError as error:
             await answer(send, error)
             return
