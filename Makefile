@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: docs help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
+.PHONY: help run test lint types layers check e2e wheel wheel-check manifests wheelhouse image rootfs lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -55,6 +56,38 @@ manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, O
 
 docs: $(VENV)/run.stamp ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' metricsapi/__init__.py)
+# The Python of the Dockerfile's base image, and the platform that its wheels must fit.
+IMAGE_PYTHON ?= 3.13
+IMAGE_MACHINE ?= $(shell uname -m)
+GLIBCS := 2_17 2_24 2_26 2_27 2_28 2_31 2_34 2_35 2_36
+wheelhouse: $(VENV)/pip.stamp ## every wheel that `make image` and `make rootfs` need, to work offline
+	@$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --dest=wheelhouse \
+		--only-binary=:all: -r requirements/run.txt
+	@$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --dest=wheelhouse \
+		--only-binary=:all: -r requirements/run.txt --python-version=$(IMAGE_PYTHON) \
+		--platform=manylinux2014_$(IMAGE_MACHINE) \
+		$(foreach glibc,$(GLIBCS),--platform=manylinux_$(glibc)_$(IMAGE_MACHINE))
+	@echo "wheelhouse/: $$(ls wheelhouse | wc -l) wheels for $$($(BIN)/python --version) and for" \
+		"Python $(IMAGE_PYTHON) on $(IMAGE_MACHINE)"
+
+# The first engine that answers.
+ENGINES ?= docker podman
+image: ## the container image, with docker or podman; IMAGE=name:tag, BASE_IMAGE=..., ARGS=...
+	@for engine in $(ENGINES); do \
+		if $$engine info >/dev/null 2>&1; then \
+			exec $$engine build --tag "$(or $(IMAGE),metricsapi:$(VERSION))" \
+				$(if $(BASE_IMAGE),--build-arg BASE_IMAGE="$(BASE_IMAGE)") $(ARGS) .; \
+		fi; \
+	done; \
+	echo "no container engine answers (tried: $(ENGINES)): start one, or run 'make rootfs'," \
+		"which assembles the same file system in a folder" >&2; exit 1
+
+ROOTFS ?= build/rootfs
+rootfs: $(VENV)/pip.stamp ## the file system of the image in a folder, without an engine; ROOTFS=folder
+	@rm -rf "$(ROOTFS)"
+	@$(BIN)/python image/rootfs.py all "$(ROOTFS)"
+	@du -sh "$(ROOTFS)"
 
 lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \

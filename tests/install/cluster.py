@@ -1,0 +1,208 @@
+"""A stand-in cluster with rendered manifests as its objects, and replicas of the server in it.
+
+What a cluster's controllers would do is done here: replicas are processes with the Deployment's
+own flags, and a replica is an endpoint of the Service while its readiness probe succeeds.
+"""
+
+import asyncio
+import contextlib
+import re
+import signal
+import ssl
+import sys
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from metricsapi.sandbox import apiserver
+from metricsapi.sandbox.apiserver import ADMIN, ApiServer
+from metricsapi.sandbox.kubelet import Kubelets, SyntheticSource
+from metricsapi.sandbox.objects import node_object, pod_object
+from metricsapi.sandbox.rbac import Attributes, allowed
+from metricsapi.sandbox.state import BY_KIND, Cluster
+from metricsapi.sandbox.synthetic import synthetic_node
+from tests.conditions import until
+from tests.install.objects import args
+
+SERVICE = ("kube-system", "metrics-server")
+ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
+# How long after its end began a replica still gets requests: endpoints take their time.
+LAG = 0.5
+# Flags that say where on this machine things are; the rest is the Deployment's.
+OWN = ("--secure-port=", "--cert-dir=", "--shutdown-delay-duration=")
+
+
+@dataclass
+class Replica:
+    """One running server."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    log: object
+    ready: bool = False
+    leaving_since: float = field(default=float("inf"))
+
+    async def get(self, client, path):
+        """Ask this replica itself, as nobody."""
+        return await client.get(f"https://127.0.0.1:{self.port}{path}")
+
+    def leave(self):
+        self.leaving_since = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.process.kill()
+
+
+class Installation:
+    """`with` it: an API server with the objects, kubelets, and as many replicas as are started."""
+
+    def __init__(self, objects, directory, *, shutdown_delay="1s"):
+        self.objects = objects
+        self.directory = directory
+        self.cluster = Cluster()
+        self.api = ApiServer(self.cluster)
+        self.kubelets = Kubelets(self.api.ca, self._decide)
+        self.replicas = []
+        self.asked = []
+        self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
+        self._following = None
+
+    async def __aenter__(self):
+        await self.api.start()
+        for thing in self.objects.values():
+            self.cluster.apply(BY_KIND[thing["kind"]].plural, thing)
+        kubeconfig = self.directory / "kubeconfig"
+        kubeconfig.write_text(self.api.kubeconfig(ACCOUNT))
+        authority = self.directory / "ca.crt"
+        authority.write_bytes(self.api.ca.pem)
+        self._flags += [
+            f"--kubeconfig={kubeconfig}",
+            f"--kubelet-certificate-authority={authority}",
+            "--bind-address=127.0.0.1",
+            "--service-namespace=kube-system",
+        ]
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.direct = httpx.AsyncClient(verify=context, trust_env=False, timeout=5.0)
+        self.admin = self.client(self.api.add_user(ADMIN, ("system:masters",)))
+        self._following = asyncio.create_task(self._follow_endpoints())
+        return self
+
+    async def __aexit__(self, *_):
+        self._following.cancel()
+        for replica in self.replicas:
+            with contextlib.suppress(ProcessLookupError):
+                replica.kill()
+            await replica.process.wait()
+        await self.direct.aclose()
+        await self.admin.aclose()
+        await self.kubelets.stop()
+        await self.api.stop()
+
+    def client(self, token):
+        """A client of the API server with a user's token."""
+        context = ssl.create_default_context(cadata=self.api.ca.pem.decode())
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.AsyncClient(
+            base_url=self.api.url, verify=context, headers=headers, trust_env=False, timeout=20.0
+        )
+
+    async def add_node(self, number, pods=3):
+        """A node with its kubelet and its running pods."""
+        node = synthetic_node(number, pods, 2)
+        port = await self.kubelets.start(SyntheticSource(node, time.time() - 3600))
+        self.add_node_at(node.name, port)
+        for pod in node.pods:
+            names = [name for name, _, _ in pod.containers]
+            self.cluster.apply(
+                "pods", pod_object(pod.namespace, pod.name, node.name, names, pod.labels)
+            )
+        return node
+
+    def add_node_at(self, name, port):
+        item = node_object(name, {}, port, cores=8, memory=2**35, info={})
+        self.cluster.apply("nodes", item)
+
+    def audit(self, monkeypatch):
+        """Note what the server asks for and the answer, in `asked`, from now on."""
+
+        def noting(cluster, user, asked):
+            answer = allowed(cluster, user, asked)
+            if user.name == ACCOUNT:
+                self.asked.append((asked, answer))
+            return answer
+
+        monkeypatch.setattr(apiserver, "allowed", noting)
+
+    async def start_replica(self, *flags):
+        """Start a server with the rendered flags, and later ones that win over them."""
+        number = len(self.replicas)
+        directory = self.directory / f"replica-{number}"
+        directory.mkdir()
+        kept = [flag for flag in args(self.objects) if not flag.startswith(OWN)]
+        command = [sys.executable, "-m", "metricsapi", "serve", *kept, *self._flags]
+        command += ["--secure-port=0", f"--cert-dir={directory}", *flags]
+        log = directory / "log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        replica = Replica(process, 0, log)
+        self.replicas.append(replica)
+        await until(lambda: _port(replica), seconds=30, what=f"listening: {log}")
+        replica.port = _port(replica)
+        return replica
+
+    async def ready(self, *replicas, seconds=30):
+        """Wait until replicas are endpoints of the Service and the APIService is available."""
+        await until(
+            lambda: all(one.ready for one in replicas) and self.available(),
+            seconds=seconds,
+            what="ready:\n" + "\n".join(one.log.read_text()[-2000:] for one in replicas),
+        )
+
+    def available(self, name="v1beta1.metrics.k8s.io"):
+        item = self.cluster.get("apiservices", name) or {}
+        conditions = item.get("status", {}).get("conditions", [])
+        return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
+
+    def _decide(self, token, subresource):
+        user = self.api.tokens.get(token)
+        if user is None:
+            return 401
+        asked = Attributes("get", "", "nodes", subresource)
+        answer = allowed(self.cluster, user, asked)
+        self.asked.append((asked, answer))
+        return 200 if answer else 403
+
+    async def _follow_endpoints(self):
+        """Keep the Service's endpoints those replicas whose readiness probe succeeds."""
+        while True:
+            for replica in self.replicas:
+                replica.ready = bool(replica.port) and await self._probe(replica)
+            self.api.aggregator.endpoints[SERVICE] = [
+                ("127.0.0.1", one.port)
+                for one in self.replicas
+                if one.ready and time.monotonic() < one.leaving_since + LAG
+            ]
+            await asyncio.sleep(0.02)
+
+    async def _probe(self, replica):
+        if replica.process.returncode is not None:
+            return False
+        if time.monotonic() > replica.leaving_since:
+            return replica.ready  # its end began: no longer probed, and soon no endpoint
+        with contextlib.suppress(httpx.HTTPError):
+            return (await replica.get(self.direct, "/readyz")).status_code == 200
+        return False
+
+
+def _port(replica):
+    """The port that its log names, or 0 as long as it names none."""
+    text = replica.log.read_text()
+    assert replica.process.returncode is None, text
+    found = re.search(r"listening on \S+ port (\d+)\W", text)
+    return int(found[1]) if found else 0

@@ -1,0 +1,178 @@
+"""Two replicas in one cluster: no request is lost that the Deployment's rules can save."""
+
+import asyncio
+import itertools
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.conditions import until
+from tests.install.cluster import SERVICE, Installation
+from tests.install.objects import deployment, rendered
+
+API = "/apis/metrics.k8s.io/v1beta1"
+PROTOBUF = {"Accept": "application/vnd.kubernetes.protobuf, */*"}
+# What `kubectl top` and the HPA controller ask for.
+REQUESTS = (
+    (f"{API}/nodes", PROTOBUF),
+    (f"{API}/pods", PROTOBUF),
+    (f"{API}/namespaces/ns-1/pods?labelSelector=app%3Dapp-1", PROTOBUF),
+    (f"{API}/nodes/node-0", {"Accept": "application/json"}),
+)
+NODES = 4
+
+
+@dataclass
+class Answered:
+    began: float
+    ended: float
+    failure: str
+
+
+class Load:
+    """Requests without pause through the API server; what became of each."""
+
+    def __init__(self, installation):
+        self._client = installation.admin
+        self._tasks = []
+        self.answers = []
+
+    async def __aenter__(self):
+        self._tasks = [asyncio.create_task(self._ask(number)) for number in range(4)]
+        return self
+
+    async def __aexit__(self, *_):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def failed(self):
+        return [one for one in self.answers if one.failure]
+
+    async def more(self, count=40):
+        """Wait for so many more answers."""
+        wanted = len(self.answers) + count
+        await until(lambda: len(self.answers) >= wanted, seconds=30, what=f"{count} answers")
+
+    async def _ask(self, number):
+        for path, headers in itertools.islice(itertools.cycle(REQUESTS), number, None):
+            began, failure = time.monotonic(), ""
+            try:
+                answer = await self._client.get(path, headers=headers)
+                if answer.status_code != 200 or len(answer.content) < 100:
+                    failure = f"{path}: {answer.status_code} {answer.text[:200]}"
+            except httpx.HTTPError as error:
+                failure = f"{path}: {error!r}"
+            self.answers.append(Answered(began, time.monotonic(), failure))
+
+
+@asynccontextmanager
+async def two_replicas(directory):
+    objects = rendered("high-availability")
+    async with Installation(objects, directory) as installation:
+        for number in range(NODES):
+            await installation.add_node(number)
+        first = await installation.start_replica()
+        second = await installation.start_replica()
+        await installation.ready(first, second)
+        yield installation, first, second
+
+
+async def test_a_rolling_restart_loses_no_request(tmp_path):
+    strategy = deployment(rendered("high-availability"))["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
+    async with two_replicas(tmp_path) as (installation, *old), Load(installation) as load:
+        await load.more()
+        for replica in old:
+            # One more than wanted, then one of the old goes: that is maxSurge 1, maxUnavailable 0.
+            await installation.ready(await installation.start_replica())
+            replica.leave()
+            assert await asyncio.wait_for(replica.process.wait(), 30) == 0
+            await load.more()
+        assert [one.failure for one in load.failed] == []
+        assert len(load.answers) >= 120
+
+
+async def test_a_killed_replica_costs_only_what_it_held(tmp_path):
+    async with two_replicas(tmp_path) as (installation, first, second), Load(installation) as load:
+        await load.more()
+        assert load.failed == []
+        killed = time.monotonic()
+        first.kill()
+        await first.process.wait()
+        survivor = [("127.0.0.1", second.port)]
+        endpoints = installation.api.aggregator.endpoints
+        await until(lambda: endpoints[SERVICE] == survivor, what="the dead endpoint's removal")
+        removed = time.monotonic()
+        await load.more()
+        # Sent to it before, or while it still was an endpoint; none besides.
+        assert all(killed <= one.ended and one.began <= removed for one in load.failed)
+        assert len(load.answers) > 2 * len(load.failed)
+        assert not [one for one in load.failed if one.ended > removed + 1]
+
+
+async def test_two_replicas_agree_within_one_sample(tmp_path):
+    async with two_replicas(tmp_path) as (installation, first, second):
+        answers = {}
+        for replica in (first, second):
+            installation.api.aggregator.endpoints[SERVICE] = [("127.0.0.1", replica.port)]
+            nodes = (await installation.admin.get(f"{API}/nodes")).json()["items"]
+            pods = (await installation.admin.get(f"{API}/pods")).json()["items"]
+            answers[replica.port] = {
+                (one["metadata"].get("namespace"), one["metadata"]["name"]): one
+                for one in nodes + pods
+            }
+        one, other = answers.values()
+        assert one.keys() == other.keys()
+        assert len(one) == NODES + NODES * 3
+        for key in one:
+            assert abs(_seconds(one[key]) - _seconds(other[key])) <= 15 + 1
+            assert _usage(one[key]) == pytest.approx(_usage(other[key]), rel=0.01)
+
+
+def _seconds(item):
+    return time.mktime(time.strptime(item["timestamp"], "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _usage(item):
+    """Nanocores of a node, or of each container by its name."""
+    if "usage" in item:
+        return {"": _nanocores(item["usage"]["cpu"])}
+    return {one["name"]: _nanocores(one["usage"]["cpu"]) for one in item["containers"]}
+
+
+def _nanocores(text):
+    for suffix, factor in (("n", 1), ("u", 1000), ("m", 10**6)):
+        if text.endswith(suffix):
+            return int(text.removesuffix(suffix)) * factor
+    return int(text) * 10**9
+
+
+async def test_a_new_replica_is_not_ready_before_it_tried_every_node(tmp_path):
+    held, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(reader, writer):
+        held.set()
+        await released.wait()
+        writer.close()
+
+    slow = await asyncio.start_server(hold, "127.0.0.1", 0)
+    async with two_replicas(tmp_path) as (installation, *_), slow:
+        installation.add_node_at("slow", slow.sockets[0].getsockname()[1])
+        held.clear()
+        third = await installation.start_replica("--kubelet-request-timeout=60s")
+        await asyncio.wait_for(held.wait(), 20)
+        refusals = 0
+        while refusals < 5:
+            answer = await third.get(installation.direct, "/readyz")
+            assert answer.status_code == 500
+            refusals += 1
+            await asyncio.sleep(0.05)
+        assert await third.get(installation.direct, "/livez")
+        assert not third.ready
+        released.set()
+        await installation.ready(third)
