@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import time
 from pathlib import Path
@@ -43,7 +44,14 @@ def run(settings: Settings) -> int:
     Raises CredentialsError or OSError when it cannot start, with the file or port and the fix.
     """
     credentials = load_credentials(settings.kubeconfig or None)
+    _allow_files()
     return uvloop.run(_serve(settings, credentials))
+
+
+def _allow_files() -> None:
+    """Open as many files as the hard limit allows: every node keeps a connection open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:

@@ -3,204 +3,174 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import socket
-import ssl
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from metricsapi.sandbox.host import Host
-from metricsapi.sandbox.pki import Authority
-from metricsapi.sandbox.state import timestamp
-from metricsapi.sandbox.synthetic import SyntheticNode
+from metricsapi.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, spoil
+from metricsapi.sandbox.serving import Certificates
 
-Stat = tuple[str, float, float, int, int, int]  # name, start, time, rate, counter, memory
+TEXT = "text/plain; charset=utf-8"
+Decide = Callable[[str, str], int]  # (token, subresource) -> 200, 401 or 403
+SLOW_SECONDS = 3.0
+OVERSIZE = 100_000_000
 
 
 class Source(Protocol):
-    """What one kubelet tells: its own stat, and its pods' as (namespace, name, uid, stats)."""
+    """What one kubelet tells; `now` is its own clock in epoch seconds."""
 
     name: str
 
-    def node(self, now: float) -> Stat: ...
-    def pods(self, now: float) -> list[tuple[str, str, str, list[Stat]]]: ...
+    def summary(self, now: float, *, full: bool = False) -> bytes: ...
+    def exposition(self, now: float) -> bytes: ...
 
 
-class HostSource:
-    """This machine; container stats are read while the request is served."""
+class Kubelet:
+    """One kubelet on one address. `fault` may be changed at any time."""
 
-    def __init__(self, host: Host, namespace: str = "host") -> None:
-        self.name = host.name
-        self.namespace = namespace
-        self.host = host
-
-    def node(self, now: float) -> Stat:
-        host = self.host
-        host.read(now)
-        return (host.name, host.started, now, host.rate, host.counter, host.memory)
-
-    def pods(self, now: float) -> list[tuple[str, str, str, list[Stat]]]:
-        return [
-            (
-                self.namespace,
-                pod.name,
-                f"{pid}-{int(started)}",
-                [(pod.container, started, now, pod.rate, pod.counter, pod.memory)],
-            )
-            for (pid, started), pod in self.host.pods.items()
-        ]
-
-
-class SyntheticSource:
-    """A synthetic node; its counters grow at its known rates from `started` on."""
-
-    def __init__(self, node: SyntheticNode, started: float) -> None:
-        self.name = node.name
-        self.node_ = node
-        self.started = started
-
-    def node(self, now: float) -> Stat:
-        node = self.node_
-        counter = round((now - self.started) * node.cpu)
-        return (node.name, self.started, now, node.cpu, counter, node.memory)
-
-    def pods(self, now: float) -> list[tuple[str, str, str, list[Stat]]]:
-        age = now - self.started
-        return [
-            (
-                pod.namespace,
-                pod.name,
-                f"uid-{pod.name}",
-                [
-                    (name, self.started, now, cpu, round(age * cpu), memory)
-                    for name, cpu, memory in pod.containers
-                ],
-            )
-            for pod in self.node_.pods
-        ]
-
-
-class Kubelets:
-    """Many kubelets on loopback, one port each."""
-
-    def __init__(self, authority: Authority, decide: Callable[[str, str], int]) -> None:
+    def __init__(
+        self, source: Source, address: str, decide: Decide, certificates: Certificates
+    ) -> None:
+        self.source = source
+        self.address = address
+        self.fault = Fault.NONE
+        self.requests = 0
         self._decide = decide
-        self._servers: list[asyncio.Server] = []
-        issued = authority.issue("kubelet", dns=("localhost",), ips=("127.0.0.1",), server=True)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory, "pair.pem")
-            path.write_bytes(issued.pem)
-            self._context.load_cert_chain(path)
+        self._certificates = certificates
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.connections: set[KubeletConnection] = set()
 
-    async def start(self, source: Source) -> int:
-        """Serve one kubelet on a free port; give the port."""
+    async def start(self, port: int = 0) -> int:
+        """Listen; give the port. Raises OSError when it is taken."""
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listening.bind(("127.0.0.1", 0))
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
-            return self._serve(source, reader, writer)
-
-        server = await asyncio.start_server(connected, sock=listening, ssl=self._context)
-        self._servers.append(server)
-        return int(listening.getsockname()[1])
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self.address, port))
+        except OSError:
+            listening.close()
+            raise
+        self.port = int(listening.getsockname()[1])
+        loop = asyncio.get_running_loop()
+        context = self._certificates.context(self.source.name, self.address, self.fault)
+        self._server = await loop.create_server(
+            lambda: KubeletConnection(self), sock=listening, ssl=context
+        )
+        return self.port
 
     async def stop(self) -> None:
-        for server in self._servers:
-            server.close()
+        """Close the port and every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self.connections):
+            connection.abort()
 
-    async def _serve(
-        self, source: Source, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                method, target, _ = head[0].split(" ", 2)
-                headers = {
-                    name.strip().lower(): value.strip()
-                    for name, _, value in (line.partition(":") for line in head[1:] if line)
-                }
-                code, kind, body = self._answer(source, method, target, headers)
-                writer.write(
-                    f"HTTP/1.1 {code}\r\nContent-Type: {kind}\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n".encode()
-                    + body
-                )
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            return
-        finally:
-            writer.close()
+    async def set_fault(self, fault: Fault) -> None:
+        """Misbehave from now on. What concerns listening or certificates breaks connections."""
+        before, self.fault = self.fault, fault
+        anew = [f for f in (before, fault) if f is Fault.REFUSE or f.value.startswith("cert-")]
+        if anew:
+            await self.stop()
+            if fault is not Fault.REFUSE:
+                await self.start(self.port)
 
-    def _answer(
-        self, source: Source, method: str, target: str, headers: dict[str, str]
-    ) -> tuple[str, str, bytes]:
-        text = "text/plain; charset=utf-8"
-        token = headers.get("authorization", "").removeprefix("Bearer ")
-        path = target.partition("?")[0]
+    def answer(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
+        """Give status line, content type and body of an answer."""
+        path, _, query = target.partition("?")
+        self.requests += 1
+        if self.fault in STATUS:
+            line, body = STATUS[self.fault]
+            return line, TEXT, body
         subresource = "stats" if path.startswith("/stats") else "metrics"
         decision = self._decide(token, subresource)
         if decision == 401:
-            return "401 Unauthorized", text, b"Unauthorized"
+            return "401 Unauthorized", TEXT, b"Unauthorized"
         if decision == 403:
             denied = f"Forbidden (verb=get, resource=nodes, subresource(s)=[{subresource}])\n"
-            return "403 Forbidden", text, denied.encode()
+            return "403 Forbidden", TEXT, denied.encode()
         if method != "GET":
-            return "405 Method Not Allowed", text, b"405: Method Not Allowed"
+            return "405 Method Not Allowed", TEXT, b"405: Method Not Allowed"
+        now = clock(self.fault, time.time())
         if path == "/stats/summary":
-            return "200 OK", "application/json", summary(source, time.time())
+            body = self.source.summary(now, full="only_cpu_and_memory=true" not in query)
+            if self.fault in BODY_FAULTS:
+                body = spoil(self.fault, body)
+            return "200 OK", "application/json", body
         if path == "/metrics/resource":
-            return "200 OK", text, exposition(source, time.time())
-        return "404 Not Found", text, b"404 page not found\n"
+            return "200 OK", "text/plain; version=0.0.4", self.source.exposition(now)
+        return "404 Not Found", TEXT, b"404 page not found\n"
 
 
-def summary(source: Source, now: float) -> bytes:
-    """Give the Summary: whole-second times, JSON indented by one space, as the kubelet writes."""
-    name, start, at, rate, counter, memory = source.node(now)
-    body = {
-        "node": {"nodeName": name, "startTime": timestamp(start)}
-        | _stat(at, rate, counter, memory),
-        "pods": [
-            {
-                "podRef": {"name": pod, "namespace": namespace, "uid": uid},
-                "startTime": timestamp(min(stat[1] for stat in stats)),
-                "containers": [
-                    {"name": stat[0], "startTime": timestamp(stat[1])} | _stat(*stat[2:])
-                    for stat in stats
-                ],
-            }
-            for namespace, pod, uid, stats in source.pods(now)
-        ],
-    }
-    return json.dumps(body, indent=1).encode()
+class KubeletConnection(asyncio.Protocol):
+    """One kept-alive connection to a kubelet."""
+
+    def __init__(self, kubelet: Kubelet) -> None:
+        self._kubelet = kubelet
+        self._rest = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._kubelet.connections.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._kubelet.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        while b"\r\n\r\n" in self._rest:
+            head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+            self._request(head.decode("latin-1"))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _request(self, head: str) -> None:
+        first, *lines = head.split("\r\n")
+        with contextlib.suppress(ValueError):
+            method, target, _ = first.split(" ", 2)
+            pairs = (line.partition(":") for line in lines)
+            headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+            token = headers.get("authorization", "").removeprefix("Bearer ")
+            self._respond(method, target, token)
+            return
+        self.abort()
+
+    def _respond(self, method: str, target: str, token: str) -> None:
+        fault, transport = self._kubelet.fault, self._transport
+        if transport is None or fault is Fault.HANG:
+            return
+        if fault is Fault.RESET:
+            transport.abort()
+            return
+        line, kind, body = self._kubelet.answer(method, target, token)
+        if fault is Fault.GARBAGE:
+            body = b"\x00\xff<html>" + body[:1000]
+        head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\n"
+        if fault is Fault.CHUNKED:
+            transport.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + _chunks(body))
+            return
+        size = OVERSIZE if fault is Fault.OVERSIZE else len(body)
+        answer = f"{head}Content-Length: {size}\r\n\r\n".encode() + body
+        if fault in (Fault.TRUNCATE, Fault.HANG_BODY):
+            transport.write(answer[: len(answer) // 2])
+            if fault is Fault.TRUNCATE:
+                transport.close()
+        elif fault is Fault.SLOW:
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, transport.write, answer)
+        else:
+            transport.write(answer)
 
 
-def _stat(at: float, rate: int, counter: int, memory: int) -> dict[str, Any]:
-    when = timestamp(at)
-    return {
-        "cpu": {"time": when, "usageNanoCores": rate, "usageCoreNanoSeconds": counter},
-        "memory": {"time": when, "workingSetBytes": memory},
-    }
-
-
-def exposition(source: Source, now: float) -> bytes:
-    """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
-    _, _, at, _, counter, memory = source.node(now)
-    lines = [
-        "# TYPE node_cpu_usage_seconds_total counter",
-        f"node_cpu_usage_seconds_total {counter / 1e9!r} {int(at * 1000)}",
-        "# TYPE node_memory_working_set_bytes gauge",
-        f"node_memory_working_set_bytes {memory} {int(at * 1000)}",
-        "# TYPE container_cpu_usage_seconds_total counter",
-    ]
-    gauges = ["# TYPE container_memory_working_set_bytes gauge"]
-    for namespace, pod, _, stats in source.pods(now):
-        for name, _, at, _, counter, memory in stats:
-            labels = f'{{container="{name}",namespace="{namespace}",pod="{pod}"}}'
-            when = int(at * 1000)
-            lines.append(f"container_cpu_usage_seconds_total{labels} {counter / 1e9!r} {when}")
-            gauges.append(f"container_memory_working_set_bytes{labels} {memory} {when}")
-    return "\n".join([*lines, *gauges, ""]).encode()
+def _chunks(body: bytes) -> bytes:
+    """Write a body in chunks of odd sizes, with an extension and a trailer (RFC 9112, 7.1)."""
+    parts, at, size = [], 0, 1
+    while at < len(body):
+        piece = body[at : at + size]
+        parts.append(f"{len(piece):X};odd=1\r\n".encode() + piece + b"\r\n")
+        at, size = at + size, min(size * 3 + 1, 16384)
+    return b"".join([*parts, b"0\r\nX-Trailer: yes\r\n\r\n"])

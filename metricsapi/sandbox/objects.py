@@ -18,16 +18,23 @@ Object = dict[str, Any]
 
 
 def node_object(
-    name: str, labels: dict[str, str], port: int, *, cores: int, memory: int, info: Object
+    name: str,
+    labels: dict[str, str],
+    port: int,
+    *,
+    cores: int,
+    memory: int,
+    info: Object,
+    address: str = "127.0.0.1",
 ) -> Object:
-    """Give a Ready node whose kubelet listens on a loopback port; `memory` in bytes."""
+    """Give a Ready node whose kubelet listens on a loopback address; `memory` in bytes."""
     amounts = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": "110"}
     return {
         "metadata": {"name": name, "labels": labels},
         "spec": {},
         "status": {
             "addresses": [
-                {"type": "InternalIP", "address": "127.0.0.1"},
+                {"type": "InternalIP", "address": address},
                 {"type": "Hostname", "address": name},
             ],
             "capacity": amounts,
@@ -51,8 +58,16 @@ def host_node(host: Host, port: int) -> Object:
     )
 
 
-def synthetic_node_object(node: SyntheticNode, port: int, host: Host) -> Object:
-    return node_object(node.name, node.labels, port, cores=8, memory=32 * 2**30, info=host.info())
+def synthetic_node_object(node: SyntheticNode, address: str, port: int, host: Host) -> Object:
+    return node_object(
+        node.name,
+        node.labels,
+        port,
+        cores=8,
+        memory=32 * 2**30,
+        info=host.info(),
+        address=address,
+    )
 
 
 def pod_object(

@@ -11,7 +11,7 @@ import httpx
 from metricsapi.sandbox.state import Cluster
 
 BASE = "/apis/metrics.k8s.io/v1beta1"
-MOST_PODS = 15  # rows of the pods table
+MOST = 15  # rows of each table
 _UNITS = {"n": 1e-6, "u": 1e-3, "m": 1.0, "": 1000.0}
 _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
 
@@ -40,7 +40,9 @@ async def print_tables(client: httpx.AsyncClient) -> None:
     nodes = (await client.get(f"{BASE}/nodes")).raise_for_status().json()["items"]
     pods = (await client.get(f"{BASE}/pods")).raise_for_status().json()["items"]
     rows = [(n["metadata"]["name"], _cpu(n["usage"]), _memory(n["usage"])) for n in nodes]
-    _print(("NODE", "CPU", "MEMORY"), [(a, _millis(b), _mebis(c)) for a, b, c in rows])
+    _print(("NODE", "CPU", "MEMORY"), [(a, _millis(b), _mebis(c)) for a, b, c in rows[:MOST]])
+    if len(rows) > MOST:
+        print(f"... and {len(rows) - MOST} more nodes")
     used = sorted(
         (
             (
@@ -56,10 +58,10 @@ async def print_tables(client: httpx.AsyncClient) -> None:
     print()
     _print(
         ("NAMESPACE", "POD", "CPU", "MEMORY"),
-        [(a, b, _millis(c), _mebis(d)) for a, b, c, d in used[:MOST_PODS]],
+        [(a, b, _millis(c), _mebis(d)) for a, b, c, d in used[:MOST]],
     )
-    if len(used) > MOST_PODS:
-        print(f"... and {len(used) - MOST_PODS} more pods")
+    if len(used) > MOST:
+        print(f"... and {len(used) - MOST} more pods")
 
 
 def commands(cluster: Cluster, kubeconfig: Path) -> str:

@@ -17,11 +17,13 @@ import httpx
 
 from metricsapi.sandbox import apiserver
 from metricsapi.sandbox.apiserver import ADMIN, ApiServer
-from metricsapi.sandbox.kubelet import Kubelets, SyntheticSource
+from metricsapi.sandbox.kubelets import Kubelets
 from metricsapi.sandbox.objects import node_object, pod_object
 from metricsapi.sandbox.rbac import Attributes, allowed
+from metricsapi.sandbox.serving import Certificates
 from metricsapi.sandbox.state import BY_KIND, Cluster
 from metricsapi.sandbox.synthetic import synthetic_node
+from metricsapi.sandbox.template import SyntheticSource
 from tests.conditions import until
 from tests.install.objects import args
 
@@ -63,7 +65,7 @@ class Installation:
         self.directory = directory
         self.cluster = Cluster()
         self.api = ApiServer(self.cluster)
-        self.kubelets = Kubelets(self.api.ca, self._decide)
+        self.kubelets = Kubelets(Certificates(self.api.ca), self._decide)
         self.replicas = []
         self.asked = []
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
@@ -113,8 +115,8 @@ class Installation:
     async def add_node(self, number, pods=3):
         """A node with its kubelet and its running pods."""
         node = synthetic_node(number, pods, 2)
-        port = await self.kubelets.start(SyntheticSource(node, time.time() - 3600))
-        self.add_node_at(node.name, port)
+        kubelet = await self.kubelets.start(SyntheticSource(node, time.time() - 3600))
+        self.add_node_at(node.name, kubelet.port)
         for pod in node.pods:
             names = [name for name, _, _ in pod.containers]
             self.cluster.apply(

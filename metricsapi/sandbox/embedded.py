@@ -1,0 +1,194 @@
+"""The embedded cluster: API server, this machine's kubelet, synthetic kubelets, and its objects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from metricsapi.sandbox.apiserver import ADMIN, ApiServer
+from metricsapi.sandbox.faults import Fault, fault_named
+from metricsapi.sandbox.fleet import Addresses, Fleet, Plan
+from metricsapi.sandbox.host import Host
+from metricsapi.sandbox.hostsource import HostSource
+from metricsapi.sandbox.kubelets import Kubelets
+from metricsapi.sandbox.objects import (
+    NAMESPACE,
+    SERVER,
+    follow_host,
+    host_node,
+    install,
+    pod_object,
+    synthetic_node_object,
+)
+from metricsapi.sandbox.rbac import Attributes, User, allowed
+from metricsapi.sandbox.serving import Certificates
+from metricsapi.sandbox.state import Cluster
+from metricsapi.sandbox.synthetic import synthetic_node
+
+USUAL_PORT = 6443
+FAULT = "sandbox/fault"  # the annotation of a node that makes its kubelet misbehave
+
+
+class SandboxError(Exception):
+    """The sandbox cannot start or go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the cluster is, and what its synthetic nodes do; see the flags of the same name."""
+
+    nodes: int = 0
+    pods: int = 10
+    containers: int = 2
+    host: bool = True
+    changing: bool = False
+    swap_every: int = 0
+    faults: dict[str, Fault] = field(default_factory=dict)
+
+
+class Embedded:
+    """`async with` it: everything runs; `directory` holds its kubeconfigs and its CA."""
+
+    def __init__(self, size: Size, directory: Path, port: int | None = None) -> None:
+        self.size = size
+        self.directory = directory
+        self.cluster = Cluster()
+        self.api = ApiServer(self.cluster)
+        self.host = Host()
+        self._port = port
+        self._stack = contextlib.AsyncExitStack()
+        self._kubelets = Kubelets(Certificates(self.api.ca), self._decide)
+        self._fleet: Fleet | None = None
+        self._synthetic: frozenset[str] = frozenset()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._listen()
+            stack.push_async_callback(self.api.stop)
+            install(self.cluster, self.host.name if self.size.host else "node-0")
+            self._write_files()
+            await self._start_host(stack)
+            await self._start_fleet(stack)
+            namespaces = {pod["metadata"]["namespace"] for pod in self.cluster.list("pods")}
+            for name in sorted(namespaces | {"default", NAMESPACE}):
+                self.cluster.apply("namespaces", {"metadata": {"name": name}})
+            self._in_background(stack, self._follow_faults())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def _in_background(
+        self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]
+    ) -> None:
+        task = asyncio.create_task(work)
+        stack.callback(task.cancel)
+
+    async def _listen(self) -> None:
+        try:
+            await self.api.start(port=USUAL_PORT if self._port is None else self._port)
+        except OSError as error:
+            if self._port is not None:
+                problem = f"cannot listen on port {self._port}: {error.strerror}"
+                raise SandboxError(problem) from error
+            await self.api.start(port=0)
+
+    async def _start_host(self, stack: contextlib.AsyncExitStack) -> None:
+        if not self.size.host:
+            return
+        source = HostSource(self.host)
+        kubelet = await self._kubelets.start(source)
+        stack.push_async_callback(self._kubelets.stop)
+        self.cluster.apply("nodes", host_node(self.host, kubelet.port))
+        self.host.read(time.time())
+        follow_host(self.cluster, self.host, source.namespace)
+        self._in_background(stack, self._follow(source.namespace))
+
+    async def _start_fleet(self, stack: contextlib.AsyncExitStack) -> None:
+        size = self.size
+        if not size.nodes:
+            return
+        tokens = {
+            token: [sub for sub in ("stats", "metrics") if self._decide(token, sub) == 200]
+            for token in self.api.tokens
+        }
+        plan = Plan(
+            size.nodes,
+            size.pods,
+            size.containers,
+            tokens=tokens,
+            changing=size.changing,
+            swap_every=size.swap_every,
+        )
+        self._fleet = Fleet(plan, self.api.ca)
+        stack.push_async_callback(self._fleet.stop)
+        addresses = await self._fleet.start()
+        for i in range(size.nodes):
+            self._apply_node(i, addresses)
+        self._synthetic = frozenset(addresses)
+
+    def _apply_node(self, i: int, addresses: Addresses) -> None:
+        node = synthetic_node(i, self.size.pods, self.size.containers)
+        item = synthetic_node_object(node, *addresses[node.name], self.host)
+        if fault := self.size.faults.get(node.name):
+            item["metadata"]["annotations"] = {FAULT: str(fault)}
+        self.cluster.apply("nodes", item)
+        for pod in node.pods:
+            containers = [name for name, _, _ in pod.containers]
+            self.cluster.apply(
+                "pods", pod_object(pod.namespace, pod.name, node.name, containers, pod.labels)
+            )
+
+    async def _follow(self, namespace: str) -> None:
+        """Keep the host's pods those that run now."""
+        while True:
+            await asyncio.sleep(2.0)
+            self.host.read(time.time())
+            follow_host(self.cluster, self.host, namespace)
+
+    async def _follow_faults(self) -> None:
+        """Let every kubelet misbehave as its node's annotation says."""
+        now: dict[str, Fault] = {}
+        while True:
+            version = self.cluster.version
+            for node in self.cluster.list("nodes"):
+                name = node["metadata"]["name"]
+                text = (node["metadata"].get("annotations") or {}).get(FAULT, Fault.NONE)
+                fault = fault_named(text) or Fault.NONE
+                if fault is not now.get(name, Fault.NONE):
+                    now[name] = fault
+                    await self._set_fault(name, fault)
+            while self.cluster.version == version:
+                await self.cluster.wait_change(60.0)
+
+    async def _set_fault(self, name: str, fault: Fault) -> None:
+        if self._fleet is not None and name in self._synthetic:
+            await self._fleet.set_fault(name, fault)
+        elif name == self.host.name:
+            await self._kubelets.set_fault(name, fault)
+
+    def _decide(self, token: str, subresource: str) -> int:
+        """Give what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
+        user: User | None = self.api.tokens.get(token)
+        if user is None:
+            return 401
+        asked = Attributes("get", "", "nodes", subresource)
+        return 200 if allowed(self.cluster, user, asked) else 403
+
+    def _write_files(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        files: dict[str, Callable[[], str]] = {
+            "kubeconfig": lambda: self.api.kubeconfig(ADMIN, ("system:masters",)),
+            "server.kubeconfig": lambda: self.api.kubeconfig(SERVER, ()),
+        }
+        for name, text in files.items():
+            path = self.directory / name
+            path.touch(mode=0o600)
+            path.write_text(text())
+        (self.directory / "ca.crt").write_bytes(self.api.ca.pem)

@@ -1,0 +1,86 @@
+"""What can be wrong with a stand-in kubelet; a test switches it on and off while it runs."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any
+
+
+class Fault(StrEnum):
+    """One way to misbehave. Certificate faults concern new connections only."""
+
+    NONE = "none"
+    SLOW = "slow"  # answers after 3 s
+    HANG = "hang"  # takes the request, never answers
+    HANG_BODY = "hang-body"  # stops in the middle of the body
+    REFUSE = "refuse"  # does not listen
+    RESET = "reset"  # resets the connection on a request
+    TRUNCATE = "truncate"  # closes in the middle of the body
+    OVERSIZE = "oversize"  # a body of 100 MB
+    GARBAGE = "garbage"  # not JSON
+    WRONG_NODE = "wrong-node"  # another node's Summary
+    SKEW = "skew"  # its clock is two minutes ahead
+    JUMP = "jump"  # its clock jumps back by an hour now and then
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not-found"
+    ERROR = "error"
+    CHUNKED = "chunked"  # an honest answer in odd chunks
+    MISTYPED = "mistyped"  # one pod's CPU is a text
+    MISSING = "missing"  # one container has no memory
+    ABSURD = "absurd"  # one container's numbers are out of range
+    NO_CONTAINERS = "no-containers"
+    CERT_EXPIRED = "cert-expired"
+    CERT_SELF_SIGNED = "cert-self-signed"
+    CERT_UNKNOWN_CA = "cert-unknown-ca"
+    CERT_NO_ADDRESS = "cert-no-address"  # carries the node's name only
+    CERT_OTHER_NAME = "cert-other-name"  # carries neither address nor name
+
+
+def fault_named(text: str) -> Fault | None:
+    return next((fault for fault in Fault if fault == text), None)
+
+
+STATUS = {
+    Fault.UNAUTHORIZED: ("401 Unauthorized", b"Unauthorized"),
+    Fault.FORBIDDEN: (
+        "403 Forbidden",
+        b"Forbidden (user=someone, verb=get, resource=nodes, subresource(s)=[stats])\n",
+    ),
+    Fault.NOT_FOUND: ("404 Not Found", b"404 page not found\n"),
+    Fault.ERROR: ("500 Internal Server Error", b"failed to get stats\n"),
+}
+SKEW_SECONDS = 120.0
+JUMP_SECONDS = 3600.0
+BODY_FAULTS = frozenset(
+    {Fault.WRONG_NODE, Fault.MISTYPED, Fault.MISSING, Fault.ABSURD, Fault.NO_CONTAINERS}
+)
+
+
+def clock(fault: Fault, now: float) -> float:
+    """Give what the kubelet's own clock says at `now` (epoch seconds)."""
+    if fault is Fault.SKEW:
+        return now + SKEW_SECONDS
+    if fault is Fault.JUMP and int(now / 7) % 2:
+        return now - JUMP_SECONDS
+    return now
+
+
+def spoil(fault: Fault, body: bytes) -> bytes:
+    """Give the Summary with one thing wrong in its contents."""
+    summary: dict[str, Any] = json.loads(body)
+    pods = summary["pods"]
+    if fault is Fault.WRONG_NODE:
+        summary["node"]["nodeName"] = "another-node"
+    elif fault is Fault.NO_CONTAINERS:
+        for pod in pods:
+            pod["containers"] = []
+    elif fault is Fault.MISTYPED:
+        pods[0]["containers"][0]["cpu"]["usageCoreNanoSeconds"] = "a lot"
+    elif fault is Fault.MISSING:
+        del pods[0]["containers"][0]["memory"]
+    elif fault is Fault.ABSURD:
+        pods[0]["containers"][0]["memory"]["workingSetBytes"] = 2**70
+        pods[0]["containers"][0]["cpu"]["usageCoreNanoSeconds"] = -5
+    return json.dumps(summary, indent=1).encode()

@@ -1,0 +1,90 @@
+"""The server in the embedded cluster: a process of its own, with flags a Deployment could hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class ServerProcess:
+    """One server. `port` is where it serves; its log is `server.log` in `directory`."""
+
+    def __init__(self, directory: Path, flags: Sequence[str]) -> None:
+        self._directory = directory
+        self._flags = flags
+        self._process: asyncio.subprocess.Process | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        self.port = _free_port()
+        kubeconfig = self._directory / "server.kubeconfig"
+        command = [
+            sys.executable,
+            "-m",
+            "metricsapi",
+            "serve",
+            f"--kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            f"--secure-port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={self._directory / 'certificates'}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-certificate-authority={self._directory / 'ca.crt'}",
+            "--kubelet-use-node-status-port",
+            *self._flags,
+        ]
+        with (self._directory / "server.log").open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is the sandbox's to handle
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    async def ended(self) -> None:
+        """Wait until it ends of itself."""
+        await self._running().wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self._running().returncode is None
+
+    async def stop(self) -> None:
+        """End it, and kill it when it takes longer than 10 s."""
+        process = self._running()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def epitaph(self) -> str:
+        """Say how it ended, with the end of its log."""
+        return f"the server ended with exit status {self._running().returncode}:\n{self.log_end()}"
+
+    def log_end(self) -> str:
+        lines = (self._directory / "server.log").read_text(errors="replace").splitlines()
+        return "\n".join(["its last log lines:", *lines[-15:]])
+
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise RuntimeError("the server was not started")
+        return self._process
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

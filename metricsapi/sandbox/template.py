@@ -1,0 +1,179 @@
+"""A synthetic node's answers, formatted from a prepared text: thousands of kubelets in a process.
+
+Only times and numbers differ from one answer to the next, so everything else is made once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from metricsapi.sandbox.state import timestamp
+from metricsapi.sandbox.synthetic import SyntheticNode
+
+_SLOT = re.compile(rb'"@"')
+SWING = 0.3  # the part of its mean by which changing usage swings
+CYCLE = 97.0  # seconds of one swing
+HOUSEKEEPING = 10.0  # seconds, the kubelet's; a node's own is between one and two of these
+
+
+SWAP_AVAILABLE, SWAP_USED = 2**30, 2**24  # bytes, where there is swap
+ROOTFS, LOGS = 40960, 8192  # bytes, of each container
+DISK = 256 * 2**30
+
+
+class SyntheticSource:
+    """The Summary and `/metrics/resource` of one synthetic node.
+
+    Container stats are read while a request is served, node stats by housekeeping, as with a
+    kubelet over containerd. Counters are the integral of the usage since `started`, which is
+    constant, or swings if `changing`.
+    """
+
+    def __init__(
+        self, node: SyntheticNode, started: float, *, changing: bool = False, swap: bool = False
+    ) -> None:
+        self.name = node.name
+        self.node = node
+        self.started = started
+        self.changing = changing
+        self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
+        self._phase = float(node.index % 89)
+        skeleton = json.dumps(_skeleton(node, started, swap), indent=1).encode()
+        self._template = _SLOT.sub(b"%b", skeleton.replace(b"%", b"%%"))
+        self._sums = {
+            pod.name: (sum(c for _, c, _ in pod.containers), sum(m for _, _, m in pod.containers))
+            for pod in node.pods
+        }
+
+    def summary(self, now: float, *, full: bool = False) -> bytes:
+        """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
+        at = self._housekeeping(now)
+        values = self._stats(self.node.cpu, self.node.memory, at)
+        for pod in self.node.pods:
+            for _, rate, memory in pod.containers:
+                values += self._stats(rate, memory, now)
+            cpu, size = self._sums[pod.name]
+            values += self._stats(cpu, size, at)
+        body = self._template % tuple(values)
+        return _add_storage(json.loads(body), now) if full else body
+
+    def exposition(self, now: float) -> bytes:
+        """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
+        at = self._housekeeping(now)
+        cpu = ["# TYPE container_cpu_usage_seconds_total counter"]
+        memory = ["# TYPE container_memory_working_set_bytes gauge"]
+        start = ["# TYPE container_start_time_seconds gauge"]
+        for pod in self.node.pods:
+            for name, rate, size in pod.containers:
+                labels = f'{{container="{name}",namespace="{pod.namespace}",pod="{pod.name}"}}'
+                seconds = self.counter(rate, now) / 1e9
+                stamp = int(now * 1000)
+                cpu.append(f"container_cpu_usage_seconds_total{labels} {seconds!r} {stamp}")
+                used = self._memory(size, now)
+                memory.append(f"container_memory_working_set_bytes{labels} {used} {stamp}")
+                start.append(f"container_start_time_seconds{labels} {self.started!r}")
+        stamp = int(at * 1000)
+        node = [
+            "# TYPE node_cpu_usage_seconds_total counter",
+            f"node_cpu_usage_seconds_total {self.counter(self.node.cpu, at) / 1e9!r} {stamp}",
+            "# TYPE node_memory_working_set_bytes gauge",
+            f"node_memory_working_set_bytes {self._memory(self.node.memory, at)} {stamp}",
+        ]
+        return "\n".join([*cpu, *memory, *start, *node, ""]).encode()
+
+    def counter(self, mean: int, now: float) -> int:
+        """Give the CPU counter in nanocore-seconds of something that uses `mean` nanocores."""
+        age = now - self.started
+        if not self.changing:
+            return round(age * mean)
+        turn = 2 * math.pi / CYCLE
+        swing = math.cos(turn * self._phase) - math.cos(turn * (age + self._phase))
+        return round(mean * (age + SWING / turn * swing))
+
+    def _stats(self, cpu: int, memory: int, at: float) -> list[bytes]:
+        """Give CPU time, rate and counter, memory time and working set, as text."""
+        when = b'"%b"' % timestamp(at).encode()
+        return [when, *self._cpu(cpu, at), when, b"%d" % self._memory(memory, at)]
+
+    def _cpu(self, mean: int, now: float) -> tuple[bytes, bytes]:
+        """Give usageNanoCores (over the last housekeeping period) and the counter, as text."""
+        counter = self.counter(mean, now)
+        before = self.counter(mean, now - HOUSEKEEPING)
+        return b"%d" % ((counter - before) // int(HOUSEKEEPING)), b"%d" % counter
+
+    def _memory(self, mean: int, now: float) -> int:
+        return mean + (int(now) % 64) * 4096 if self.changing else mean
+
+    def _housekeeping(self, now: float) -> float:
+        """Give when housekeeping last read the node's own stats."""
+        return math.floor((now - self._phase) / self._period) * self._period + self._phase
+
+
+def _skeleton(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
+    """Give a Summary with `@` for what differs, in the order in which values are filled in."""
+    start = timestamp(started)
+    own: dict[str, Any] = {"nodeName": node.name, "startTime": start, **_stats(swap, psi=True)}
+    pods = [
+        {
+            "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
+            "startTime": start,
+            "containers": [
+                {"name": name, "startTime": start, **_stats(swap)} for name, _, _ in pod.containers
+            ],
+            **_stats(swap, psi=True),
+        }
+        for pod in node.pods
+    ]
+    return {"node": own, "pods": pods}
+
+
+def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
+    """Give what a kubelet tells of a node, a pod (with pressure) or a container."""
+    none = {"total": 0, "avg10": 0, "avg60": 0, "avg300": 0}
+    pressure = {"psi": {"full": none, "some": none}} if psi else {}
+    cpu = {"time": "@", "usageNanoCores": "@", "usageCoreNanoSeconds": "@", **pressure}
+    memory = {
+        "time": "@",
+        "availableBytes": 0,
+        "usageBytes": 536870912,
+        "workingSetBytes": "@",
+        "rssBytes": 268435456,
+        "pageFaults": 1465226,
+        "majorPageFaults": 14,
+        **pressure,
+    }
+    swapped = {
+        "time": "2026-01-01T00:00:00Z",
+        "swapAvailableBytes": SWAP_AVAILABLE if swap else 0,
+        "swapUsageBytes": SWAP_USED if swap else 0,
+    }
+    return {"cpu": cpu, "memory": memory, "swap": swapped}
+
+
+def _add_storage(summary: dict[str, Any], now: float) -> bytes:
+    """Give the full form: with the file systems that `only_cpu_and_memory` leaves out."""
+
+    def used(size: int) -> dict[str, Any]:
+        return {
+            "time": timestamp(now),
+            "availableBytes": DISK // 2,
+            "capacityBytes": DISK,
+            "usedBytes": size,
+            "inodesFree": 16209560,
+            "inodes": 16777216,
+            "inodesUsed": 13,
+        }
+
+    summary["node"]["fs"] = used(DISK // 2)
+    summary["node"]["runtime"] = {"imageFs": used(DISK // 8), "containerFs": used(DISK // 8)}
+    for pod in summary["pods"]:
+        for container in pod["containers"]:
+            container["rootfs"] = used(ROOTFS)
+            container["logs"] = used(LOGS)
+        size = (ROOTFS + LOGS) * len(pod["containers"])
+        pod["ephemeral-storage"] = used(size)
+        pod["volume"] = [{**used(12288), "name": "kube-api-access"}]
+    return json.dumps(summary, indent=1).encode()
