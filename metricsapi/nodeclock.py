@@ -36,6 +36,7 @@ SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or 
 ENOUGH = 5  # evidence from which on a node has stats that are read at request time
 CERTAIN = 20  # evidence is not counted further
 DOUBT = -10  # evidence after a wrong guess
+SAME = 2e-4  # windows as close as this, as a ratio, are one: a rate is rounded to a nanocore
 RUN = 2  # fresh readings in a row that a container's stat needs to be believed
 LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
 OLD = RUN - LONG_RUN  # the run after a reading that was old
@@ -155,4 +156,4 @@ def _one_housekeeping(agree: list[Known], moment: float) -> bool:
         return False
     least, most = min(implied), max(implied)
     ours = moment - agree[0].earlier
-    return most - least < 0.002 * most and abs(most - ours) > 0.005 * ours
+    return most - least < SAME * most and abs(most - ours) > 0.005 * ours

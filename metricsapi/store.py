@@ -29,6 +29,8 @@ from metricsapi.samples import (
     Reading,
 )
 
+EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
+
 Key = tuple[str, str]  # namespace, name
 
 
@@ -199,7 +201,8 @@ def _known(node: _Node, sample: NodeSample) -> list[Known]:
             stat = stats.get(new.name)
             if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
                 grown = (new.cpu_counter or 0) - stat.counter
-                implied = grown / new.cpu_rate if new.cpu_rate and stat.counter >= 0 else 0.0
+                rate = new.cpu_rate or 0
+                implied = grown / rate if rate >= EXACT and stat.counter >= 0 else 0.0
                 found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
     return found
 
