@@ -1,0 +1,175 @@
+"""Restarts, recreated pods, broken counters and gaps: no rate across them, no partial sum."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricsapi.rates import KUBELET_WINDOW
+from metricsapi.samples import ContainerSample, NodeSample, PodSample
+from metricsapi.store import MetricsStore
+
+EPOCH = 1.8e9
+MAX_AGE = 60.0
+
+
+def container(name="c", at=0.0, counter=0, *, start=0.0, rate=None, memory=4096, cpu=True):
+    return ContainerSample(
+        name,
+        EPOCH + start,
+        EPOCH + int(at) if cpu else None,
+        counter if cpu else None,
+        rate,
+        EPOCH + int(at),
+        memory,
+    )
+
+
+def put(store, at, *pods, node=None):
+    """One answer at `at`: pods as (name, uid, containers)."""
+    listed = [PodSample("ns", name, uid, containers) for name, uid, containers in pods]
+    store.put(NodeSample("node-a", at, at + 0.01, EPOCH, node, listed))
+    return at + 0.01
+
+
+@pytest.fixture
+def store():
+    return MetricsStore(max_age=MAX_AGE)
+
+
+def only(store, now, name="pod"):
+    usage = store.pod_usage("ns", name, now)
+    return usage and usage.containers[0].cpu
+
+
+def test_the_first_answer_is_served_with_the_kubelets_rate_and_window(store):
+    now = put(store, 100.0, ("pod", "u", [container(at=100, counter=10**12, rate=5 * 10**7)]))
+    usage = store.pod_usage("ns", "pod", now)
+    assert (usage.containers[0].cpu, usage.window) == (5 * 10**7, KUBELET_WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("counter", "age", "served"),
+    [(0, 60, 0), (10**6, 60, 0), (60 * 10**9, 60, None), (2 * 10**6, 1, None)],
+)
+def test_a_first_rate_of_zero_counts_only_if_the_counter_agrees(store, counter, age, served):
+    sample = container(at=100, counter=counter, start=100 - age, rate=0)
+    assert only(store, put(store, 100.0, ("pod", "u", [sample]))) == served
+
+
+def test_a_container_that_has_just_started_is_served_once_its_rate_is_known(store):
+    now = put(store, 100.0, ("pod", "u", [container(at=100, counter=10**9, start=99, rate=None)]))
+    assert only(store, now) is None
+    now = put(
+        store, 115.0, ("pod", "u", [container(at=115, counter=8 * 10**9, start=99, rate=4 * 10**8)])
+    )
+    assert only(store, now) == 4 * 10**8
+
+
+def test_no_rate_reaches_across_a_restart(store):
+    put(store, 100.0, ("pod", "u", [container(at=100, counter=10**9, start=0, rate=10**7)]))
+    again = container(at=115, counter=90 * 10**9, start=110, rate=3 * 10**7)
+    assert only(store, put(store, 115.0, ("pod", "u", [again]))) == 3 * 10**7
+
+
+def test_no_rate_reaches_across_a_pod_recreated_under_its_name(store):
+    put(store, 100.0, ("pod", "old", [container(at=100, counter=10**9, rate=10**7)]))
+    again = container(at=115, counter=90 * 10**9, rate=3 * 10**7)
+    assert only(store, put(store, 115.0, ("pod", "new", [again]))) == 3 * 10**7
+
+
+def test_a_counter_that_went_back_begins_anew(store):
+    put(store, 100.0, ("pod", "u", [container(at=100, counter=10**12, rate=10**7)]))
+    now = put(store, 115.0, ("pod", "u", [container(at=115, counter=5, rate=2 * 10**7)]))
+    assert only(store, now) == 2 * 10**7
+
+
+def test_a_pod_with_one_unknown_container_is_withheld_whole(store):
+    both = [container("a", at=100, counter=10**9, rate=1), container("b", at=100, cpu=False)]
+    assert store.pod_usage("ns", "pod", put(store, 100.0, ("pod", "u", both))) is None
+
+
+def test_a_container_without_stats_keeps_its_last_usage_until_max_age(store):
+    def turn(at, *, cpu):
+        sound = container("a", at=at, counter=int(at * 10**7), rate=10**7)
+        other = container("b", at=at, counter=int(at * 10**8), rate=10**8, cpu=cpu)
+        return put(store, at, ("pod", "u", [sound, other]))
+
+    turn(100.0, cpu=True)
+    for at in (115.0, 130.0, 145.0, 160.0):
+        usage = store.pod_usage("ns", "pod", turn(at, cpu=False))
+        assert usage.containers[1].cpu == 10**8
+        assert usage.timestamp == EPOCH + 100  # the earliest of its containers
+    assert store.pod_usage("ns", "pod", turn(175.0, cpu=False)) is None
+
+
+def test_a_node_that_stops_answering_is_served_until_max_age_and_honestly_dated(store):
+    own = container("node-a", at=100, counter=10**12, rate=10**9)
+    now = put(store, 100.0, ("pod", "u", [container(at=100, counter=10**9, rate=10**7)]), node=own)
+    for later in (now, now + MAX_AGE - 1):
+        assert store.pod_usage("ns", "pod", later).timestamp == EPOCH + 100
+        assert store.node_usage("node-a", later).timestamp == EPOCH + 100
+    assert store.pod_usage("ns", "pod", now + MAX_AGE + 1) is None
+    assert store.node_usage("node-a", now + MAX_AGE + 1) is None
+
+
+def test_the_same_answer_again_is_no_new_reading(store):
+    sample = [("pod", "u", [container(at=100, counter=10**9, rate=10**7)])]
+    put(store, 100.0, *sample)
+    before = store.pod_usage("ns", "pod", 100.1)
+    put(store, 115.0, *sample)
+    assert store.pod_usage("ns", "pod", 115.1) is before
+    assert store.pod_usage("ns", "pod", 100.0 + MAX_AGE + 1) is None
+
+
+def test_a_pod_that_is_no_longer_listed_is_gone(store):
+    put(store, 100.0, ("pod", "u", [container(at=100, counter=1, rate=0)]))
+    assert store.pod_usage("ns", "pod", put(store, 115.0)) is None
+
+
+def test_a_forgotten_node_leaves_nothing_behind(store):
+    now = put(store, 100.0, ("pod", "u", [container(at=100, counter=1, rate=0)]))
+    store.forget("node-a")
+    assert store.pod_usage("ns", "pod", now) is None
+    assert store.holding("node-a") is None
+    assert not list(store.readings(now))
+
+
+NUMBERS = st.one_of(st.none(), st.integers(0, 2**64 - 1))
+TIMES = st.one_of(st.none(), st.floats(-1e5, 1e5).map(lambda value: EPOCH + int(value)))
+ANSWERS = st.lists(
+    st.tuples(
+        st.floats(0.5, 60.0),  # since the last answer
+        st.lists(
+            st.tuples(st.sampled_from("ab"), TIMES, TIMES, NUMBERS, NUMBERS, TIMES, NUMBERS),
+            max_size=3,
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(ANSWERS)
+def test_whatever_is_answered_usage_is_finite_and_whole(answers):
+    """Never negative, infinite, a zero window, a missing container, or a time that nobody told."""
+    store = MetricsStore(max_age=MAX_AGE)
+    now, told = 1000.0, set()
+    for since, containers in answers:
+        now += since
+        samples = [ContainerSample(*fields) for fields in containers]
+        told |= {sample.cpu_time for sample in samples}
+        node = ContainerSample("node-a", *containers[0][1:]) if containers else None
+        put(store, now, ("pod", "u", samples), node=node)
+        pod = store.pod_usage("ns", "pod", now)
+        if pod is not None:
+            assert {one.name for one in pod.containers} == {one.name for one in samples}
+        for usage in filter(None, (pod, store.node_usage("node-a", now))):
+            assert isfinite(usage.window)
+            assert usage.window > 0
+            assert usage.timestamp in told
+            for one in getattr(usage, "containers", (usage,)):
+                assert 0 <= one.cpu <= 10**15
+                assert one.memory >= 0
