@@ -135,7 +135,9 @@ class Aggregator:
         if not available(item):
             return plain(503, "service unavailable")
         headers = passed_on(request.headers)
-        told = client and request.client
+        came_from = request.client[0] if client and request.client else ""
+        if came_from and (before := request.headers.get("x-forwarded-for")):
+            came_from = f"{before}, {came_from}"
         content = await request.body()
         try:
             answer = await self.send(
@@ -143,7 +145,7 @@ class Aggregator:
                 request.method,
                 target_of(request),
                 user=user,
-                client=told[0] if told else "",
+                client=came_from,
                 kept=headers,
                 content=content or None,
             )

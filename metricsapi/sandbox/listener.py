@@ -33,6 +33,7 @@ class Listener:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody may say that they are someone else
             timeout_keep_alive=120,
         )
         self._context = context
