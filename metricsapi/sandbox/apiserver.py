@@ -115,6 +115,11 @@ class ApiServer:
         elif before is Outage.DOWN:
             await self._listener.start(self._port)
 
+    def break_connections(self) -> None:
+        """Reset every connection; the port stays open."""
+        if self._listener is not None:
+            self._listener.abort()
+
     async def restart(self, seconds_away: float = 0.0) -> None:
         """Reset every connection, be away for a while and come back on the same port."""
         await self.set_outage(Outage.DOWN)

@@ -66,9 +66,13 @@ class Listener:
             return
         self._server.close()
         self._server = None
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+        self.abort()
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Reset every connection."""
+        for connection in list(self._state.connections):
+            connection.transport.abort()
