@@ -165,7 +165,8 @@ class ApiServer:
                 *self.node_proxy.routes(),
                 *self.resources.routes(),
                 *Discovery(self.cluster, documents).routes(),
-            ]
+            ],
+            exception_handlers={404: _refused, 405: _refused},
         )
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,3 +220,10 @@ class ApiServer:
 
 async def _ok(_: Request) -> Response:
     return PlainTextResponse("ok")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """Say that there is no such path, or no such method of it."""
+    if getattr(error, "status_code", 404) == 405:
+        return status(405, "the server does not allow this method on the requested resource")
+    return status(404, "the server could not find the requested resource")
