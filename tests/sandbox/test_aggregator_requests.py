@@ -166,4 +166,6 @@ async def test_nobodys_identity_headers_are_passed_on(api, backend):
 async def test_targets_are_written_anew_as_go_does(api, backend):
     async with admin(api) as http:
         await http.get(f"{V1BETA1}/pods?limit=5&labelSelector=a in (b,c)&limit=6")
-    assert backend.requests[-1][1] == f"{V1BETA1}/pods?labelSelector=a+in+%28b%2Cc%29&limit=5&limit=6"
+    assert (
+        backend.requests[-1][1] == f"{V1BETA1}/pods?labelSelector=a+in+%28b%2Cc%29&limit=5&limit=6"
+    )

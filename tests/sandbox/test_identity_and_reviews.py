@@ -169,9 +169,7 @@ async def test_access_reviews_follow_the_rules_and_their_changes(api, http):
         assert await review(own, path, spec) == 403
         mine = f"{AUTHORIZATION}/selfsubjectaccessreviews"
         assert (await review(own, mine, {"resourceAttributes": asked}))["allowed"]
-        rules = await review(
-            own, f"{AUTHORIZATION}/selfsubjectrulesreviews", {"namespace": "ns"}
-        )
+        rules = await review(own, f"{AUTHORIZATION}/selfsubjectrulesreviews", {"namespace": "ns"})
         assert rule in rules["resourceRules"]
 
 
