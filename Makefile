@@ -54,6 +54,9 @@ manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, O
 	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 
+conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare
+	@$(BIN)/python -m tests.conformance
+
 docs: $(VENV)/run.stamp ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' metricsapi/__init__.py)
