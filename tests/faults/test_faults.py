@@ -1,0 +1,21 @@
+"""A faulty kubelet costs its own node, or its own pod, and nobody else's."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.__main__ import run
+from tests.faults.faults import FAULTS
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Every fault at once, each on one node of ten in a cluster of its own."""
+    found = asyncio.run(run(FAULTS, seconds=8.0, nodes=20, pods=2, resolution=2.0, timeout=1.3))
+    return {result.fault: result for result in found}
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in FAULTS])
+def test_one_in_ten_faulty(results, name):
+    assert results[name].problems == []
+    assert results[name].healthy.looks > 0
