@@ -11,7 +11,8 @@ from tests.faults.faults import FAULTS
 @pytest.fixture(scope="module")
 def results():
     """Every fault at once, each on one node of ten in a cluster of its own."""
-    found = asyncio.run(run(FAULTS, seconds=8.0, nodes=20, pods=2, resolution=2.0, timeout=1.3))
+    options = {"nodes": 10, "pods": 2, "resolution": 2.0, "timeout": 1.3, "timed": False}
+    found = asyncio.run(run(FAULTS, seconds=12.0, pause=0.1, **options))
     return {result.fault: result for result in found}
 
 
