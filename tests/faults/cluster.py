@@ -67,7 +67,9 @@ class Cluster:
     Without `timed`, times are not judged: then the machine may be busy with other things.
     """
 
-    def __init__(self, number, fault, *, nodes=100, pods=10, resolution=15.0, timeout=10.0, timed=True):
+    def __init__(
+        self, number, fault, *, nodes=100, pods=10, resolution=15.0, timeout=10.0, timed=True
+    ):
         self.fault = fault
         self.timed = timed
         self.resolution = resolution
