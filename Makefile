@@ -54,6 +54,15 @@ manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, O
 	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 
+bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
+	@$(BIN)/python -m tests.bench
+
+faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and what is served meanwhile
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare
+	@$(BIN)/python -m tests.conformance
+
 docs: $(VENV)/run.stamp ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' metricsapi/__init__.py)

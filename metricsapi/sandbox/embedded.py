@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +52,9 @@ class Size:
 
 
 class Embedded:
-    """`async with` it: everything runs; `directory` holds its kubeconfigs and its CA."""
+    """`async with` it: everything runs; `directory` holds its kubeconfigs, its CA and
+    the aggregation layer's client certificate.
+    """
 
     def __init__(self, size: Size, directory: Path, port: int | None = None) -> None:
         self.size = size
@@ -183,12 +185,14 @@ class Embedded:
 
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        files: dict[str, Callable[[], str]] = {
-            "kubeconfig": lambda: self.api.kubeconfig(ADMIN, ("system:masters",)),
-            "server.kubeconfig": lambda: self.api.kubeconfig(SERVER, ()),
+        front_proxy = self.api.front_proxy_ca.issue("front-proxy-client", client=True)
+        files = {
+            "kubeconfig": self.api.kubeconfig(ADMIN, ("system:masters",)).encode(),
+            "server.kubeconfig": self.api.kubeconfig(SERVER, ()).encode(),
+            "front-proxy-client.pem": front_proxy.pem,
         }
-        for name, text in files.items():
+        for name, data in files.items():
             path = self.directory / name
             path.touch(mode=0o600)
-            path.write_text(text())
+            path.write_bytes(data)
         (self.directory / "ca.crt").write_bytes(self.api.ca.pem)

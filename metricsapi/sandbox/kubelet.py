@@ -7,6 +7,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Protocol
 
 from metricsapi.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, spoil
@@ -150,7 +151,8 @@ class KubeletConnection(asyncio.Protocol):
         line, kind, body = self._kubelet.answer(method, target, token)
         if fault is Fault.GARBAGE:
             body = b"\x00\xff<html>" + body[:1000]
-        head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\n"
+        date = formatdate(clock(fault, time.time()), usegmt=True)
+        head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
         if fault is Fault.CHUNKED:
             transport.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + _chunks(body))
             return

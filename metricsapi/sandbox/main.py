@@ -19,6 +19,7 @@ from metricsapi.sandbox.faults import Fault, fault_named
 from metricsapi.sandbox.objects import NAMESPACE, SERVICE
 from metricsapi.sandbox.report import commands, count, print_tables, reader
 from metricsapi.sandbox.serverprocess import ServerProcess
+from metricsapi.sandbox.statuspage import status_page
 
 READY_WITHIN = 60.0  # seconds, and 30 more for every 1,000 nodes
 
@@ -121,7 +122,11 @@ async def _serve(
     if not leaving.is_set():
         _say(f"First usage after {time.monotonic() - began:.1f} s, read through the API:\n")
         await print_tables(client)
-        _say(commands(embedded.cluster, embedded.directory / "kubeconfig"))
+        kubeconfig = embedded.directory / "kubeconfig"
+        page = ""
+        if not options.once:
+            page = await stack.enter_async_context(status_page(kubeconfig, server.port))
+        _say(commands(embedded.cluster, kubeconfig, page))
     if not options.once:
         told = asyncio.create_task(leaving.wait())
         await asyncio.wait((told, died), return_when=asyncio.FIRST_COMPLETED)

@@ -64,8 +64,11 @@ async def print_tables(client: httpx.AsyncClient) -> None:
         print(f"... and {len(used) - MOST} more pods")
 
 
-def commands(cluster: Cluster, kubeconfig: Path) -> str:
-    """Give the lines to copy: the kubeconfig, and the article's commands with real names."""
+def commands(cluster: Cluster, kubeconfig: Path, page: str = "") -> str:
+    """Give the lines to copy: the kubeconfig, and the article's commands with real names.
+
+    `page` is where the status page is, if it is anywhere.
+    """
     node = cluster.list("nodes")[0]["metadata"]["name"]
     pod: dict[str, Any] = next(
         (p for p in cluster.list("pods") if p["metadata"]["namespace"] != "kube-system"),
@@ -82,8 +85,9 @@ def commands(cluster: Cluster, kubeconfig: Path) -> str:
         f"kubectl get --raw {BASE}/nodes/{node}",
         f"kubectl get --raw {BASE}/namespace/{pod['namespace']}/pods/{pod['name']}",
     ]
-    return "\n".join(["", "In another shell:", "", *(f"  {x}" if x else "" for x in lines), "",
-                      "Ctrl-C ends everything.", ""])  # fmt: skip
+    copied = "".join(f"  {line}".rstrip() + "\n" for line in lines)
+    shown = f"The status page: {page}\n\n" if page else ""
+    return f"\nIn another shell:\n\n{copied}\n{shown}Ctrl-C ends everything.\n"
 
 
 def _cpu(usage: dict[str, str]) -> float:

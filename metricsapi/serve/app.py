@@ -114,6 +114,8 @@ def _version() -> ASGIApp:
         msgspec.json.encode({
             "major": major,
             "minor": minor,
+            **{f"{what}{part}": value for what in ("emulation", "minCompatibility")
+               for part, value in (("Major", major), ("Minor", minor))},
             "gitVersion": f"v{__version__}",
             "gitCommit": "",
             "gitTreeState": "",

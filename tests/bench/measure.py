@@ -157,3 +157,22 @@ async def under_load(server: Server, path: str, seconds: float) -> dict[str, flo
 def memory(server: Server) -> dict[str, float]:
     """Resident and peak memory, in MiB."""
     return {name: value / 2**20 for name, value in asdict(server.meter.memory()).items()}
+
+
+async def stalls(server: Server) -> dict[str, float]:
+    """How often and for how long at most the event loop ran a timer late, by its own account."""
+    connection = server.connect()
+    answer = await connection.get("/metrics")
+    await connection.close()
+    buckets = {}
+    for line in answer.body.decode().splitlines():
+        if line.startswith("metricsapi_event_loop_lag_seconds_bucket"):
+            bound = line.split('le="')[1].split('"')[0]
+            buckets[float(bound)] = float(line.rsplit(" ", 1)[1])
+    total = max(buckets.values())
+    late = {bound: total - count for bound, count in buckets.items()}
+    return {
+        "looks": total,
+        "late_by_10_ms": late[min(bound for bound in late if bound >= 0.01)],
+        "late_by_100_ms": late[min(bound for bound in late if bound >= 0.1)],
+    }

@@ -34,6 +34,8 @@ async def hanging(_, writer):
 
 async def trickling(_, writer):
     for byte in http(b"x" * 10_000):
+        if writer.transport.is_closing():
+            return
         writer.write(bytes([byte]))
         await asyncio.sleep(0.2)
 
@@ -50,9 +52,10 @@ async def truncated(kubelet, writer):
 
 async def oversized(_, writer):
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
+    while not writer.transport.is_closing():
         writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
         await writer.drain()
+        await asyncio.sleep(0)  # `drain` gives the loop no turn to notice that the peer has gone
 
 
 async def garbage(_, writer):

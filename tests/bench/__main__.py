@@ -1,0 +1,131 @@
+"""`make bench`: what the server costs, by /proc, beside a peer where one is given.
+
+NODES=100, PODS=30 a node; SECONDS of scraping are measured; after MEMORY_AFTER seconds memory is.
+With PEER_PID and PEER_URL a peer is measured in the same run. It must read the same cluster: run
+`metricsapi sandbox --without-server --no-host --changing --nodes=… --pods=30 --state-dir=DIR`,
+start the peer with DIR/server.kubeconfig, and tell CLUSTER=DIR.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.cases import BASE, cases
+from tests.bench.cluster import context_of, sandbox, server
+from tests.bench.measure import (
+    Server,
+    capacity,
+    memory,
+    percentile,
+    reading,
+    scraping,
+    stalls,
+    under_load,
+    wait_served,
+)
+from tests.bench.meter import Meter
+from tests.bench.report import table
+
+NODES = int(os.environ.get("NODES", "100"))
+PODS = int(os.environ.get("PODS", "30"))
+SECONDS = float(os.environ.get("SECONDS_MEASURED", "60"))
+MEMORY_AFTER = float(os.environ.get("MEMORY_AFTER", "300"))
+RESOLUTION = 15
+HPA = f"{BASE}/namespaces/ns-3/pods?labelSelector=app%3Dapp-3"
+
+
+def main() -> int:
+    with contextlib.ExitStack() as stack:
+        if cluster := os.environ.get("CLUSTER"):
+            directory = Path(cluster)
+        else:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            say(f"starting {NODES} kubelets with {PODS} pods of two containers")
+            stack.enter_context(sandbox(directory, NODES, PODS))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        ours = stack.enter_context(server(directory, port, RESOLUTION))
+        servers = [ours, *_peer(directory)]
+        measured = asyncio.run(measure(servers))
+    result = {
+        "nodes": NODES,
+        "pods": NODES * PODS,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "servers": [one.name for one in servers],
+        "measured": measured,
+    }
+    if out := os.environ.get("OUT"):
+        Path(out).write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+    return 0
+
+
+def _peer(directory: Path) -> list[Server]:
+    pid, url = os.environ.get("PEER_PID"), os.environ.get("PEER_URL")
+    if not pid or not url:
+        return []
+    return [Server("peer", Meter(int(pid)), url, context_of(directory))]
+
+
+async def measure(servers: list[Server]) -> dict[str, Any]:
+    """Give the numbers by what, by server, by name."""
+    began = time.monotonic()
+    ours = servers[0]
+    found: dict[str, Any] = {}
+    say("waiting for first usage")
+    found["start to first usage of every node"] = {
+        ours.name: {"seconds": await wait_served(ours, NODES, 60 + NODES * 0.1)}
+    }
+    await asyncio.sleep(2 * RESOLUTION)
+    say(f"scraping alone, {SECONDS:g} s")
+    found["scraping alone"] = idle = await scraping(servers, NODES, RESOLUTION, SECONDS)
+    for case in cases(NODES):
+        say(case.name)
+        found[case.name] = {
+            one.name: await reading(one, case, idle[one.name]["millicores"] / 1000)
+            for one in servers
+        }
+    say("how many HPA queries a core serves")
+    found["HPA queries"] = {one.name: await capacity(one, HPA, 5.0) for one in servers}
+    say("HPA queries while full lists run")
+    found["while full lists run"] = {one.name: await under_load(one, HPA, 20.0) for one in servers}
+    rest = MEMORY_AFTER - (time.monotonic() - began)
+    say(f"memory, in {max(0.0, rest):.0f} s")
+    await asyncio.sleep(max(0.0, rest))
+    found["memory"] = {one.name: memory(one) for one in servers}
+    found["event loop"] = {ours.name: await stalls(ours)}
+    found["age of container usage when read"] = {one.name: await ages(one) for one in servers}
+    return found
+
+
+async def ages(one: Server) -> dict[str, float]:
+    """Seconds from a pod's timestamp to the reading of it, over all pods at one moment."""
+    connection = one.connect()
+    answer = await connection.get(f"{BASE}/pods")
+    await connection.close()
+    now = time.time()
+    found = [
+        now - time.mktime(time.strptime(item["timestamp"], "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
+        for item in json.loads(answer.body)["items"]
+    ]
+    return {"median_seconds": percentile(found, 0.5), "oldest_seconds": max(found)}
+
+
+def say(text: str) -> None:
+    print(f"# {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

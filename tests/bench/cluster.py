@@ -1,0 +1,78 @@
+"""The cluster and the server of a benchmark: processes of their own, each cost apart."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.measure import Server
+from tests.bench.meter import Meter
+
+READY = "export KUBECONFIG="
+
+
+def context_of(directory: Path) -> ssl.SSLContext:
+    """Give a client's TLS context with the aggregation layer's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(directory / "front-proxy-client.pem")
+    return context
+
+
+@contextlib.contextmanager
+def sandbox(directory: Path, nodes: int, pods: int) -> Iterator[Path]:
+    """Run the stand-in API server and kubelets; give the folder with their kubeconfigs."""
+    output = directory / "sandbox.log"
+    command = [
+        *(sys.executable, "-m", "metricsapi", "sandbox", "--without-server", "--no-host"),
+        *("--changing", f"--nodes={nodes}", f"--pods={pods}", f"--state-dir={directory}"),
+    ]
+    with output.open("wb") as out, _process(command, out) as process:
+        deadline = time.monotonic() + 60 + nodes * 0.1
+        while READY not in output.read_text(errors="replace"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"no cluster:\n{output.read_text(errors='replace')}")
+            time.sleep(0.1)
+        yield directory
+
+
+@contextlib.contextmanager
+def server(directory: Path, port: int, resolution: int) -> Iterator[Server]:
+    """Run the server as in production: TLS both sides, authentication and authorization on."""
+    kubeconfig = directory / "server.kubeconfig"
+    command = [
+        *(sys.executable, "-m", "metricsapi", "serve", f"--kubeconfig={kubeconfig}"),
+        *(f"--secure-port={port}", "--bind-address=127.0.0.1", f"--cert-dir={directory / 'certs'}"),
+        *(f"--metric-resolution={resolution}s", "--kubelet-use-node-status-port"),
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={directory / 'ca.crt'}",
+    ]
+    with (directory / "server.log").open("wb") as out, _process(command, out) as process:
+        yield Server("ours", Meter(process.pid), f"https://127.0.0.1:{port}", context_of(directory))
+
+
+@contextlib.contextmanager
+def _process(command: list[str], out: object) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=out,  # type: ignore[call-overload]
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,22 @@
+"""A faulty kubelet costs its own node, or its own pod, and nobody else's."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.__main__ import run
+from tests.faults.faults import FAULTS
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Every fault at once, each on one node of ten in a cluster of its own."""
+    options = {"nodes": 10, "pods": 2, "resolution": 2.0, "timeout": 1.3, "timed": False}
+    found = asyncio.run(run(FAULTS, seconds=12.0, pause=0.1, **options))
+    return {result.fault: result for result in found}
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in FAULTS])
+def test_one_in_ten_faulty(results, name):
+    assert results[name].problems == []
+    assert results[name].healthy.looks > 0
