@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left, bisect_right
 from typing import Literal, NamedTuple
 
 from metricsapi.sandbox.kinds import Kind
 from metricsapi.sandbox.record import Key, Record
+from metricsapi.sandbox.signals import Signal
 
 Word = Literal["ADDED", "MODIFIED", "DELETED"]
 HISTORY = 10_000  # changes of a kind that watches can go on from; up to twice as many are kept
@@ -28,7 +28,7 @@ class Collection:
         self.kind = kind
         self.records: dict[Key, Record] = {}
         self.version = 0  # that of the last change
-        self.changed = asyncio.Event()
+        self.changed = Signal()
         self._order: list[Key] = []
         self._unsorted = False
         self._removed: set[Key] = set()
@@ -82,15 +82,10 @@ class Collection:
         self._history.clear()
         self._forgotten = self.version
 
-    def wake(self) -> None:
-        """Wake everyone who waits for a change."""
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
     def _note(self, change: Change) -> None:
         self.version = change.version
         self._history.append(change)
         if len(self._history) > 2 * HISTORY:
             self._forgotten = self._history[HISTORY - 1].version
             del self._history[:HISTORY]
-        self.wake()
+        self.changed.wake()

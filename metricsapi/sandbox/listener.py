@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+_GRACE = 0.1  # seconds
 
 
 class Connection(HttpToolsProtocol):
@@ -28,7 +32,7 @@ class Listener:
 
     def __init__(self, app: Any, context: ssl.SSLContext, host: str) -> None:
         self._config = uvicorn.Config(
-            app,
+            _cancellable(app),
             http=Connection,
             lifespan="off",
             log_config=None,
@@ -68,11 +72,23 @@ class Listener:
         self._server = None
         self.abort()
         tasks = list(self._state.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:  # most notice that nobody listens any more
+            _, late = await asyncio.wait(tasks, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def abort(self) -> None:
         """Reset every connection."""
         for connection in list(self._state.connections):
             connection.transport.abort()
+
+
+def _cancellable(app: ASGIApp) -> ASGIApp:
+    """Let the end of the server end a request in silence: uvicorn would log it as an error."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return wrapped
