@@ -24,11 +24,18 @@ from metricsapi.sandbox.nodeproxy import NodeProxy
 from metricsapi.sandbox.openapi import OpenApi
 from metricsapi.sandbox.outages import Outage, Outages
 from metricsapi.sandbox.pki import Authority
-from metricsapi.sandbox.rbac import MASTERS, User, allowed, attributes_of, forbidden_message
+from metricsapi.sandbox.rbac import (
+    MASTERS,
+    Attributes,
+    User,
+    allowed,
+    attributes_of,
+    forbidden_message,
+)
 from metricsapi.sandbox.reviews import Reviews
 from metricsapi.sandbox.routes import Resources
 from metricsapi.sandbox.state import Cluster
-from metricsapi.sandbox.users import AUDIENCE, Users
+from metricsapi.sandbox.users import AUDIENCE, Users, impersonated
 
 ADMIN = "kubernetes-admin"
 OUTAGE_PATH = "/sandbox/outage"
@@ -188,12 +195,13 @@ class ApiServer:
         user = self.users.asking(request.headers, peer, self.authorities.clients)
         if user is None:
             return status(401, "Unauthorized")
-        request.state.user = user
+        wanted, needed = impersonated(request.headers, user)
         asked = attributes_of(request.method, path, dict(request.query_params))
-        if allowed(self.cluster, user, asked):
-            return None
-        what = {"name": asked.name, "group": asked.group, "kind": asked.resource}
-        return status(403, forbidden_message(user, asked), details=None if asked.path else what)
+        request.state.user = wanted
+        for who, what in (*((user, one) for one in needed), (wanted, asked)):
+            if not allowed(self.cluster, who, what):
+                return _forbidden(who, what)
+        return None
 
     async def _control(self, request: Request) -> Response:
         """Tell the outage, or change it: `?outage=NAME&seconds=N`, for ever without seconds."""
@@ -216,6 +224,11 @@ class ApiServer:
         if seconds:
             await asyncio.sleep(seconds)
             await self.set_outage(Outage.NONE)
+
+
+def _forbidden(user: User, asked: Attributes) -> Response:
+    what = {"name": asked.name, "group": asked.group, "kind": asked.resource}
+    return status(403, forbidden_message(user, asked), details=None if asked.path else what)
 
 
 async def _ok(_: Request) -> Response:

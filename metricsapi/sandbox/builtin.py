@@ -139,5 +139,5 @@ _BINDINGS = {
     "system:discovery": _AUTHENTICATED,
     "system:basic-user": _AUTHENTICATED,
     "system:public-info-viewer": _EVERYBODY,
-    "cluster-admin": ("kubeadm:cluster-admins",),
+    "cluster-admin": ("system:masters", "kubeadm:cluster-admins"),
 }

@@ -158,6 +158,7 @@ def _resource(kind: Kind, verbs: list[str]) -> Object:
         "kind": kind.kind,
         "verbs": verbs,
         "shortNames": list(kind.short),
+        "categories": list(kind.categories),
     }
 
 
@@ -169,6 +170,7 @@ def _modern(kind: Kind, verbs: list[str]) -> Object:
         "singularResource": kind.kind.lower(),
         "verbs": verbs,
         **({"shortNames": list(kind.short)} if kind.short else {}),
+        **({"categories": list(kind.categories)} if kind.categories else {}),
     }
 
 

@@ -74,7 +74,7 @@ _GZIP = ("Accept-Encoding", "gzip")
 def passed_on(headers: Mapping[str, str]) -> Headers:
     """Give what of a request's headers a proxy keeps: no credentials and nobody's identity."""
     dropped = {*HOP, "host", "authorization", "content-length"}
-    prefixes = ("x-remote-", "x-forwarded-")
+    prefixes = ("x-remote-", "x-forwarded-", "impersonate-")
     items: Iterable[tuple[str, str]] = headers.items()
     return [(n, v) for n, v in items if n not in dropped and not n.startswith(prefixes)]
 

@@ -22,6 +22,7 @@ class Kind:
     namespaced: bool = True
     short: tuple[str, ...] = ()
     fields: frozenset[str] = frozenset()
+    categories: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -41,6 +42,7 @@ class Kind:
         return _METADATA_FIELDS | self.fields
 
 
+_ALL = ("all",)
 _RBAC = "rbac.authorization.k8s.io"
 _POD_FIELDS = frozenset({
     "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
@@ -57,17 +59,18 @@ KINDS = (
     Kind(
         "Node", "nodes", namespaced=False, short=("no",), fields=frozenset({"spec.unschedulable"})
     ),
-    Kind("Pod", "pods", short=("po",), fields=_POD_FIELDS),
+    Kind("Pod", "pods", short=("po",), fields=_POD_FIELDS, categories=_ALL),
     Kind(
         "Service",
         "services",
         short=("svc",),
         fields=frozenset({"spec.clusterIP", "spec.type"}),
+        categories=_ALL,
     ),
     Kind("ConfigMap", "configmaps", short=("cm",)),
     Kind("Secret", "secrets", fields=frozenset({"type"})),
     Kind("ServiceAccount", "serviceaccounts", short=("sa",)),
-    Kind("Deployment", "deployments", "apps", short=("deploy",)),
+    Kind("Deployment", "deployments", "apps", short=("deploy",), categories=_ALL),
     Kind("APIService", "apiservices", "apiregistration.k8s.io", namespaced=False),
     Kind("ClusterRole", "clusterroles", _RBAC, namespaced=False),
     Kind("ClusterRoleBinding", "clusterrolebindings", _RBAC, namespaced=False),

@@ -1,4 +1,4 @@
-"""OpenAPI documents of the aggregated servers, merged as kube-apiserver does."""
+"""OpenAPI documents: the API server's own, and those of the aggregated servers merged in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from metricsapi.sandbox.aggregator import Aggregator
 from metricsapi.sandbox.answers import answer, status
 from metricsapi.sandbox.documents import READER, Documents
+from metricsapi.sandbox.schemas import document, own_paths
 
 _PREFIX = "/openapi/v3"
 
@@ -26,6 +27,7 @@ class OpenApi:
         return [
             Route("/openapi/v2", self._v2),
             Route(_PREFIX, self._v3),
+            Route(_PREFIX + "/api/{version}", self._one),
             Route(_PREFIX + "/apis/{group}/{version}", self._one),
         ]
 
@@ -43,7 +45,7 @@ class OpenApi:
 
     async def _v3(self, _: Request) -> Response:
         """Name each group version's document; a server names what all its versions have."""
-        paths: dict[str, Any] = {}
+        paths = own_paths()
         for item in self._aggregator.services():
             spec = item["spec"]
             own = f"apis/{spec['group']}/{spec['version']}"
@@ -53,6 +55,9 @@ class OpenApi:
 
     async def _one(self, request: Request) -> Response:
         """Pass the reading of one document on, as the aggregator itself."""
+        path = request.path_params
+        if own := document(path.get("group", ""), path["version"]):
+            return answer(own)
         item = self._aggregator.service_for(request.url.path.removeprefix(_PREFIX))
         if item is None:
             return status(404, "the server could not find the requested resource")

@@ -1,4 +1,4 @@
-"""Patches of objects: JSON merge patches, and JSON patches."""
+"""Patches of objects: JSON merge patches, strategic merge patches, and JSON patches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ class BadPatch(ValueError):
 
 
 def patched(kind: str, old: Any, change: Any) -> Any:
-    """Apply a patch of a media type. Raises BadPatch, or KeyError for another media type.
-
-    A strategic merge patch is applied as a merge patch: lists are replaced, not merged.
-    """
+    """Apply a patch of a media type. Raises BadPatch, or KeyError for another media type."""
     if kind == JSON_PATCH:
         return _json_patch(old, change)
-    if kind not in (MERGE, STRATEGIC):
+    if kind == STRATEGIC:
+        return strategically_merged(old, change)
+    if kind != MERGE:
         raise KeyError(kind)
     return merged(old, change)
 
@@ -37,6 +36,62 @@ def merged(old: Any, change: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+def strategically_merged(old: Any, change: Any, field: str = "") -> Any:
+    """Apply a strategic merge patch, as `kubectl apply` makes it for kinds that it knows.
+
+    Lists of objects with a key are merged by it, others replaced.
+    """
+    if isinstance(change, list):
+        key = _KEYS.get(field)
+        if field == "ports":  # of a container, or of a Service
+            key = "containerPort" if any("containerPort" in one for one in change) else "port"
+        return _merged_list(old if isinstance(old, list) else [], change, key) if key else change
+    if not isinstance(change, dict):
+        return change
+    if change.get("$patch") == "replace":
+        return {name: value for name, value in change.items() if name != "$patch"}
+    result = dict(old) if isinstance(old, dict) else {}
+    if (retained := change.get("$retainKeys")) is not None:
+        result = {name: value for name, value in result.items() if name in retained}
+    for name, value in change.items():
+        if name.startswith("$deleteFromPrimitiveList/"):
+            within = name.partition("/")[2]
+            result[within] = [one for one in result.get(within, ()) if one not in value]
+        elif name.startswith("$"):
+            continue
+        elif value is None:
+            result.pop(name, None)
+        else:
+            result[name] = strategically_merged(result.get(name), value, name)
+    return result
+
+
+# The keys of lists that are merged (patchMergeKey in k8s.io/api), by the lists' names.
+_KEYS = {
+    "containers": "name",
+    "initContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "imagePullSecrets": "name",
+    "conditions": "type",
+    "ownerReferences": "uid",
+}
+
+
+def _merged_list(old: list[Any], change: list[Any], key: str) -> list[Any]:
+    """Merge by key: what is new comes last; `$patch: delete` takes away."""
+    found = {one.get(key): one for one in old}
+    for one in change:
+        if one.get("$patch") == "replace":
+            return [item for item in change if "$patch" not in item]
+        if one.get("$patch") == "delete":
+            found.pop(one.get(key), None)
+        else:
+            found[one.get(key)] = strategically_merged(found.get(one.get(key)), one)
+    return list(found.values())
 
 
 def _json_patch(old: Any, operations: Any) -> Any:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from metricsapi.sandbox.answers import answer, status
+from metricsapi.sandbox.bodies import body
 from metricsapi.sandbox.rbac import Attributes, User, allowed, rules_for
 from metricsapi.sandbox.record import Object
-from metricsapi.sandbox.routes import body
 from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.users import AUDIENCE, Users
 

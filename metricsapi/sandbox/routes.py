@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from metricsapi.sandbox.answers import JSON, answer, encoded, not_found, status
+from metricsapi.sandbox.bodies import body
 from metricsapi.sandbox.kinds import KINDS, Kind
 from metricsapi.sandbox.outages import Outages
 from metricsapi.sandbox.paging import Lists
@@ -154,11 +154,3 @@ class Resources:
                 "modified; please apply your changes to the latest version and try again"
             )
             return status(409, message, details=details)
-
-
-async def body(request: Request) -> Any:
-    """Give the JSON of a request's body, or the answer to one that is none."""
-    try:
-        return msgspec.json.decode(await request.body())
-    except msgspec.DecodeError as error:
-        return status(400, f"the body of the request is no JSON: {error}")

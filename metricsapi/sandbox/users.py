@@ -6,14 +6,15 @@ import datetime as dt
 import hashlib
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from starlette.datastructures import Headers
 
 from metricsapi.sandbox.pki import Authority
-from metricsapi.sandbox.rbac import User
+from metricsapi.sandbox.rbac import Attributes, User
 
 AUDIENCE = "https://kubernetes.default.svc"
 AUTHENTICATED = "system:authenticated"
@@ -44,7 +45,7 @@ class Users:
         return token
 
     def asking(
-        self, headers: Mapping[str, str], certificate: bytes | None, believed: Sequence[Authority]
+        self, headers: Headers, certificate: bytes | None, believed: Sequence[Authority]
     ) -> User | None:
         """Give who asks; None when a credential was presented and none is valid."""
         if certificate and (user := from_certificate(certificate, believed)):
@@ -55,6 +56,29 @@ class Users:
             known = AUDIENCE in self.audiences.get(token, (AUDIENCE,))
             return self.tokens.get(token) if known else None
         return None if certificate else ANONYMOUS
+
+
+def impersonated(headers: Headers, asking: User) -> tuple[User, list[Attributes]]:
+    """Give whom a request wants to be (`kubectl --as`), and what its real user must be allowed.
+
+    Without such headers that is who asks, and nothing.
+    """
+    name = headers.get("impersonate-user")
+    if not name:
+        return asking, []
+    groups = tuple(headers.getlist("impersonate-group"))
+    needed = [Attributes("impersonate", "", "groups", name=group) for group in groups]
+    if name.startswith(_ACCOUNT):
+        _, _, namespace, account = name.split(":", 3)
+        wanted = Attributes("impersonate", "", "serviceaccounts", "", namespace, account)
+        if not groups:
+            groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    else:
+        wanted = Attributes("impersonate", "", "users", name=name)
+    if name == ANONYMOUS.name:
+        return ANONYMOUS, [wanted]
+    everyone = () if AUTHENTICATED in groups else (AUTHENTICATED,)
+    return User(name, (*groups, *everyone)), [wanted, *needed]
 
 
 def from_certificate(der: bytes, believed: Sequence[Authority]) -> User | None:
