@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from metricsapi.sandbox.state import Cluster
+from metricsapi.sandbox.kinds import KINDS, REVIEWS
+from metricsapi.sandbox.state import Cluster, timestamp
 
 Object = dict[str, Any]
 _RBAC = "rbac.authorization.k8s.io"
@@ -54,6 +56,33 @@ def apply_builtin_roles(cluster: Cluster) -> None:
     )
 
 
+def apply_local_services(cluster: Cluster) -> None:
+    """Make the APIServices of the groups that the API server serves itself."""
+    served = {(kind.group, kind.version) for kind in (*KINDS, *REVIEWS)}
+    for group, version in sorted(served):
+        condition = {
+            "type": "Available",
+            "status": "True",
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+            "lastTransitionTime": timestamp(time.time()),
+        }
+        spec = {
+            "version": version,
+            "groupPriorityMinimum": 17000 if group else 18000,
+            "versionPriority": 15 if group else 1,
+        }
+        cluster.apply(
+            "apiservices",
+            {
+                "metadata": {"name": f"{version}.{group}", "labels": _LOCAL},
+                "spec": spec | ({"group": group} if group else {}),
+                "status": {"conditions": [condition]},
+            },
+        )
+
+
+_LOCAL = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
 _VIEW: list[Object] = [
     {
         "apiGroups": ["", "apps"],

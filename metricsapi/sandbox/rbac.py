@@ -49,8 +49,16 @@ def allowed(cluster: Cluster, user: User, asked: Attributes) -> bool:
     return any(_permits(rule, asked) for rule in rules_for(cluster, user, asked.namespace))
 
 
-def rules_for(cluster: Cluster, user: User, namespace: str) -> Iterator[Object]:
+def rules_for(cluster: Cluster, user: User, namespace: str) -> list[Object]:
     """Give every rule bound to a user, cluster-wide and in a namespace."""
+    key = "rules", user, namespace
+    return cluster.derived(key, _KINDS, lambda: list(_rules_for(cluster, user, namespace)))
+
+
+_KINDS = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
+
+
+def _rules_for(cluster: Cluster, user: User, namespace: str) -> Iterator[Object]:
     for binding in cluster.list("clusterrolebindings"):
         if _binds(binding, user):
             yield from _rules(cluster, binding, "")

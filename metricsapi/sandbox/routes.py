@@ -2,191 +2,163 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from metricsapi.sandbox.selecting import by_fields, by_labels
-from metricsapi.sandbox.state import KINDS, Cluster, Conflict, Kind
+from metricsapi.sandbox.answers import JSON, answer, encoded, not_found, status
+from metricsapi.sandbox.kinds import KINDS, Kind
+from metricsapi.sandbox.outages import Outages
+from metricsapi.sandbox.paging import Lists
+from metricsapi.sandbox.patching import BadPatch, patched
+from metricsapi.sandbox.record import Object, Record
+from metricsapi.sandbox.selecting import BadSelector, selection
+from metricsapi.sandbox.state import Cluster, Conflict
 from metricsapi.sandbox.tables import table
+from metricsapi.sandbox.validation import refusal
+from metricsapi.sandbox.watching import BOOKMARK_EVERY, Asked, Watch
 
-Object = dict[str, Any]
-BOOKMARK_EVERY = 30.0  # seconds
-
-
-def status(code: int, reason: str, message: str) -> JSONResponse:
-    """Give a Kubernetes `Status` of failure."""
-    body = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    }
-    return JSONResponse(body, code)
+_COLLECTION = ["GET", "POST"]
+_ITEM = ["GET", "PUT", "PATCH", "DELETE"]
+_STATUS = ["GET", "PUT", "PATCH"]
 
 
 class Resources:
-    """The handlers over one cluster."""
+    """The handlers over one cluster. `bookmark_every` is in seconds."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, outages: Outages) -> None:
         self.cluster = cluster
+        self.lists = Lists()
+        self.bookmark_every = BOOKMARK_EVERY
+        self._outages = outages
 
     def routes(self) -> list[Route]:
         found = []
-        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         for kind in KINDS:
             where = f"{kind.prefix}/{kind.plural}"
             within = f"{kind.prefix}/namespaces/{{namespace}}/{kind.plural}"
             for path in (where, within) if kind.namespaced else (where,):
-                found.append(Route(path, self._collection(kind), methods=methods))
-                found.append(Route(f"{path}/{{name}}", self._item(kind), methods=methods))
+                found.append(Route(path, self._collection(kind), methods=_COLLECTION))
+                item = f"{path}/{{name}}"
+                found.append(Route(item, self._item(kind), methods=_ITEM))
+                found.append(Route(f"{item}/status", self._item(kind, "status"), methods=_STATUS))
         return found
 
     def _collection(self, kind: Kind) -> Any:
         async def handle(request: Request) -> Response:
             namespace = request.path_params.get("namespace")
             if request.method == "POST":
-                return self._write(kind, await request.json(), namespace, 201)
+                return await self._create(request, kind, namespace)
             query = request.query_params
+            collection = self.cluster.collections[kind.plural]
             try:
-                labels = by_labels(query.get("labelSelector", ""))
-            except ValueError as error:
-                return status(400, "BadRequest", str(error))
-            fields = by_fields(query.get("fieldSelector", ""))
-
-            def wanted(item: Object) -> bool:
-                inside = namespace in (None, item["metadata"].get("namespace"))
-                return inside and labels(item) and fields(item)
-
-            if query.get("watch") in ("true", "1"):
-                return StreamingResponse(
-                    self._watch(request, kind, wanted), media_type="application/json"
-                )
-            items = [item for item in self.cluster.list(kind.plural, namespace) if wanted(item)]
-            return self._page(request, kind, items)
+                selectors = query.get("labelSelector", ""), query.get("fieldSelector", "")
+                wanted = selection(kind, *selectors, namespace)
+                asked = Asked.of(query, request.headers.get("accept", ""))
+            except (BadSelector, ValueError) as error:
+                return status(400, str(error))
+            if query.get("watch") not in ("true", "1"):
+                return self.lists.answer(request, collection, self.cluster.version, wanted)
+            watch = Watch(self.cluster, collection, asked, wanted, self._outages)
+            return StreamingResponse(watch.lines(self.bookmark_every), media_type=JSON)
 
         return handle
 
-    def _page(self, request: Request, kind: Kind, items: list[Object]) -> Response:
-        metadata: Object = {"resourceVersion": str(self.cluster.version)}
-        start = int(request.query_params.get("continue") or 0)
-        limit = int(request.query_params.get("limit") or 0)
-        if limit and start + limit < len(items):
-            metadata["continue"] = str(start + limit)
-            metadata["remainingItemCount"] = len(items) - start - limit
-        items = items[start : start + limit] if limit else items
-        accept = request.headers.get("accept", "")
-        if "as=Table" in accept:
-            return JSONResponse(table(kind.plural, items, metadata))
-        if "as=PartialObjectMetadata" in accept:
-            return JSONResponse(
-                {
-                    "kind": "PartialObjectMetadataList",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": metadata,
-                    "items": [partial(item) for item in items],
-                }
-            )
-        return JSONResponse(
-            {
-                "kind": f"{kind.kind}List",
-                "apiVersion": kind.api_version,
-                "metadata": metadata,
-                "items": items,
-            }
-        )
-
-    def _item(self, kind: Kind) -> Any:
+    def _item(self, kind: Kind, subresource: str = "") -> Any:
         async def handle(request: Request) -> Response:
             name = request.path_params["name"]
-            namespace = request.path_params.get("namespace", "")
+            key = request.path_params.get("namespace", ""), name
+            found = self.cluster.collections[kind.plural].records.get(key)
+            if found is None:
+                return not_found(kind.resource, name)
             if request.method in ("PUT", "PATCH"):
-                change = await request.json()
-                if request.method == "PATCH":
-                    change = merged(self.cluster.get(kind.plural, name, namespace) or {}, change)
-                return self._write(kind, change, namespace, 200)
-            item = (
-                self.cluster.delete(kind.plural, name, namespace)
-                if request.method == "DELETE"
-                else self.cluster.get(kind.plural, name, namespace)
-            )
-            if item is None:
-                return status(404, "NotFound", f'{kind.plural} "{name}" not found')
+                return await self._change(request, kind, found, subresource)
+            if request.method == "DELETE":
+                self.cluster.delete(kind.plural, name, found.namespace)
             accept = request.headers.get("accept", "")
             if "as=Table" in accept:
-                return JSONResponse(table(kind.plural, [item], {}))
-            return JSONResponse(partial(item) if "as=PartialObjectMetadata" in accept else item)
+                return answer(table(kind.plural, [found.object()], {}))
+            partial = "as=PartialObjectMetadata" in accept
+            return encoded(found.partial if partial else found.json)
 
         return handle
 
-    def _write(self, kind: Kind, item: Object, namespace: str | None, code: int) -> Response:
-        if namespace and kind.namespaced:
-            item.setdefault("metadata", {})["namespace"] = namespace
-        spec = item.get("spec", {})
-        if kind.kind == "APIService" and spec.get("caBundle") and spec.get("insecureSkipTLSVerify"):
-            message = "may not be true if caBundle is present"
-            return status(422, "Invalid", f"spec.insecureSkipTLSVerify: Invalid value: {message}")
-        try:
-            return JSONResponse(self.cluster.apply(kind.plural, item), code)
-        except Conflict as error:
-            return status(409, "Conflict", str(error))
+    async def _create(self, request: Request, kind: Kind, namespace: str | None) -> Response:
+        item = await body(request)
+        if isinstance(item, Response):
+            return item
+        if not isinstance(item, dict):
+            return status(400, "the body of the request is no object")
+        metadata = item.setdefault("metadata", {})
+        if kind.namespaced:
+            if namespace is None:
+                return status(
+                    405, "the server does not allow this method on the requested resource"
+                )
+            metadata["namespace"] = namespace
+        name = metadata.get("name", "")
+        if self.cluster.get(kind.plural, name, metadata.get("namespace", "")):
+            details = {"name": name, "group": kind.group, "kind": kind.plural}
+            message = f'{kind.resource} "{name}" already exists'
+            return status(409, message, "AlreadyExists", details=details)
+        return self._write(request, kind, item, None, 201)
 
-    async def _watch(self, request: Request, kind: Kind, wanted: Any) -> AsyncIterator[bytes]:
-        version = int(request.query_params.get("resourceVersion") or self.cluster.version)
-        metadata_only = "as=PartialObjectMetadata" in request.headers.get("accept", "")
-        seen = {
-            (item["metadata"].get("namespace"), item["metadata"]["name"])
-            for item in self.cluster.list(kind.plural)
-            if wanted(item)
-        }
-        while not await request.is_disconnected():
-            events = self.cluster.events_since(version, kind.plural)
-            if events is None:
-                gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-                yield _line("ERROR", gone)
-                return
-            for number, kind_of_event, item in events:
-                key = (item["metadata"].get("namespace"), item["metadata"]["name"])
-                matches = wanted(item) and kind_of_event != "DELETED"
-                if matches or key in seen:
-                    word = kind_of_event if matches else "DELETED"
-                    yield _line(word, partial(item) if metadata_only else item)
-                (seen.add if matches else seen.discard)(key)
-                version = number
-            if not events:
-                bookmark = {"metadata": {"resourceVersion": str(self.cluster.version)}}
-                yield _line("BOOKMARK", {"kind": kind.kind, **bookmark})
-            await self.cluster.wait_change(BOOKMARK_EVERY)
-
-
-def partial(item: Object) -> Object:
-    """Give the PartialObjectMetadata of an object."""
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": item["metadata"],
-    }
-
-
-def merged(old: Any, change: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396)."""
-    if not isinstance(change, dict):
-        return change
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
+    async def _change(
+        self, request: Request, kind: Kind, found: Record, subresource: str
+    ) -> Response:
+        """Replace or patch an object, or of it only what a subresource is about."""
+        change = await body(request)
+        if isinstance(change, Response):
+            return change
+        old = found.object()
+        if request.method == "PATCH":
+            try:
+                new = patched(request.headers.get("content-type", ""), old, change)
+            except BadPatch as error:
+                return status(422, str(error))
+            except KeyError as error:
+                return status(415, f"the body of the request was in an unknown format: {error}")
         else:
-            result[key] = merged(result.get(key), value)
-    return result
+            new = change
+        if subresource:
+            version = new.get("metadata", {}).get("resourceVersion")
+            new = {**old, subresource: new.get(subresource)}
+            new["metadata"]["resourceVersion"] = version or str(found.version)
+        elif "status" in old:
+            new["status"] = old["status"]
+        metadata = new.setdefault("metadata", {})
+        if metadata.setdefault("name", found.name) != found.name:
+            message = f"the name of the object ({metadata['name']}) does not match the name on the"
+            return status(400, f"{message} URL ({found.name})")
+        if found.namespace:
+            metadata["namespace"] = found.namespace
+        return self._write(request, kind, new, old, 200)
+
+    def _write(
+        self, request: Request, kind: Kind, item: Object, old: Object | None, code: int
+    ) -> Response:
+        if refused := refusal(kind, item, old):
+            return refused
+        if request.query_params.get("dryRun"):
+            return answer(item, code)
+        try:
+            return answer(self.cluster.apply(kind.plural, item), code)
+        except Conflict:
+            name = item["metadata"]["name"]
+            details = {"name": name, "group": kind.group, "kind": kind.plural}
+            message = (
+                f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been '
+                "modified; please apply your changes to the latest version and try again"
+            )
+            return status(409, message, details=details)
 
 
-def _line(kind: str, item: Object) -> bytes:
-    return json.dumps({"type": kind, "object": item}).encode() + b"\n"
+async def body(request: Request) -> Any:
+    """Give the JSON of a request's body, or the answer to one that is none."""
+    try:
+        return msgspec.json.decode(await request.body())
+    except msgspec.DecodeError as error:
+        return status(400, f"the body of the request is no JSON: {error}")

@@ -1,130 +1,109 @@
-"""All objects of the embedded cluster, by resource, and everyone who watches them."""
+"""All objects of the embedded cluster, by resource."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
+import contextlib
 import time
 import uuid
-from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-Object = dict[str, Any]
-Events = list[tuple[int, str, Object]]
-HISTORY = 5000  # events kept for watches that resume
+from metricsapi.sandbox.collection import Collection
+from metricsapi.sandbox.kinds import BY_KIND, BY_PLURAL, KINDS, Kind
+from metricsapi.sandbox.record import Object, Objects, record
 
+__all__ = ["BY_KIND", "BY_PLURAL", "KINDS", "Cluster", "Conflict", "Kind", "Object", "timestamp"]
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of object, and where it is in the API. `group` is empty for the core API."""
-
-    kind: str
-    plural: str
-    group: str = ""
-    version: str = "v1"
-    namespaced: bool = True
-    short: tuple[str, ...] = ()
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def prefix(self) -> str:
-        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-
-
-_RBAC = "rbac.authorization.k8s.io"
-KINDS = (
-    Kind("Namespace", "namespaces", namespaced=False, short=("ns",)),
-    Kind("Node", "nodes", namespaced=False, short=("no",)),
-    Kind("Pod", "pods", short=("po",)),
-    Kind("Service", "services", short=("svc",)),
-    Kind("ConfigMap", "configmaps", short=("cm",)),
-    Kind("Secret", "secrets"),
-    Kind("ServiceAccount", "serviceaccounts", short=("sa",)),
-    Kind("Deployment", "deployments", "apps", short=("deploy",)),
-    Kind("APIService", "apiservices", "apiregistration.k8s.io", namespaced=False),
-    Kind("ClusterRole", "clusterroles", _RBAC, namespaced=False),
-    Kind("ClusterRoleBinding", "clusterrolebindings", _RBAC, namespaced=False),
-    Kind("Role", "roles", _RBAC),
-    Kind("RoleBinding", "rolebindings", _RBAC),
-    Kind("EndpointSlice", "endpointslices", "discovery.k8s.io"),
-    Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",)),
-    Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", short=("netpol",)),
-    Kind("ServiceMonitor", "servicemonitors", "monitoring.coreos.com"),
-)
-BY_KIND = {kind.kind: kind for kind in KINDS}
-BY_PLURAL = {kind.plural: kind for kind in KINDS}
+T = TypeVar("T")
+DERIVED = 10_000  # values derived from objects that are kept
 
 
 class Conflict(Exception):
-    """The object was changed by someone else, or is there already."""
+    """The object was changed by someone else."""
 
 
 class Cluster:
-    """The objects, by kind and by (namespace, name). Every change has a version of its own."""
+    """The objects, by kind and by (namespace, name). Every change has a version of its own.
+
+    Objects are kept encoded: what `get` and `list` give is the caller's own.
+    """
 
     def __init__(self) -> None:
         self.version = 1
-        self._objects: dict[str, dict[tuple[str, str], Object]] = {k.plural: {} for k in KINDS}
-        self._events: deque[tuple[int, str, str, Object]] = deque(maxlen=HISTORY)
+        self.collections = {kind.plural: Collection(kind) for kind in KINDS}
         self._changed = asyncio.Event()
+        self._derived: dict[Any, tuple[int, Any]] = {}
 
-    def list(self, plural: str, namespace: str | None = None) -> list[Object]:
-        """Give the objects of a kind, sorted by namespace and name."""
-        found = sorted(self._objects[plural].items())
-        return [item for (ns, _), item in found if namespace in (None, ns)]
+    def list(self, plural: str, namespace: str | None = None) -> Sequence[Object]:
+        """Give the objects of a kind by namespace and name, decoded when they are looked at."""
+        return Objects(self.collections[plural].ordered(namespace))
 
     def get(self, plural: str, name: str, namespace: str = "") -> Object | None:
-        return self._objects[plural].get((namespace, name))
+        found = self.collections[plural].records.get((namespace, name))
+        return found.object() if found else None
 
     def apply(self, plural: str, item: Object) -> Object:
-        """Create or replace an object. Raises Conflict when its version is not the current one."""
-        item = copy.deepcopy(item)
-        metadata = item.setdefault("metadata", {})
+        """Create or replace an object; give it with its metadata complete.
+
+        Raises Conflict when it names a version or a uid that is not the current one.
+        """
+        collection = self.collections[plural]
+        metadata = {**item.get("metadata", {})}
         key = (metadata.get("namespace", ""), metadata["name"])
-        old = self._objects[plural].get(key)
-        wanted = metadata.get("resourceVersion")
-        if old is not None and wanted and wanted != old["metadata"]["resourceVersion"]:
-            raise Conflict(f"{plural} {metadata['name']!r} has been modified")
-        kind = BY_PLURAL[plural]
-        item.update(kind=kind.kind, apiVersion=kind.api_version)
-        before = old["metadata"] if old else {}
+        old = collection.records.get(key)
+        before = old.object()["metadata"] if old else {}
+        self._compare(plural, metadata, before)
         metadata["uid"] = before.get("uid") or str(uuid.uuid4())
         metadata["creationTimestamp"] = before.get("creationTimestamp") or timestamp(time.time())
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
-        self._objects[plural][key] = item
-        self._tell("MODIFIED" if old else "ADDED", plural, item)
-        return item
+        kind = collection.kind
+        whole = {**item, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+        collection.put(record(kind, whole, self.version))
+        self._tell()
+        return whole
 
     def delete(self, plural: str, name: str, namespace: str = "") -> Object | None:
-        item = self._objects[plural].pop((namespace, name), None)
-        if item is not None:
-            self.version += 1
-            item = copy.deepcopy(item)
-            item["metadata"]["resourceVersion"] = str(self.version)
-            self._tell("DELETED", plural, item)
-        return item
-
-    def events_since(self, version: int, plural: str) -> Events | None:
-        """Give later events of a kind as (version, type, object); None when some are forgotten."""
-        if self._events and version + 1 < self._events[0][0] and len(self._events) == HISTORY:
+        """Delete an object; give what it was, or None when there is none."""
+        old = self.collections[plural].records.get((namespace, name))
+        if old is None:
             return None
-        return [(v, kind, o) for v, kind, p, o in self._events if v > version and p == plural]
+        self.version += 1
+        self.collections[plural].remove(old.key, self.version)
+        self._tell()
+        return old.object()
 
-    async def wait_change(self, seconds: float) -> None:
-        """Wait until something changes, or the time is over."""
-        changed = self._changed
-        try:
+    async def wait_change(self, seconds: float, plural: str | None = None) -> None:
+        """Wait until something changes, if named of that kind, or the time is over."""
+        changed = self.collections[plural].changed if plural else self._changed
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), seconds)
-        except TimeoutError:
-            return
 
-    def _tell(self, kind: str, plural: str, item: Object) -> None:
-        self._events.append((self.version, kind, plural, item))
+    def wake(self) -> None:
+        """Wake everyone who waits for a change, though there is none."""
+        for collection in self.collections.values():
+            collection.wake()
+        self._tell()
+
+    def derived(self, key: Any, plurals: Sequence[str], make: Callable[[], T]) -> T:
+        """Give what `make` makes of the objects of some kinds, made again when one has changed."""
+        version = max(self.collections[plural].version for plural in plurals)
+        found = self._derived.get(key)
+        if found is None or found[0] != version:
+            if len(self._derived) >= DERIVED:
+                self._derived.clear()
+            found = self._derived[key] = (version, make())
+        value: T = found[1]
+        return value
+
+    def _compare(self, plural: str, metadata: Object, before: Object) -> None:
+        for name, what in (("resourceVersion", "modified"), ("uid", "replaced")):
+            wanted = metadata.get(name)
+            if before and wanted and wanted != before[name]:
+                raise Conflict(f"{plural} {metadata['name']!r} has been {what}")
+
+    def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

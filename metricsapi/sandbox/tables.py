@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Object = dict[str, Any]
 Column = tuple[str, int, Callable[[Object], Any]]  # name, priority (1: only with -o wide), cell
 
 
-def table(plural: str, items: list[Object], metadata: Object) -> Object:
+def table(plural: str, items: Sequence[Object], metadata: Object) -> Object:
     """Give the Table of these objects."""
     columns = COLUMNS.get(plural, DEFAULT)
     return {

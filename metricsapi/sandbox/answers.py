@@ -1,0 +1,82 @@
+"""The stand-in API server's answers: `Status` bodies, and JSON that is encoded already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+JSON = "application/json"
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    406: "NotAcceptable",
+    409: "Conflict",
+    410: "Expired",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+
+def status_body(
+    code: int, message: str, reason: str = "", details: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Give a Kubernetes `Status` of failure."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason or _REASONS[code],
+        **({"details": details} if details else {}),
+        "code": code,
+    }
+
+
+def status(
+    code: int,
+    message: str,
+    reason: str = "",
+    *,
+    details: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Answer with a `Status` of failure."""
+    return encoded(
+        msgspec.json.encode(status_body(code, message, reason, details)), code, headers=headers
+    )
+
+
+def answer(content: Any, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a JSON document."""
+    return encoded(msgspec.json.encode(content), code, headers=headers)
+
+
+def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+    """Answer with JSON that is encoded already."""
+    return Response(content, code, headers, JSON)
+
+
+def plain(code: int, text: str) -> Response:
+    """Answer as Go's `http.Error` does."""
+    return Response(
+        text + "\n",
+        code,
+        {"X-Content-Type-Options": "nosniff"},
+        "text/plain; charset=utf-8",
+    )
+
+
+def not_found(resource: str, name: str) -> Response:
+    """Say that there is no object of that name, as kube-apiserver does."""
+    details = {"name": name, "kind": resource}
+    return status(404, f'{resource} "{name}" not found', details=details)

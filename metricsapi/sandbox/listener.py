@@ -1,0 +1,78 @@
+"""An ASGI application on a TLS port that can be closed at once, with all its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+
+class Connection(HttpToolsProtocol):
+    """Tells the application the client's certificate and how to abort, which uvicorn does not."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        connection = transport.get_extra_info("ssl_object")
+        told = {"peer": connection.getpeercert(True), "abort": transport.abort}
+        self.app_state = {**self.app_state, **told}
+
+
+class Listener:
+    """Serves on one address; `start` again after `stop` takes the same port."""
+
+    def __init__(self, app: Any, context: ssl.SSLContext, host: str) -> None:
+        self._config = uvicorn.Config(
+            app,
+            http=Connection,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # nobody may say that they are someone else
+            timeout_keep_alive=120,
+        )
+        self._context = context
+        self._host = host
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def start(self, port: int = 0) -> None:
+        """Listen; port 0 is any free one. Raises OSError when the port is taken."""
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self._host, port))
+        except OSError:
+            listening.close()
+            raise
+        self.port = int(listening.getsockname()[1])
+        if not self._config.loaded:
+            self._config.load()
+        self._state = ServerState()
+        protocol = partial(Connection, config=self._config, server_state=self._state, app_state={})
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol, sock=listening, ssl=self._context, backlog=1024
+        )
+
+    async def stop(self) -> None:
+        """Close the port and reset every connection, whatever it is doing."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        self.abort()
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Reset every connection."""
+        for connection in list(self._state.connections):
+            connection.transport.abort()
