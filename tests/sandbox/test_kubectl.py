@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,10 +15,8 @@ ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
 
 
 @pytest.fixture
-async def kubectl(tmp_path):
+async def kubectl(tmp_path, kubectl_binary):
     """Run kubectl as an administrator; give its exit status and what it printed."""
-    if not shutil.which("kubectl"):
-        pytest.skip("there is no kubectl on PATH")
     async with running() as api:
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig("admin", MASTERS))
@@ -27,7 +24,7 @@ async def kubectl(tmp_path):
         async def run(*args):
             done = await asyncio.to_thread(
                 subprocess.run,
-                ["kubectl", f"--cache-dir={tmp_path}", *args],
+                [kubectl_binary, f"--cache-dir={tmp_path}", *args],
                 env={**os.environ, "KUBECONFIG": str(kubeconfig)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
