@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from metricsapi.serve.protocol import Limits, Protocol
+from metricsapi.serve.limits import Limits
+from metricsapi.serve.protocol import Protocol
 from metricsapi.serve.tls import ServingTLS
 
 log = logging.getLogger(__name__)
