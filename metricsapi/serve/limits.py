@@ -18,3 +18,4 @@ class Limits:
     body_timeout: float = 30.0  # from there to the end of its body
     write_timeout: float = 30.0  # in which a peer must take a part of its answer
     idle_timeout: float = 120.0
+    close_timeout: float = 0.5  # for a peer to take note that we have closed
