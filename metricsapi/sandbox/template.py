@@ -90,7 +90,8 @@ class SyntheticSource:
         if not self.changing:
             return round(age * mean)
         turn = 2 * math.pi / CYCLE
-        swing = math.cos(turn * self._phase) - math.cos(turn * (age + self._phase))
+        phase = self._phase + mean % 89  # no two containers swing together
+        swing = math.cos(turn * phase) - math.cos(turn * (age + phase))
         return round(mean * (age + SWING / turn * swing))
 
     def _stats(self, cpu: int, memory: int, at: float) -> list[bytes]:
