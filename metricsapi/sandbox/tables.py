@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,8 +44,8 @@ def table(plural: str, items: Sequence[Object], metadata: Object) -> Object:
 
 def age(item: Object) -> str:
     """Give the age of an object as kubectl shows it."""
-    made = time.strptime(item["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
-    seconds = max(0, int(time.time() - calendar.timegm(made)))
+    made = dt.datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+    seconds = max(0, int(time.time() - made.timestamp()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
