@@ -54,6 +54,9 @@ manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, O
 	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 
+security: $(VENV)/dev.stamp ## attempts on identity, permission and availability, and their outcomes
+	@$(BIN)/python -m tests.trust
+
 bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
 	@$(BIN)/python -m tests.bench
 

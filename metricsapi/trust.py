@@ -29,7 +29,7 @@ from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.auth.sources import AuthFlags, ConfigurationSource
 from metricsapi.serve.auth.tokens import TokenReviewer
 from metricsapi.serve.cabundle_keeper import BundleKeeper
-from metricsapi.serve.protocol import Limits
+from metricsapi.serve.limits import Limits
 from metricsapi.serve.serving_certificate import (
     CertificateFiles,
     Names,

@@ -7,7 +7,6 @@ is refused here. A refusal closes the connection, as nothing after it can be tru
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
@@ -18,27 +17,15 @@ from uvicorn.server import ServerState
 
 from metricsapi.serve.auth.authorities import Peer
 from metricsapi.serve.auth.refusals import headers_of
+from metricsapi.serve.framing import HEADERS_TOO_LARGE, Refused, bad, check_framing, too_large
+from metricsapi.serve.limits import Limits
+from metricsapi.serve.peer import peer_of
 from metricsapi.serve.request_target import BadTarget, resolve
 from metricsapi.serve.status import StatusError
 
 _PIPELINED = 8  # requests waiting behind one that is being answered
 _LINGER = 0.5  # seconds a refused peer has to read why, before the connection is closed
 _PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one connection, and all of them together, may take. Times in seconds."""
-
-    connections: int = 1024
-    header_bytes: int = 64 * 1024  # target, names and values together
-    header_count: int = 1024  # the front proxy sends one for each group of the user
-    target_bytes: int = 8 * 1024
-    body_bytes: int = 64 * 1024
-    header_timeout: float = 10.0  # from the first byte of a request to the end of its headers
-    body_timeout: float = 30.0  # from there to the end of its body
-    write_timeout: float = 30.0  # in which a peer must take a part of its answer
-    idle_timeout: float = 120.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -58,6 +45,7 @@ class Protocol(HttpToolsProtocol):
         self._in_message = False
         self._head_bytes = 0
         self._body_bytes = 0
+        self._chunk = self._head_received = 0  # bytes: of this read, and since the head began
         self._unparsed = 0  # bytes since the parser last told of something
         self._reading: asyncio.TimerHandle | None = None
         self._reading_head = False
@@ -104,27 +92,30 @@ class Protocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._unparsed += len(data)
+        self._chunk = len(data)
+        self._head_received += len(data)
         try:
             self.parser.feed_data(data)
             if self._unparsed > self.limits.header_bytes + self.limits.body_bytes:
                 self._refuse(None)  # chunk extensions or empty lines without end
-            elif self._in_head and self._head_bytes + self._unparsed > self.limits.header_bytes:
-                self._refuse(_HEADERS_TOO_LARGE)
+            elif self._in_head and self._head_received > self.limits.header_bytes:
+                self._refuse(HEADERS_TOO_LARGE)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            if not isinstance(cause, _Refused):
+            if not isinstance(cause, Refused):
                 raise
             self._refuse(cause.status)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(_bad("malformed HTTP request"))
+            self._refuse(bad("malformed HTTP request"))
         self._watch_reader()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= _PIPELINED or (self.cycle and not self.cycle.keep_alive):
-            raise _Refused(None)
+            raise Refused(None)
         self._unset_keepalive_if_required()
         self._in_head = self._in_message = True
         self._head_bytes = self._body_bytes = self._unparsed = 0
+        self._head_received = self._chunk  # at the most: it may have begun later in the chunk
         self.used_at = self.loop.time()
         super().on_message_begin()
 
@@ -133,7 +124,7 @@ class Protocol(HttpToolsProtocol):
         self._unparsed = 0
         self._head_bytes = len(self.url)
         if self._head_bytes > self.limits.target_bytes:
-            raise _Refused(StatusError(414, "RequestURITooLong", "the request target is too long"))
+            raise Refused(StatusError(414, "RequestURITooLong", "the request target is too long"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._unparsed = 0
@@ -148,16 +139,16 @@ class Protocol(HttpToolsProtocol):
         if self._head_bytes > self.limits.header_bytes or (
             len(self.headers) >= self.limits.header_count
         ):
-            raise _Refused(_HEADERS_TOO_LARGE)
+            raise Refused(HEADERS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._unparsed = 0
-        self._check_framing()
+        check_framing(self.parser, self.headers, self.limits.body_bytes)
         try:
             self.url = resolve(self.url)
         except BadTarget as error:
-            raise _Refused(_bad(str(error))) from error
+            raise Refused(bad(str(error))) from error
         super().on_headers_complete()
         self._in_head = False
         if self._leaving.is_set():
@@ -173,34 +164,10 @@ class Protocol(HttpToolsProtocol):
         self._in_message = False
         super().on_message_complete()
 
-    def _check_framing(self) -> None:
-        """Refuse what does not say in one way where it ends and whom it is for (RFC 9112)."""
-        if self.parser.should_upgrade():
-            raise _Refused(_bad("no other protocol is spoken here"))
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise _Refused(_bad("HTTP/1.1 is spoken here"))
-        names = [name for name, _ in self.headers]
-        hosts = names.count(b"host")
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            raise _Refused(_bad("one Host header is needed"))
-        codings = names.count(b"transfer-encoding")
-        lengths = names.count(b"content-length")
-        if codings:
-            coding = dict(self.headers)[b"transfer-encoding"].strip().lower()
-            if codings > 1 or lengths or coding != b"chunked" or version == "1.0":
-                raise _Refused(_bad("the length of the body is not clear"))
-        elif lengths:
-            length = dict(self.headers)[b"content-length"].strip()
-            if lengths > 1 or not length.isdigit():
-                raise _Refused(_bad("the length of the body is not clear"))
-            if len(length) > 18 or int(length) > self.limits.body_bytes:
-                raise _Refused(_too_large("body"))
-
     def _count_body(self, size: int) -> None:
         self._body_bytes += size
         if self._body_bytes > self.limits.body_bytes:
-            raise _Refused(_too_large("body"))
+            raise Refused(too_large("body"))
 
     def _watch_reader(self) -> None:
         """Time the part of a message that is still to come."""
@@ -263,43 +230,3 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._watch_writer()
-
-
-class _Refused(Exception):
-    """Ends the parsing of a connection; with `status` None there is nothing to answer."""
-
-    def __init__(self, status: StatusError | None) -> None:
-        super().__init__()
-        self.status = status
-
-
-def _bad(message: str) -> StatusError:
-    return StatusError(400, "BadRequest", message)
-
-
-def _too_large(what: str) -> StatusError:
-    return StatusError(413, "RequestEntityTooLarge", f"the {what} is too large")
-
-
-_HEADERS_TOO_LARGE = StatusError(
-    431, "RequestHeaderFieldsTooLarge", "the request's headers are too large or too many"
-)
-
-
-def peer_of(transport: asyncio.BaseTransport) -> Peer | None:
-    """Give the peer's certificates, or None. Raises ValueError when they cannot be read."""
-    tls: Any = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return None
-    der = tls.getpeercert(binary_form=True)
-    if der is None:
-        return None
-    # Public from Python 3.13 on; before, the same method of the object inside.
-    chain = getattr(tls, "get_unverified_chain", None)
-    if chain is not None:
-        return Peer(chain() or [der])
-    inner = getattr(tls, "_sslobj", None)
-    chain = getattr(inner, "get_unverified_chain", None)
-    found = chain() if chain is not None else None
-    encoding = 2  # _ssl.ENCODING_DER
-    return Peer([c.public_bytes(encoding) for c in found] if found else [der])

@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from metricsapi.serve.protocol import Limits, Protocol
+from metricsapi.serve.limits import Limits
+from metricsapi.serve.protocol import Protocol
 from metricsapi.serve.tls import ServingTLS
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,8 @@ class _Uvicorn(uvicorn.Server):
                 sock=sock,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=self._limits.header_timeout,
+                # A caller that keeps a connection but does not read it never answers our end.
+                ssl_shutdown_timeout=self._limits.close_timeout,
                 backlog=self.config.backlog,
             )
             for sock in sockets or []

@@ -14,7 +14,7 @@ from metricsapi.serve.auth.gate import Gate
 from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.auth.tokens import TokenReviewer
 from metricsapi.serve.certificates import make_serving
-from metricsapi.serve.protocol import Limits
+from metricsapi.serve.limits import Limits
 from metricsapi.serve.server import Server
 from metricsapi.serve.tls import ServingTLS
 from tests.trust.reviewer import Reviewer
