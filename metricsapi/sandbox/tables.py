@@ -111,6 +111,10 @@ def _available(item: Object) -> str:
     return status if status == "True" else f"{status} ({found['reason']})"
 
 
+def _data(item: Object) -> str:
+    return str(len(item.get("data") or ()))
+
+
 DEFAULT: tuple[Column, ...] = (("Name", 0, _name), ("Age", 0, age))
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "namespaces": (
@@ -147,6 +151,13 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("Cluster-IP", 0, lambda item: item.get("spec", {}).get("clusterIP", "None")),
         ("External-IP", 0, lambda _: "<none>"),
         ("Port(s)", 0, _ports),
+        ("Age", 0, age),
+    ),
+    "configmaps": (("Name", 0, _name), ("Data", 0, _data), ("Age", 0, age)),
+    "secrets": (
+        ("Name", 0, _name),
+        ("Type", 0, lambda item: item.get("type", "Opaque")),
+        ("Data", 0, _data),
         ("Age", 0, age),
     ),
     "deployments": (
