@@ -80,14 +80,19 @@ class Informer(Generic[T]):
                 await asyncio.sleep(wait)
 
     async def _list_and_watch(self) -> None:
-        version = await self._list()
+        version = listed = await self._list()
+        wait = FIRST_BACKOFF
         while True:
             try:
                 version = await self._watch(version)
+                wait = FIRST_BACKOFF
             except Gone:
                 log.debug("%s: version %s has expired, listing again", self.resource.name, version)
                 self.restarts += 1
-                version = await self._list()
+                if version == listed:  # perhaps at once: whole lists must not follow without end
+                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
+                    wait = min(wait * 2, LONGEST_BACKOFF)
+                version = listed = await self._list()
 
     async def _list(self) -> str:
         """Replace the objects by those of a whole list; give its version."""

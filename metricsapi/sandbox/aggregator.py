@@ -151,6 +151,8 @@ class Aggregator:
             )
         except NoEndpoints:
             return plain(503, "service unavailable")
+        except ValueError as error:  # a bundle that is no certificate
+            return plain(500, str(error))
         except _ERRORS as error:
             return plain(503, f"error trying to reach service: {error or type(error).__name__}")
         return streamed(request, answer)

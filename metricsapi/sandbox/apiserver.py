@@ -12,8 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from metricsapi.sandbox import control
 from metricsapi.sandbox.aggregator import Aggregator
-from metricsapi.sandbox.answers import answer, status
+from metricsapi.sandbox.answers import status
 from metricsapi.sandbox.authorities import Authorities
 from metricsapi.sandbox.builtin import apply_builtin_roles, apply_local_services
 from metricsapi.sandbox.discovery import Discovery
@@ -38,7 +39,6 @@ from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.users import AUDIENCE, Users, impersonated
 
 ADMIN = "kubernetes-admin"
-OUTAGE_PATH = "/sandbox/outage"
 
 
 class ApiServer:
@@ -56,7 +56,7 @@ class ApiServer:
         self._port = 0
         self._listener: Listener | None = None
         self._probing: asyncio.Task[None] | None = None
-        self._ending_outage: asyncio.Task[None] | None = None
+        self._control = control.OutageControl(self.outages, self.set_outage)
         apply_builtin_roles(cluster)
         apply_local_services(cluster)
         self.node_proxy = NodeProxy(
@@ -100,7 +100,7 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Close the port and reset every connection at once."""
-        running = [task for task in (self._probing, self._ending_outage) if task is not None]
+        running = [task for task in (self._probing, self._control.task) if task is not None]
         for task in running:
             task.cancel()
         if self._listener is not None:
@@ -139,8 +139,10 @@ class ApiServer:
         """Make a user, or an account by `system:serviceaccount:NS:NAME`; give its token."""
         return self.users.add(name, groups, audiences)
 
-    def kubeconfig(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Make a user with a token of its own; give the kubeconfig's text."""
+    def kubeconfig(
+        self, name: str, groups: tuple[str, ...] = (), *, certificate: bool = False
+    ) -> str:
+        """Make a user with a token of its own, or a certificate; give the kubeconfig."""
         authority = base64.b64encode(self.ca.pem).decode()
         cluster = {"server": self.url, "certificate-authority-data": authority}
         config = {
@@ -149,9 +151,16 @@ class ApiServer:
             "current-context": "sandbox",
             "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": name}}],
             "clusters": [{"name": "sandbox", "cluster": cluster}],
-            "users": [{"name": name, "user": {"token": self.add_user(name, groups)}}],
+            "users": [{"name": name, "user": self._credential(name, groups, certificate)}],
         }
         return yaml.safe_dump(config)
+
+    def _credential(self, name: str, groups: tuple[str, ...], certificate: bool) -> dict[str, str]:
+        if not certificate:
+            return {"token": self.add_user(name, groups)}
+        issued = self.ca_for_clients.issue(name, organizations=groups, client=True)
+        pairs = (("certificate", issued.certificate_pem), ("key", issued.key_pem))
+        return {f"client-{name}-data": base64.b64encode(pem).decode() for name, pem in pairs}
 
     def rotate_client_ca(self, *, keep_old: bool = True) -> None:
         """Sign clients with a new authority; the old one is believed on, or no longer."""
@@ -166,7 +175,7 @@ class ApiServer:
         inner = Starlette(
             routes=[
                 *(Route(path, _ok) for path in ("/readyz", "/livez", "/healthz")),
-                Route(OUTAGE_PATH, self._control, methods=["GET", "POST"]),
+                *self._control.routes(),
                 *OpenApi(self.aggregator, documents).routes(),
                 *Reviews(self.cluster, self.users).routes(),
                 *self.node_proxy.routes(),
@@ -189,7 +198,7 @@ class ApiServer:
     async def _refusal(self, request: Request) -> Response | None:
         """Decide who asks, in `request.state.user`, and what refuses them, if anything does."""
         path = request.url.path
-        if path != OUTAGE_PATH and (wrong := await self.outages.before()):
+        if path != control.PATH and (wrong := await self.outages.before()):
             return wrong
         peer = request.scope["state"].get("peer")
         user = self.users.asking(request.headers, peer, self.authorities.clients)
@@ -202,28 +211,6 @@ class ApiServer:
             if not allowed(self.cluster, who, what):
                 return _forbidden(who, what)
         return None
-
-    async def _control(self, request: Request) -> Response:
-        """Tell the outage, or change it: `?outage=NAME&seconds=N`, for ever without seconds."""
-        if request.method == "POST":
-            query = request.query_params
-            try:
-                outage = Outage(query.get("outage", ""))
-                seconds = float(query.get("seconds") or 0)
-            except ValueError as error:
-                known = ", ".join(Outage)
-                return status(400, f"{error}; outages are {known}")
-            if self._ending_outage is not None:
-                self._ending_outage.cancel()
-            self._ending_outage = asyncio.create_task(self._outage_for(outage, seconds))
-        return answer({"outage": self.outage})
-
-    async def _outage_for(self, outage: Outage, seconds: float) -> None:
-        await asyncio.sleep(0.05)  # the answer goes out first
-        await self.set_outage(outage)
-        if seconds:
-            await asyncio.sleep(seconds)
-            await self.set_outage(Outage.NONE)
 
 
 def _forbidden(user: User, asked: Attributes) -> Response:

@@ -56,15 +56,29 @@ class Backends:
         name = f"{service['name']}.{service['namespace']}.svc"
         key = (spec.get("caBundle"), bool(spec.get("insecureSkipTLSVerify")), name)
         client = self._client(*key)
-        request = client.build_request(
-            method,
-            url,
-            headers=headers,
-            content=content,
-            timeout=httpx.Timeout(60.0, connect=30.0),
-            extensions={"sni_hostname": name},
-        )
-        return await client.send(request, stream=True)
+        connected = False
+
+        async def trace(event: str, _: Any) -> None:
+            nonlocal connected
+            connected |= event.startswith("connection.connect_tcp")
+
+        def request() -> httpx.Request:
+            return client.build_request(
+                method,
+                url,
+                headers=headers,
+                content=content,
+                timeout=httpx.Timeout(60.0, connect=30.0),
+                extensions={"sni_hostname": name, "trace": trace},
+            )
+
+        try:
+            return await client.send(request(), stream=True)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            if connected or content is not None or method not in ("GET", "HEAD"):
+                raise
+            # A kept connection was closed meanwhile: Go's client asks again, so do we.
+            return await client.send(request(), stream=True)
 
     async def probe(self, url: str, headers: Headers) -> int:
         """Ask over a fresh connection, whatever certificate is shown; give the status.

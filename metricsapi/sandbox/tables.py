@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,8 +44,8 @@ def table(plural: str, items: Sequence[Object], metadata: Object) -> Object:
 
 def age(item: Object) -> str:
     """Give the age of an object as kubectl shows it."""
-    made = time.strptime(item["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
-    seconds = max(0, int(time.time() - calendar.timegm(made)))
+    made = dt.datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+    seconds = max(0, int(time.time() - made.timestamp()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
@@ -111,6 +111,10 @@ def _available(item: Object) -> str:
     return status if status == "True" else f"{status} ({found['reason']})"
 
 
+def _data(item: Object) -> str:
+    return str(len(item.get("data") or ()))
+
+
 DEFAULT: tuple[Column, ...] = (("Name", 0, _name), ("Age", 0, age))
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "namespaces": (
@@ -147,6 +151,13 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("Cluster-IP", 0, lambda item: item.get("spec", {}).get("clusterIP", "None")),
         ("External-IP", 0, lambda _: "<none>"),
         ("Port(s)", 0, _ports),
+        ("Age", 0, age),
+    ),
+    "configmaps": (("Name", 0, _name), ("Data", 0, _data), ("Age", 0, age)),
+    "secrets": (
+        ("Name", 0, _name),
+        ("Type", 0, lambda item: item.get("type", "Opaque")),
+        ("Data", 0, _data),
         ("Age", 0, age),
     ),
     "deployments": (

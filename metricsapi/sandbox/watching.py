@@ -15,6 +15,7 @@ from metricsapi.sandbox.outages import Outages
 from metricsapi.sandbox.record import Record, record
 from metricsapi.sandbox.selecting import Test
 from metricsapi.sandbox.state import Cluster
+from metricsapi.sandbox.tables import table
 
 BOOKMARK_EVERY = 60.0  # seconds
 _TRUE = ("true", "1")
@@ -30,6 +31,7 @@ class Asked:
     seconds: float  # until the server ends it
     initial: bool  # a bookmark says where what was there ends
     partial: bool  # metadata alone
+    table: bool  # each object as a Table of one row
 
     @classmethod
     def of(cls, query: Mapping[str, str], accept: str) -> Asked:
@@ -42,6 +44,7 @@ class Asked:
             float(query.get("timeoutSeconds") or 3600.0),
             initial,
             "as=PartialObjectMetadata" in accept,
+            "as=Table" in accept,
         )
 
 
@@ -123,6 +126,11 @@ class Watch:
 
     def _event(self, word: Word, one: Record) -> bytes:
         shown = one.partial if self._asked.partial else one.json
+        if self._asked.table:
+            metadata = {"resourceVersion": str(one.version)}
+            shown = msgspec.json.encode(
+                table(self._collection.kind.plural, [one.object()], metadata)
+            )
         return b'{"type":"%b","object":%b}\n' % (word.encode(), shown)
 
     def _bookmark(self, version: int, annotations: dict[str, str] | None = None) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import ssl
 
@@ -107,6 +108,7 @@ class Noting:
         self.peers = []
         self.connections = 0
         self.answers = {}
+        self.drop_next = False  # close a kept connection at its next request
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         load_pair(self._context, authority.issue("server", dns=names, server=True))
 
@@ -135,8 +137,11 @@ class Noting:
 
     async def _serve(self, reader, writer):
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
+            for earlier in itertools.count():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                if earlier and self.drop_next:
+                    self.drop_next = False
+                    break
                 method, target, _ = head[0].split(" ")
                 headers = [tuple(line.split(": ", 1)) for line in head[1:] if line]
                 length = int(dict(headers).get("Content-Length", 0))

@@ -169,3 +169,19 @@ async def test_targets_are_written_anew_as_go_does(api, backend):
     assert (
         backend.requests[-1][1] == f"{V1BETA1}/pods?labelSelector=a+in+%28b%2Cc%29&limit=5&limit=6"
     )
+
+
+@pytest.mark.parametrize(("method", "code"), [("GET", 200), ("POST", 503)])
+async def test_a_kept_connection_that_closes_costs_no_reading(api, backend, method, code):
+    async with admin(api) as http:
+        assert (await http.get(f"{V1BETA1}/nodes")).status_code == 200
+        backend.drop_next = True
+        answer = await http.request(method, f"{V1BETA1}/nodes", json={} if code == 503 else None)
+    assert (answer.status_code, backend.drop_next) == (code, False)
+
+
+async def test_a_bundle_that_is_none_is_an_error_of_the_proxy(api, backend):
+    register(api, backend.port, caBundle="####")
+    await until(lambda: condition(api) == ("True", "Passed"))
+    async with admin(api) as http:
+        assert (await http.get(f"{V1BETA1}/nodes")).status_code == 500

@@ -2,14 +2,15 @@
 
 import asyncio
 import base64
-import contextlib
 import os
+import ssl
 import subprocess
 
 import pytest
-import uvicorn
 
+from metricsapi.sandbox.authorities import load_pair
 from metricsapi.sandbox.discovery import VERBS
+from metricsapi.sandbox.listener import Listener
 from tests.conditions import until
 from tests.sandbox.apiservers import Noting, admin, api_service, condition, register, running
 from tests.serve.cluster import recorded
@@ -31,32 +32,20 @@ async def http(api):
 
 
 @pytest.fixture
-async def product(api, tmp_path):
+async def product(api):
     """The product's own application behind v1 and v1beta1, which trusts whoever connects."""
-    issued = api.ca.issue("server", dns=("metrics-server.kube-system.svc",), server=True)
-    pair = tmp_path / "pair.pem"
-    pair.write_bytes(issued.pem)
-    config = uvicorn.Config(
-        recorded().app, port=0, ssl_certfile=pair, lifespan="off", log_config=None
-    )
-    server = _Quiet(config)
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    names = ("metrics-server.kube-system.svc",)
+    load_pair(context, api.ca.issue("server", dns=names, server=True))
+    listener = Listener(recorded().app, context, "127.0.0.1")
+    await listener.start()
     bundle = base64.b64encode(api.ca.pem).decode()
-    register(api, port, caBundle=bundle)
+    register(api, listener.port, caBundle=bundle)
     api.cluster.apply("apiservices", api_service("v1", caBundle=bundle, versionPriority=50))
     for name in ("v1", "v1beta1"):
         await until(lambda name=name: condition(api, f"{name}.{METRICS}") == ("True", "Passed"))
-    yield server
-    server.should_exit = server.force_exit = True
-    await serving
-
-
-class _Quiet(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
+    yield listener
+    await listener.stop()
 
 
 async def groups(http):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import json
 
 import httpx
 import pytest
@@ -173,8 +174,11 @@ async def test_access_reviews_follow_the_rules_and_their_changes(api, http):
         assert rule in rules["resourceRules"]
 
 
-async def test_the_products_credentials_load_what_it_writes(api, tmp_path):
+@pytest.mark.parametrize("certificate", [False, True])
+async def test_the_products_credentials_load_what_it_writes(api, tmp_path, certificate):
     path = tmp_path / "kubeconfig"
-    path.write_text(api.kubeconfig("somebody"))
+    path.write_text(api.kubeconfig("somebody", ("devs",), certificate=certificate))
     async with KubeClient(load_credentials(str(path))) as kube:
-        assert b"gitVersion" in await kube.request("GET", "/version")
+        told = json.loads(await kube.request("POST", WHOAMI, body={}))["status"]["userInfo"]
+    assert (told["username"], told["groups"]) == ("somebody", ["devs", "system:authenticated"])
+    assert ("X509SHA256" in str(told["extra"])) is certificate

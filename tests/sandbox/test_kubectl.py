@@ -80,6 +80,15 @@ async def test_objects_are_labelled_watched_and_deleted(kubectl):
     assert (await kubectl("label", "node", "n1", "a=b"))[0] == 0
     code, said = await kubectl("get", "nodes", "-L", "a", "-l", "a=b", "-o", "wide")
     assert said.splitlines()[1].split()[:2] == ["n1", "Unknown"], said
+    watching = asyncio.create_task(kubectl("get", "nodes", "-w", "--request-timeout=2s"))
+    await asyncio.sleep(0.5)
+    kubectl.api.cluster.apply("nodes", node("n2"))
+    _, said = await watching
+    assert [line.split()[:3] for line in said.splitlines()[:3]] == [
+        ["NAME", "STATUS", "ROLES"],
+        ["n1", "Unknown", "<none>"],
+        ["n2", "Unknown", "<none>"],
+    ]
     code, said = await kubectl("wait", "--for=condition=Available", "apiservice/v1.apps")
     assert code == 0, said
     code, said = await kubectl("delete", "node", "n1")

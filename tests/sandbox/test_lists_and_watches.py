@@ -120,6 +120,17 @@ async def test_metadata_alone_in_lists_and_watches(api, http):
     assert events[1][1]["kind"] == "PartialObjectMetadata"
 
 
+async def test_a_table_of_one_row_for_each_event(api, http):
+    api.cluster.apply("configmaps", {**pod("ns", "a"), "data": {"x": "1", "y": "2"}})
+    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = "/api/v1/namespaces/ns/configmaps"
+    listed = (await http.get(path, headers=accept)).json()
+    ((word, item),) = await watched(http, path, 1, accept)
+    assert (word, item["kind"]) == ("ADDED", "Table")
+    assert item["columnDefinitions"] == listed["columnDefinitions"]
+    assert [row["cells"][:2] for row in item["rows"]] == [["a", "2"]]
+
+
 async def test_a_watch_goes_on_from_a_version_and_sees_what_selectors_see(api, http):
     api.cluster.apply("pods", pod("ns", "a"))
     version = api.cluster.apply("pods", pod("ns", "b", "Pending"))["metadata"]["resourceVersion"]

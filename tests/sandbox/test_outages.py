@@ -9,7 +9,7 @@ import pytest
 from metricsapi.kube.errors import ApiError, KubeError, Unreachable
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
-from metricsapi.sandbox.apiserver import OUTAGE_PATH
+from metricsapi.sandbox.control import PATH as OUTAGE_PATH
 from metricsapi.sandbox.outages import Outage
 from tests.conditions import until
 from tests.sandbox.apiservers import admin, client, node, pod, product_client, running
@@ -82,6 +82,16 @@ async def test_an_informer_keeps_what_it_knows_and_catches_up(api, follow, outag
     assert seen[-1] == (None, "d")
     assert {(None, "a"), (None, "b"), ("a", None), (None, "c")} <= set(seen)
     assert informer.error is None
+
+
+async def test_watches_that_always_expire_are_not_answered_by_list_upon_list(api, follow):
+    api.cluster.apply("nodes", node("a"))
+    informer = await follow()
+    await api.set_outage(Outage.EXPIRED_WATCHES)
+    await until(lambda: informer.restarts)
+    began, lists = time.monotonic(), informer.restarts
+    await until(lambda: informer.restarts == lists + 2)
+    assert time.monotonic() - began > 0.5, "at least half of 0.5 s, then of 1 s"
 
 
 async def test_a_restart_loses_nothing_and_is_not_listed_again_without_need(api, follow):
