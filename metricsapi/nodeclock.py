@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+WHOLE = 0.5  # seconds: kubelet times that are cut to more than this are worse than ours
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
 ENOUGH = 5  # evidence from which on a node has stats that are read at request time
 CERTAIN = 20  # evidence is not counted further
@@ -58,6 +59,10 @@ class Placement(Struct, gc=False):
     believed: bool  # this node has stats that are read at request time
     anew: bool  # readings that had looked fresh were not: runs start anew
     jumped_at: float  # when we last noticed that one of the two clocks had jumped
+
+    def steady(self, step: float) -> bool:
+        """Whether our times are beyond doubt, and better than kubelet times cut to `step`."""
+        return self.believed and not self.anew and step >= WHOLE
 
 
 class NodeClock(Struct, gc=False):

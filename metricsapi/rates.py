@@ -30,8 +30,6 @@ from __future__ import annotations
 
 from math import inf
 
-from msgspec import Struct
-
 from metricsapi.nodeclock import LONG_RUN, OLD, Placement
 from metricsapi.samples import ContainerSample
 
@@ -43,30 +41,37 @@ NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
 
-class Stat(Struct, gc=False):
+class Stat:
     """What is remembered of one container or node: its last reading and the rate that led there.
 
     `start`, `time`, `exact` and `timestamp` are by the kubelet's clock, the others by our monotonic
-    clock.
+    clock. A class with slots: setting one costs a third of what a field of a msgspec Struct does.
     """
 
-    name: str
-    start: float | None
-    time: float = 0.0  # when the CPU counter was read, as the kubelet says
-    counter: int = -1  # nanocore-seconds; -1 before the first reading
-    exact: float = 0.0  # `time` with the best estimate of the fraction that was cut off
-    came: float = -inf  # when that reading came
-    moment: float = 0.0  # when it was made, if it was made while we waited
-    run: int = 0  # readings in a row that looked like that
-    cpu: int = -1  # nanocores; -1 while not known
-    window: float = 0.0  # seconds, ending at `timestamp`
-    timestamp: float = 0.0
-    cpu_since: float = 0.0  # when the last reading with a rate came
-    memory: int = -1  # bytes; -1 while not known
-    memory_time: float = 0.0
-    memory_since: float = 0.0
-    swap: int | None = None
-    ephemeral_storage: int | None = None
+    # fmt: off
+    __slots__ = ("came", "counter", "cpu", "cpu_since", "ephemeral_storage", "exact", "memory",
+                 "memory_since", "memory_time", "moment", "name", "run", "start", "swap", "time",
+                 "timestamp", "window")
+    # fmt: on
+
+    def __init__(self, name: str, start: float | None) -> None:
+        self.name = name
+        self.start = start
+        self.time = 0.0  # when the CPU counter was read, as the kubelet says
+        self.counter = -1  # nanocore-seconds; -1 before the first reading
+        self.exact = 0.0  # `time` with the best estimate of the fraction that was cut off
+        self.came = -inf  # when that reading came
+        self.moment = 0.0  # when it was made, if it was made while we waited
+        self.run = 0  # readings in a row that looked like that
+        self.cpu = -1  # nanocores; -1 while not known
+        self.window = 0.0  # seconds, ending at `timestamp`
+        self.timestamp = 0.0
+        self.cpu_since = 0.0  # when the last reading with a rate came
+        self.memory = -1  # bytes; -1 while not known
+        self.memory_time = 0.0
+        self.memory_since = 0.0
+        self.swap: int | None = None
+        self.ephemeral_storage: int | None = None
 
     @property
     def known(self) -> bool:
@@ -77,6 +82,38 @@ class Stat(Struct, gc=False):
 def restarted(stat: Stat, new: ContainerSample) -> bool:
     """Tell whether the sample is of another container (or boot) than the stat."""
     return stat.start != new.start and stat.start is not None and new.start is not None
+
+
+def advance_steadily(
+    stat: Stat, new: ContainerSample, came: float, placed: Placement, step: float
+) -> bool:
+    """Do what `advance` does for a stat long known to be read at request time, or give False.
+
+    For answers that are `steady`: with nothing in doubt it is a third of the work.
+    """
+    time, counter, memory = new.cpu_time, new.cpu_counter, new.memory
+    if time is None or counter is None or memory is None or stat.run != LONG_RUN:
+        return False
+    moment = placed.moments.get(time)
+    grown = counter - stat.counter
+    if moment is None or grown < 0 or stat.counter < 0 or time == stat.time:
+        return False
+    if came - stat.came < CLOSEST or placed.jumped_at >= stat.came:
+        return False
+    window = moment - stat.moment
+    rate = round(grown / window)
+    if rate > MOST:
+        return False
+    exact = stat.exact + window
+    last = time + step * 0.999
+    stat.exact = time if exact < time else min(exact, last)
+    stat.time = stat.timestamp = time
+    stat.came = stat.cpu_since = stat.memory_since = came
+    stat.moment, stat.counter = moment, counter
+    stat.cpu, stat.window = rate, window
+    stat.memory, stat.memory_time = memory, new.memory_time or time
+    stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage
+    return True
 
 
 def advance(

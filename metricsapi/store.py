@@ -16,11 +16,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from metricsapi.nodeclock import LONG_RUN, RUN, Known, NodeClock, Placement
+from metricsapi.nodeclock import LONG_RUN, Known, NodeClock, Placement
+from metricsapi.podstats import Key, Pod, advance_containers, make_usage, newest, started
 from metricsapi.rates import Stat, advance, restarted
 from metricsapi.samples import (
     ContainerSample,
-    ContainerUsage,
     NodeHolding,
     NodeSample,
     NodeUsage,
@@ -31,27 +31,13 @@ from metricsapi.samples import (
 
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
-Key = tuple[str, str]  # namespace, name
-
-
-class _Pod(Struct, gc=False):
-    """A pod as its node's last answer listed it; `turn` is the number of that answer."""
-
-    key: Key
-    node: str
-    uid: str
-    turn: int
-    stats: tuple[Stat, ...]
-    since: float = 0.0  # `usage` is current until `max_age` after this
-    usage: PodUsage | None = None  # None: not made since the last change
-
 
 class _Node(Struct):
     """All that is remembered of one node."""
 
     name: str
     clock: NodeClock
-    pods: dict[Key, _Pod]
+    pods: dict[Key, Pod]
     turn: int = 0
     stat: Stat | None = None
     usage: NodeUsage | None = None
@@ -73,7 +59,7 @@ class MetricsStore:
     def __init__(self, *, max_age: float) -> None:
         self.max_age = max_age
         self._nodes: dict[str, _Node] = {}
-        self._pods: dict[Key, _Pod] = {}
+        self._pods: dict[Key, Pod] = {}
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
@@ -86,10 +72,11 @@ class MetricsStore:
         node.last_good = sample.answered_at
         node.wall_offset = sample.wall_offset
         placed = _place(node, sample, step)
+        steady = placed.steady(step)
         if sample.stats is not None:
             _put_node(node, sample.stats, sample.answered_at, placed, step)
         for pod in sample.pods:
-            self._put_pod(node, pod, sample.answered_at, placed, step)
+            self._put_pod(node, pod, sample.answered_at, placed, step, steady)
         if len(node.pods) > len(sample.pods):
             self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
@@ -126,7 +113,7 @@ class MetricsStore:
         if pod.usage is None:
             if not pod.stats or not all(stat.known for stat in pod.stats):
                 return None
-            _make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
+            make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
         return pod.usage if now - pod.since <= self.max_age else None
 
     def holding(self, node: str) -> NodeHolding | None:
@@ -158,25 +145,31 @@ class MetricsStore:
         return stat.counter >= 0 and stat.memory >= 0 and now - since <= self.max_age
 
     def _put_pod(
-        self, node: _Node, sample: PodSample, came: float, placed: Placement, step: float
+        self,
+        node: _Node,
+        sample: PodSample,
+        came: float,
+        placed: Placement,
+        step: float,
+        steady: bool,
     ) -> None:
         key = (sample.namespace, sample.name)
         pod = node.pods.get(key)
         if pod is None or (pod.uid != sample.uid and pod.uid and sample.uid):
-            if pod is not None and pod.turn == node.turn and _newest(sample) < _started(pod):
+            if pod is not None and pod.turn == node.turn and newest(sample) < started(pod):
                 return  # the same name twice in one answer: the one that started last is current
             interned = (sys.intern(sample.namespace), sample.name)
-            pod = node.pods[key] = _Pod(interned, node.name, sample.uid, node.turn, ())
+            pod = node.pods[key] = Pod(interned, node.name, sample.uid, node.turn, ())
         pod.turn = node.turn
-        if _advance_containers(pod, sample.containers, came, placed, step):
+        if advance_containers(pod, sample.containers, came, placed, step, steady):
             pod.usage = None
         owner = self._pods.get(key)
         if owner is not pod and (
-            owner is None or owner.node == node.name or _started(pod) >= _started(owner)
+            owner is None or owner.node == node.name or started(pod) >= started(owner)
         ):
             self._pods[pod.key] = pod
 
-    def _drop(self, node: _Node, pods: list[_Pod]) -> None:
+    def _drop(self, node: _Node, pods: list[Pod]) -> None:
         for pod in pods:
             node.pods.pop(pod.key, None)
             if self._pods.get(pod.key) is pod:
@@ -216,73 +209,6 @@ def _put_node(
     if advance(stat, new, came, placed, LONG_RUN, step):
         node.usage = None
     node.has_swap = (new.swap or 0) + (new.swap_available or 0) > 0
-
-
-def _advance_containers(
-    pod: _Pod, samples: list[ContainerSample], came: float, placed: Placement, step: float
-) -> bool:
-    kept = pod.stats
-    changed = False
-    if [stat.name for stat in kept] != [new.name for new in samples]:
-        samples = _last_of_each_name(samples)
-        named = {stat.name: stat for stat in kept}
-        kept = tuple([named.get(new.name) or _new_stat(new) for new in samples])
-        changed = {id(stat) for stat in kept} != {id(stat) for stat in pod.stats}
-        pod.stats = kept
-    for stat, new in zip(kept, samples, strict=True):
-        if restarted(stat, new):
-            stat = _new_stat(new)  # noqa: PLW2901
-            pod.stats = tuple([stat if one.name == new.name else one for one in pod.stats])
-            changed = True
-        if advance(stat, new, came, placed, RUN, step):
-            changed = True
-    return changed
-
-
-def _new_stat(new: ContainerSample) -> Stat:
-    return Stat(sys.intern(new.name), new.start)
-
-
-def _last_of_each_name(samples: list[ContainerSample]) -> list[ContainerSample]:
-    """A container that was just restarted may be listed twice: the one that started last counts."""
-    last: dict[str, ContainerSample] = {}
-    for new in samples:
-        other = last.get(new.name)
-        if other is None or (new.start or 0.0) >= (other.start or 0.0):
-            last[new.name] = new
-    return list(last.values())
-
-
-def _make_usage(pod: _Pod, *, has_swap: bool) -> PodUsage:
-    earliest = min(pod.stats, key=lambda stat: stat.timestamp)
-    pod.since = min([min(stat.cpu_since, stat.memory_since) for stat in pod.stats])
-    pod.usage = PodUsage(
-        *pod.key,
-        pod.node,
-        earliest.timestamp,
-        earliest.window,
-        tuple(
-            [
-                ContainerUsage(
-                    stat.name,
-                    stat.cpu,
-                    stat.memory,
-                    stat.swap if has_swap else None,
-                    stat.ephemeral_storage,
-                )
-                for stat in sorted(pod.stats, key=lambda stat: stat.name)
-            ]
-        ),
-    )
-    return pod.usage
-
-
-def _started(pod: _Pod) -> float:
-    return max([stat.start or 0.0 for stat in pod.stats], default=0.0)
-
-
-def _newest(sample: PodSample) -> float:
-    return max([new.start or 0.0 for new in sample.containers], default=0.0)
 
 
 def _reading(node: str, key: Key, stat: Stat, *, has_swap: bool) -> Reading:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.options import CollectSettings, every_node
-from metricsapi.collect.schedule import next_turn, offset_of
+from metricsapi.collect.schedule import next_turn, offset_of, together
 from metricsapi.collect.targets import Target, target_of
 from metricsapi.kube.objects import Node
 from metricsapi.samples import NodeSample
@@ -145,6 +145,7 @@ class ScraperPool:
         loop = asyncio.get_running_loop()
         now = loop.time()
         at = next_turn(now, state.offset, self._settings.resolution, first=state.last_turn is None)
+        at = together(at, self._settings.resolution, len(self.states))
         state.timer = loop.call_at(at, self._turn, state)
         state.last_turn = now
         if state.task is not None:

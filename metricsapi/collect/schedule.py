@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 
+HANDFUL = 6
+
 
 def offset_of(node: str, resolution: float) -> float:
     """Give a node's own place inside the resolution: always the same, and spread evenly."""
@@ -23,3 +25,14 @@ def next_turn(now: float, offset: float, resolution: float, *, first: bool) -> f
         return at + resolution / 2
     # A timer may fire a moment early, and must not then take the same turn twice.
     return at + resolution if at - now < resolution / 100 else at
+
+
+def together(at: float, resolution: float, nodes: int) -> float:
+    """Give the time near `at`, a second later at most, when a few nodes have their turns at once.
+
+    Reading a handful of nodes in a row costs a quarter less CPU than as many apart from each
+    other: the process wakes once, and what it needs is still in the processor's caches. More of
+    them would make other requests wait.
+    """
+    step = min(1.0, HANDFUL * resolution / max(1, nodes))
+    return math.ceil(at / step) * step

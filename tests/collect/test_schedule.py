@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metricsapi.collect.schedule import next_turn, offset_of
+from metricsapi.collect.schedule import HANDFUL, next_turn, offset_of, together
 
 resolutions = st.floats(1.0, 300.0)
 times = st.floats(0.0, 1e7)
@@ -52,3 +52,15 @@ def test_after_the_first_turn_the_next_is_neither_at_once_nor_a_period_late(now,
     third = next_turn(second, offset, resolution, first=False)
     assert resolution / 2 - 1e-3 <= third - second <= resolution + 1e-3
     assert abs((third - offset) / resolution - round((third - offset) / resolution)) < 1e-3
+
+
+@given(times, resolutions, st.integers(1, 10_000))
+def test_turns_near_each_other_are_taken_together_and_hardly_later(at, resolution, nodes):
+    later = together(at, resolution, nodes)
+    assert 0.0 <= later - at + 1e-6 <= min(1.0, HANDFUL * resolution / nodes) + 2e-6
+
+
+def test_about_a_handful_of_nodes_is_read_at_once():
+    at = Counter(together(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000))
+    assert 3 < sum(at.values()) / len(at) < 2 * HANDFUL
+    assert max(at.values()) < 4 * HANDFUL
