@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from metricsapi.collect.direct import DirectFetcher
+from metricsapi.collect.exposition import decode_resource_metrics
 from metricsapi.collect.failure import Cause, Failure, ScrapeError, from_status
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.proxy import ProxyFetcher
@@ -135,12 +136,12 @@ class KubeletClient:
             self._without_summary[target.node] = time.monotonic() + SUMMARY_AGAIN
             return sample
         self._without_summary.pop(target.node, None)
-        return _decoded(self._summary, target, answer)
+        return self._decoded(self._summary, target, answer)
 
     async def _read_resource(self, target: Target, deadline: float) -> NodeSample:
         path = target.path or RESOURCE
         answer = await self._get(target, path, "text/plain;version=0.0.4", "metrics", deadline)
-        return _decoded(self._resource, target, answer)
+        return self._decoded(self._resource, target, answer)
 
     async def _get(
         self, target: Target, path: str, accept: str, subresource: str, deadline: float
@@ -148,26 +149,28 @@ class KubeletClient:
         answer = await self._fetcher.get(target, path, accept, deadline)
         if answer.status != 200:
             right = self._fetcher.right or f"nodes/{subresource}"
-            where = self._fetcher.address(target.node) or f"node {target.node}"
-            raise from_status(answer.status, answer.body, f"{where}{path.partition('?')[0]}", right)
+            where = self._where(target) + path.partition("?")[0]
+            raise from_status(answer.status, answer.body, where, right)
         return answer
+
+    def _where(self, target: Target) -> str:
+        return self._fetcher.address(target.node) or f"node {target.node}"
+
+    def _decoded(self, decode: Decode, target: Target, answer: Answer) -> NodeSample:
+        try:
+            return decode(
+                target.node,
+                answer.body,
+                requested_at=answer.requested_at,
+                answered_at=answer.answered_at,
+                wall_offset=time.time() - time.monotonic(),
+            )
+        except ValueError as error:
+            raise ScrapeError(Cause.DECODE, f"{self._where(target)}: {error}") from error
 
 
 def _neither(summary: ScrapeError, resource: ScrapeError) -> ScrapeError:
     return ScrapeError(summary.cause, f"{summary}; and {resource}")
-
-
-def _decoded(decode: Decode, target: Target, answer: Answer) -> NodeSample:
-    try:
-        return decode(
-            target.node,
-            answer.body,
-            requested_at=answer.requested_at,
-            answered_at=answer.answered_at,
-            wall_offset=time.time() - time.monotonic(),
-        )
-    except ValueError as error:
-        raise ScrapeError(Cause.DECODE, f"node {target.node}: {error}") from error
 
 
 def kubelet_client(settings: CollectSettings, credentials: Credentials) -> KubeletClient:
@@ -182,4 +185,6 @@ def kubelet_client(settings: CollectSettings, credentials: Credentials) -> Kubel
         authority = credentials.authority_file or credentials.authority
         tls = None if settings.insecure_http else KubeletTLS(settings, authority)
         fetcher = DirectFetcher(settings, tls, credentials.token)
-    return KubeletClient(settings, fetcher, summary=decode_summary, resource=decode_summary)
+    return KubeletClient(
+        settings, fetcher, summary=decode_summary, resource=decode_resource_metrics
+    )

@@ -57,7 +57,7 @@ async def test_the_request_counts_from_when_it_is_written_not_from_the_connectin
         (lambda _: http(b'nodes "n1" not found', 404), Cause.NOT_FOUND, "not found"),
         (lambda _: None, Cause.API_SERVER, "cannot be asked"),
         (lambda _: http(b"x" * 2**20), Cause.TOO_LARGE, "more than"),
-        (lambda _: http(b"{"), Cause.DECODE, "node n1"),
+        (lambda _: http(b"{"), Cause.DECODE, "not a Summary"),
     ],
 )
 async def test_what_the_api_server_refuses_is_told(answer, cause, said):
