@@ -16,6 +16,7 @@ from metricsapi.sandbox.fleet import Addresses, Fleet, Plan
 from metricsapi.sandbox.host import Host
 from metricsapi.sandbox.hostsource import HostSource
 from metricsapi.sandbox.kubelets import Kubelets
+from metricsapi.sandbox.manifests import Manifests
 from metricsapi.sandbox.objects import (
     NAMESPACE,
     SERVER,
@@ -49,6 +50,7 @@ class Size:
     changing: bool = False
     swap_every: int = 0
     faults: dict[str, Fault] = field(default_factory=dict)
+    manifests: Manifests | None = None  # the server's objects, instead of built-in ones
 
 
 class Embedded:
@@ -72,7 +74,11 @@ class Embedded:
         async with contextlib.AsyncExitStack() as stack:
             await self._listen()
             stack.push_async_callback(self.api.stop)
-            install(self.cluster, self.host.name if self.size.host else "node-0")
+            node = self.host.name if self.size.host else "node-0"
+            if self.size.manifests:
+                self.size.manifests.apply(self.cluster, node)
+            else:
+                install(self.cluster, node)
             self._write_files()
             await self._start_host(stack)
             await self._start_fleet(stack)

@@ -16,6 +16,7 @@ import httpx
 from metricsapi.sandbox.apiserver import ADMIN
 from metricsapi.sandbox.embedded import FAULT, Embedded, SandboxError, Size
 from metricsapi.sandbox.faults import Fault, fault_named
+from metricsapi.sandbox.manifests import Manifests, ManifestsError
 from metricsapi.sandbox.objects import NAMESPACE, SERVICE
 from metricsapi.sandbox.report import commands, count, print_tables, reader
 from metricsapi.sandbox.serverprocess import ServerProcess
@@ -52,14 +53,27 @@ def _parser() -> argparse.ArgumentParser:
         help="make a kubelet misbehave from the start (later: `kubectl annotate node NODE "
         f"{FAULT}=FAULT`): {', '.join(Fault)}",
     )
+    parser.add_argument(
+        "--manifests",
+        type=_manifests,
+        metavar="FILE",
+        help="rendered manifests as the server's objects: their args, and exactly their RBAC",
+    )
     parser.add_argument("--port", type=int, help="the API server's port (6443, or a free one)")
     parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where files go")
-    parser.add_argument("--metric-resolution", default="15s", help="passed to the server")
+    parser.add_argument("--metric-resolution", help="passed to the server")
     parser.add_argument("--no-host", action="store_true", help="leave this machine out")
     parser.add_argument("--once", action="store_true", help="end after the tables are printed")
     parser.add_argument("--without-server", action="store_true", help="only the cluster")
     parser.add_argument("server_flags", nargs="*", metavar="-- FLAGS", help="for the server")
     return parser
+
+
+def _manifests(text: str) -> Manifests:
+    try:
+        return Manifests.load(Path(text))
+    except (OSError, ManifestsError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _fault(text: str) -> tuple[str, Fault]:
@@ -83,6 +97,7 @@ async def _run(options: argparse.Namespace) -> int:
         changing=options.changing,
         swap_every=options.swap_every,
         faults=dict(options.fault),
+        manifests=options.manifests,
     )
     _say("Starting the embedded cluster (API server, kubelets)")
     async with contextlib.AsyncExitStack() as stack:
@@ -108,7 +123,10 @@ async def _serve(
     """Start the server, print what it tells, and wait for Ctrl-C."""
     api = embedded.api
     _say(f"API server at {api.url}; starting the server")
-    flags = [f"--metric-resolution={options.metric_resolution}", *options.server_flags]
+    flags = embedded.size.manifests.flags() if embedded.size.manifests else []
+    if options.metric_resolution:
+        flags.append(f"--metric-resolution={options.metric_resolution}")
+    flags += options.server_flags
     server = ServerProcess(embedded.directory, flags)
     await server.start()
     stack.push_async_callback(server.stop)

@@ -20,6 +20,7 @@ class ServerProcess:
         self.port = 0
 
     async def start(self) -> None:
+        """Start it on a free port. What says where things are here wins over `flags`."""
         self.port = _free_port()
         kubeconfig = self._directory / "server.kubeconfig"
         command = [
@@ -30,13 +31,14 @@ class ServerProcess:
             f"--kubeconfig={kubeconfig}",
             f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}",
+            *self._flags,
             f"--secure-port={self.port}",
             "--bind-address=127.0.0.1",
             f"--cert-dir={self._directory / 'certificates'}",
             "--kubelet-preferred-address-types=InternalIP",
             f"--kubelet-certificate-authority={self._directory / 'ca.crt'}",
             "--kubelet-use-node-status-port",
-            *self._flags,
+            "--service-namespace=kube-system",
         ]
         with (self._directory / "server.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(

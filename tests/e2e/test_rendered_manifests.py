@@ -1,0 +1,73 @@
+"""The article's section typed against the sandbox with the rendered manifests as its objects."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from metricsapi.sandbox.manifests import Manifests, ManifestsError
+from tests.e2e.conftest import Sandbox
+
+RENDERED = Path(__file__).parents[2] / "manifests" / "rendered"
+BASE = "/apis/metrics.k8s.io/v1beta1"
+
+
+@pytest.fixture(scope="module", params=["default", "metrics-v1"])
+def kubectl(request, kubectl_binary, tmp_path_factory):
+    """kubectl in a sandbox that runs one variant."""
+    path = RENDERED / request.param / "components.yaml"
+    directory = tmp_path_factory.mktemp(request.param)
+    running = Sandbox(directory, "--nodes=1", "--pods=3", f"--manifests={path}")
+
+    def run(*args):
+        environment = {**os.environ, "KUBECONFIG": running.kubeconfig}
+        command = [kubectl_binary, *args]
+        return subprocess.check_output(command, env=environment, text=True, timeout=60)
+
+    try:
+        running.wait_ready()
+        yield run
+    finally:
+        running.stop()
+
+
+def test_the_article(kubectl):
+    found = [
+        line for line in kubectl("get", "apiservices").splitlines() if "metrics-server" in line
+    ]
+    assert found
+    assert all("kube-system/metrics-server" in line and "True" in line for line in found)
+    services = kubectl("get", "svc", "-A").splitlines()
+    assert any("metrics-server" in line and "443/TCP" in line for line in services)
+    nodes = json.loads(kubectl("get", "--raw", f"{BASE}/nodes"))["items"]
+    name = nodes[0]["metadata"]["name"]
+    assert json.loads(kubectl("get", "--raw", f"{BASE}/nodes/{name}"))["usage"]
+    pods = json.loads(kubectl("get", "--raw", f"{BASE}/pods"))["items"]
+    at = pods[0]["metadata"]
+    path = f"{BASE}/namespace/{at['namespace']}/pods/{at['name']}"
+    assert json.loads(kubectl("get", "--raw", path))["containers"]
+    assert "node-0" in kubectl("top", "nodes")
+
+
+def test_the_connection_is_verified_by_a_bundle_that_nobody_wrote(kubectl):
+    spec = json.loads(kubectl("get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "json"))["spec"]
+    assert spec["caBundle"]
+    assert not spec.get("insecureSkipTLSVerify")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "not YAML"),
+        ("kind: Gadget\nmetadata: {name: x}", "kind Gadget"),
+        ("kind: Service\nmetadata: {name: x}", "no Deployment"),
+        ("just text", "kind None"),
+    ],
+)
+def test_what_is_no_manifests_is_told_so(tmp_path, text, said):
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(ManifestsError, match=said):
+        Manifests.load(path)
