@@ -7,7 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: docs help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
-.PHONY: help run test lint types layers check e2e wheel wheel-check manifests wheelhouse image rootfs lock clean
+.PHONY: help run test lint types layers check e2e accuracy faults conformance security bench bench-quick \
+	docs wheel wheel-check manifests wheelhouse image rootfs lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -59,6 +60,9 @@ security: $(VENV)/dev.stamp ## attempts on identity, permission and availability
 
 bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
 	@$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/dev.stamp ## counts of work against a stored baseline; UPDATE=1 stores it
+	@$(BIN)/python -m tests.bench.quick
 
 faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and what is served meanwhile
 	@$(BIN)/python -m tests.faults $(ARGS)
