@@ -164,7 +164,8 @@ class Embedded:
         """Let every kubelet misbehave as its node's annotation says."""
         now: dict[str, Fault] = {}
         while True:
-            version = self.cluster.version
+            nodes = self.cluster.collections["nodes"]
+            version = nodes.version
             for node in self.cluster.list("nodes"):
                 name = node["metadata"]["name"]
                 text = (node["metadata"].get("annotations") or {}).get(FAULT, Fault.NONE)
@@ -172,8 +173,8 @@ class Embedded:
                 if fault is not now.get(name, Fault.NONE):
                     now[name] = fault
                     await self._set_fault(name, fault)
-            while self.cluster.version == version:
-                await self.cluster.wait_change(60.0)
+            while nodes.version == version:
+                await self.cluster.wait_change(60.0, "nodes")
 
     async def _set_fault(self, name: str, fault: Fault) -> None:
         if self._fleet is not None and name in self._synthetic:

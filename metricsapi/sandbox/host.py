@@ -1,8 +1,8 @@
-"""What this machine really uses, told as a kubelet would: the node, and its processes as pods.
+"""What this machine really uses, told as a kubelet would: the node, and what runs on it as pods.
 
-A process tree is a pod: a child of init (or of the process that started this sandbox's session)
-and all its descendants. Counters never go back while a pod lives: what an ended process had used
-stays in its pod's sum.
+Pods are cgroups v2 where they account for CPU and memory. Elsewhere a process tree is a pod: a
+child of init (or of the process that started this sandbox's session) and all its descendants.
+Counters never go back while a pod lives: what an ended process had used stays in its pod's sum.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import os
 import platform
 import re
 import socket
-import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
+
+from metricsapi.sandbox import cgroups
 
 NANO = 1_000_000_000
 _UNSAFE = re.compile(r"[^a-z0-9-]+")
@@ -47,7 +49,11 @@ class HostPod:
                 continue
         self._ended += sum(used for pid, used in self._seen.items() if pid not in now)
         self._seen = now
-        counter = max(self.counter, round((self._ended + sum(now.values())) * NANO))
+        self.set(round((self._ended + sum(now.values())) * NANO), memory, elapsed)
+
+    def set(self, counter: int, memory: int, elapsed: float) -> None:
+        """Take what is counted now; a counter never goes back."""
+        counter = max(self.counter, counter)
         self.rate = round((counter - self.counter) / elapsed) if elapsed > 0 else 0
         self.counter, self.memory = counter, memory
 
@@ -55,8 +61,10 @@ class HostPod:
 class Host:
     """This machine as one node."""
 
-    def __init__(self) -> None:
-        self.name = _safe(socket.gethostname()) or "localhost"
+    def __init__(self, root: Path = cgroups.ROOT) -> None:
+        self._cgroups = root
+        self._by_cgroup = cgroups.available(root)
+        self.name = safe(socket.gethostname()) or "localhost"
         self.started = psutil.boot_time()
         self.pods: dict[tuple[int, float], HostPod] = {}
         self.counter = 0
@@ -75,6 +83,27 @@ class Host:
         self.rate = round((counter - self.counter) / elapsed) if elapsed > 0 else 0
         self.counter = counter
         self.memory = working_set()
+        if self._by_cgroup:
+            self._read_cgroups(elapsed)
+        else:
+            self._read_processes(elapsed)
+        self.read_at = now
+
+    def _read_cgroups(self, elapsed: float) -> None:
+        found = {(one.identity, one.started): one for one in cgroups.groups(self._cgroups)}
+        for gone in self.pods.keys() - found.keys():
+            del self.pods[gone]
+        for key, one in found.items():
+            pod = self.pods.get(key)
+            if pod is None:
+                label = safe(one.name) or "group"
+                taken = {other.name for other in self.pods.values()}
+                name = f"{label}-{key[0]}" if label in taken else label
+                pod = self.pods[key] = HostPod(name, label, one.started)
+                pod.counter = one.counter  # what it used before has no rate of ours
+            pod.set(one.counter, one.memory, elapsed)
+
+    def _read_processes(self, elapsed: float) -> None:
         trees = _trees()
         for gone in self.pods.keys() - trees.keys():
             del self.pods[gone]
@@ -85,7 +114,6 @@ class Host:
                 pod = HostPod(f"{command}-{key[0]}", command, key[1])
                 self.pods[key] = pod
             pod.take(processes, elapsed)
-        self.read_at = now
 
     def info(self) -> dict[str, str]:
         """Give a node's `nodeInfo`."""
@@ -157,15 +185,11 @@ def _leads_session(pid: int) -> bool:
 
 def _command(process: psutil.Process) -> str:
     try:
-        return _safe(process.name()) or "process"
+        return safe(process.name()) or "process"
     except psutil.Error:
         return "process"
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """Make a DNS label of a name (RFC 1123)."""
     return _UNSAFE.sub("-", name.lower()).strip("-")[:50].strip("-")
-
-
-def now() -> float:
-    return time.time()
