@@ -25,15 +25,32 @@ def test_generated_pages_are_current():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_flag_that_a_page_names_exists(page):
     from metricsapi.doctor.main import DoctorFlags
+    from metricsapi.sandbox.main import _parser
     from metricsapi.statusz_command import StatuszFlags
 
-    known = {*flags_of(Settings), *IGNORED, *flags_of(DoctorFlags), *flags_of(StatuszFlags)}
+    sandbox = {name[2:] for action in _parser()._actions for name in action.option_strings}
+    known = {
+        *sandbox,
+        *flags_of(Settings),
+        *IGNORED,
+        *flags_of(DoctorFlags),
+        *flags_of(StatuszFlags),
+    }
     text = page.read_text()
     text = re.sub(
         r"^ *(kubectl|helm|docker|podman|git|pip|make) .*(\\\n.*)*", "", text, flags=re.MULTILINE
     )
     named = set(re.findall(r"(?<![\w-])--([a-z][a-z0-9-]+)", text))
-    foreign = {"flag", "show-swap", "sort-by", "containers", "nodes", "manifests", "requestheader"}
+    foreign = {
+        "flag",
+        "raw",
+        "show-swap",
+        "sort-by",
+        "containers",
+        "nodes",
+        "manifests",
+        "requestheader",
+    }
     assert {name for name in named - known - foreign if not name.endswith("-")} == set()
 
 
