@@ -9,8 +9,9 @@ import ssl
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from metricsapi.collect.connector import Connector
 from metricsapi.collect.failure import Cause, ScrapeError
-from metricsapi.collect.transport import Connector, SecureConnection
+from metricsapi.collect.transport import SecureConnection
 
 # A kubelet without a signed certificate makes itself a CA named NODE-ca@SECONDS.
 _KUBELETS_OWN_CA = re.compile(r"-ca@\d+$")

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 from metricsapi.collect.certificates import explain
+from metricsapi.collect.connector import Connector
 from metricsapi.collect.failure import Cause, ScrapeError
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.targets import Target
 from metricsapi.collect.tls import KubeletTLS
-from metricsapi.collect.transport import Answer, Connection, Connector
+from metricsapi.collect.transport import Answer, Connection
 from metricsapi.kube.credentials import TokenFile
 
 Token = Callable[[], str | None]

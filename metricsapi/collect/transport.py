@@ -16,7 +16,7 @@ from typing import cast
 import httptools
 from msgspec import Struct
 
-from metricsapi.collect.failure import Cause, ScrapeError, from_connect_error, from_tls_error
+from metricsapi.collect.failure import Cause, ScrapeError, from_tls_error
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
 _RECORD = 16 * 1024  # the most plain bytes in a TLS record (RFC 8446, 5.1)
@@ -34,17 +34,30 @@ class Answer(Struct):
     answered_at: float  # when the first byte of the answer had come
 
 
+class Buffers:
+    """What connections share: the buffers they read into, and how long an answer may be.
+
+    One connection is read at a time, and each time to the end, so that the buffers are free again
+    when the next one is.
+    """
+
+    def __init__(self, max_answer: int) -> None:
+        self.max_answer = max_answer
+        self.received = memoryview(bytearray(_READ))
+        self.plain = memoryview(bytearray(_RECORD))
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection that asks one thing at a time, in plain text.
 
     Failures end in a ScrapeError and a closed connection.
     """
 
-    def __init__(self, where: str, connector: Connector) -> None:
+    def __init__(self, where: str, buffers: Buffers) -> None:
         self.where = where
         self.usable = False
         self._broken: ScrapeError | None = None  # why it is not usable
-        self._connector = connector
+        self._buffers = buffers
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -90,10 +103,10 @@ class Connection(asyncio.BufferedProtocol):
         self.usable = True
 
     def get_buffer(self, _size_hint: int) -> memoryview:
-        return self._connector.received
+        return self._buffers.received
 
     def buffer_updated(self, count: int) -> None:
-        self._plain_received(self._connector.received[:count], time.monotonic())
+        self._plain_received(self._buffers.received[:count], time.monotonic())
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.usable = False
@@ -136,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._answered_at:
             self._answered_at = arrived_at
         self._size += len(data)
-        limit = self._connector.max_answer
+        limit = self._buffers.max_answer
         if self._size > limit or (self._size > _LONGEST_HEAD and not self._head_done):
             self._fail(Cause.TOO_LARGE, f"{self.where} answered more than {limit} bytes")
             return
@@ -165,9 +178,9 @@ class SecureConnection(Connection):
     """The same over TLS. `handshake` comes first."""
 
     def __init__(
-        self, where: str, connector: Connector, context: ssl.SSLContext, server_name: str
+        self, where: str, buffers: Buffers, context: ssl.SSLContext, server_name: str
     ) -> None:
-        super().__init__(where, connector)
+        super().__init__(where, buffers)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
@@ -197,7 +210,7 @@ class SecureConnection(Connection):
         MemoryBIO keeps room for the most it ever held: so neither pieces nor everything at once.
         """
         arrived_at = time.monotonic()
-        data = self._connector.received[:count]
+        data = self._buffers.received[:count]
         if self._partial:
             data = memoryview(b"".join((self._partial, data)))
         begin = 0
@@ -227,7 +240,7 @@ class SecureConnection(Connection):
         self._flush()
 
     def _decrypt(self, arrived_at: float) -> None:
-        plain = self._connector.plain
+        plain = self._buffers.plain
         try:
             # The stubs know only how read() gives bytes; given a buffer, it gives their number.
             size = cast("int", self._tls.read(_RECORD, plain))
@@ -263,50 +276,3 @@ def _record_end(data: memoryview, begin: int) -> int:
         return len(data) + 1
     size = (data[begin + 3] << 8) + data[begin + 4]
     return begin + _RECORD_HEAD + size if size <= _LONGEST_RECORD else len(data)
-
-
-class Connector:
-    """Opens connections, and holds what they share: the buffers they read into.
-
-    One connection is read at a time, and each time to the end, so that the buffers are free again
-    when the next one is.
-    """
-
-    def __init__(self, max_answer: int) -> None:
-        self.max_answer = max_answer
-        self.received = memoryview(bytearray(_READ))
-        self.plain = memoryview(bytearray(_RECORD))
-
-    async def connect(
-        self,
-        host: str,
-        port: int,
-        *,
-        context: ssl.SSLContext | None,
-        server_name: str,
-        deadline: float,
-    ) -> Connection:
-        """Open a connection, with TLS when there is a context.
-
-        The certificate has to name `server_name`, a name or an IP address, where the context
-        checks that. Raises ScrapeError.
-        """
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        connection = (
-            SecureConnection(where, self, context, server_name)
-            if context
-            else Connection(where, self)
-        )
-        try:
-            async with asyncio.timeout_at(deadline):
-                loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: connection, host, port)
-                if isinstance(connection, SecureConnection):
-                    await connection.handshake()
-        except TimeoutError as error:
-            connection.close()
-            raise ScrapeError(Cause.TIMEOUT, f"no connection to {where} in time") from error
-        except OSError as error:
-            connection.close()
-            raise from_connect_error(error, where) from error
-        return connection

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metricsapi.collect.connector import Connector
 from metricsapi.collect.failure import Cause, ScrapeError
-from metricsapi.collect.transport import Connection, Connector
+from metricsapi.collect.transport import Connection
 from tests.collect.kubelet import Kubelet, Reader, http, is_sample, summary
 from tests.conditions import until
 
