@@ -1,7 +1,8 @@
 """metrics-server flags that are accepted without effect, so that its args carry over unchanged.
 
 Taken from the --help of metrics-server 0.8. What they steer there does not exist here: the audit
-log, HTTP/2, CORS, profiling, feature gates, and the buffers of its logging library.
+log, HTTP/2, CORS, profiling, feature gates, the buffers of its logging library, requests that wait
+(`--request-timeout`), certificates by name, and a listener without SO_REUSEADDR.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ _SWITCHES = (
     "runtime-config-emulation-forward-compatible",
     "shutdown-send-retry-after",
     "disable-http2-serving",
+    "permit-address-sharing",
     "audit-log-batch-throttle-enable",
     "audit-log-compress",
     "audit-log-truncate-enabled",
@@ -28,6 +30,8 @@ _VALUES = (
     "advertise-address",
     "cors-allowed-origins",
     "emulated-version",
+    "request-timeout",
+    "tls-sni-cert-key",
     "external-hostname",
     "feature-gates",
     "goaway-chance",

@@ -13,10 +13,11 @@ skew. A stat whose own interval misses the intersection was not read while we wa
 A stat from housekeeping looks fresh by chance, in one answer of ten or so, and then in the next one
 of five, so that alone proves nothing:
 - What is believed of a node is `evidence`: how many containers looked fresh together, answer after
-  answer. Three at once are enough, since independent housekeeping does not coincide like that; one
-  alone must do so five times. If housekeeping reads all containers at one moment, they coincide
-  without being fresh; but then the counters' differences divided by the kubelet's own rates give
-  one and the same window for all of them, which a runtime that is asked never does.
+  answer. Five at once, and nearly all there are, are enough, since independent housekeeping does
+  not coincide like that; three or four must do so three times, and others ten times. If
+  housekeeping reads all containers at one moment, they coincide without being fresh; but then the
+  counters' differences divided by the kubelet's own rates give one and the same window for all of
+  them, which a runtime that is asked never does.
 - What is believed of a stat is its `run` of fresh readings: two where the node is believed. A stat
   that looked old once starts anew far below that.
 When all stats believed fresh leave the intersection together, a clock jumped: the bounds start anew
@@ -34,9 +35,10 @@ from msgspec import Struct
 
 WHOLE = 0.5  # seconds: kubelet times that are cut to more than this are worse than ours
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
-ENOUGH = 5  # evidence from which on a node has stats that are read at request time
-CERTAIN = 20  # evidence is not counted further
-DOUBT = -10  # evidence after a wrong guess
+ENOUGH = 10  # evidence from which on a node has stats that are read at request time
+CERTAIN = 40  # evidence is not counted further
+DOUBT = -20  # evidence after a wrong guess
+NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
 SAME = 2e-4  # windows as close as this, as a ratio, are one: a rate is rounded to a nanocore
 RUN = 2  # fresh readings in a row that a container's stat needs to be believed
 LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
@@ -116,7 +118,7 @@ class NodeClock(Struct, gc=False):
                 self.evidence = DOUBT
             else:
                 agree = [one for one in readings if one.run > 0 and one.time in fresh]
-                self._weigh(agree, (requested + answered) / 2)
+                self._weigh(agree, len(readings), (requested + answered) / 2)
         self._narrow(fresh, requested, answered, step)
         moments = {t: self._moment(t, requested, answered, step) for t in fresh}
         return Placement(moments, self.evidence >= ENOUGH, anew, self.jumped_at)
@@ -127,12 +129,14 @@ class NodeClock(Struct, gc=False):
         after, until = requested + self.low - step, answered + self.high
         return {t for t in times if after < t <= until}
 
-    def _weigh(self, agree: list[Known], moment: float) -> None:
+    def _weigh(self, agree: list[Known], of: int, moment: float) -> None:
+        """Count how many of the answer's `of` new readings agree that they are fresh."""
         if self.evidence < CERTAIN and _one_housekeeping(agree, moment):
             self.evidence = DOUBT
         elif agree:
-            self.evidence += len(agree) if len(agree) < 3 else ENOUGH
-            self.evidence = min(CERTAIN, self.evidence)
+            together = len(agree) >= 3 and len(agree) >= NEARLY_ALL * of
+            weight = 1 if not together else ENOUGH if len(agree) >= 5 else 4
+            self.evidence = min(CERTAIN, self.evidence + weight)
 
     def _narrow(self, fresh: set[float], requested: float, answered: float, step: float) -> None:
         if fresh:

@@ -10,6 +10,7 @@ import logging
 import resource
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
+from metricsapi.kube.selectors import parse_labels
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
@@ -58,12 +60,18 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
     async with KubeClient(credentials) as client, Trust(settings, client) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
-        store = MetricsStore(max_age=settings.max_age)
+        store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.resources)
         operations = Operations(settings)
         measured = MeasuredStore(store, operations.telemetry)
         collect = _collect_settings(settings, credentials)
         scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
-        pool = ScraperPool(nodes=nodes, client=scraper, store=measured, settings=collect)
+        pool = ScraperPool(
+            nodes=nodes,
+            client=scraper,
+            store=measured,
+            settings=collect,
+            selects=_selects(settings.node_selector),
+        )
         forever: list[asyncio.Task[None]] = []
         parts = Parts(
             settings=settings,
@@ -102,6 +110,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             host=settings.bind_address,
             port=settings.secure_port,
             shutdown_delay=settings.shutdown_delay_duration,
+            reuse_port=settings.permit_port_sharing,
         )
         server.bind()
         log.info("listening on %s port %s", settings.bind_address, server.port)
@@ -139,8 +148,15 @@ def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSe
         client_certificate=_path(settings.kubelet_client_certificate),
         client_key=_path(settings.kubelet_client_key),
         endpoint=settings.kubelet_endpoint,
+        full_summary="ephemeral-storage" in settings.resources,
         transport=settings.kubelet_transport,
     )
+
+
+def _selects(node_selector: str) -> Callable[[Mapping[str, str]], bool]:
+    """Tell by a node's labels whether it is to be read."""
+    requirements = parse_labels(node_selector)
+    return lambda labels: all(one.matches(labels) for one in requirements)
 
 
 def _path(name: str) -> Path | None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from metricsapi.flags import (
     BOOL,
     DURATION,
-    ENTRIES,
     INT,
     STRING,
     STRINGS,
@@ -27,6 +26,7 @@ from metricsapi.flags import (
     usage,
 )
 from metricsapi.ignored_flags import IGNORED
+from metricsapi.kube.selectors import SelectorError, parse_labels
 
 SERVER = "Metrics server"
 GENERIC = "Generic"
@@ -63,7 +63,6 @@ class Settings:
     version: bool = flag(BOOL, False, SERVER, "Show version")
 
     max_requests_inflight: int = flag(INT, 400, GENERIC, "The number of requests that are served at once; more are answered 429 with Retry-After. 0 means no limit.")  # noqa: E501
-    request_timeout: float = flag(DURATION, 60.0, GENERIC, "How long a request may take before it is given up.")  # noqa: E501
     shutdown_delay_duration: float = flag(DURATION, 0.0, GENERIC, "Time to delay the termination. During that time the server keeps serving requests normally; /healthz and /livez succeed, /readyz fails at once.")  # noqa: E501
 
     kubelet_insecure_tls: bool = flag(BOOL, False, KUBELET, "Do not verify the serving certificates of kubelets. For testing purposes only.")  # noqa: E501
@@ -89,8 +88,6 @@ class Settings:
     tls_private_key_file: str = flag(STRING, "", SERVING, "File with the private key matching --tls-cert-file.")  # noqa: E501
     tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.")  # noqa: E501
     tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=TLS_VERSIONS)  # noqa: E501
-    tls_sni_cert_key: tuple[str, ...] = flag(ENTRIES, (), SERVING, "A pair of certificate and key file, optionally with a list of domain patterns: example.crt,example.key or foo.crt,foo.key:*.foo.com,foo.com. May be repeated.")  # noqa: E501
-    permit_address_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEADDR when binding the port.")  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501
 
     authentication_kubeconfig: str = flag(STRING, "", AUTHN, "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create tokenreviews.authentication.k8s.io.")  # noqa: E501
@@ -172,6 +169,10 @@ class Settings:
         clashes = [("--kubelet-certificate-authority", insecure)]
         clashes += [(name, plain) for name in given if name != plain]
         found += [f"cannot use both {a} and {b}" for a, b in clashes if given[a] and given[b]]
+        try:
+            parse_labels(self.node_selector)
+        except SelectorError as error:
+            found.append(f"--node-selector: {error}")
         return found
 
     def _serving_problems(self) -> list[str]:
@@ -180,6 +181,8 @@ class Settings:
             found.append("need both --tls-cert-file and --tls-private-key-file")
         if self.manage_ca_bundle and self.tls_cert_file:
             found.append("cannot use both --manage-ca-bundle and --tls-cert-file")
+        if missing := {"cpu", "memory"} - set(self.resources):
+            found.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
         try:
             ipaddress.ip_address(self.bind_address or "0.0.0.0")
         except ValueError:
@@ -219,7 +222,6 @@ _FILES = (
 _RANGES = {
     "metric-resolution": (1.0, float("inf")),
     "kubelet-request-timeout": (0.001, float("inf")),
-    "request-timeout": (1.0, float("inf")),
     "kubelet-port": (1, 65535),
     "secure-port": (0, 65535),
     "scrape-concurrency": (1, float("inf")),

@@ -52,12 +52,13 @@ class MetricsStore:
     """Current usage by node and by pod.
 
     `max_age` is in seconds since the last new reading of a stat; `now` arguments are our monotonic
-    clock, as are the times of samples. The usage objects given are the same objects until a new
-    reading changes them.
+    clock, as are the times of samples. Without `swap` no swap is told of. The usage objects given
+    are the same objects until a new reading changes them.
     """
 
-    def __init__(self, *, max_age: float) -> None:
+    def __init__(self, *, max_age: float, swap: bool = True) -> None:
         self.max_age = max_age
+        self._swap = swap
         self._nodes: dict[str, _Node] = {}
         self._pods: dict[Key, Pod] = {}
 
@@ -75,6 +76,7 @@ class MetricsStore:
         steady = placed.steady(step)
         if sample.stats is not None:
             _put_node(node, sample.stats, sample.answered_at, placed, step)
+            node.has_swap = self._swap and _has_swap(sample.stats)
         for pod in sample.pods:
             self._put_pod(node, pod, sample.answered_at, placed, step, steady)
         if len(node.pods) > len(sample.pods):
@@ -208,7 +210,10 @@ def _put_node(
         stat = node.stat = Stat(node.name, new.start)
     if advance(stat, new, came, placed, LONG_RUN, step):
         node.usage = None
-    node.has_swap = (new.swap or 0) + (new.swap_available or 0) > 0
+
+
+def _has_swap(stats: ContainerSample) -> bool:
+    return (stats.swap or 0) + (stats.swap_available or 0) > 0
 
 
 def _reading(node: str, key: Key, stat: Stat, *, has_swap: bool) -> Reading:

@@ -19,6 +19,7 @@ from metricsapi.kube.credentials import Credentials
 from metricsapi.samples import NodeSample
 
 SUMMARY = "/stats/summary?only_cpu_and_memory=true"
+FULL_SUMMARY = "/stats/summary"
 RESOURCE = "/metrics/resource"
 RETRY_PAUSE = 0.25  # seconds before the second try of a turn
 SUMMARY_AGAIN = 600.0  # seconds that a node without a Summary is read at the other endpoint
@@ -125,7 +126,8 @@ class KubeletClient:
         if self._reads_resource(target, time.monotonic()):
             return await self._read_resource(target, deadline)
         try:
-            answer = await self._get(target, SUMMARY, "application/json", "stats", deadline)
+            path = FULL_SUMMARY if self._settings.full_summary else SUMMARY
+            answer = await self._get(target, path, "application/json", "stats", deadline)
         except ScrapeError as error:
             if self._settings.endpoint != "auto" or error.cause not in _WITHOUT_SUMMARY:
                 raise

@@ -38,6 +38,7 @@ class CollectSettings:
     client_certificate: Path | None = None
     client_key: Path | None = None
     endpoint: str = "auto"  # or summary, resource
+    full_summary: bool = False  # with file systems, of which the kubelet then tells too
     transport: str = "direct"  # or apiserver-proxy
 
     @property

@@ -186,3 +186,33 @@ def test_what_is_no_duration_is_refused_with_what_it_must_be(text):
 def test_no_text_breaks_the_reading_of_flags(text):
     _, parsed = read_settings([f"--metric-resolution={text}", f"--{text}", f"-{text}"], {})
     assert parsed.problems
+
+
+def test_the_node_selector_is_the_full_grammar():
+    from metricsapi.service import _selects
+
+    selects = _selects("zone in (a,b),!spot")
+    assert selects({"zone": "a"})
+    assert not selects({"zone": "a", "spot": "1"})
+    assert not selects({"zone": "c"})
+    assert _selects("")({})
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--node-selector=a==="], "--node-selector"),
+        (["--resources=cpu,swap"], "--resources: memory cannot be left out"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(args, named):
+    _, parsed = read_settings(args, {})
+    assert any(named in problem for problem in parsed.problems)
+
+
+@pytest.mark.parametrize("flag", ["request-timeout", "tls-sni-cert-key", "permit-address-sharing"])
+def test_what_has_no_effect_here_is_said_to_have_none(flag):
+    value = "" if flag.startswith("permit") else "=1m"
+    _, parsed = read_settings([f"--{flag}{value}"], {})
+    assert not parsed.problems
+    assert any(flag in note for note in parsed.notes)

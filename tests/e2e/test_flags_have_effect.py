@@ -1,0 +1,48 @@
+"""Flags that change what is read or served, seen from outside."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.e2e.conftest import Sandbox
+
+BASE = "/apis/metrics.k8s.io/v1beta1"
+
+
+@pytest.fixture
+def served(kubectl_binary, tmp_path):
+    """Give what a sandbox with these server flags serves: nodes and pods by name."""
+
+    def ask(*flags):
+        options = ("--nodes=3", "--pods=2", "--swap-every=2", "--no-host", "--", *flags)
+        running = Sandbox(tmp_path, *options)
+        try:
+            running.wait_ready()
+            found = []
+            for resource in ("nodes", "pods"):
+                text = subprocess.check_output(
+                    [kubectl_binary, "get", "--raw", f"{BASE}/{resource}"],
+                    env={**os.environ, "KUBECONFIG": running.kubeconfig},
+                    text=True,
+                    timeout=60,
+                )
+                found.append({one["metadata"]["name"]: one for one in json.loads(text)["items"]})
+            return found
+        finally:
+            running.stop()
+
+    return ask
+
+
+def test_ephemeral_storage_is_served_on_request(served):
+    nodes, pods = served("--resources=cpu,memory,swap,ephemeral-storage")
+    assert nodes["node-0"]["usage"].keys() == {"cpu", "memory", "swap", "ephemeral-storage"}
+    usage = pods["app-1-0"]["containers"][0]["usage"]
+    assert usage["ephemeral-storage"] == "48Ki"  # its root file system and its logs
+
+
+def test_swap_can_be_left_out(served):
+    nodes, _ = served("--resources=cpu,memory")
+    assert nodes["node-0"]["usage"].keys() == {"cpu", "memory"}
