@@ -195,3 +195,14 @@ def test_the_largest_values_are_exact(most, memory):
     cluster.add(Node("n", {}, {}, (), 10250, ready=True), NodeUsage("n", AT, 15.0, most, most))
     usage = json.loads(cluster.get(f"{ROOTS[0]}/nodes/n").body)["usage"]
     assert usage == {"cpu": f"{most}n", "memory": memory}
+
+
+def test_an_item_is_dated_by_its_sample():
+    """Not by the answer, as the reference has it, so that one encoding serves until the next."""
+    cluster = Cluster()
+    cluster.add(
+        Node("n", {}, {}, (), 10250, ready=True), NodeUsage("n", AT - 7, 14.968, 10**9, 2**30)
+    )
+    node = json.loads(cluster.get(f"{ROOTS[0]}/nodes/n").body)
+    assert node["metadata"]["creationTimestamp"] == node["timestamp"] == "2026-11-23T09:03:53Z"
+    assert node["window"] == "14.968s"
