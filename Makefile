@@ -6,7 +6,6 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: docs help run test lint types layers check e2e accuracy wheel wheel-check manifests lock clean
 .PHONY: help run test lint types layers check e2e accuracy faults conformance security bench bench-quick \
 	docs wheel wheel-check manifests wheelhouse image rootfs lock clean
 help: ## what can be made
@@ -30,7 +29,7 @@ layers: $(VENV)/dev.stamp ## which module may import which
 
 check: lint types layers test ## all of the above
 
-e2e: $(VENV)/dev.stamp ## the end-to-end tests against the cluster of KUBECONFIG, else the sandbox
+e2e: $(VENV)/dev.stamp ## end-to-end tests: on KUBECONFIG, KUBEBUILDER_ASSETS, else the sandbox
 	METRICSAPI_E2E=$(if $(KUBECONFIG),cluster,sandbox) $(BIN)/python -m pytest tests/e2e $(ARGS)
 
 accuracy: $(VENV)/dev.stamp ## errors of what is served for a recorded series; SERIES=file for another

@@ -109,7 +109,7 @@ class Informer(Generic[T]):
                         "limit": PAGE,
                         **({"continue": token} if token else {}),
                     },
-                    accept=self.resource.accept,
+                    accept=self.resource.accept_list,
                     timeout=60.0,
                 ),
             )
@@ -139,7 +139,7 @@ class Informer(Generic[T]):
         lines = self._client.stream_lines(
             self.resource.path,
             params=params,
-            accept=self.resource.accept,
+            accept=self.resource.accept_watch,
             idle_timeout=self._silence,
         )
         async with aclosing(lines):

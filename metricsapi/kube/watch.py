@@ -18,10 +18,10 @@ from metricsapi.kube.objects import Address, Node, Pod
 
 T = TypeVar("T")
 
-METADATA_LIST = (
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
-    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-)
+# kube-apiserver ends a watch asked for as a list at its first event, and refuses a list asked for
+# as one object, each without looking at what else would be accepted.
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
 class Metadata(Struct, gc=False, rename="camel"):
@@ -65,7 +65,8 @@ class Resource(Generic[T]):
     decode: Callable[[bytes | msgspec.Raw], T | None]
     key: Callable[[T], Hashable]
     params: dict[str, str] = field(default_factory=dict)
-    accept: str = "application/json"
+    accept_list: str = "application/json"
+    accept_watch: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ RUNNING_PODS = Resource(
     decode_pod,
     lambda pod: pod.key,
     params={"fieldSelector": "status.phase=Running"},
-    accept=METADATA_LIST,
+    accept_list=METADATA_LIST,
+    accept_watch=METADATA,
 )
 
 

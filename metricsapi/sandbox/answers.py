@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 JSON = "application/json"
+METADATA = "PartialObjectMetadata"
+METADATA_LIST = "PartialObjectMetadataList"
+_SHAPE = re.compile(r"[^,]*;\s*as=(\w+)")  # of the first media range, the one that counts
 _REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -64,6 +68,17 @@ def answer(content: Any, code: int = 200, *, headers: dict[str, str] | None = No
 def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
     """Answer with JSON that is encoded already."""
     return Response(content, code, headers, JSON)
+
+
+def shape_asked(accept: str) -> str:
+    """Give the kind to which objects are to be transformed; empty when they are wanted as is."""
+    found = _SHAPE.match(accept)
+    return found[1] if found else ""
+
+
+def wrong_shape(shape: str, found: str) -> Response:
+    """Refuse a list asked for as one object, or the reverse, in kube-apiserver's words."""
+    return status(406, f"you requested {shape}, but the requested object {found}")
 
 
 def plain(code: int, text: str) -> Response:

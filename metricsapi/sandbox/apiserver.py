@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 
-import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +16,7 @@ from metricsapi.sandbox.aggregator import Aggregator
 from metricsapi.sandbox.answers import status
 from metricsapi.sandbox.authorities import Authorities
 from metricsapi.sandbox.builtin import apply_builtin_roles, apply_local_services
+from metricsapi.sandbox.credentials import kubeconfig
 from metricsapi.sandbox.discovery import Discovery
 from metricsapi.sandbox.documents import Documents
 from metricsapi.sandbox.listener import Listener
@@ -37,8 +37,6 @@ from metricsapi.sandbox.reviews import Reviews
 from metricsapi.sandbox.routes import Resources
 from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.users import AUDIENCE, Users, impersonated
-
-ADMIN = "kubernetes-admin"
 
 
 class ApiServer:
@@ -109,6 +107,13 @@ class ApiServer:
         await self.aggregator.close()
         await self.node_proxy.close()
 
+    async def publish(self) -> None:
+        """Do nothing: what is in the cluster is shown."""
+
+    async def connect(self, namespace: str, service: str, port: int) -> None:
+        """Let a Service lead to a port of this machine, and nowhere else."""
+        self.aggregator.endpoints[namespace, service] = [("127.0.0.1", port)]
+
     async def set_outage(self, outage: Outage) -> None:
         """Let something be wrong from now on, or nothing any more."""
         if self._listener is None:
@@ -143,17 +148,8 @@ class ApiServer:
         self, name: str, groups: tuple[str, ...] = (), *, certificate: bool = False
     ) -> str:
         """Make a user with a token of its own, or a certificate; give the kubeconfig."""
-        authority = base64.b64encode(self.ca.pem).decode()
-        cluster = {"server": self.url, "certificate-authority-data": authority}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "sandbox",
-            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": name}}],
-            "clusters": [{"name": "sandbox", "cluster": cluster}],
-            "users": [{"name": name, "user": self._credential(name, groups, certificate)}],
-        }
-        return yaml.safe_dump(config)
+        credential = self._credential(name, groups, certificate)
+        return kubeconfig(self.url, self.ca.pem, name, credential)
 
     def _credential(self, name: str, groups: tuple[str, ...], certificate: bool) -> dict[str, str]:
         if not certificate:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from metricsapi.sandbox.apiserver import ADMIN, ApiServer
+from metricsapi.sandbox.api import Api
+from metricsapi.sandbox.apiserver import ApiServer
 from metricsapi.sandbox.faults import Fault, fault_named
 from metricsapi.sandbox.fleet import Addresses, Fleet, Plan
 from metricsapi.sandbox.host import Host
 from metricsapi.sandbox.hostsource import HostSource
+from metricsapi.sandbox.kubeapiserver import KubeApiServer
 from metricsapi.sandbox.kubelets import Kubelets
 from metricsapi.sandbox.manifests import Manifests
 from metricsapi.sandbox.objects import (
@@ -30,6 +32,7 @@ from metricsapi.sandbox.rbac import Attributes, User, allowed
 from metricsapi.sandbox.serving import Certificates
 from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.synthetic import synthetic_node
+from metricsapi.sandbox.users import ADMIN
 
 USUAL_PORT = 6443
 FAULT = "sandbox/fault"  # the annotation of a node that makes its kubelet misbehave
@@ -56,13 +59,19 @@ class Size:
 class Embedded:
     """`async with` it: everything runs; `directory` holds its kubeconfigs, its CA and
     the aggregation layer's client certificate.
+
+    With `assets`, a folder, the API server is the kube-apiserver that is there.
     """
 
-    def __init__(self, size: Size, directory: Path, port: int | None = None) -> None:
+    def __init__(
+        self, size: Size, directory: Path, port: int | None = None, assets: Path | None = None
+    ) -> None:
         self.size = size
         self.directory = directory
         self.cluster = Cluster()
-        self.api = ApiServer(self.cluster)
+        self.api: Api = (
+            KubeApiServer(self.cluster, assets, directory) if assets else ApiServer(self.cluster)
+        )
         self.host = Host()
         self._port = port
         self._stack = contextlib.AsyncExitStack()
@@ -72,8 +81,8 @@ class Embedded:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            await self._listen()
             stack.push_async_callback(self.api.stop)
+            await self._listen()
             node = self.host.name if self.size.host else "node-0"
             if self.size.manifests:
                 self.size.manifests.apply(self.cluster, node)
@@ -85,6 +94,7 @@ class Embedded:
             namespaces = {pod["metadata"]["namespace"] for pod in self.cluster.list("pods")}
             for name in sorted(namespaces | {"default", NAMESPACE}):
                 self.cluster.apply("namespaces", {"metadata": {"name": name}})
+            await self.api.publish()
             self._in_background(stack, self._follow_faults())
             self._stack = stack.pop_all()
         return self

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import httpx
 
-from metricsapi.sandbox.apiserver import ADMIN
+from metricsapi.sandbox.credentials import admin_client
 from metricsapi.sandbox.embedded import FAULT, Embedded, SandboxError, Size
 from metricsapi.sandbox.faults import Fault, fault_named
+from metricsapi.sandbox.kubeapiserver import AssetsError
 from metricsapi.sandbox.manifests import Manifests, ManifestsError
+from metricsapi.sandbox.mirror import MirrorError
 from metricsapi.sandbox.objects import NAMESPACE, SERVICE
-from metricsapi.sandbox.report import commands, count, print_tables, reader
+from metricsapi.sandbox.report import commands, count, print_tables
 from metricsapi.sandbox.serverprocess import ServerProcess
 from metricsapi.sandbox.statuspage import status_page
+from metricsapi.sandbox.users import ADMIN
 
 READY_WITHIN = 60.0  # seconds, and 30 more for every 1,000 nodes
 
@@ -30,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         return asyncio.run(_run(options))
-    except SandboxError as error:
+    except (SandboxError, AssetsError, MirrorError) as error:
         print(f"metricsapi sandbox: {error}", file=sys.stderr)
         return 1
 
@@ -58,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_manifests,
         metavar="FILE",
         help="rendered manifests as the server's objects: their args, and exactly their RBAC",
+    )
+    parser.add_argument(
+        "--kubebuilder-assets",
+        type=Path,
+        metavar="DIR",
+        help="a folder with kube-apiserver and etcd, to run in place of the stand-in",
     )
     parser.add_argument("--port", type=int, help="the API server's port (6443, or a free one)")
     parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where files go")
@@ -102,7 +111,12 @@ async def _run(options: argparse.Namespace) -> int:
     _say("Starting the embedded cluster (API server, kubelets)")
     async with contextlib.AsyncExitStack() as stack:
         embedded = await stack.enter_async_context(
-            Embedded(size, options.state_dir.resolve(), options.port)
+            Embedded(
+                size,
+                options.state_dir.resolve(),
+                options.port,
+                options.kubebuilder_assets,
+            )
         )
         if options.without_server:
             _say(commands(embedded.cluster, embedded.directory / "kubeconfig"))
@@ -130,11 +144,11 @@ async def _serve(
     server = ServerProcess(embedded.directory, flags)
     await server.start()
     stack.push_async_callback(server.stop)
-    api.aggregator.endpoints[NAMESPACE, SERVICE] = [("127.0.0.1", server.port)]
+    await api.connect(NAMESPACE, SERVICE, server.port)
     died = asyncio.create_task(server.ended())
     stack.callback(died.cancel)
     client = await stack.enter_async_context(
-        reader(api.url, api.ca.pem, api.add_user(ADMIN, ("system:masters",)))
+        admin_client(api.url, api.ca.pem, api.add_user(ADMIN, ("system:masters",)))
     )
     await _ready(embedded, client, server, leaving)
     if not leaving.is_set():

@@ -103,7 +103,12 @@ def install(cluster: Cluster, node: str) -> None:
     install_rbac(cluster)
     labels = {"k8s-app": SERVICE}
     metadata = {"namespace": NAMESPACE, "name": SERVICE, "labels": labels}
-    cluster.apply("deployments", {"metadata": metadata, "spec": {"replicas": 1}})
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": SERVICE, "image": "metricsapi"}]},
+    }
+    deployment = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    cluster.apply("deployments", {"metadata": metadata, "spec": deployment})
     cluster.apply(
         "services",
         {

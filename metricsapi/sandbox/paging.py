@@ -12,7 +12,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from metricsapi.sandbox.answers import answer, encoded, status
+from metricsapi.sandbox.answers import (
+    METADATA,
+    METADATA_LIST,
+    answer,
+    encoded,
+    shape_asked,
+    status,
+    wrong_shape,
+)
 from metricsapi.sandbox.collection import Collection
 from metricsapi.sandbox.record import Objects, Record
 from metricsapi.sandbox.selecting import Test
@@ -93,9 +101,12 @@ def listed(
 ) -> Response:
     """Answer with a list in the form that `accept` names."""
     kind = collection.kind
-    if "as=Table" in accept:
+    shape = shape_asked(accept)
+    if shape == "Table":
         return answer(table(kind.plural, Objects(records), metadata))
-    if "as=PartialObjectMetadata" in accept:
+    if shape == METADATA:
+        return wrong_shape(shape, f"is a list (*core.{kind.kind}List)")
+    if shape == METADATA_LIST:
         head, items = ("PartialObjectMetadataList", "meta.k8s.io/v1"), [r.partial for r in records]
     else:
         head, items = (f"{kind.kind}List", kind.api_version), [r.json for r in records]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,6 @@ BASE = "/apis/metrics.k8s.io/v1beta1"
 MOST = 15  # rows of each table
 _UNITS = {"n": 1e-6, "u": 1e-3, "m": 1.0, "": 1000.0}
 _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
-
-
-def reader(url: str, authority: bytes, token: str) -> httpx.AsyncClient:
-    """Give an HTTP client of the API server, as the user of a bearer token."""
-    return httpx.AsyncClient(
-        base_url=url,
-        verify=ssl.create_default_context(cadata=authority.decode()),
-        headers={"Authorization": f"Bearer {token}"},
-        trust_env=False,
-    )
 
 
 async def count(client: httpx.AsyncClient, resource: str) -> int:

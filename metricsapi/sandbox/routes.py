@@ -8,7 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from metricsapi.sandbox.answers import JSON, answer, encoded, not_found, status
+from metricsapi.sandbox.answers import (
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    answer,
+    encoded,
+    not_found,
+    shape_asked,
+    status,
+    wrong_shape,
+)
 from metricsapi.sandbox.bodies import body
 from metricsapi.sandbox.kinds import KINDS, Kind
 from metricsapi.sandbox.outages import Outages
@@ -79,10 +89,12 @@ class Resources:
             if request.method == "DELETE":
                 self.cluster.delete(kind.plural, name, found.namespace)
             accept = request.headers.get("accept", "")
-            if "as=Table" in accept:
+            shape = shape_asked(accept)
+            if shape == "Table":
                 return answer(table(kind.plural, [found.object()], {}))
-            partial = "as=PartialObjectMetadata" in accept
-            return encoded(found.partial if partial else found.json)
+            if shape == METADATA_LIST:
+                return wrong_shape(shape, f"is not a list (*core.{kind.kind})")
+            return encoded(found.partial if shape == METADATA else found.json)
 
         return handle
 

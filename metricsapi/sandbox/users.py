@@ -20,6 +20,7 @@ AUDIENCE = "https://kubernetes.default.svc"
 AUTHENTICATED = "system:authenticated"
 CREDENTIAL = "authentication.kubernetes.io/credential-id"
 _ACCOUNT = "system:serviceaccount:"
+ADMIN = "kubernetes-admin"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from metricsapi.sandbox.answers import status_body
+from metricsapi.sandbox.answers import METADATA, METADATA_LIST, shape_asked, status_body
 from metricsapi.sandbox.collection import Change, Collection, Word
 from metricsapi.sandbox.outages import Outages
 from metricsapi.sandbox.record import Record, record
@@ -30,8 +30,7 @@ class Asked:
     bookmarks: bool
     seconds: float  # until the server ends it
     initial: bool  # a bookmark says where what was there ends
-    partial: bool  # metadata alone
-    table: bool  # each object as a Table of one row
+    shape: str  # METADATA alone, "Table" of one row each, or empty
 
     @classmethod
     def of(cls, query: Mapping[str, str], accept: str) -> Asked:
@@ -43,8 +42,7 @@ class Asked:
             query.get("allowWatchBookmarks") in _TRUE,
             float(query.get("timeoutSeconds") or 3600.0),
             initial,
-            "as=PartialObjectMetadata" in accept,
-            "as=Table" in accept,
+            shape_asked(accept),
         )
 
 
@@ -74,6 +72,8 @@ class Watch:
                 yield problem
                 return
             version, told = self._initial() if version is None else self._after(version)
+            if told and self._asked.shape == METADATA_LIST:
+                return  # as kube-apiserver does: no event is a list, and it says so in its log only
             if self._asked.bookmarks and now >= bookmark_at:
                 bookmark_at = now + bookmark_every
                 told += self._bookmark(version)
@@ -125,8 +125,8 @@ class Watch:
         return record(self._collection.kind, item, version)
 
     def _event(self, word: Word, one: Record) -> bytes:
-        shown = one.partial if self._asked.partial else one.json
-        if self._asked.table:
+        shown = one.partial if self._asked.shape == METADATA else one.json
+        if self._asked.shape == "Table":
             metadata = {"resourceVersion": str(one.version)}
             shown = msgspec.json.encode(
                 table(self._collection.kind.plural, [one.object()], metadata)
@@ -139,7 +139,7 @@ class Watch:
         if annotations:
             metadata["annotations"] = annotations
         item = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-        if self._asked.partial:
+        if self._asked.shape == METADATA:
             item |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
         return _encoded("BOOKMARK", item)
 

@@ -1,7 +1,8 @@
 """The cluster that the end-to-end tests talk to.
 
-By default the sandbox, started as a user starts it. `make e2e` with METRICSAPI_E2E=cluster runs the
-same tests against the cluster of KUBECONFIG.
+By default the sandbox, started as a user starts it; with KUBEBUILDER_ASSETS the sandbox around the
+kube-apiserver and etcd that are there. `make e2e` with KUBECONFIG runs the same tests against that
+cluster.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+ASSETS = os.environ.get("KUBEBUILDER_ASSETS")  # a folder with kube-apiserver and etcd
 REQUIRED = os.environ.get("METRICSAPI_REQUIRE", "").split()
 
 
@@ -29,15 +31,21 @@ def kubectl_binary():
     return found
 
 
+_COMMAND = [sys.executable, "-m", "metricsapi", "sandbox"]
+if ASSETS:
+    _COMMAND.append(f"--kubebuilder-assets={ASSETS}")
+
+
 class Sandbox:
     """`metricsapi sandbox` as a process of its own, with its output in a file."""
 
     def __init__(self, directory: Path, *args: str) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.output = directory / "output"
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "metricsapi", "sandbox", f"--state-dir={directory}", *args],
+                [*_COMMAND, f"--state-dir={directory}", *args],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

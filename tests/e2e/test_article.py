@@ -47,8 +47,11 @@ def test_top_shows_every_node_and_pod(kubectl):
     cpu = [int(line.split()[2].removesuffix("m")) for line in listed[1:]]
     assert cpu == sorted(cpu, reverse=True)
     assert sum(cpu) > 0
-    containers = kubectl("top", "pods", "-n", "ns-3", "--containers").splitlines()
-    assert [line.split()[0] for line in containers[1:]] == ["app-0-3"] * 2 + ["app-1-3"] * 2
+    namespace, name = listed[1].split()[:2]
+    containers = kubectl("top", "pods", "-n", namespace, name, "--containers").splitlines()
+    described = kubectl("get", "pods", "-n", namespace, name, "-o", "json")
+    names = {one["name"] for one in json.loads(described)["spec"]["containers"]}
+    assert {tuple(line.split()[:2]) for line in containers[1:]} == {(name, one) for one in names}
 
 
 def test_what_is_not_there_is_not_found(kubectl):

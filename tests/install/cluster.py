@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from metricsapi.sandbox import apiserver
-from metricsapi.sandbox.apiserver import ADMIN, ApiServer
+from metricsapi.sandbox.apiserver import ApiServer
 from metricsapi.sandbox.kubelets import Kubelets
 from metricsapi.sandbox.objects import node_object, pod_object
 from metricsapi.sandbox.rbac import Attributes, allowed
@@ -24,6 +24,7 @@ from metricsapi.sandbox.serving import Certificates
 from metricsapi.sandbox.state import BY_KIND, Cluster
 from metricsapi.sandbox.synthetic import synthetic_node
 from metricsapi.sandbox.template import SyntheticSource
+from metricsapi.sandbox.users import ADMIN
 from tests.conditions import until
 from tests.install.objects import args
 

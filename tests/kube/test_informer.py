@@ -194,7 +194,9 @@ async def test_pods_are_asked_for_as_metadata_of_running_ones(start):
         informer = start(server, RUNNING_PODS)
         await until(informer.synced.is_set)
         assert informer.objects["n", "p"].labels == {"app": "a"}
-        request = server.requests[0]
+        await until(lambda: len(server.requests) > 1)
+        request, watch = server.requests[:2]
         assert request.params["fieldSelector"] == "status.phase=Running"
-        assert "as=PartialObjectMetadata" in request.headers["accept"]
+        assert "as=PartialObjectMetadataList;" in request.headers["accept"]
+        assert "as=PartialObjectMetadata;" in watch.headers["accept"]
         assert request.headers["authorization"] == "Bearer token"

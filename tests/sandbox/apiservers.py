@@ -10,9 +10,10 @@ import httpx
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials
-from metricsapi.sandbox.apiserver import ADMIN, ApiServer
+from metricsapi.sandbox.apiserver import ApiServer
 from metricsapi.sandbox.authorities import load_pair
 from metricsapi.sandbox.state import Cluster
+from metricsapi.sandbox.users import ADMIN
 
 MASTERS = ("system:masters",)
 V1BETA1 = "v1beta1.metrics.k8s.io"

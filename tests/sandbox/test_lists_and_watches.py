@@ -120,6 +120,19 @@ async def test_metadata_alone_in_lists_and_watches(api, http):
     assert events[1][1]["kind"] == "PartialObjectMetadata"
 
 
+async def test_a_list_is_no_object_and_an_event_is_no_list(api, http):
+    """As kube-apiserver 1.36 answers; it ends such a watch without a word."""
+    api.cluster.apply("pods", pod("ns", "a"))
+    refused = await http.get("/api/v1/pods", headers=PARTIAL)
+    assert refused.status_code == 406
+    assert "requested object is a list" in refused.json()["message"]
+    refused = await http.get("/api/v1/namespaces/ns/pods/a", headers=PARTIAL_LIST)
+    assert refused.status_code == 406
+    assert "is not a list" in refused.json()["message"]
+    watch = await http.get("/api/v1/pods?watch=true&timeoutSeconds=30", headers=PARTIAL_LIST)
+    assert (watch.status_code, watch.content) == (200, b"")
+
+
 async def test_a_table_of_one_row_for_each_event(api, http):
     api.cluster.apply("configmaps", {**pod("ns", "a"), "data": {"x": "1", "y": "2"}})
     accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}

@@ -1,0 +1,35 @@
+"""A real kube-apiserver aggregates our API and its documents without an error."""
+
+import json
+import re
+import time
+
+import pytest
+
+from tests.e2e.conftest import ASSETS
+
+# What it says of any API whose server does not answer yet.
+NOT_YET = re.compile("ResponseCode: 503|failing or missing response|could not get list of group")
+
+
+def test_the_aggregators_accept_our_documents_without_an_error(sandbox, kubectl):
+    if not ASSETS:
+        pytest.skip("KUBEBUILDER_ASSETS names no kube-apiserver")
+    deadline = time.monotonic() + 60
+    while not _aggregated(kubectl):
+        assert time.monotonic() < deadline, "the definitions never appeared"
+        time.sleep(0.5)
+    assert "containers" in kubectl("explain", "podmetrics.containers")
+    log = sandbox.directory / "kube-apiserver" / "kube-apiserver.log"
+    lines = log.read_text(errors="replace").splitlines()
+    ours = [line for line in lines if "metrics.k8s.io" in line and re.search(r"\bE\d{4} ", line)]
+    assert lines
+    assert [line for line in ours if not NOT_YET.search(line)] == []
+
+
+def _aggregated(kubectl):
+    v2 = json.loads(kubectl("get", "--raw", "/openapi/v2"))["definitions"]
+    v3 = json.loads(kubectl("get", "--raw", "/openapi/v3"))["paths"]
+    return any("metrics.v1beta1.PodMetrics" in name for name in v2) and (
+        "apis/metrics.k8s.io/v1beta1" in v3
+    )

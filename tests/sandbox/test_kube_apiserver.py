@@ -1,0 +1,51 @@
+"""A folder that is named as KUBEBUILDER_ASSETS and cannot be used is told so."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def start(assets, state):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "metricsapi", "sandbox", "--once", "--no-host", "--nodes=1"),
+            f"--state-dir={state}",
+            f"--kubebuilder-assets={assets}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def assets(tmp_path):
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    return folder
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_a_binary_that_is_missing(assets, tmp_path):
+    script(assets / "etcd", "exec sleep 60")
+    done = start(assets, tmp_path / "state")
+    assert done.returncode == 1
+    assert f"{assets} has no executable kube-apiserver" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_binary_that_ends_is_quoted_and_the_other_is_ended(assets, tmp_path):
+    script(assets / "etcd", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    script(assets / "kube-apiserver", "echo unknown flag: --frobnicate; exit 3")
+    done = start(assets, tmp_path / "state")
+    assert done.returncode == 1
+    assert "kube-apiserver ended with exit status 3" in done.stderr
+    assert "--frobnicate" in done.stderr
+    pid = (tmp_path / "pid").read_text().strip()
+    assert subprocess.run(["kill", "-0", pid], check=False, capture_output=True).returncode != 0
