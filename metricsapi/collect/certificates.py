@@ -35,7 +35,7 @@ async def explain(
         certificate = await _shown(host, port, deadline)
     if certificate is None:
         return error
-    issuer, subject = _common_name(certificate.issuer), _common_name(certificate.subject)
+    issuer, subject = common_name(certificate.issuer), common_name(certificate.subject)
     if error.cause is Cause.CERTIFICATE_LACKS_ADDRESS:
         return ScrapeError(
             error.cause,
@@ -50,8 +50,7 @@ async def explain(
             f"the certificate of {where} is valid from {begin:%Y-%m-%d %H:%M} to "
             f"{end:%Y-%m-%d %H:%M} UTC, not now: renew it, or set the clocks right",
         )
-    own = certificate.issuer == certificate.subject or _KUBELETS_OWN_CA.search(issuer)
-    if own:
+    if made_by_kubelet(certificate):
         return ScrapeError(
             Cause.CERTIFICATE_SELF_SIGNED,
             f"the certificate of {where} ({subject!r} by {issuer!r}) is self-signed by the "
@@ -79,7 +78,14 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
     return x509.load_der_x509_certificate(der) if der else None
 
 
-def _common_name(name: x509.Name) -> str:
+def made_by_kubelet(certificate: x509.Certificate) -> bool:
+    """Whether a kubelet signed its certificate itself, alone or with a CA that it made first."""
+    own = certificate.issuer == certificate.subject
+    return own or _KUBELETS_OWN_CA.search(common_name(certificate.issuer)) is not None
+
+
+def common_name(name: x509.Name) -> str:
+    """Give the common name of a subject or issuer; all of it where there is none."""
     found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[0].value) if found else name.rfc4514_string()
 
@@ -89,7 +95,7 @@ def _names(certificate: x509.Certificate) -> str:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        name = _common_name(certificate.subject)
+        name = common_name(certificate.subject)
         return f"no address or name at all (only the common name {name!r})"
     names = [f"DNS:{name}" for name in extension.value.get_values_for_type(x509.DNSName)]
     names += [f"IP:{ip}" for ip in extension.value.get_values_for_type(x509.IPAddress)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 from msgspec import Struct
+
+from metricsapi.collect.certificates import common_name, made_by_kubelet
 
 
 class Certificate(Struct, frozen=True):
@@ -17,13 +18,13 @@ class Certificate(Struct, frozen=True):
     names: tuple[str, ...]  # DNS names and IP addresses of the SAN
     not_before: datetime
     not_after: datetime
-    self_signed: bool
+    made_by_kubelet: bool
 
     @property
     def text(self) -> str:
         """One line of evidence."""
         names = ", ".join(self.names) or "no names"
-        signer = "itself" if self.self_signed else repr(self.issuer)
+        signer = "itself" if self.issuer == self.subject else repr(self.issuer)
         return (
             f"{self.subject!r} for {names}; signed by {signer}; "
             f"valid {self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}"
@@ -44,15 +45,10 @@ def read_certificate(der: bytes) -> Certificate:
     except x509.ExtensionNotFound:
         names = []
     return Certificate(
-        _common_name(cert.subject),
-        _common_name(cert.issuer),
+        common_name(cert.subject),
+        common_name(cert.issuer),
         tuple(names),
         cert.not_valid_before_utc,
         cert.not_valid_after_utc,
-        cert.subject == cert.issuer,
+        made_by_kubelet(cert),
     )
-
-
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string()

@@ -133,7 +133,7 @@ def _certificate_fault(fault: ssl.SSLCertVerificationError | None, certificate: 
         return "certificate_expired"
     if code in (62, 64):
         return "certificate_lacks_address"
-    return "certificate_self_signed" if certificate.self_signed else "certificate_unknown_ca"
+    return "certificate_self_signed" if certificate.made_by_kubelet else "certificate_unknown_ca"
 
 
 async def _tls(

@@ -122,6 +122,16 @@ async def test_a_certificate_of_another_ca_names_its_signer(tmp_path):
     assert "--kubelet-certificate-authority" in result.fix
 
 
+async def test_a_certificate_of_the_ca_that_a_kubelet_makes_itself_counts_as_its_own(tmp_path):
+    """A kubelet without a signed certificate makes a CA named NODE-ca@SECONDS first."""
+    own = Authority("node-a-ca@1764000000").serving(tmp_path, "127.0.0.1")
+    async with listening(GOOD, own) as port:
+        result = outcome(await examine(port), "tls")
+    assert "the kubelet signed its own certificate" in result.evidence
+    assert "node-a-ca@1764000000" in result.evidence
+    assert "kubectl certificate approve" in result.fix
+
+
 async def test_a_certificate_that_carries_only_the_nodes_name_will_do(tmp_path):
     async with listening(GOOD, CA.serving(tmp_path, "node-a")) as port:
         found = await examine(port)
