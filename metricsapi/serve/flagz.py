@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.serve.negotiate import choose
+from metricsapi.serve.formats import choose
 from metricsapi.serve.statusz import NAME, WARNING
 
 _KINDS = {"text": "text/plain", "json": "application/json", "html": "text/html"}

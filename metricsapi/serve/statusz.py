@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
 from metricsapi.remedies import remedy
-from metricsapi.serve.negotiate import choose
+from metricsapi.serve.formats import choose
 from metricsapi.serve.statusz_page import CONTENT_SECURITY_POLICY, page
 
 NAME = "metrics-server"

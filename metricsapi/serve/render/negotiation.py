@@ -7,7 +7,7 @@ that the reference makes too: q=0 is the last choice, not a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 JSON = "application/json"
@@ -30,7 +30,7 @@ class Convert:
 
 @dataclass(frozen=True)
 class MediaType:
-    """What was agreed on: a type of `AVAILABLE`, and what its parameters ask for."""
+    """What was agreed on: one of the available types, and what its parameters ask for."""
 
     type: str
     convert: Convert | None = None
@@ -76,17 +76,19 @@ def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
     )
 
 
-def negotiate(accept: str, allows: Allows = allows_plain) -> MediaType | None:
-    """Give what fits the header best, or None for 406."""
+def negotiate(
+    accept: str, allows: Allows = allows_plain, available: Sequence[str] = AVAILABLE
+) -> MediaType | None:
+    """Give which of the available types, the default first, fits the header best; None for 406."""
     if not accept:
-        return MediaType(JSON)
+        return MediaType(available[0])
     for clause in parse_accept(accept):
-        for available in AVAILABLE:
-            kind, _, subtype = available.partition("/")
+        for one in available:
+            kind, _, subtype = one.partition("/")
             fits = clause.type == kind and clause.subtype in (subtype, "*")
             if not fits and (clause.type, clause.subtype) != ("*", "*"):
                 continue
-            found = _with_parameters(available, clause.parameters, allows)
+            found = _with_parameters(one, clause.parameters, allows)
             if found is not None:
                 return found
     return None
