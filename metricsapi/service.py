@@ -6,7 +6,6 @@ kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTT
 from __future__ import annotations
 
 import asyncio
-import logging
 import resource
 import signal
 import time
@@ -36,8 +35,6 @@ from metricsapi.serve.server import Server
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
 from metricsapi.trust import Trust
-
-log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
@@ -113,7 +110,6 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             reuse_port=settings.permit_port_sharing,
         )
         server.bind()
-        log.info("listening on %s port %s", settings.bind_address, server.port)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
         async with asyncio.TaskGroup() as group:
@@ -122,9 +118,10 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 for part in (nodes, pods, trust, pool)
             ]
             forever.append(group.create_task(operations.run(parts), name="Operations"))
-            await trust.ready()
+            told = [group.create_task(one) for one in (trust.ready(), server.leaving.wait())]
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
             await server.run()
-            for task in forever:
+            for task in (*forever, *told):
                 task.cancel()
     return 0
 

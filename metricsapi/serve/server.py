@@ -134,6 +134,8 @@ class _Uvicorn(uvicorn.Server):
         ]
         self.started = True
         self._listening.set()
+        for sock in sockets or ():
+            log.info("listening on %s port %s", *sock.getsockname()[:2])
 
     async def main_loop(self) -> None:
         """Keep the Date header current, waking once a second rather than ten times."""
