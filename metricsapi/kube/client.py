@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from metricsapi.kube.credentials import Credentials, TokenFile
-from metricsapi.kube.errors import Unauthorized, Unreachable, error_from_answer
+from metricsapi.kube.errors import Silent, Unauthorized, Unreachable, error_from_answer
 
 Params = Mapping[str, str | int]
 
@@ -82,8 +82,8 @@ class KubeClient:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of an endless answer, as a watch gives them, until the server ends it.
 
-        Raises as `request` does, and Unreachable after `idle_timeout` seconds of silence: a
-        half-open connection is silent too, and a healthy watch has a bookmark every minute.
+        Raises as `request` does, and Silent after `idle_timeout` seconds without a line, as a
+        half-open connection is.
         """
         timeout = httpx.Timeout(10.0, read=idle_timeout)
         headers = self._headers(accept)
@@ -101,6 +101,8 @@ class KubeClient:
                 async with aclosing(_lines(answer)) as lines:
                     async for line in lines:
                         yield line
+        except httpx.ReadTimeout as error:
+            raise Silent(f"nothing from {path} for {idle_timeout:g} s") from error
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -115,7 +117,7 @@ class KubeClient:
         return headers
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(f"{self.credentials.server}: {error or type(error).__name__}")
+        return Unreachable(f"{self.credentials.server}: {str(error) or type(error).__name__}")
 
     def _refused(self, answer: httpx.Response, body: bytes) -> Exception:
         refusal = error_from_answer(answer.status_code, body, answer.headers.get("Retry-After"))

@@ -3,6 +3,7 @@
 KubeError
 ├── CredentialsError      there is no usable kubeconfig or service account
 ├── Unreachable           no answer: refused, timed out, broken off, TLS failed
+│   └── Silent            nothing came for long on a connection that is open
 └── ApiError              an answer that is not a success; carries status, reason, message
     ├── Unauthorized      401
     ├── Forbidden         403
@@ -30,6 +31,10 @@ class CredentialsError(KubeError):
 
 class Unreachable(KubeError):
     """The API server gave no answer."""
+
+
+class Silent(Unreachable):
+    """A watch said nothing for longer than we wait."""
 
 
 class ApiError(KubeError):

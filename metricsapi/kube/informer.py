@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Gone, KubeError, Unreachable
+from metricsapi.kube.errors import ApiError, Gone, KubeError, Silent, Unreachable
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
 
 T = TypeVar("T")
@@ -26,7 +26,9 @@ Callback = Callable[[T | None, T | None], None]
 
 PAGE = 500  # objects a list request
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
-SILENCE = 150.0  # seconds; the server's bookmarks come every minute
+# Seconds without a word, then we list again. kube-apiserver sends a bookmark a minute, but of a
+# resource that never changes only as often as etcd tells its progress: 10 minutes by default.
+SILENCE = 150.0
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 30.0
 
@@ -92,6 +94,10 @@ class Informer(Generic[T]):
                 if version == listed:  # perhaps at once: whole lists must not follow without end
                     await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
                     wait = min(wait * 2, LONGEST_BACKOFF)
+                version = listed = await self._list()
+            except Silent as error:
+                log.debug("%s: %s, listing again", self.resource.name, error)
+                self.restarts += 1
                 version = listed = await self._list()
 
     async def _list(self) -> str:

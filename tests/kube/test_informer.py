@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from metricsapi.kube.errors import Unreachable
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from tests.conditions import until
@@ -123,7 +124,9 @@ async def test_an_expired_version_is_listed_again_and_differences_are_told(start
         assert informer.restarts == 1
 
 
-async def test_a_silent_watch_is_taken_for_dead(start):
+async def test_a_silent_watch_is_listed_again_without_alarm(start, caplog):
+    """A half-open connection is silent, but so is a quiet resource: etcd's default for progress
+    notices, from which kube-apiserver makes bookmarks, is ten minutes."""
     watches = []
 
     def answer(request):
@@ -136,6 +139,17 @@ async def test_a_silent_watch_is_taken_for_dead(start):
         informer = start(server, silence=0.1)
         await until(lambda: len(watches) >= 2)
         assert set(informer.objects) == {"a"}
+        assert informer.error is None
+        assert informer.restarts >= 1
+        assert not caplog.records
+
+
+async def test_a_failure_without_words_is_named():
+    """httpx gives its timeouts no text."""
+
+    async with ScriptedApiServer(lambda _: (200, hang())) as server:
+        with pytest.raises(Unreachable, match="ReadTimeout"):
+            await server.client.request("GET", "/", timeout=0.1)
 
 
 async def test_while_the_api_server_fails_what_is_known_stays(start):

@@ -18,7 +18,6 @@ WITH_ERRORS = {
     Outage.DOWN: Unreachable,
     Outage.FAILING: ApiError,
     Outage.BUSY: ApiError,
-    Outage.SILENT_WATCHES: Unreachable,
 }
 
 
