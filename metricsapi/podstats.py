@@ -6,6 +6,8 @@ A pod is served whole or not at all, so its usage is made once all of its contai
 from __future__ import annotations
 
 import sys
+from math import inf
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -14,6 +16,7 @@ from metricsapi.rates import Stat, advance, advance_steadily, restarted
 from metricsapi.samples import ContainerSample, ContainerUsage, PodSample, PodUsage
 
 Key = tuple[str, str]  # namespace, name
+_name = attrgetter("name")
 
 
 class Pod(Struct, gc=False):
@@ -26,6 +29,7 @@ class Pod(Struct, gc=False):
     stats: tuple[Stat, ...]
     since: float = 0.0  # `usage` is current until `max_age` after this
     usage: PodUsage | None = None  # None: not made since the last change
+    shown: bool = False  # whether it is what is served under its key
 
 
 def advance_containers(
@@ -89,27 +93,25 @@ def _last_of_each_name(samples: list[ContainerSample]) -> list[ContainerSample]:
     return list(last.values())
 
 
-def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage:
-    earliest = min(pod.stats, key=lambda stat: stat.timestamp)
-    pod.since = min([min(stat.cpu_since, stat.memory_since) for stat in pod.stats])
-    pod.usage = PodUsage(
-        *pod.key,
-        pod.node,
-        earliest.timestamp,
-        earliest.window,
-        tuple(
-            [
-                ContainerUsage(
-                    stat.name,
-                    stat.cpu,
-                    stat.memory,
-                    stat.swap if has_swap else None,
-                    stat.ephemeral_storage,
-                )
-                for stat in sorted(pod.stats, key=lambda stat: stat.name)
-            ]
-        ),
-    )
+def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
+    """Make a pod's usage, or give None while one of its containers has none."""
+    if not pod.stats:
+        return None
+    earliest, since = pod.stats[0], inf
+    containers = []
+    for stat in pod.stats:
+        if stat.cpu < 0 or stat.memory < 0:
+            return None
+        if stat.timestamp < earliest.timestamp:
+            earliest = stat
+        since = min(since, stat.cpu_since, stat.memory_since)
+        swap = stat.swap if has_swap else None
+        containers.append(
+            ContainerUsage(stat.name, stat.cpu, stat.memory, swap, stat.ephemeral_storage)
+        )
+    containers.sort(key=_name)
+    pod.since = since
+    pod.usage = PodUsage(*pod.key, pod.node, earliest.timestamp, earliest.window, tuple(containers))
     return pod.usage
 
 

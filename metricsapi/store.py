@@ -110,13 +110,16 @@ class MetricsStore:
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None:
         """Give a pod's usage at the monotonic time `now`, or None when it is not wholly current."""
         pod = self._pods.get((namespace, name))
-        if pod is None:
-            return None
-        if pod.usage is None:
-            if not pod.stats or not all(stat.known for stat in pod.stats):
-                return None
-            make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
-        return pod.usage if now - pod.since <= self.max_age else None
+        usage = self.made(pod) if pod else None
+        return usage if pod and now - pod.since <= self.max_age else None
+
+    def held(self, namespace: str, name: str) -> Pod | None:
+        """Give what is kept of a pod: it may be looked at again and again while it is `shown`."""
+        return self._pods.get((namespace, name))
+
+    def made(self, pod: Pod) -> PodUsage | None:
+        """Give the usage of what is kept of a pod, however old, or None when it is not whole."""
+        return pod.usage or make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
 
     def holding(self, node: str) -> NodeHolding | None:
         """Tell what is kept of a node, or None when it never answered."""
@@ -138,7 +141,7 @@ class MetricsStore:
             if node.stat is not None and self._current(node.stat, now):
                 yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
             for pod in list(node.pods.values()):
-                for stat in pod.stats if self._pods.get(pod.key) is pod else ():
+                for stat in pod.stats if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
 
@@ -169,12 +172,16 @@ class MetricsStore:
         if owner is not pod and (
             owner is None or owner.node == node.name or started(pod) >= started(owner)
         ):
+            if owner is not None:
+                owner.shown = False
+            pod.shown = True
             self._pods[pod.key] = pod
 
     def _drop(self, node: _Node, pods: list[Pod]) -> None:
         for pod in pods:
             node.pods.pop(pod.key, None)
-            if self._pods.get(pod.key) is pod:
+            if pod.shown:
+                pod.shown = False
                 del self._pods[pod.key]
 
 

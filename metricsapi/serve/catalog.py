@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
@@ -24,17 +24,26 @@ T = TypeVar("T", Node, Pod)
 Seen_co = TypeVar("Seen_co", covariant=True)
 
 
+class Held(Protocol):
+    """What the store keeps of one pod, as long as it is `shown`."""
+
+    shown: bool
+    since: float  # its usage is current until the store's `max_age` after this, monotonic seconds
+    usage: PodUsage | None  # None: not made since the last reading
+
+
 class Entry(Struct, gc=False, eq=False):
     """One node or pod, and its encodings of one usage.
 
     `json` and `protobuf` are items of lists and hold for `usage` (compared by identity); they
-    are made when first asked for.
+    are made when first asked for. `held` is where the store keeps a pod's usage.
     """
 
     object: Node | Pod
     usage: NodeUsage | PodUsage | None = None
     json: bytes | None = None
     protobuf: bytes | None = None
+    held: Held | None = None
 
 
 class Sorted:
@@ -253,11 +262,15 @@ class Watched(Protocol[Seen_co]):
 
 
 class Store(Protocol):
-    """What the catalog needs of the store; both give the same object until it changes."""
+    """What the catalog needs of the store; usages are the same objects until they change."""
+
+    max_age: float
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
 
-    def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None: ...
+    def held(self, namespace: str, name: str) -> Held | None: ...
+
+    def made(self, held: Any) -> PodUsage | None: ...
 
 
 class Catalog:
@@ -270,12 +283,27 @@ class Catalog:
         nodes.subscribe(self.nodes.changed)
         pods.subscribe(self.pods.changed)
 
-    def node_usage(self, entry: Entry, now: float) -> NodeUsage | None:
-        """Give the current usage of a node's entry."""
-        return self._store.node_usage(entry.object.name, now)
+    def node_usages(self, entries: Sequence[Entry], now: float) -> list[NodeUsage | None]:
+        """Give the current usage of each node's entry."""
+        return [self._store.node_usage(entry.object.name, now) for entry in entries]
 
-    def pod_usage(self, entry: Entry, now: float) -> PodUsage | None:
-        """Give the current usage of a pod's entry."""
-        pod = entry.object
-        assert isinstance(pod, Pod)  # noqa: S101
-        return self._store.pod_usage(pod.namespace, pod.name, now)
+    def pod_usages(self, entries: Sequence[Entry], now: float) -> list[PodUsage | None]:
+        """Give the current usage of each pod's entry.
+
+        Each looks where its usage was last time. To look that up by name costs more than all the
+        rest of a long list, since keys and names are spread over memory.
+        """
+        store, oldest = self._store, now - self._store.max_age
+        found: list[PodUsage | None] = []
+        for entry in entries:
+            held = entry.held
+            if held is None or not held.shown:
+                pod = cast("Pod", entry.object)
+                held = entry.held = store.held(pod.namespace, pod.name)
+            usage = None
+            if held is not None:
+                usage = held.usage or store.made(held)
+                if held.since < oldest:
+                    usage = None
+            found.append(usage)
+        return found

@@ -17,7 +17,7 @@ def nodes(catalog: Catalog) -> Resource:
         namespaced=False,
         fields=(NAME, NAMESPACE),
         objects=catalog.nodes,
-        usage=catalog.node_usage,
+        usages=catalog.node_usages,
         encode_json=json.node_item,
         encode_protobuf=protobuf.node_item,
     )

@@ -17,7 +17,7 @@ def pods(catalog: Catalog) -> Resource:
         namespaced=True,
         fields=(NAME, NAMESPACE, NODE_NAME),
         objects=catalog.pods,
-        usage=catalog.pod_usage,
+        usages=catalog.pod_usages,
         encode_json=json.pod_item,
         encode_protobuf=protobuf.pod_item,
     )

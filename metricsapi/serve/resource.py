@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +24,14 @@ class Resource:
     namespaced: bool
     fields: tuple[str, ...]  # that a field selector may name
     objects: Objects[Any]
-    usage: Callable[[Entry, float], NodeUsage | PodUsage | None]
+    usages: Callable[[Sequence[Entry], float], Sequence[NodeUsage | PodUsage | None]]
     encode_json: Callable[[Any, Any], bytes] = field(repr=False)
     encode_protobuf: Callable[[Any, Any], bytes] = field(repr=False)
 
-    def current(self, entries: Iterable[Entry], now: float) -> list[Entry]:
+    def current(self, entries: Sequence[Entry], now: float) -> list[Entry]:
         """Give those entries that have usage now, with encodings of older usage dropped."""
-        usage_of, kept = self.usage, []
-        for entry in entries:
-            usage = usage_of(entry, now)
+        kept = []
+        for entry, usage in zip(entries, self.usages(entries, now), strict=True):
             if usage is None:
                 continue
             if usage is not entry.usage:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,8 +53,14 @@ class Usages:
     def node_usage(self, node: str, _: float) -> NodeUsage | None:
         return self.nodes.get(node)
 
-    def pod_usage(self, namespace: str, name: str, _: float) -> PodUsage | None:
-        return self.pods.get((namespace, name))
+    max_age = math.inf
+
+    def held(self, namespace: str, name: str) -> Any:
+        usage = self.pods.get((namespace, name))
+        return SimpleNamespace(shown=False, since=0.0, usage=usage)  # looked up each time
+
+    def made(self, held: Any) -> PodUsage | None:
+        return held.usage
 
     def put(self, usage: NodeUsage | PodUsage) -> None:
         if isinstance(usage, NodeUsage):
