@@ -32,6 +32,7 @@ from metricsapi.sandbox.rbac import Attributes, User, allowed
 from metricsapi.sandbox.serving import Certificates
 from metricsapi.sandbox.state import Cluster
 from metricsapi.sandbox.synthetic import synthetic_node
+from metricsapi.sandbox.template import SWAP_AVAILABLE, SWAP_USED
 from metricsapi.sandbox.users import ADMIN
 
 USUAL_PORT = 6443
@@ -153,7 +154,9 @@ class Embedded:
 
     def _apply_node(self, i: int, addresses: Addresses) -> None:
         node = synthetic_node(i, self.size.pods, self.size.containers)
-        item = synthetic_node_object(node, *addresses[node.name], self.host)
+        every = self.size.swap_every
+        swap = SWAP_AVAILABLE + SWAP_USED if every and i % every == 0 else 0
+        item = synthetic_node_object(node, *addresses[node.name], self.host, swap=swap)
         if fault := self.size.faults.get(node.name):
             item["metadata"]["annotations"] = {FAULT: str(fault)}
         self.cluster.apply("nodes", item)

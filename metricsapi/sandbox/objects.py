@@ -58,14 +58,20 @@ def host_node(host: Host, port: int) -> Object:
     )
 
 
-def synthetic_node_object(node: SyntheticNode, address: str, port: int, host: Host) -> Object:
+def synthetic_node_object(
+    node: SyntheticNode, address: str, port: int, host: Host, *, swap: int = 0
+) -> Object:
+    """Give the node; with `swap`, bytes, it tells its capacity, of which kubectl shows a part."""
+    info: Object = {**host.info()}
+    if swap:
+        info["swap"] = {"capacity": swap}
     return node_object(
         node.name,
         node.labels,
         port,
         cores=8,
         memory=32 * 2**30,
-        info=host.info(),
+        info=info,
         address=address,
     )
 

@@ -20,14 +20,9 @@ def served(kubectl_binary, tmp_path):
         running = Sandbox(tmp_path, *options)
         try:
             running.wait_ready()
-            found = []
+            found = [json.loads(_get(kubectl_binary, running, "/api/v1/nodes"))["items"]]
             for resource in ("nodes", "pods"):
-                text = subprocess.check_output(
-                    [kubectl_binary, "get", "--raw", f"{BASE}/{resource}"],
-                    env={**os.environ, "KUBECONFIG": running.kubeconfig},
-                    text=True,
-                    timeout=60,
-                )
+                text = _get(kubectl_binary, running, f"{BASE}/{resource}")
                 found.append({one["metadata"]["name"]: one for one in json.loads(text)["items"]})
             return found
         finally:
@@ -36,13 +31,25 @@ def served(kubectl_binary, tmp_path):
     return ask
 
 
+def _get(kubectl_binary, running, path):
+    return subprocess.check_output(
+        [kubectl_binary, "get", "--raw", path],
+        env={**os.environ, "KUBECONFIG": running.kubeconfig},
+        text=True,
+        timeout=60,
+    )
+
+
 def test_ephemeral_storage_is_served_on_request(served):
-    nodes, pods = served("--resources=cpu,memory,swap,ephemeral-storage")
+    objects, nodes, pods = served("--resources=cpu,memory,swap,ephemeral-storage")
     assert nodes["node-0"]["usage"].keys() == {"cpu", "memory", "swap", "ephemeral-storage"}
+    capacity = {one["metadata"]["name"]: one["status"]["nodeInfo"].get("swap") for one in objects}
+    assert (capacity["node-0"], capacity["node-1"]) == ({"capacity": 2**30 + 2**24}, None)
+    assert "swap" not in nodes["node-1"]["usage"]
     usage = pods["app-1-0"]["containers"][0]["usage"]
     assert usage["ephemeral-storage"] == "48Ki"  # its root file system and its logs
 
 
 def test_swap_can_be_left_out(served):
-    nodes, _ = served("--resources=cpu,memory")
+    _, nodes, _ = served("--resources=cpu,memory")
     assert nodes["node-0"]["usage"].keys() == {"cpu", "memory"}
