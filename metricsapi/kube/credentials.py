@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import ssl
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,10 +193,26 @@ def verifying_context(authorities: str | None) -> ssl.SSLContext:
 
 def load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """Put a PEM certificate and key into a context; `ssl` takes them from a file only."""
-    with tempfile.NamedTemporaryFile(prefix="metricsapi-", suffix=".pem") as file:  # mode 0600
-        file.write(certificate + b"\n" + key)
-        file.flush()
-        context.load_cert_chain(file.name)
+    with _private_file(certificate + b"\n" + key) as name:
+        context.load_cert_chain(name)
+
+
+@contextlib.contextmanager
+def _private_file(content: bytes) -> Iterator[str]:
+    """Give the name of a file that nobody else reads.
+
+    On Linux it is in memory: keys stay off disks, and no folder need be writable.
+    """
+    if not hasattr(os, "memfd_create"):
+        with tempfile.NamedTemporaryFile(prefix="metricsapi-") as file:  # mode 0600
+            file.write(content)
+            file.flush()
+            yield file.name
+        return
+    with os.fdopen(os.memfd_create("metricsapi"), "wb") as memory:
+        memory.write(content)
+        memory.flush()
+        yield f"/proc/self/fd/{memory.fileno()}"
 
 
 def _material(section: dict[str, Any], name: str, path: Path) -> bytes | None:

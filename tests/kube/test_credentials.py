@@ -2,13 +2,16 @@
 
 import base64
 import ssl
+import tempfile
+import time
 
 import pytest
 import yaml
 
 from metricsapi.kube import credentials
-from metricsapi.kube.credentials import TokenFile, load_credentials
+from metricsapi.kube.credentials import TokenFile, load_client_certificate, load_credentials
 from metricsapi.kube.errors import CredentialsError
+from metricsapi.serve.certificates import make_serving
 
 
 def kubeconfig(tmp_path, *, cluster=None, user=None, **top):
@@ -96,3 +99,13 @@ def test_in_a_pod_a_missing_service_account_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", tmp_path)
     with pytest.raises(CredentialsError, match="automountServiceAccountToken"):
         load_credentials(None)
+
+
+def test_a_client_certificate_needs_no_folder_to_write_to(tmp_path, monkeypatch):
+    """A read-only container without a /tmp starts."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    made = make_serving(["client"], (), now=time.time(), lifetime=3600.0)
+    context = ssl.create_default_context()
+    load_client_certificate(context, made.certificate, made.key)
+    with pytest.raises(ssl.SSLError):
+        load_client_certificate(context, made.certificate, b"no key")
