@@ -201,18 +201,18 @@ def load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: by
 def _private_file(content: bytes) -> Iterator[str]:
     """Give the name of a file that nobody else reads.
 
-    On Linux it is in memory: keys stay off disks, and no folder need be writable.
+    Where there is a /proc it is in memory: keys stay off disks, and no folder need be writable.
     """
-    if not hasattr(os, "memfd_create"):
+    if Path("/proc/self/fd").is_dir() and hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("metricsapi"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+    else:
         with tempfile.NamedTemporaryFile(prefix="metricsapi-") as file:  # mode 0600
             file.write(content)
             file.flush()
             yield file.name
-        return
-    with os.fdopen(os.memfd_create("metricsapi"), "wb") as memory:
-        memory.write(content)
-        memory.flush()
-        yield f"/proc/self/fd/{memory.fileno()}"
 
 
 def _material(section: dict[str, Any], name: str, path: Path) -> bytes | None:
