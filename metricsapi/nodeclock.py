@@ -61,10 +61,14 @@ class Placement(Struct, gc=False):
     believed: bool  # this node has stats that are read at request time
     anew: bool  # readings that had looked fresh were not: runs start anew
     jumped_at: float  # when we last noticed that one of the two clocks had jumped
+    came: float  # when the answer came
+    before: float  # when the one before it came
+    step: float  # what its kubelet times are cut to
 
-    def steady(self, step: float) -> bool:
-        """Whether our times are beyond doubt, and better than kubelet times cut to `step`."""
-        return self.believed and not self.anew and step >= WHOLE
+    def steady(self) -> bool:
+        """Whether our times are beyond doubt since the answer before, and better than its own."""
+        doubt = self.anew or self.jumped_at >= self.before
+        return self.believed and not doubt and self.step >= WHOLE
 
 
 class NodeClock(Struct, gc=False):
@@ -83,7 +87,7 @@ class NodeClock(Struct, gc=False):
 
     def place(
         self,
-        times: list[float],
+        times: set[float],
         requested: float,
         answered: float,
         step: float,
@@ -91,26 +95,25 @@ class NodeClock(Struct, gc=False):
     ) -> Placement:
         """Tell which of an answer's kubelet `times` look fresh, and when those were.
 
-        `times` are those of its containers; `known` gives those of them that are new readings of
-        containers seen before, and is not asked once all is clear.
+        `times` are those of its containers; `known` gives the new readings of containers seen
+        before, and is not asked once all is clear.
         """
-        distinct = set(times)
-        slack = SLEW * max(0.0, answered - self.at)
-        self.at = answered
+        before, self.at = self.at, answered
+        slack = SLEW * max(0.0, answered - before)
         self.low -= slack
         self.high += slack
-        fresh = self._fresh(distinct, requested, answered, step)
+        fresh = self._fresh(times, requested, answered, step)
         first = self.high == inf
         anew = jumped = False
-        if times and (first or self.evidence < CERTAIN or len(fresh) < len(distinct)):
+        if times and (first or self.evidence < CERTAIN or len(fresh) < len(times)):
             readings = known()
             trusted = [one.time for one in readings if one.run >= RUN and self.evidence >= ENOUGH]
             jumped = bool(trusted) and fresh.isdisjoint(trusted)
-            anew = not trusted and max(distinct) not in fresh and not first
+            anew = not trusted and max(times) not in fresh and not first
             if first or anew or jumped:
-                anchor = _most_common(trusted) if jumped else max(distinct)
+                anchor = _most_common(trusted) if jumped else max(times)
                 self.low, self.high = anchor - answered, anchor + step - requested
-                fresh = self._fresh(distinct, requested, answered, step)
+                fresh = self._fresh(times, requested, answered, step)
             if jumped:
                 self.jumped_at = answered
                 self.evidence -= CERTAIN // 2
@@ -121,7 +124,8 @@ class NodeClock(Struct, gc=False):
                 self._weigh(agree, len(readings), (requested + answered) / 2)
         self._narrow(fresh, requested, answered, step)
         moments = {t: self._moment(t, requested, answered, step) for t in fresh}
-        return Placement(moments, self.evidence >= ENOUGH, anew, self.jumped_at)
+        believed = self.evidence >= ENOUGH
+        return Placement(moments, believed, anew, self.jumped_at, answered, before, step)
 
     def _fresh(
         self, times: set[float], requested: float, answered: float, step: float

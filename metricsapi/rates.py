@@ -28,6 +28,7 @@ only when the counter divided by the age is about 0 too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from metricsapi.nodeclock import LONG_RUN, OLD, Placement
@@ -85,46 +86,50 @@ def restarted(stat: Stat, new: ContainerSample) -> bool:
 
 
 def advance_steadily(
-    stat: Stat, new: ContainerSample, came: float, placed: Placement, step: float
+    stats: Mapping[str, Stat], samples: Sequence[ContainerSample], placed: Placement
 ) -> bool:
-    """Do what `advance` does for a stat long known to be read at request time, or give False.
+    """Do what `advance` does for all containers of a pod, when nothing is in doubt of any of them.
 
-    For answers that are `steady`: with nothing in doubt it is a third of the work.
+    For answers that are `steady`, and stats that were read at the answer before and have long been
+    read at request time. Where one is not it gives False: then `advance` does the rest.
     """
-    time, counter, memory = new.cpu_time, new.cpu_counter, new.memory
-    if time is None or counter is None or memory is None or stat.run != LONG_RUN:
+    if len(samples) != len(stats):
         return False
-    moment = placed.moments.get(time)
-    grown = counter - stat.counter
-    if moment is None or grown < 0 or stat.counter < 0 or time == stat.time:
-        return False
-    if came - stat.came < CLOSEST or placed.jumped_at >= stat.came:
-        return False
-    window = moment - stat.moment
-    rate = round(grown / window)
-    if rate > MOST:
-        return False
-    exact = stat.exact + window
-    last = time + step * 0.999
-    stat.exact = time if exact < time else min(exact, last)
-    stat.time = stat.timestamp = time
-    stat.came = stat.cpu_since = stat.memory_since = came
-    stat.moment, stat.counter = moment, counter
-    stat.cpu, stat.window = rate, window
-    stat.memory, stat.memory_time = memory, new.memory_time or time
-    stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage
+    came, before, moments = placed.came, placed.before, placed.moments
+    for new in samples:
+        stat = stats.get(new.name)
+        if stat is None or stat.came != before or stat.run != LONG_RUN or stat.start != new.start:
+            return False
+        time, counter, memory = new.cpu_time, new.cpu_counter, new.memory
+        if time is None or counter is None or memory is None or time == stat.time:
+            return False
+        moment = moments.get(time)
+        grown = counter - stat.counter
+        if moment is None or grown < 0:
+            return False
+        window = moment - stat.moment
+        rate = round(grown / window)
+        if rate > MOST:
+            return False
+        exact = stat.exact + window
+        stat.exact = time if exact < time else min(exact, time + placed.step * 0.999)
+        stat.time = stat.timestamp = time
+        stat.came = stat.cpu_since = stat.memory_since = came
+        stat.moment, stat.counter = moment, counter
+        stat.cpu, stat.window = rate, window
+        stat.memory, stat.memory_time = memory, new.memory_time or time
+        stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage
     return True
 
 
-def advance(
-    stat: Stat, new: ContainerSample, came: float, placed: Placement, needed: int, step: float
-) -> bool:
+def advance(stat: Stat, new: ContainerSample, placed: Placement, needed: int) -> bool:
     """Take a sample of the same container into its stat; tell whether anything changed.
 
-    `came` is when we got it, `needed` the fresh readings in a row that make us believe that the
-    stat is read at request time, `step` what its times are cut to.
+    `needed` are the fresh readings in a row that make us believe that the stat is read at request
+    time.
     """
     changed = False
+    came = placed.came
     time, counter = new.cpu_time, new.cpu_counter
     memory = new.memory
     if memory is not None:
@@ -141,7 +146,7 @@ def advance(
     if time is None or counter is None:
         return changed
     if (counter != stat.counter or time != stat.time) and came - stat.came >= CLOSEST:
-        _read(stat, new, time, counter, came, placed, needed, step)
+        _read(stat, new, time, counter, placed, needed)
         changed = True
     return changed
 
@@ -151,11 +156,10 @@ def _read(
     new: ContainerSample,
     time: float,
     counter: int,
-    came: float,
     placed: Placement,
     needed: int,
-    step: float,
 ) -> None:
+    came, step = placed.came, placed.step
     moment = placed.moments.get(time)
     run = OLD
     if moment is not None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from metricsapi.nodeclock import LONG_RUN, Known, NodeClock, Placement
 from metricsapi.podstats import Key, Pod, advance_containers, make_usage, newest, started
-from metricsapi.rates import Stat, advance, restarted
+from metricsapi.rates import CLOSEST, Stat, advance, advance_steadily, restarted
 from metricsapi.samples import (
     ContainerSample,
     NodeHolding,
@@ -73,12 +73,22 @@ class MetricsStore:
         node.last_good = sample.answered_at
         node.wall_offset = sample.wall_offset
         placed = _place(node, sample, step)
-        steady = placed.steady(step)
         if sample.stats is not None:
-            _put_node(node, sample.stats, sample.answered_at, placed, step)
+            _put_node(node, sample.stats, placed)
             node.has_swap = self._swap and _has_swap(sample.stats)
+        steady = placed.steady() and placed.came - placed.before >= CLOSEST
         for pod in sample.pods:
-            self._put_pod(node, pod, sample.answered_at, placed, step, steady)
+            kept = node.pods.get((pod.namespace, pod.name)) if steady else None
+            if (
+                kept is not None
+                and kept.shown
+                and kept.uid == pod.uid
+                and advance_steadily(kept.stats, pod.containers, placed)
+            ):
+                kept.turn = node.turn
+                kept.usage = None
+            else:
+                self._put_pod(node, pod, placed)
         if len(node.pods) > len(sample.pods):
             self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
@@ -141,7 +151,7 @@ class MetricsStore:
             if node.stat is not None and self._current(node.stat, now):
                 yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
             for pod in list(node.pods.values()):
-                for stat in pod.stats if pod.shown else ():
+                for stat in pod.stats.values() if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
 
@@ -149,24 +159,16 @@ class MetricsStore:
         since = min(stat.came, stat.memory_since)
         return stat.counter >= 0 and stat.memory >= 0 and now - since <= self.max_age
 
-    def _put_pod(
-        self,
-        node: _Node,
-        sample: PodSample,
-        came: float,
-        placed: Placement,
-        step: float,
-        steady: bool,
-    ) -> None:
+    def _put_pod(self, node: _Node, sample: PodSample, placed: Placement) -> None:
         key = (sample.namespace, sample.name)
         pod = node.pods.get(key)
         if pod is None or (pod.uid != sample.uid and pod.uid and sample.uid):
             if pod is not None and pod.turn == node.turn and newest(sample) < started(pod):
                 return  # the same name twice in one answer: the one that started last is current
             interned = (sys.intern(sample.namespace), sample.name)
-            pod = node.pods[key] = Pod(interned, node.name, sample.uid, node.turn, ())
+            pod = node.pods[key] = Pod(interned, node.name, sample.uid)
         pod.turn = node.turn
-        if advance_containers(pod, sample.containers, came, placed, step, steady):
+        if advance_containers(pod, sample.containers, placed):
             pod.usage = None
         owner = self._pods.get(key)
         if owner is not pod and (
@@ -186,9 +188,9 @@ class MetricsStore:
 
 
 def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
-    times = [
+    times = {
         new.cpu_time for pod in sample.pods for new in pod.containers if new.cpu_time is not None
-    ]
+    }
     return node.clock.place(
         times, sample.requested_at, sample.answered_at, step, lambda: _known(node, sample)
     )
@@ -198,7 +200,7 @@ def _known(node: _Node, sample: NodeSample) -> list[Known]:
     found = []
     for pod in sample.pods:
         kept = node.pods.get((pod.namespace, pod.name))
-        stats = {stat.name: stat for stat in kept.stats} if kept else {}
+        stats = kept.stats if kept else {}
         for new in pod.containers:
             stat = stats.get(new.name)
             if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
@@ -209,13 +211,11 @@ def _known(node: _Node, sample: NodeSample) -> list[Known]:
     return found
 
 
-def _put_node(
-    node: _Node, new: ContainerSample, came: float, placed: Placement, step: float
-) -> None:
+def _put_node(node: _Node, new: ContainerSample, placed: Placement) -> None:
     stat = node.stat
     if stat is None or restarted(stat, new):
         stat = node.stat = Stat(node.name, new.start)
-    if advance(stat, new, came, placed, LONG_RUN, step):
+    if advance(stat, new, placed, LONG_RUN):
         node.usage = None
 
 
