@@ -16,6 +16,9 @@ RUN python3 image/rootfs.py package /rootfs
 
 FROM scratch
 COPY --from=build /rootfs/ /
+LABEL org.opencontainers.image.title="metricsapi" \
+      org.opencontainers.image.description="Metrics API server for Kubernetes, metrics-server compatible" \
+      org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
 ENV PATH=/usr/local/bin
 EXPOSE 10250

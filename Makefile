@@ -92,6 +92,7 @@ image: ## the container image, with docker or podman; IMAGE=name:tag, BASE_IMAGE
 	@for engine in $(ENGINES); do \
 		if $$engine info >/dev/null 2>&1; then \
 			exec $$engine build --tag "$(or $(IMAGE),metricsapi:$(VERSION))" \
+				--label org.opencontainers.image.version="$(VERSION)" \
 				$(if $(BASE_IMAGE),--build-arg BASE_IMAGE="$(BASE_IMAGE)") $(ARGS) .; \
 		fi; \
 	done; \

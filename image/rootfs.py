@@ -24,7 +24,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 # The interpreter itself, not a virtual environment's link to it.
 INTERPRETER = Path(sys.executable).resolve()
-NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+NAME = f"python{VERSION}"
 PREFIX = Path("usr/local")
 STDLIB = PREFIX / "lib" / NAME
 # Parts of the standard library that a server has no use for.
@@ -82,7 +83,12 @@ def dependencies(root: Path, options: argparse.Namespace) -> None:
     source = []
     if any(options.wheelhouse.glob("*.whl")):
         source = ["--no-index", f"--find-links={options.wheelhouse}"]
-    _pip(root, "--require-hashes", "--only-binary=:all:", *source, "-r", str(options.requirements))
+    locked = ("--require-hashes", "--only-binary=:all:", "-r", str(options.requirements))
+    try:
+        _pip(root, *source, *locked)
+    except subprocess.CalledProcessError:
+        lack = f"{options.wheelhouse} lacks wheels for this Python" if source else "offline"
+        raise SystemExit(f"{lack}? `make wheelhouse IMAGE_PYTHON={VERSION}` gets them") from None
 
 
 def package(root: Path, options: argparse.Namespace) -> None:
@@ -123,6 +129,7 @@ def _pip(root: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     packages = _packages(root)
     command += ["--no-warn-script-location", "--no-compile", f"--target={packages}"]
+    command += ["--root-user-action=ignore"]
     subprocess.run([*command, *arguments], check=True)
     # Scripts that name the Python of the build: the launcher is the only one of the image.
     shutil.rmtree(packages / "bin", ignore_errors=True)

@@ -7,6 +7,7 @@ sandbox. Exit status: 0 done, 1 failed, 2 bad usage.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.version_info < LEAST_PYTHON:
         have, need = (".".join(map(str, v)) for v in (sys.version_info[:3], LEAST_PYTHON))
         return _fail(f"Python {have} is too old: metricsapi needs {need} or newer")
+    _let_sigterm_end_us()
     if not args or args[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if args else 2
@@ -50,6 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _let_sigterm_end_us() -> None:
+    """Let SIGTERM end process 1 of a container too, until `serve` finishes requests first.
+
+    Of a signal without a handler the kernel keeps process 1 unaware (pid_namespaces(7)): a pod
+    that is deleted while it starts would be there until it is killed.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _serve(args: list[str]) -> int:

@@ -67,6 +67,9 @@ def spec(shell):
 def test_back_to_metrics_server(shell, tmp_path):
     ours = spec(shell)
     assert ours["caBundle"]
+    for component in ("high-availability/pod-disruption-budget", "network-policy/network-policy"):
+        path = ROOT / "manifests" / "components" / f"{component}.yaml"
+        assert shell(f"kubectl apply -f {path}").returncode == 0
     theirs = tmp_path / "metrics-server" / "components.yaml"
     theirs.parent.mkdir()
     theirs.write_text(THEIRS % ours["service"].get("port", 443))
@@ -77,6 +80,7 @@ def test_back_to_metrics_server(shell, tmp_path):
     assert done.returncode == 0, done.stderr
     assert spec(shell)["insecureSkipTLSVerify"] is True
     assert "caBundle" not in spec(shell)
-    assert shell("kubectl -n kube-system get secret metrics-server-ca").returncode != 0
+    for left in ("secret/metrics-server-ca", "pdb/metrics-server", "netpol/metrics-server"):
+        assert "not found" in shell(f"kubectl -n kube-system get {left}").stderr
     shown = shell("kubectl get apiservices | grep metrics-server")
     assert "True" in shown.stdout  # whoever answers behind the Service is believed again

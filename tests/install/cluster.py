@@ -148,7 +148,10 @@ class Installation:
         kept = [flag for flag in args(self.objects) if not flag.startswith(OWN)]
         command = [sys.executable, "-m", "metricsapi", "serve", *kept, *self._flags]
         command += ["--secure-port=0", f"--cert-dir={directory}", *flags]
-        log = directory / "log"
+        return await self.start(command, directory / "log")
+
+    async def start(self, command, log):
+        """Run a command that becomes a replica, and that logs to its standard output."""
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out

@@ -98,6 +98,14 @@ async def test_a_rolling_restart_loses_no_request(tmp_path):
         assert len(load.answers) >= 120
 
 
+def test_a_drain_leaves_one_that_is_ready_and_waits_for_none_that_is_not():
+    budget = rendered("high-availability")["PodDisruptionBudget", "kube-system", "metrics-server"]
+    assert budget["spec"]["minAvailable"] == 1
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    selected = budget["spec"]["selector"]["matchLabels"]
+    assert selected == deployment(rendered("high-availability"))["spec"]["selector"]["matchLabels"]
+
+
 async def test_a_killed_replica_costs_only_what_it_held(tmp_path):
     async with two_replicas(tmp_path) as (installation, first, second), Load(installation) as load:
         await load.more()

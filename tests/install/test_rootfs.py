@@ -45,6 +45,18 @@ def test_there_is_nothing_to_build_or_break_in_with(rootfs):
         assert special or not mode & stat.S_IWOTH, path
 
 
+def test_a_wheelhouse_for_another_python_is_told_apart_from_a_bug(tmp_path):
+    (tmp_path / "nothing-1-py3-none-any.whl").touch()
+    script = str(ROOT / "image" / "rootfs.py")
+    command = [sys.executable, script, "dependencies", str(tmp_path / "rootfs")]
+    command += [f"--wheelhouse={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    python = "{}.{}".format(*sys.version_info)
+    assert f"make wheelhouse IMAGE_PYTHON={python}" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root folder")
 async def test_the_server_runs_from_it_read_only_and_unprivileged(rootfs, tmp_path):
     async with Embedded(Size(nodes=2, pods=2, host=False), tmp_path):

@@ -1,0 +1,71 @@
+"""As process 1 of a container, where the kernel withholds signals that have no handler."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conditions import until
+
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+
+CONFIG = {
+    "current-context": "it",
+    "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+    "clusters": [
+        {
+            "name": "it",
+            "cluster": {"server": "https://127.0.0.1:1", "certificate-authority": "ca.crt"},
+        }
+    ],
+    "users": [{"name": "it", "user": {"token": "it"}}],
+}
+
+
+def _is_there():
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        return False
+    return subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not _is_there(), reason="no PID namespace can be made here")
+
+
+def _child(pid):
+    """The only child of a process, as we see it."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+async def test_a_pod_that_is_deleted_while_it_starts_does_not_wait_for_its_kill(tmp_path):
+    authority = tmp_path / "ca.crt"
+    os.mkfifo(authority)  # whoever reads it waits: the start lasts as long as the test wants
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(CONFIG))
+    command = [sys.executable, "-m", "metricsapi", "serve", f"--kubeconfig={kubeconfig}"]
+    process = await asyncio.create_subprocess_exec(*NAMESPACE, *command)
+    writer = []
+
+    def starting():
+        assert process.returncode is None
+        try:
+            writer.append(os.open(authority, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:  # nobody reads yet
+            return False
+        return True
+
+    try:
+        await until(starting, seconds=30, what="the start")
+        os.kill(_child(process.pid), signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 128 + signal.SIGTERM
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        for descriptor in writer:
+            os.close(descriptor)
