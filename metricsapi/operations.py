@@ -118,7 +118,7 @@ class Operations:
                 notes = remarks(parts.rows())
                 data: dict[str, object] = {"remarks": notes} if not failing else {"why": failing}
                 logs.LOG.info("ready" if not failing else "not ready", extra={"data": data})
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1.0 if self._was_ready else 0.25)
 
     def _counts(self) -> dict[str, object]:
         requests = sum(

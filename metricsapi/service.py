@@ -19,7 +19,7 @@ from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.rows import newest_turn, node_rows
+from metricsapi.collect.rows import node_rows
 from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
@@ -82,7 +82,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 time.monotonic(),
                 time.time() - time.monotonic(),
             ),
-            newest_turn=lambda: newest_turn(pool.states.values()),
+            newest_turn=lambda: pool.newest_turn,
             tasks=forever,
             storage_points=measured.points,
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},

@@ -76,7 +76,7 @@ class Settings:
     kubelet_transport: str = flag(STRING, "direct", KUBELET, "How kubelets are reached: direct, or apiserver-proxy (nodes/NAME/proxy; needs that permission).", choices=("direct", "apiserver-proxy"))  # noqa: E501
     kubelet_endpoint: str = flag(STRING, "auto", KUBELET, "What is read: summary (/stats/summary), resource (/metrics/resource), or auto (the Summary, and the other where it is forbidden or missing).", choices=("auto", "summary", "resource"))  # noqa: E501
     kubelet_max_response_bytes: int = flag(INT, 64 * 2**20, KUBELET, "The largest answer of a kubelet that is read; a larger one is a failure of that node.")  # noqa: E501
-    scrape_concurrency: int = flag(INT, 64, KUBELET, "The number of kubelets that are read at once.")  # noqa: E501
+    scrape_concurrency: int = flag(INT, 16, KUBELET, "The number of kubelets that are read at once. One that has not answered after 20 ms makes way for the next.")  # noqa: E501
     scrape_failed_concurrency: int = flag(INT, 16, KUBELET, "The number of nodes that failed last time and are tried at once, apart from the others.")  # noqa: E501
     node_selector: str = flag(STRING, "", KUBELET, "Selector (label query) of the nodes to read, in the full grammar (e.g. -l key1=value1,key2!=value2).", short="l")  # noqa: E501
     deprecated_kubelet_completely_insecure: bool = flag(BOOL, False, KUBELET, "DEPRECATED: Do not use any encryption, authorization, or authentication when communicating with the kubelet.")  # noqa: E501

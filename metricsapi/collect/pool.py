@@ -11,12 +11,12 @@ from typing import Protocol
 
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.options import CollectSettings, every_node
-from metricsapi.collect.schedule import next_turn, offset_of, together
+from metricsapi.collect.schedule import gathered, next_turn, offset_of
 from metricsapi.collect.targets import Target, target_of
 from metricsapi.kube.objects import Node
 from metricsapi.samples import NodeSample
 
-PATIENCE = 1.0  # seconds that a read counts as in flight: longer, it waits and does no work
+PATIENCE = 0.02  # seconds that a read counts as in flight: longer, it waits and does no work
 TOLD_AGAIN = 600.0  # seconds before a node that fails by turns is logged again for one cause
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class ScraperPool:
     ) -> None:
         self.states: dict[str, NodeState] = {}
         self.skipped = 0  # turns of all nodes, those gone included
+        self._newest_turn: float | None = None
         self._nodes = nodes
         self._client = client
         self._store = store
@@ -96,6 +97,11 @@ class ScraperPool:
         self._selects = selects
         self._well = asyncio.Semaphore(settings.concurrency)
         self._failed = asyncio.Semaphore(settings.failed_concurrency)
+
+    @property
+    def newest_turn(self) -> float | None:
+        """When a read was last begun, in monotonic seconds; None if there are no nodes."""
+        return self._newest_turn if self.states else None
 
     async def run(self) -> None:
         """Read nodes until cancelled; then nothing of it is left."""
@@ -144,10 +150,11 @@ class ScraperPool:
         """Take a turn, unless the last one is still going on, and plan the next one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        at = next_turn(now, state.offset, self._settings.resolution, first=state.last_turn is None)
-        at = together(at, self._settings.resolution, len(self.states))
+        resolution = self._settings.resolution
+        place = gathered(state.offset, resolution, len(self.states))
+        at = next_turn(now, place, resolution, first=state.last_turn is None)
         state.timer = loop.call_at(at, self._turn, state)
-        state.last_turn = now
+        state.last_turn = self._newest_turn = now
         if state.task is not None:
             state.skipped += 1
             self.skipped += 1

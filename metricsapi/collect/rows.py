@@ -30,11 +30,6 @@ def node_rows(
     return [_row(state, store, sizes, now, wall_offset) for state in states]
 
 
-def newest_turn(states: Iterable[NodeState]) -> float | None:
-    """Give when a read was last begun, in monotonic seconds; None if there are no nodes."""
-    return max((s.last_turn for s in states if s.last_turn is not None), default=None)
-
-
 def tried(state: NodeState) -> bool:
     """Whether the first read of the node has ended, well or not."""
     return state.failure is not None or state.last_good is not None

@@ -264,6 +264,16 @@ async def test_a_node_that_is_gone_is_forgotten_at_once():
         assert len(client.of("n0")) == count
 
 
+async def test_reading_nothing_is_no_delay_when_the_last_node_is_gone():
+    """Liveness asks for `newest_turn`: an empty cluster must not look like a loop that hangs."""
+    client, nodes = Client(), Nodes(*many(1))
+    async with running(nodes, client) as pool:
+        await until(lambda: client.turns)
+        assert pool.newest_turn is not None
+        nodes.delete("n0")
+        assert pool.newest_turn is None
+
+
 async def test_a_node_that_moves_is_read_there_at_once_even_from_the_middle_of_a_turn():
     client, store, nodes = Client(), Store(), Nodes(node("n1", "127.0.0.1"))
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metricsapi.collect.schedule import HANDFUL, next_turn, offset_of, together
+from metricsapi.collect.schedule import FEWEST, MOST, gathered, next_turn, offset_of
 
 resolutions = st.floats(1.0, 300.0)
 times = st.floats(0.0, 1e7)
@@ -54,13 +54,31 @@ def test_after_the_first_turn_the_next_is_neither_at_once_nor_a_period_late(now,
     assert abs((third - offset) / resolution - round((third - offset) / resolution)) < 1e-3
 
 
-@given(times, resolutions, st.integers(1, 10_000))
-def test_turns_near_each_other_are_taken_together_and_hardly_later(at, resolution, nodes):
-    later = together(at, resolution, nodes)
-    assert 0.0 <= later - at + 1e-6 <= min(1.0, HANDFUL * resolution / nodes) + 2e-6
+@given(st.text(), resolutions, st.integers(1, 10_000))
+def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolution(
+    name, resolution, nodes
+):
+    offset = offset_of(name, resolution)
+    place = gathered(offset, resolution, nodes)
+    assert 0.0 <= offset - place <= resolution / FEWEST
+    assert 0.0 <= place < resolution
 
 
-def test_about_a_handful_of_nodes_is_read_at_once():
-    at = Counter(together(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000))
-    assert 3 < sum(at.values()) / len(at) < 2 * HANDFUL
-    assert max(at.values()) < 4 * HANDFUL
+@given(st.text(), resolutions, st.integers(1, 10_000))
+def test_nodes_that_come_or_go_move_no_place_until_the_cluster_doubles(name, resolution, nodes):
+    offset = offset_of(name, resolution)
+    places = {gathered(offset, resolution, n) for n in (nodes, *range(nodes, 2 * nodes, 97))}
+    assert len(places) <= 2
+
+
+def test_a_group_is_neither_large_nor_small():
+    for nodes in (1000, 5000):
+        offsets = [offset_of(f"node-{i}", 15.0) for i in range(nodes)]
+        groups = Counter(gathered(offset, 15.0, nodes) for offset in offsets)
+        assert MOST / 2 < nodes / len(groups) <= MOST
+        assert max(groups.values()) < 2 * MOST
+
+
+def test_a_small_cluster_is_read_at_four_times():
+    places = {gathered(offset_of(f"node-{i}", 15.0), 15.0, 20) for i in range(20)}
+    assert places == {0.0, 3.75, 7.5, 11.25}
