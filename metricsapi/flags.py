@@ -87,7 +87,6 @@ INT = Kind("int", parse_int, str)
 STRING = Kind("string", str, str)
 DURATION = Kind("duration", parse_duration, format_duration)
 STRINGS = Kind("strings", parse_strings, ",".join, repeats=True)
-ENTRIES = Kind("entries", lambda text: (text,), " ".join, repeats=True)  # values may hold commas
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,12 @@ lists are tuples, an empty text means "not set".
 
 from __future__ import annotations
 
-import ipaddress
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metricsapi import settings_checks
 from metricsapi.flags import (
     BOOL,
     DURATION,
@@ -21,12 +22,11 @@ from metricsapi.flags import (
     Parsed,
     flag,
     flags_of,
-    format_duration,
     parse,
     usage,
 )
+from metricsapi.gotls import CIPHER_SUITES, VERSIONS
 from metricsapi.ignored_flags import IGNORED
-from metricsapi.kube.selectors import SelectorError, parse_labels
 
 SERVER = "Metrics server"
 GENERIC = "Generic"
@@ -38,10 +38,6 @@ LIMITS = "Connection limits"
 LOGGING = "Logging"
 
 ADDRESS_TYPES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
-TLS_VERSIONS = ("VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
-# The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
-# what has not changed for nodes, and costs the node its CPU time for each read.
-KUBELET_PERIOD = 10.0
 # Usage is kept at least this long after the last new reading (issue: numbers that are there).
 LEAST_MAX_AGE = 60.0
 
@@ -86,8 +82,8 @@ class Settings:
     cert_dir: str = flag(STRING, "apiserver.local.config/certificates", SERVING, "The directory of the self-made TLS certificate. Ignored if --tls-cert-file and --tls-private-key-file are given.")  # noqa: E501
     tls_cert_file: str = flag(STRING, "", SERVING, "File with the certificate for HTTPS and its chain, read again when it changes.")  # noqa: E501
     tls_private_key_file: str = flag(STRING, "", SERVING, "File with the private key matching --tls-cert-file.")  # noqa: E501
-    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.")  # noqa: E501
-    tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=TLS_VERSIONS)  # noqa: E501
+    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.", choices=tuple(CIPHER_SUITES))  # noqa: E501
+    tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=tuple(VERSIONS))  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501
 
     authentication_kubeconfig: str = flag(STRING, "", AUTHN, "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create tokenreviews.authentication.k8s.io.")  # noqa: E501
@@ -137,103 +133,11 @@ class Settings:
 
     def problems(self) -> list[str]:
         """Name every value that cannot work, alone or beside another; files are looked at."""
-        return [*self._kubelet_problems(), *self._serving_problems(), *self._number_problems()]
+        return settings_checks.problems(self)
 
-    def warnings(self) -> list[str]:
-        """Name what works but is worth a line in the log at start."""
-        found = []
-        if self.metric_resolution < KUBELET_PERIOD:
-            found.append(
-                f"--metric-resolution={format_duration(self.metric_resolution)} is below the "
-                "kubelet's own period of 10s: node usage will not be newer, and every read "
-                "costs the node CPU time"
-            )
-        if self.kubelet_insecure_tls:
-            found.append("--kubelet-insecure-tls: kubelets are not verified")
-        if self.deprecated_kubelet_completely_insecure:
-            found.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
-        return found
-
-    def _kubelet_problems(self) -> list[str]:
-        insecure, plain = "--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure"
-        given = {
-            "--kubelet-certificate-authority": bool(self.kubelet_certificate_authority),
-            "--kubelet-client-key": bool(self.kubelet_client_key),
-            "--kubelet-client-certificate": bool(self.kubelet_client_certificate),
-            insecure: self.kubelet_insecure_tls,
-            plain: self.deprecated_kubelet_completely_insecure,
-        }
-        found = []
-        if given["--kubelet-client-key"] != given["--kubelet-client-certificate"]:
-            found.append("need both --kubelet-client-key and --kubelet-client-certificate")
-        clashes = [("--kubelet-certificate-authority", insecure)]
-        clashes += [(name, plain) for name in given if name != plain]
-        found += [f"cannot use both {a} and {b}" for a, b in clashes if given[a] and given[b]]
-        try:
-            parse_labels(self.node_selector)
-        except SelectorError as error:
-            found.append(f"--node-selector: {error}")
-        return found
-
-    def _serving_problems(self) -> list[str]:
-        found = []
-        if bool(self.tls_cert_file) != bool(self.tls_private_key_file):
-            found.append("need both --tls-cert-file and --tls-private-key-file")
-        if self.manage_ca_bundle and self.tls_cert_file:
-            found.append("cannot use both --manage-ca-bundle and --tls-cert-file")
-        if missing := {"cpu", "memory"} - set(self.resources):
-            found.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
-        try:
-            ipaddress.ip_address(self.bind_address or "0.0.0.0")
-        except ValueError:
-            found.append(f"--bind-address: {self.bind_address!r} is not an IP address")
-        for name in _FILES:
-            path = getattr(self, name)
-            if path and not Path(path).is_file():
-                found.append(f"--{name.replace('_', '-')}: no such file: {path}")
-        return found
-
-    def _number_problems(self) -> list[str]:
-        found = []
-        for name, one in flags_of(Settings).items():
-            value = getattr(self, name.replace("-", "_"))
-            if one.kind not in (INT, DURATION):
-                continue
-            least, most = _RANGES.get(name, (0.0, float("inf")))
-            if not least <= value <= most:
-                low = one.kind.format(int(least) if one.kind is INT else least)
-                high = f" and {most:g} at most" if most != float("inf") else ""
-                found.append(f"--{name} must be {low} or more{high}, not {one.kind.format(value)}")
-        return found
-
-
-_FILES = (
-    "kubeconfig",
-    "authentication_kubeconfig",
-    "authorization_kubeconfig",
-    "kubelet_certificate_authority",
-    "kubelet_client_key",
-    "kubelet_client_certificate",
-    "tls_cert_file",
-    "tls_private_key_file",
-    "client_ca_file",
-    "requestheader_client_ca_file",
-)
-_RANGES = {
-    "metric-resolution": (1.0, float("inf")),
-    "kubelet-request-timeout": (0.001, float("inf")),
-    "kubelet-port": (1, 65535),
-    "secure-port": (0, 65535),
-    "scrape-concurrency": (1, float("inf")),
-    "scrape-failed-concurrency": (1, float("inf")),
-    "kubelet-max-response-bytes": (4096, float("inf")),
-    "max-connections": (1, float("inf")),
-    "max-header-bytes": (1024, float("inf")),
-    "max-header-count": (16, float("inf")),
-    "max-target-bytes": (256, float("inf")),
-    "header-timeout": (0.1, float("inf")),
-    "idle-timeout": (1.0, float("inf")),
-}
+    def warnings(self, now: float) -> list[str]:
+        """Name what works but is worth a line in the log; `now` is in epoch seconds."""
+        return settings_checks.warnings(self, now)
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, Parsed]:
@@ -245,7 +149,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Sett
     parsed = parse(argv, environ, flags_of(Settings), IGNORED)
     settings = Settings(**{name.replace("-", "_"): v for name, v in parsed.values.items()})
     parsed.problems.extend(settings.problems())
-    parsed.notes.extend(settings.warnings())
+    parsed.notes.extend(settings.warnings(time.time()))
     return settings, parsed
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from metricsapi.pemfiles import PEMError, read_pair
 from metricsapi.serve.certificates import KeyPair, make_serving
 from metricsapi.serve.tls import ServingTLS, TLSError
 
@@ -47,10 +48,9 @@ class CertificateFiles:
     def read(self) -> KeyPair:
         """Read both. Raises TLSError with the file."""
         try:
-            certificate, key = (path.read_bytes() for path in self._paths)
-        except OSError as error:
-            raise TLSError(f"cannot read the serving certificate: {error}") from error
-        return KeyPair(certificate, key)
+            return KeyPair(*read_pair(*self._paths))
+        except PEMError as error:
+            raise TLSError(str(error)) from error
 
     async def follow(self, tls: ServingTLS, period: float = PERIOD) -> None:
         """Present what the files hold, until cancelled; a pair that does not fit is waited out."""
