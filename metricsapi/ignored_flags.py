@@ -2,7 +2,7 @@
 
 Taken from the --help of metrics-server 0.8. What they steer there does not exist here: the audit
 log, HTTP/2, CORS, profiling, feature gates, the buffers of its logging library, requests that wait
-(`--request-timeout`), certificates by name, and a listener without SO_REUSEADDR.
+(`--request-timeout`), and a listener without SO_REUSEADDR.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ _VALUES = (
     "cors-allowed-origins",
     "emulated-version",
     "request-timeout",
-    "tls-sni-cert-key",
     "external-hostname",
     "feature-gates",
     "goaway-chance",

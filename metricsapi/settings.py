@@ -27,6 +27,7 @@ from metricsapi.flags import (
 )
 from metricsapi.gotls import CIPHER_SUITES, VERSIONS
 from metricsapi.ignored_flags import IGNORED
+from metricsapi.named_certificates import NAMED_CERTIFICATES, NamedCertificate
 
 SERVER = "Metrics server"
 GENERIC = "Generic"
@@ -84,6 +85,7 @@ class Settings:
     tls_private_key_file: str = flag(STRING, "", SERVING, "File with the private key matching --tls-cert-file.")  # noqa: E501
     tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.", choices=tuple(CIPHER_SUITES))  # noqa: E501
     tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=tuple(VERSIONS))  # noqa: E501
+    tls_sni_cert_key: tuple[NamedCertificate, ...] = flag(NAMED_CERTIFICATES, (), SERVING, "A certificate and its key (certfile,keyfile) for clients that ask for one of its names, or of the names after a colon (certfile,keyfile:name,*.name). Exact names win over those with *, given names over those in certificates; any other client gets the default certificate. Repeat the flag for more. Read again when they change.")  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501
 
     authentication_kubeconfig: str = flag(STRING, "", AUTHN, "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create tokenreviews.authentication.k8s.io.")  # noqa: E501

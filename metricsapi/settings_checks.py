@@ -83,6 +83,12 @@ def warnings(settings: Settings, now: float) -> list[str]:
             continue  # a problem, not a warning
         if fault:
             found.append(f"{flag}: the certificate in {certificate} {fault}")
+    names = [name for one in settings.tls_sni_cert_key for name in one.names]
+    if addresses := list(filter(_is_address, names)):
+        found.append(
+            f"--tls-sni-cert-key: {', '.join(addresses)}: whoever connects to an IP address asks "
+            "for no name, and gets the default certificate"
+        )
     return found
 
 
@@ -117,9 +123,7 @@ def _serving_problems(settings: Settings) -> list[str]:
     if missing := {"cpu", "memory"} - set(settings.resources):
         found.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
     for flag, address in {"bind-address": settings.bind_address}.items():
-        try:
-            ipaddress.ip_address(address or "0.0.0.0")
-        except ValueError:
+        if address and not _is_address(address):
             found.append(f"--{flag}: {address!r} is not an IP address")
     return found
 
@@ -150,6 +154,8 @@ def _pairs(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
         certificate, key = (Path(getattr(settings, name)) for name in pair)
         if certificate.is_file() and key.is_file():  # else that is what to complain of
             yield f"{_flag(pair[0])} and {_flag(pair[1])}", certificate, key
+    for named in settings.tls_sni_cert_key:
+        yield "--tls-sni-cert-key", Path(named.certificate), Path(named.key)
 
 
 def _number_problems(settings: Settings) -> list[str]:
@@ -164,6 +170,14 @@ def _number_problems(settings: Settings) -> list[str]:
             high = f" and {most:g} at most" if most != float("inf") else ""
             found.append(f"--{name} must be {low} or more{high}, not {one.kind.format(value)}")
     return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _flag(name: str) -> str:

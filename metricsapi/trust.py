@@ -36,7 +36,7 @@ from metricsapi.serve.serving_certificate import (
     SelfMade,
     names_of_service,
 )
-from metricsapi.serve.tls import ServingTLS
+from metricsapi.serve.tls import Named, ServingTLS
 from metricsapi.settings import Settings
 
 _FIRST_LOOKUP = 5.0  # seconds to wait for the authentication configuration before serving
@@ -58,8 +58,15 @@ class Trust:
             self._certificate = CertificateFiles(
                 settings.tls_cert_file, settings.tls_private_key_file
             )
+        self._named = [
+            CertificateFiles(one.certificate, one.key) for one in settings.tls_sni_cert_key
+        ]
         self.tls = ServingTLS(
             self._certificate.read(),
+            named=[
+                Named(files.read(), one.names)
+                for files, one in zip(self._named, settings.tls_sni_cert_key, strict=True)
+            ],
             min_version=settings.tls_min_version,
             cipher_suites=settings.tls_cipher_suites,
         )
@@ -134,6 +141,8 @@ class Trust:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.run())
             group.create_task(self._certificate.follow(self.tls))
+            for which, files in enumerate(self._named, 1):
+                group.create_task(files.follow(self.tls, which=which))
             if self._bundle is not None:
                 group.create_task(self._bundle.run())
 

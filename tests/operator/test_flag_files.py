@@ -7,7 +7,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from metricsapi.settings import read_settings
+from metricsapi.settings import flag_texts, read_settings
 from tests.trust.pki import DAY, SERVER, Authority
 
 AUTHORITY = Authority("ca")
@@ -113,6 +113,52 @@ def test_an_unknown_cipher_suite_is_named_with_the_nearest():
     _, parsed = read_settings(["--tls-cipher-suites=TLS_RSA_WITH_AES_128_GCM_SHA265"], {})
     assert len(parsed.problems) == 1
     assert parsed.problems[0].endswith("(did you mean 'TLS_RSA_WITH_AES_128_GCM_SHA256'?)")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("{}/tls.crt,{}/tls.key", None),
+        (" {}/tls.crt , {}/tls.key : a.example, *.b ", None),
+        ("{}/tls.crt,{}/other.key:a", "{}/other.key is not the key of the certificate in"),
+        ("{}/nowhere,{}/tls.key", "--tls-sni-cert-key: no such file: {}/nowhere"),
+        ("{}/garbage,{}/tls.key", "{}/garbage holds no usable PEM certificate"),
+        ("{}/tls.crt", "for --tls-sni-cert-key: must be certfile,keyfile or certfile,keyfile:"),
+        ("", "must be certfile,keyfile"),
+        (",", "must be certfile,keyfile"),
+        ("a,b,c", "must be certfile,keyfile"),
+        ("a,b:", "has an empty name after the ':'"),
+        ("a,b:x,,y", "has an empty name after the ':'"),
+    ],
+)
+def test_values_for_certificates_by_name(files, value, problem):
+    _, parsed = read_settings([f"--tls-sni-cert-key={value.replace('{}', str(files))}"], {})
+    if problem is None:
+        assert parsed.problems == []
+    else:
+        assert len(parsed.problems) == 1
+        assert problem.replace("{}", str(files)) in parsed.problems[0]
+
+
+def test_several_certificates_by_name_by_repetition_or_in_the_environment(files):
+    one = f"{files}/tls.crt,{files}/tls.key"
+    two = f"{files}/both.pem,{files}/both.pem:A.example,*.b"
+    by_flags, _ = read_settings([f"--tls-sni-cert-key={one}", "--tls-sni-cert-key", two], {})
+    environ = {"METRICSAPI_TLS_SNI_CERT_KEY": f"{one};{two}"}
+    by_environment, parsed = read_settings([], environ)
+    assert parsed.problems == []
+    assert by_environment.tls_sni_cert_key == by_flags.tls_sni_cert_key
+    assert [each.names for each in by_flags.tls_sni_cert_key] == [(), ("a.example", "*.b")]
+    text = f"{one};{two.replace('A.example', 'a.example')}"
+    assert flag_texts(by_flags)["tls-sni-cert-key"] == text
+
+
+def test_certificates_by_name_are_warned_of_like_others(files):
+    pair = f"{files}/expired.crt,{files}/expired.key"
+    _, parsed = read_settings([f"--tls-sni-cert-key={pair}:10.0.0.1,a.example"], {})
+    expired, address = parsed.notes
+    assert expired.startswith(f"--tls-sni-cert-key: the certificate in {files}/expired.crt expired")
+    assert address.startswith("--tls-sni-cert-key: 10.0.0.1: whoever connects to an IP address")
 
 
 def test_every_fault_ends_the_start_with_lines_and_status_2_not_a_traceback(files):

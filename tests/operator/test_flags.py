@@ -210,7 +210,7 @@ def test_values_that_make_no_sense_are_named(args, named):
     assert any(named in problem for problem in parsed.problems)
 
 
-@pytest.mark.parametrize("flag", ["request-timeout", "tls-sni-cert-key", "permit-address-sharing"])
+@pytest.mark.parametrize("flag", ["request-timeout", "permit-address-sharing"])
 def test_what_has_no_effect_here_is_said_to_have_none(flag):
     value = "" if flag.startswith("permit") else "=1m"
     _, parsed = read_settings([f"--{flag}{value}"], {})

@@ -70,7 +70,7 @@ class Stand:
         pair = options.pop("pair", None) or make_serving(
             ["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600
         )
-        self.tls = ServingTLS(pair)
+        self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
         self.server = Server(
             AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate),

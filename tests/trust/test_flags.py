@@ -12,7 +12,7 @@ from metricsapi.sandbox.embedded import Embedded, Size
 from metricsapi.sandbox.serverprocess import ServerProcess
 from tests.conditions import until
 from tests.trust.http import connect
-from tests.trust.pki import Authority
+from tests.trust.pki import SERVER, Authority, client_context
 
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 MASTERS = "system:masters"
@@ -127,6 +127,39 @@ async def test_a_failing_lookup_is_said_and_the_probe_is_answered(
     said = [line for line in lines if "did not tell its authentication configuration" in line]
     assert [line[0] for line in said] == [level]
     assert any("extension-apiserver-authentication" in line for line in lines)
+
+
+async def test_certificates_by_name_in_a_running_server(start, tmp_path):
+    authority = Authority("serving")
+    first, other = (authority.issue("", usages=(SERVER,), names=("a.example",)) for _ in range(2))
+
+    def write(certificate):
+        (tmp_path / "sni.crt").write_bytes(certificate.pem)
+        (tmp_path / "sni.key").write_bytes(certificate.key)
+
+    write(first)
+    files = f"{tmp_path}/sni.crt,{tmp_path}/sni.key"
+    server = await start(f"--tls-sni-cert-key={files}", f"--tls-sni-cert-key={files}:*.b.example")
+    default = await presented(server, "localhost")
+    assert default != first.der
+    for name in ("a.example", "x.b.example"):
+        assert await presented(server, name) == first.der
+    assert await presented(server, "c.example") == default
+    write(other)
+    deadline = time.monotonic() + 30
+    while await presented(server, "x.b.example") != other.der:
+        assert time.monotonic() < deadline, "the new files were not taken up"
+    assert await presented(server, "localhost") == default
+
+
+async def presented(server, name):
+    """Give the certificate (DER) that a client gets that asks for a name."""
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", server.port, ssl=client_context(), server_hostname=name
+    )
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
 
 
 def _front_proxy(authority):
