@@ -6,6 +6,7 @@ kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTT
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import signal
 import time
@@ -29,6 +30,7 @@ from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
 from metricsapi.serve.catalog import Catalog
+from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.freshness import freshness_observer
 from metricsapi.serve.metrics import RequestTelemetry
 from metricsapi.serve.server import Server
@@ -89,17 +91,18 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             tick=scraper.tick,
             readings=lambda: store.readings(time.monotonic()),
         )
-        inner = trust.guard(
+        guarded = trust.guard(
             create_app(
                 catalog=Catalog(nodes, pods, store),
                 clock=time.monotonic,
                 routes=operations.routes(parts),
                 observe=freshness_observer(operations.telemetry.freshness, time.time),
-                address=f":{settings.secure_port}",
+                address=_address(settings),
                 started=time.time(),
             )
         )
-        app = RequestTelemetry(inner, operations.telemetry)
+        timed = Deadline(guarded, settings.request_timeout)
+        app = RequestTelemetry(timed, operations.telemetry)
         server = Server(
             app,
             tls=trust.tls,
@@ -107,7 +110,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             host=settings.bind_address,
             port=settings.secure_port,
             shutdown_delay=settings.shutdown_delay_duration,
+            reuse_address=settings.permit_address_sharing,
             reuse_port=settings.permit_port_sharing,
+            headers=_headers(settings),
         )
         server.bind()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +129,20 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             for task in (*forever, *told):
                 task.cancel()
     return 0
+
+
+def _address(settings: Settings) -> str:
+    """Give where discovery says that we are reached: `host:port`, or `:port`."""
+    host = settings.external_hostname or settings.advertise_address
+    if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
+        return host
+    return f"[{host}]:{settings.secure_port}" if ":" in host else f"{host}:{settings.secure_port}"
+
+
+def _headers(settings: Settings) -> list[tuple[str, str]]:
+    """Give the headers of every answer."""
+    directives = settings.strict_transport_security_directives
+    return [("strict-transport-security", "; ".join(directives))] if directives else []
 
 
 def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:

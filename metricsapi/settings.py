@@ -62,6 +62,11 @@ class Settings:
     max_requests_inflight: int = flag(INT, 400, GENERIC, "The number of requests that are served at once; more are answered 429 with Retry-After. 0 means no limit.")  # noqa: E501
     shutdown_delay_duration: float = flag(DURATION, 0.0, GENERIC, "Time to delay the termination. During that time the server keeps serving requests normally; /healthz and /livez succeed, /readyz fails at once.")  # noqa: E501
 
+    request_timeout: float = flag(DURATION, 60.0, GENERIC, "The most time that a request may take, until its answer has been taken too; then it is answered 504, or cut off. A request's own timeout parameter counts if it is shorter.")  # noqa: E501
+    external_hostname: str = flag(STRING, "", GENERIC, "The host (host or host:port) at which discovery (/apis) says that this server is reached. Empty means --advertise-address.")  # noqa: E501
+    advertise_address: str = flag(STRING, "", GENERIC, "The IP address for discovery when there is no --external-hostname. Empty leaves the host out.")  # noqa: E501
+    strict_transport_security_directives: tuple[str, ...] = flag(STRINGS, (), GENERIC, "Directives for the Strict-Transport-Security header of every answer, such as max-age=31536000,includeSubDomains,preload. Without any there is no such header.")  # noqa: E501
+
     kubelet_insecure_tls: bool = flag(BOOL, False, KUBELET, "Do not verify the serving certificates of kubelets. For testing purposes only.")  # noqa: E501
     kubelet_use_node_status_port: bool = flag(BOOL, False, KUBELET, "Use the port in the node status. Takes precedence over --kubelet-port.")  # noqa: E501
     kubelet_port: int = flag(INT, 10250, KUBELET, "The port to use to connect to kubelets.")
@@ -87,6 +92,7 @@ class Settings:
     tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=tuple(VERSIONS))  # noqa: E501
     tls_sni_cert_key: tuple[NamedCertificate, ...] = flag(NAMED_CERTIFICATES, (), SERVING, "A certificate and its key (certfile,keyfile) for clients that ask for one of its names, or of the names after a colon (certfile,keyfile:name,*.name). Exact names win over those with *, given names over those in certificates; any other client gets the default certificate. Repeat the flag for more. Read again when they change.")  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501
+    permit_address_sharing: bool = flag(BOOL, True, SERVING, "Use SO_REUSEADDR when binding the port, so that a restart need not wait for old connections. On unless set to false; in metrics-server it is on whatever the flag says, as Go sets it on every listener.")  # noqa: E501
 
     authentication_kubeconfig: str = flag(STRING, "", AUTHN, "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create tokenreviews.authentication.k8s.io.")  # noqa: E501
     authentication_skip_lookup: bool = flag(BOOL, False, AUTHN, "Do not look up missing authentication configuration in the cluster.")  # noqa: E501

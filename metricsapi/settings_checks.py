@@ -6,6 +6,7 @@ Each text names its flag. Files are looked at.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
 # what has not changed for nodes, and costs the node its CPU time for each read.
 KUBELET_PERIOD = 10.0
+
+_HSTS = re.compile("max-age=[0-9]+|includeSubDomains|preload")
 
 _AUTHORITIES = (
     "kubelet_certificate_authority",
@@ -38,6 +41,7 @@ _FILES = (
 )
 _RANGES = {
     "metric-resolution": (1.0, float("inf")),
+    "request-timeout": (0.001, float("inf")),
     "kubelet-request-timeout": (0.001, float("inf")),
     "kubelet-port": (1, 65535),
     "secure-port": (0, 65535),
@@ -122,9 +126,18 @@ def _serving_problems(settings: Settings) -> list[str]:
         found.append("cannot use both --manage-ca-bundle and --tls-cert-file")
     if missing := {"cpu", "memory"} - set(settings.resources):
         found.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
-    for flag, address in {"bind-address": settings.bind_address}.items():
+    for flag, address in {
+        "bind-address": settings.bind_address,
+        "advertise-address": settings.advertise_address,
+    }.items():
         if address and not _is_address(address):
             found.append(f"--{flag}: {address!r} is not an IP address")
+    found += [
+        f"--strict-transport-security-directives: {directive!r} is none of max-age=SECONDS, "
+        "includeSubDomains and preload"
+        for directive in settings.strict_transport_security_directives
+        if not _HSTS.fullmatch(directive)
+    ]
     return found
 
 

@@ -14,6 +14,7 @@ from metricsapi.serve.auth.gate import Gate
 from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.auth.tokens import TokenReviewer
 from metricsapi.serve.certificates import make_serving
+from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.limits import Limits
 from metricsapi.serve.server import Server
 from metricsapi.serve.tls import ServingTLS
@@ -72,8 +73,9 @@ class Stand:
         )
         self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
+        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
         self.server = Server(
-            AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate),
+            Deadline(guarded, options.pop("request_timeout", 60.0)),
             tls=self.tls,
             host="127.0.0.1",
             port=0,

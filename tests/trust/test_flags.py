@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import ssl
 import time
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from metricsapi.sandbox.embedded import Embedded, Size
+from metricsapi.sandbox.outages import Outage
 from metricsapi.sandbox.serverprocess import ServerProcess
 from tests.conditions import until
 from tests.trust.http import connect
@@ -150,6 +152,25 @@ async def test_certificates_by_name_in_a_running_server(start, tmp_path):
     while await presented(server, "x.b.example") != other.der:
         assert time.monotonic() < deadline, "the new files were not taken up"
     assert await presented(server, "localhost") == default
+
+
+async def test_how_long_a_request_may_take_and_what_goes_with_every_answer(embedded, start):
+    server = await start(
+        "--request-timeout=500ms",
+        "--external-hostname=metrics.example",
+        "--strict-transport-security-directives=max-age=60,includeSubDomains",
+    )
+    masters = _front_proxy(embedded.api.front_proxy_ca)
+    async with connect(server.port, masters) as connection:
+        groups = await connection.request("/apis", headers=remote())
+    reached = json.loads(groups.body)["groups"][0]["serverAddressByClientCIDRs"]
+    assert reached[0]["serverAddress"] == f"metrics.example:{server.port}"
+    assert groups.header("strict-transport-security") == "max-age=60; includeSubDomains"
+    await embedded.api.set_outage(Outage.HANG)  # so that its token cannot be reviewed
+    assert await ask(server, None, token(embedded)) == 504
+    await embedded.api.set_outage(Outage.NONE)
+    log = (embedded.directory / "server.log").read_text()
+    assert '"request took too long"' in log
 
 
 async def presented(server, name):
