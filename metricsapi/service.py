@@ -33,6 +33,7 @@ from metricsapi.serve.catalog import Catalog
 from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.freshness import freshness_observer
 from metricsapi.serve.metrics import RequestTelemetry
+from metricsapi.serve.requestlog import RequestLog
 from metricsapi.serve.server import Server
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
@@ -102,7 +103,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             )
         )
         timed = Deadline(guarded, settings.request_timeout)
-        app = RequestTelemetry(timed, operations.telemetry)
+        app = RequestLog(RequestTelemetry(timed, operations.telemetry))
         server = Server(
             app,
             tls=trust.tls,

@@ -16,6 +16,7 @@ from metricsapi.serve.auth.tokens import TokenReviewer
 from metricsapi.serve.certificates import make_serving
 from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.limits import Limits
+from metricsapi.serve.requestlog import RequestLog
 from metricsapi.serve.server import Server
 from metricsapi.serve.tls import ServingTLS
 from tests.trust.reviewer import Reviewer
@@ -75,7 +76,7 @@ class Stand:
         app = options.pop("app", whoami)
         guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
         self.server = Server(
-            Deadline(guarded, options.pop("request_timeout", 60.0)),
+            RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),
             tls=self.tls,
             host="127.0.0.1",
             port=0,
