@@ -57,14 +57,15 @@ def _allow_files() -> None:
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
-    async with KubeClient(credentials) as client, Trust(settings, client) as trust:
+    operations = Operations(settings)
+    telemetry = operations.telemetry
+    async with KubeClient(credentials) as client, Trust(settings, client, telemetry) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
         store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.resources)
-        operations = Operations(settings)
-        measured = MeasuredStore(store, operations.telemetry)
+        measured = MeasuredStore(store, telemetry)
         collect = _collect_settings(settings, credentials)
-        scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
+        scraper = MeasuredScraper(kubelet_client(collect, credentials), telemetry)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
@@ -89,6 +90,8 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             tasks=forever,
             storage_points=measured.points,
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
+            turns_skipped=lambda: pool.skipped,
+            caches=trust.caches,
             tick=scraper.tick,
             readings=lambda: store.readings(time.monotonic()),
         )
@@ -97,13 +100,13 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 catalog=Catalog(nodes, pods, store),
                 clock=time.monotonic,
                 routes=operations.routes(parts),
-                observe=freshness_observer(operations.telemetry.freshness, time.time),
+                observe=freshness_observer(telemetry.freshness, time.time),
                 address=_address(settings),
                 started=time.time(),
             )
         )
         timed = Deadline(guarded, settings.request_timeout)
-        app = RequestLog(RequestTelemetry(timed, operations.telemetry))
+        app = RequestLog(RequestTelemetry(timed, telemetry))
         server = Server(
             app,
             tls=trust.tls,

@@ -173,6 +173,33 @@ async def test_how_long_a_request_may_take_and_what_goes_with_every_answer(embed
     assert '"request took too long"' in log
 
 
+async def test_reviews_and_caches_are_counted(embedded, start):
+    server = await start("--authentication-token-webhook-cache-ttl=1h")
+    known = token(embedded)
+    stranger = {"Authorization": f"Bearer {embedded.api.add_user('nobody', ())}"}
+    for _ in range(3):
+        assert await ask(server, None, known) == 200
+    assert await ask(server, None, stranger) == 403
+    assert await ask(server, None, {"Authorization": "Bearer unknown"}) == 401
+    await embedded.api.set_outage(Outage.FAILING)
+    assert await ask(server, None, {"Authorization": "Bearer another"}) == 401
+    async with connect(server.port) as connection:
+        text = (await connection.request("/metrics", headers=known)).body.decode()
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
+
+    def counted(name, **labels):
+        pairs = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        return float(lines[f"metricsapi_{name}{{{pairs}}}"])
+
+    for result, count in (("allowed", 2), ("denied", 1), ("error", 1)):
+        assert counted("reviews_total", kind="TokenReview", result=result) == count
+    assert counted("reviews_total", kind="SubjectAccessReview", result="denied") == 1
+    assert counted("review_duration_seconds_count", kind="TokenReview") == 4
+    assert counted("cache_requests_total", cache="tokens", result="hit") == 3
+    assert counted("cache_requests_total", cache="tokens", result="miss") == 4
+    assert counted("cache_requests_total", cache="authorizations", result="miss") == 1
+
+
 async def presented(server, name):
     """Give the certificate (DER) that a client gets that asks for a name."""
     _, writer = await asyncio.open_connection(
