@@ -20,7 +20,7 @@ from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.rows import newest_turn, node_rows
+from metricsapi.collect.rows import Rows, newest_turn
 from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
@@ -65,7 +65,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.resources)
         measured = MeasuredStore(store, telemetry)
         collect = _collect_settings(settings, credentials)
-        scraper = MeasuredScraper(kubelet_client(collect, credentials), telemetry)
+        kubelets = kubelet_client(collect, credentials)
+        scraper = MeasuredScraper(kubelets, telemetry)
+        rows = Rows(store, kubelets, nodes, measured.sizes)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
@@ -79,12 +81,8 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             nodes_synced=nodes.synced,
             pods_synced=pods.synced,
             leaving=lambda: server.leaving.is_set(),  # noqa: PLW0108 - it comes later
-            rows=lambda: node_rows(
-                pool.states.values(),
-                store,
-                measured.sizes,
-                time.monotonic(),
-                time.time() - time.monotonic(),
+            rows=lambda: rows.of(
+                pool.states.values(), time.monotonic(), time.time() - time.monotonic()
             ),
             newest_turn=lambda: newest_turn(pool.states.values()),
             tasks=forever,
