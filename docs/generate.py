@@ -27,9 +27,11 @@ All mistakes are reported together, with the nearest valid name.
 IGNORED_HEAD = """
 ## Accepted without effect
 
-These flags of metrics-server steer what does not exist here (its audit log, HTTP/2, CORS,
-profiling, feature gates, log buffers). They are accepted, and the log says so once at start.
+These flags of metrics-server have nothing to steer here. They are accepted, and the log says so
+once at start.
 
+| flags | why |
+|---|---|
 """
 REFERENCE = set(
     (HERE.parent / "tests" / "operator" / "data" / "metrics-server-0.8-flags.txt")
@@ -47,8 +49,12 @@ def flags_page() -> str:
             group = flag.group
             parts.append(f"\n## {group} flags\n\n| flag | default | meaning |\n|---|---|---|\n")
         parts.append(_row(flag, getattr(settings, flag.name.replace("-", "_"))))
-    names = ", ".join(f"`--{name}`" for name in sorted(IGNORED))
-    return "".join([*parts, IGNORED_HEAD, names, "\n"])
+    parts.append(IGNORED_HEAD)
+    reasons: dict[str, list[str]] = {}
+    for name, one in sorted(IGNORED.items()):
+        reasons.setdefault(one.why, []).append(f"`--{name}`")
+    parts += [f"| {', '.join(names)} | {why} |\n" for why, names in reasons.items()]
+    return "".join(parts)
 
 
 def _row(flag: Flag, default: object) -> str:

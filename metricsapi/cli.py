@@ -85,11 +85,13 @@ def _serve(args: list[str]) -> int:
         logs.LOG.warning("flags", extra={"data": {"note": note}})
 
     from metricsapi.kube.errors import CredentialsError  # noqa: PLC0415
+    from metricsapi.serve.auth.configuration import ConfigurationError  # noqa: PLC0415
+    from metricsapi.serve.tls import TLSError  # noqa: PLC0415
     from metricsapi.service import run  # noqa: PLC0415
 
     try:
         return run(settings)
-    except (CredentialsError, OSError) as error:
+    except (CredentialsError, ConfigurationError, TLSError, OSError) as error:
         return _fail(str(error))
 
 

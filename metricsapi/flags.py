@@ -82,12 +82,19 @@ class Kind:
     repeats: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Ignored:
+    """A flag that is read and forgotten: its type, and why it has no effect."""
+
+    kind: Kind
+    why: str
+
+
 BOOL = Kind("", parse_bool, lambda value: "true" if value else "false")
 INT = Kind("int", parse_int, str)
 STRING = Kind("string", str, str)
 DURATION = Kind("duration", parse_duration, format_duration)
 STRINGS = Kind("strings", parse_strings, ",".join, repeats=True)
-ENTRIES = Kind("entries", lambda text: (text,), " ".join, repeats=True)  # values may hold commas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +165,7 @@ def parse(
     argv: Sequence[str],
     environ: Mapping[str, str],
     flags: Mapping[str, Flag],
-    ignored: Mapping[str, Kind],
+    ignored: Mapping[str, Ignored],
 ) -> Parsed:
     """Read arguments, then the environment for flags that no argument set.
 
@@ -179,7 +186,7 @@ def parse(
 
 
 def _read_arguments(
-    args: list[str], flags: Mapping[str, Flag], ignored: Mapping[str, Kind], result: Parsed
+    args: list[str], flags: Mapping[str, Flag], ignored: Mapping[str, Ignored], result: Parsed
 ) -> None:
     shorts = {flag.short: flag for flag in flags.values() if flag.short}
     noted: set[str] = set()
@@ -194,19 +201,19 @@ def _read_arguments(
             if len(name) > 1:
                 equals, text = "=", (name[1:] + equals + text)
             name = short.name
-        kind = flags[name].kind if name in flags else ignored.get(name)
-        if kind is None:
+        known = flags.get(name) or ignored.get(name)
+        if known is None:
             result.problems.append(f"unknown flag: --{name}{nearest(name, [*flags, *ignored])}")
             continue
         if not equals:
-            text = "true" if kind is BOOL else next(rest, "\0")
+            text = "true" if known.kind is BOOL else next(rest, "\0")
         if text == "\0":
             result.problems.append(f"flag needs an argument: --{name}")
         elif name in flags:
             _set(result, flags[name], text, f"--{name}")
         elif name not in noted:
             noted.add(name)
-            result.notes.append(f"--{name} is accepted for compatibility and has no effect here")
+            result.notes.append(f"--{name} has no effect here: {ignored[name].why}")
 
 
 def _set(result: Parsed, flag: Flag, text: str, source: str) -> None:

@@ -76,11 +76,16 @@ def summary(rows: Sequence[NodeStatus]) -> dict[str, object]:
 
 
 def remarks(rows: Sequence[NodeStatus]) -> list[str]:
-    """Say what `?verbose` must not hide: a server that is ready although it has no usage."""
+    """Say what must not be hidden: a server that is ready although it lacks usage."""
     if not rows:
         return ["there are no nodes to read"]
     good = sum(row.state == OK for row in rows)
     if good == 0 and all(row.state == FAILING for row in rows):
-        return [f"none of {len(rows)} nodes could be read; /statusz says why"]
+        return [f"none of {len(rows)} nodes could be read"]
     failing = sum(row.state == FAILING for row in rows)
-    return [f"{failing} of {len(rows)} nodes could not be read; /statusz says why"] * bool(failing)
+    return [f"{failing} of {len(rows)} nodes could not be read"] * bool(failing)
+
+
+def pointing(remarks: Sequence[str]) -> list[str]:
+    """Add where to look, for everywhere else than there."""
+    return [f"{one}; /statusz says why" if "could" in one else one for one in remarks]

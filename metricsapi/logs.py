@@ -1,7 +1,8 @@
 """Logs: one line per event that matters, as text or as JSON; nothing in them is unescaped.
 
 A record is an event's name and its data: `LOG.info("node failed", extra={"data": {...}})`.
-`-v` works as klog's: 0 is info and worse, 2 adds every request, 4 every scrape. Time is UTC.
+`-v` works as klog's: 0 is info and worse, 2 adds every request, 4 every scrape. Time is UTC. What
+is logged while a request is served carries the request's id.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 LOG = logging.getLogger("metricsapi")
 REQUESTS = logging.DEBUG  # shown from -v=2
 SCRAPES = 5  # shown from -v=4
+REQUEST_ID: ContextVar[str] = ContextVar("request id", default="")  # of the request being served
 _LETTERS = {logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
 
 def _data(record: logging.LogRecord) -> dict[str, Any]:
     data = dict(getattr(record, "data", None) or {})
+    if request := REQUEST_ID.get():
+        data["request"] = request
     if record.exc_info and record.exc_info[1] is not None:
         data["error"] = repr(record.exc_info[1])
         data["traceback"] = logging.Formatter().formatException(record.exc_info)

@@ -21,7 +21,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     state: str  # OK, FAILING or PENDING
     cause: str = ""  # a short word for why it fails; empty unless FAILING
     message: str = ""  # the failure in words, with names and addresses
-    address: str = ""  # host:port last used
+    address: str = ""  # host:port of its connection, else where it is tried first
     endpoint: str = ""  # summary or resource
     since: float | None = None  # when the state last changed
     last_attempt: float | None = None

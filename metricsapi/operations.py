@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
 
 from metricsapi import __version__, logs
-from metricsapi.housekeeping import Beat, remarks, summarize, watch_loop
+from metricsapi.housekeeping import Beat, pointing, remarks, summarize, watch_loop
 from metricsapi.nodestatus import PENDING, NodeStatus
 from metricsapi.samples import Reading
 from metricsapi.serve.flagz import flagz_route
@@ -48,6 +48,8 @@ class Parts:
     tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, pool
     storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)  # nodes, containers
     watch_restarts: Callable[[], Mapping[str, int]] = dict
+    turns_skipped: Callable[[], int] = int
+    caches: Callable[[], Mapping[str, tuple[int, int]]] = dict  # hits and misses of each
     tick: Callable[[], None] = _nothing  # called once per period
     readings: Callable[[], Iterable[Reading]] = tuple
     paths: Sequence[str] = ()  # that others serve, for /statusz
@@ -74,6 +76,8 @@ class Operations:
         telemetry.nodes = parts.rows
         telemetry.storage_points = parts.storage_points
         telemetry.watch_restarts = parts.watch_restarts
+        telemetry.turns_skipped = parts.turns_skipped
+        telemetry.caches = parts.caches
         probes = self._probes(parts)
         health = health_routes(probes)
         resource = []
@@ -115,7 +119,7 @@ class Operations:
             self.telemetry.ready.set(not failing)
             if bool(failing) == self._was_ready:
                 self._was_ready = not failing
-                notes = remarks(parts.rows())
+                notes = pointing(remarks(parts.rows()))
                 data: dict[str, object] = {"remarks": notes} if not failing else {"why": failing}
                 logs.LOG.info("ready" if not failing else "not ready", extra={"data": data})
             await asyncio.sleep(1.0 if self._was_ready else 0.25)
@@ -143,7 +147,7 @@ class Operations:
             nodes_synced=synced(parts.nodes_synced, "nodes"),
             pods_synced=synced(parts.pods_synced, "pods"),
             shutdown=lambda: "shutting down" if parts.leaving() else None,
-            remarks=lambda: remarks(parts.rows()),
+            remarks=lambda: pointing(remarks(parts.rows())),
         )
 
     def _collection_problem(self, parts: Parts) -> str | None:

@@ -6,6 +6,7 @@ kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTT
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import signal
 import time
@@ -19,7 +20,7 @@ from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.rows import node_rows
+from metricsapi.collect.rows import Rows
 from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
@@ -29,8 +30,10 @@ from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.operations import Operations, Parts
 from metricsapi.serve.app import create_app
 from metricsapi.serve.catalog import Catalog
+from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.freshness import freshness_observer
 from metricsapi.serve.metrics import RequestTelemetry
+from metricsapi.serve.requestlog import RequestLog
 from metricsapi.serve.server import Server
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
@@ -54,14 +57,17 @@ def _allow_files() -> None:
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
-    async with KubeClient(credentials) as client, Trust(settings, client) as trust:
+    operations = Operations(settings)
+    telemetry = operations.telemetry
+    async with KubeClient(credentials) as client, Trust(settings, client, telemetry) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
         store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.resources)
-        operations = Operations(settings)
-        measured = MeasuredStore(store, operations.telemetry)
+        measured = MeasuredStore(store, telemetry)
         collect = _collect_settings(settings, credentials)
-        scraper = MeasuredScraper(kubelet_client(collect, credentials), operations.telemetry)
+        kubelets = kubelet_client(collect, credentials)
+        scraper = MeasuredScraper(kubelets, telemetry)
+        rows = Rows(store, kubelets, nodes, measured.sizes)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
@@ -75,31 +81,30 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             nodes_synced=nodes.synced,
             pods_synced=pods.synced,
             leaving=lambda: server.leaving.is_set(),  # noqa: PLW0108 - it comes later
-            rows=lambda: node_rows(
-                pool.states.values(),
-                store,
-                measured.sizes,
-                time.monotonic(),
-                time.time() - time.monotonic(),
+            rows=lambda: rows.of(
+                pool.states.values(), time.monotonic(), time.time() - time.monotonic()
             ),
             newest_turn=lambda: pool.newest_turn,
             tasks=forever,
             storage_points=measured.points,
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
+            turns_skipped=lambda: pool.skipped,
+            caches=trust.caches,
             tick=scraper.tick,
             readings=lambda: store.readings(time.monotonic()),
         )
-        inner = trust.guard(
+        guarded = trust.guard(
             create_app(
                 catalog=Catalog(nodes, pods, store),
                 clock=time.monotonic,
                 routes=operations.routes(parts),
-                observe=freshness_observer(operations.telemetry.freshness, time.time),
-                address=f":{settings.secure_port}",
+                observe=freshness_observer(telemetry.freshness, time.time),
+                address=_address(settings),
                 started=time.time(),
             )
         )
-        app = RequestTelemetry(inner, operations.telemetry)
+        timed = Deadline(guarded, settings.request_timeout)
+        app = RequestLog(RequestTelemetry(timed, telemetry))
         server = Server(
             app,
             tls=trust.tls,
@@ -107,7 +112,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             host=settings.bind_address,
             port=settings.secure_port,
             shutdown_delay=settings.shutdown_delay_duration,
+            reuse_address=settings.permit_address_sharing,
             reuse_port=settings.permit_port_sharing,
+            headers=_headers(settings),
         )
         server.bind()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +131,20 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             for task in (*forever, *told):
                 task.cancel()
     return 0
+
+
+def _address(settings: Settings) -> str:
+    """Give where discovery says that we are reached: `host:port`, or `:port`."""
+    host = settings.external_hostname or settings.advertise_address
+    if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
+        return host
+    return f"[{host}]:{settings.secure_port}" if ":" in host else f"{host}:{settings.secure_port}"
+
+
+def _headers(settings: Settings) -> list[tuple[str, str]]:
+    """Give the headers of every answer."""
+    directives = settings.strict_transport_security_directives
+    return [("strict-transport-security", "; ".join(directives))] if directives else []
 
 
 def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:

@@ -7,11 +7,12 @@ lists are tuples, an empty text means "not set".
 
 from __future__ import annotations
 
-import ipaddress
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metricsapi import settings_checks
 from metricsapi.flags import (
     BOOL,
     DURATION,
@@ -21,12 +22,12 @@ from metricsapi.flags import (
     Parsed,
     flag,
     flags_of,
-    format_duration,
     parse,
     usage,
 )
+from metricsapi.gotls import CIPHER_SUITES, VERSIONS
 from metricsapi.ignored_flags import IGNORED
-from metricsapi.kube.selectors import SelectorError, parse_labels
+from metricsapi.named_certificates import NAMED_CERTIFICATES, NamedCertificate
 
 SERVER = "Metrics server"
 GENERIC = "Generic"
@@ -38,10 +39,6 @@ LIMITS = "Connection limits"
 LOGGING = "Logging"
 
 ADDRESS_TYPES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
-TLS_VERSIONS = ("VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
-# The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
-# what has not changed for nodes, and costs the node its CPU time for each read.
-KUBELET_PERIOD = 10.0
 # Usage is kept at least this long after the last new reading (issue: numbers that are there).
 LEAST_MAX_AGE = 60.0
 
@@ -65,6 +62,11 @@ class Settings:
     max_requests_inflight: int = flag(INT, 400, GENERIC, "The number of requests that are served at once; more are answered 429 with Retry-After. 0 means no limit.")  # noqa: E501
     shutdown_delay_duration: float = flag(DURATION, 0.0, GENERIC, "Time to delay the termination. During that time the server keeps serving requests normally; /healthz and /livez succeed, /readyz fails at once.")  # noqa: E501
 
+    request_timeout: float = flag(DURATION, 60.0, GENERIC, "The most time that a request may take, until its answer has been taken too; then it is answered 504, or cut off. A request's own timeout parameter counts if it is shorter.")  # noqa: E501
+    external_hostname: str = flag(STRING, "", GENERIC, "The host (host or host:port) at which discovery (/apis) says that this server is reached. Empty means --advertise-address.")  # noqa: E501
+    advertise_address: str = flag(STRING, "", GENERIC, "The IP address for discovery when there is no --external-hostname. Empty leaves the host out.")  # noqa: E501
+    strict_transport_security_directives: tuple[str, ...] = flag(STRINGS, (), GENERIC, "Directives for the Strict-Transport-Security header of every answer, such as max-age=31536000,includeSubDomains,preload. Without any there is no such header.")  # noqa: E501
+
     kubelet_insecure_tls: bool = flag(BOOL, False, KUBELET, "Do not verify the serving certificates of kubelets. For testing purposes only.")  # noqa: E501
     kubelet_use_node_status_port: bool = flag(BOOL, False, KUBELET, "Use the port in the node status. Takes precedence over --kubelet-port.")  # noqa: E501
     kubelet_port: int = flag(INT, 10250, KUBELET, "The port to use to connect to kubelets.")
@@ -86,9 +88,11 @@ class Settings:
     cert_dir: str = flag(STRING, "apiserver.local.config/certificates", SERVING, "The directory of the self-made TLS certificate. Ignored if --tls-cert-file and --tls-private-key-file are given.")  # noqa: E501
     tls_cert_file: str = flag(STRING, "", SERVING, "File with the certificate for HTTPS and its chain, read again when it changes.")  # noqa: E501
     tls_private_key_file: str = flag(STRING, "", SERVING, "File with the private key matching --tls-cert-file.")  # noqa: E501
-    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.")  # noqa: E501
-    tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=TLS_VERSIONS)  # noqa: E501
+    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.", choices=tuple(CIPHER_SUITES))  # noqa: E501
+    tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=tuple(VERSIONS))  # noqa: E501
+    tls_sni_cert_key: tuple[NamedCertificate, ...] = flag(NAMED_CERTIFICATES, (), SERVING, "A certificate and its key (certfile,keyfile) for clients that ask for one of its names, or of the names after a colon (certfile,keyfile:name,*.name). Exact names win over those with *, given names over those in certificates; any other client gets the default certificate. Repeat the flag for more. Read again when they change.")  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501
+    permit_address_sharing: bool = flag(BOOL, True, SERVING, "Use SO_REUSEADDR when binding the port, so that a restart need not wait for old connections. On unless set to false; in metrics-server it is on whatever the flag says, as Go sets it on every listener.")  # noqa: E501
 
     authentication_kubeconfig: str = flag(STRING, "", AUTHN, "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create tokenreviews.authentication.k8s.io.")  # noqa: E501
     authentication_skip_lookup: bool = flag(BOOL, False, AUTHN, "Do not look up missing authentication configuration in the cluster.")  # noqa: E501
@@ -137,103 +141,11 @@ class Settings:
 
     def problems(self) -> list[str]:
         """Name every value that cannot work, alone or beside another; files are looked at."""
-        return [*self._kubelet_problems(), *self._serving_problems(), *self._number_problems()]
+        return settings_checks.problems(self)
 
-    def warnings(self) -> list[str]:
-        """Name what works but is worth a line in the log at start."""
-        found = []
-        if self.metric_resolution < KUBELET_PERIOD:
-            found.append(
-                f"--metric-resolution={format_duration(self.metric_resolution)} is below the "
-                "kubelet's own period of 10s: node usage will not be newer, and every read "
-                "costs the node CPU time"
-            )
-        if self.kubelet_insecure_tls:
-            found.append("--kubelet-insecure-tls: kubelets are not verified")
-        if self.deprecated_kubelet_completely_insecure:
-            found.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
-        return found
-
-    def _kubelet_problems(self) -> list[str]:
-        insecure, plain = "--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure"
-        given = {
-            "--kubelet-certificate-authority": bool(self.kubelet_certificate_authority),
-            "--kubelet-client-key": bool(self.kubelet_client_key),
-            "--kubelet-client-certificate": bool(self.kubelet_client_certificate),
-            insecure: self.kubelet_insecure_tls,
-            plain: self.deprecated_kubelet_completely_insecure,
-        }
-        found = []
-        if given["--kubelet-client-key"] != given["--kubelet-client-certificate"]:
-            found.append("need both --kubelet-client-key and --kubelet-client-certificate")
-        clashes = [("--kubelet-certificate-authority", insecure)]
-        clashes += [(name, plain) for name in given if name != plain]
-        found += [f"cannot use both {a} and {b}" for a, b in clashes if given[a] and given[b]]
-        try:
-            parse_labels(self.node_selector)
-        except SelectorError as error:
-            found.append(f"--node-selector: {error}")
-        return found
-
-    def _serving_problems(self) -> list[str]:
-        found = []
-        if bool(self.tls_cert_file) != bool(self.tls_private_key_file):
-            found.append("need both --tls-cert-file and --tls-private-key-file")
-        if self.manage_ca_bundle and self.tls_cert_file:
-            found.append("cannot use both --manage-ca-bundle and --tls-cert-file")
-        if missing := {"cpu", "memory"} - set(self.resources):
-            found.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
-        try:
-            ipaddress.ip_address(self.bind_address or "0.0.0.0")
-        except ValueError:
-            found.append(f"--bind-address: {self.bind_address!r} is not an IP address")
-        for name in _FILES:
-            path = getattr(self, name)
-            if path and not Path(path).is_file():
-                found.append(f"--{name.replace('_', '-')}: no such file: {path}")
-        return found
-
-    def _number_problems(self) -> list[str]:
-        found = []
-        for name, one in flags_of(Settings).items():
-            value = getattr(self, name.replace("-", "_"))
-            if one.kind not in (INT, DURATION):
-                continue
-            least, most = _RANGES.get(name, (0.0, float("inf")))
-            if not least <= value <= most:
-                low = one.kind.format(int(least) if one.kind is INT else least)
-                high = f" and {most:g} at most" if most != float("inf") else ""
-                found.append(f"--{name} must be {low} or more{high}, not {one.kind.format(value)}")
-        return found
-
-
-_FILES = (
-    "kubeconfig",
-    "authentication_kubeconfig",
-    "authorization_kubeconfig",
-    "kubelet_certificate_authority",
-    "kubelet_client_key",
-    "kubelet_client_certificate",
-    "tls_cert_file",
-    "tls_private_key_file",
-    "client_ca_file",
-    "requestheader_client_ca_file",
-)
-_RANGES = {
-    "metric-resolution": (1.0, float("inf")),
-    "kubelet-request-timeout": (0.001, float("inf")),
-    "kubelet-port": (1, 65535),
-    "secure-port": (0, 65535),
-    "scrape-concurrency": (1, float("inf")),
-    "scrape-failed-concurrency": (1, float("inf")),
-    "kubelet-max-response-bytes": (4096, float("inf")),
-    "max-connections": (1, float("inf")),
-    "max-header-bytes": (1024, float("inf")),
-    "max-header-count": (16, float("inf")),
-    "max-target-bytes": (256, float("inf")),
-    "header-timeout": (0.1, float("inf")),
-    "idle-timeout": (1.0, float("inf")),
-}
+    def warnings(self, now: float) -> list[str]:
+        """Name what works but is worth a line in the log; `now` is in epoch seconds."""
+        return settings_checks.warnings(self, now)
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, Parsed]:
@@ -245,7 +157,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Sett
     parsed = parse(argv, environ, flags_of(Settings), IGNORED)
     settings = Settings(**{name.replace("-", "_"): v for name, v in parsed.values.items()})
     parsed.problems.extend(settings.problems())
-    parsed.notes.extend(settings.warnings())
+    parsed.notes.extend(settings.warnings(time.time()))
     return settings, parsed
 
 

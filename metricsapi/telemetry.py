@@ -37,6 +37,8 @@ class Telemetry:
         self.nodes: Callable[[], Sequence[NodeStatus]] = tuple
         self.storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.watch_restarts: Callable[[], Mapping[str, int]] = dict
+        self.turns_skipped: Callable[[], int] = int
+        self.caches: Callable[[], Mapping[str, tuple[int, int]]] = dict  # hits and misses
 
         def histogram(
             name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
@@ -83,22 +85,13 @@ class Telemetry:
         self.scrape_failures = counter(
             "metricsapi_scrape_failures", "Reads of kubelets that failed, by cause.", ["cause"]
         )
-        self.turns_skipped = counter(
-            "metricsapi_scrape_turns_skipped",
-            "Turns of nodes left out because the one before was still under way.",
-        )
         # Serving
-        self.cache = counter(
-            "metricsapi_cache_requests",
-            "Look-ups in our caches; result is hit or miss.",
-            ["cache", "result"],
-        )
-        self.reviews = counter(
+        self._reviews = counter(
             "metricsapi_reviews",
             "Reviews asked of the API server; result is allowed, denied or error.",
             ["kind", "result"],
         )
-        self.review_duration = histogram(
+        self._review_duration = histogram(
             "metricsapi_review_duration_seconds",
             "Time that the API server took to answer a review.",
             DEFAULT_BUCKETS,
@@ -150,6 +143,11 @@ class Telemetry:
         self.kubelet_duration.forget(node)
         self.last_request.pop(node, None)
 
+    def review(self, kind: str, result: str, seconds: float) -> None:
+        """Count one review: a TokenReview or SubjectAccessReview, allowed, denied or error."""
+        self._reviews.labels(kind, result).inc()
+        self._review_duration.observe(seconds, kind)
+
     def request(self, target: tuple[str, ...], code: int, seconds: float) -> None:
         """Count one answered request; `target` is (verb, group, version, resource, subresource,
         scope).
@@ -194,6 +192,20 @@ class _AtRead(Collector):
         for resource, count in self._telemetry.watch_restarts().items():
             restarts.add_metric([resource], count)
         yield restarts
+        yield CounterMetricFamily(
+            "metricsapi_scrape_turns_skipped",
+            "Turns of nodes left out because the one before was still under way.",
+            self._telemetry.turns_skipped(),
+        )
+        caches = CounterMetricFamily(
+            "metricsapi_cache_requests",
+            "Look-ups in our caches; result is hit or miss.",
+            labels=["cache", "result"],
+        )
+        for cache, counts in self._telemetry.caches().items():
+            for result, count in zip(("hit", "miss"), counts, strict=True):
+                caches.add_metric([cache, result], count)
+        yield caches
         yield from _node_families(self._telemetry.nodes())
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,8 +37,9 @@ from metricsapi.serve.serving_certificate import (
     SelfMade,
     names_of_service,
 )
-from metricsapi.serve.tls import ServingTLS
+from metricsapi.serve.tls import Named, ServingTLS
 from metricsapi.settings import Settings
+from metricsapi.telemetry import Telemetry
 
 _FIRST_LOOKUP = 5.0  # seconds to wait for the authentication configuration before serving
 
@@ -47,8 +49,11 @@ log = logging.getLogger(__name__)
 class Trust:
     """TLS, identity, permission and limits of one server; an async context manager."""
 
-    def __init__(self, settings: Settings, client: KubeClient) -> None:
-        """Raises CredentialsError, TLSError or ConfigurationError with the file and the fix."""
+    def __init__(self, settings: Settings, client: KubeClient, telemetry: Telemetry) -> None:
+        """Count reviews in `telemetry`.
+
+        Raises CredentialsError, TLSError or ConfigurationError with the file and the fix.
+        """
         self._settings = settings
         self._clients = contextlib.AsyncExitStack()
         authentication = self._client(settings.authentication_kubeconfig, client)
@@ -58,22 +63,31 @@ class Trust:
             self._certificate = CertificateFiles(
                 settings.tls_cert_file, settings.tls_private_key_file
             )
+        self._named = [
+            CertificateFiles(one.certificate, one.key) for one in settings.tls_sni_cert_key
+        ]
         self.tls = ServingTLS(
             self._certificate.read(),
+            named=[
+                Named(files.read(), one.names)
+                for files, one in zip(self._named, settings.tls_sni_cert_key, strict=True)
+            ],
             min_version=settings.tls_min_version,
             cipher_suites=settings.tls_cipher_suites,
         )
         self._bundle = _bundle_keeper(settings, client, self.tls, names)
-        self._authenticator = Authenticator(
-            tokens=TokenReviewer(
-                authentication, ttl=settings.authentication_token_webhook_cache_ttl
-            )
+        self._tokens = TokenReviewer(
+            authentication,
+            ttl=settings.authentication_token_webhook_cache_ttl,
+            observe=partial(telemetry.review, "TokenReview"),
         )
+        self._authenticator = Authenticator(tokens=self._tokens)
         self._authorizer = Authorizer(
             self._client(settings.authorization_kubeconfig, client),
             always_allow=settings.authorization_always_allow_paths,
             allowed_ttl=settings.authorization_webhook_cache_authorized_ttl,
             denied_ttl=settings.authorization_webhook_cache_unauthorized_ttl,
+            observe=partial(telemetry.review, "SubjectAccessReview"),
         )
         self.gate = Gate(settings.max_requests_inflight)
         looked_up = None
@@ -97,6 +111,14 @@ class Trust:
     def guard(self, app: Any) -> AuthMiddleware:
         """Put identity, permission and the bound on requests in flight around an app."""
         return AuthMiddleware(app, self._authenticator, self._authorizer, gate=self.gate)
+
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Give hits and misses of each cache."""
+        tokens, authorizations = self._tokens.answers, self._authorizer.answers
+        return {
+            "tokens": (tokens.hits, tokens.misses),
+            "authorizations": (authorizations.hits, authorizations.misses),
+        }
 
     def limits(self) -> Limits:
         """Give the bounds of connections."""
@@ -134,6 +156,8 @@ class Trust:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.run())
             group.create_task(self._certificate.follow(self.tls))
+            for which, files in enumerate(self._named, 1):
+                group.create_task(files.follow(self.tls, which=which))
             if self._bundle is not None:
                 group.create_task(self._bundle.run())
 

@@ -209,7 +209,7 @@ class ScraperPool:
                 return result
             self._store.put(result)
         except Exception as error:  # a fault of ours must not end the reading of a node
-            log.exception("reading node %s", target.node)
+            log.exception("reading a node failed", extra={"data": {"node": target.node}})
             return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
         return None
 
@@ -217,7 +217,7 @@ class ScraperPool:
         if state.failure is not None or state.changed_at is None:
             state.changed_at = now
         if state.logged:
-            log.info("node %s answers again", state.target.node)
+            log.info("node answers again", extra={"data": {"node": state.target.node}})
         state.failure, state.logged, state.last_good = None, False, now
 
     def _has_failed(self, state: NodeState, failure: Failure, now: float) -> None:
@@ -229,7 +229,8 @@ class ScraperPool:
         if now - state.told.get(failure.cause, float("-inf")) >= TOLD_AGAIN:
             state.told[failure.cause] = now
             state.logged = True
-            log.warning("node %s: %s", state.target.node, failure.message)
+            data = {"node": state.target.node, "cause": failure.cause, "error": failure.message}
+            log.warning("node failed", extra={"data": data})
 
 
 def _became_ready(old: Node | None, new: Node) -> bool:

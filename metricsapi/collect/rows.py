@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from metricsapi.collect.pool import NodeState
+from metricsapi.collect.targets import Target
+from metricsapi.kube.objects import Node
 from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
 from metricsapi.samples import NodeUsage
 
@@ -16,18 +19,62 @@ class Usages(Protocol):
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
 
 
-def node_rows(
-    states: Iterable[NodeState],
-    store: Usages,
-    sizes: Mapping[str, tuple[int, int]],
-    now: float,
-    wall_offset: float,
-) -> list[NodeStatus]:
-    """Give one row per node; `now` is monotonic, `wall_offset` makes epoch seconds of it.
+class Ways(Protocol):
+    """How nodes are read: `KubeletClient`."""
 
-    `sizes` are the pods and containers in each node's last good answer.
+    def address(self, node: str) -> str: ...
+    def endpoint(self, target: Target) -> str: ...
+
+
+class KnownNodes(Protocol):
+    """What the API server says of nodes: the informer."""
+
+    @property
+    def objects(self) -> Mapping[Hashable, Node]: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Makes one row per node.
+
+    `sizes` are the pods and containers in each node's last good answer, `nodes` what the API
+    server says of them.
     """
-    return [_row(state, store, sizes, now, wall_offset) for state in states]
+
+    store: Usages
+    ways: Ways
+    nodes: KnownNodes
+    sizes: Mapping[str, tuple[int, int]]
+
+    def of(self, states: Iterable[NodeState], now: float, wall_offset: float) -> list[NodeStatus]:
+        """Give the rows at `now` (monotonic); `wall_offset` makes epoch seconds of it."""
+        return [self._row(state, now, wall_offset) for state in states]
+
+    def _row(self, state: NodeState, now: float, wall_offset: float) -> NodeStatus:
+        target, failure = state.target, state.failure
+        name = target.node
+        usage = self.store.node_usage(name, now)
+        pods, containers = self.sizes.get(name, (None, None))
+        node = self.nodes.objects.get(name)
+        return NodeStatus(
+            name=name,
+            state=FAILING if failure else OK if tried(state) else PENDING,
+            cause=str(failure.cause) if failure else "",
+            message=failure.message if failure else "",
+            address=self.ways.address(name) or _first(target),
+            endpoint=self.ways.endpoint(target),
+            since=_wall(state.changed_at, wall_offset),
+            last_attempt=_wall(state.last_turn, wall_offset),
+            last_good=_wall(state.last_good, wall_offset),
+            duration=state.duration,
+            sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
+            pods=pods,
+            containers=containers,
+            cpu=usage.cpu if usage else None,
+            memory=usage.memory if usage else None,
+            cpu_allocatable=node.cpu if node else None,
+            memory_allocatable=node.memory if node else None,
+        )
 
 
 def tried(state: NodeState) -> bool:
@@ -35,34 +82,12 @@ def tried(state: NodeState) -> bool:
     return state.failure is not None or state.last_good is not None
 
 
-def _row(
-    state: NodeState,
-    store: Usages,
-    sizes: Mapping[str, tuple[int, int]],
-    now: float,
-    wall_offset: float,
-) -> NodeStatus:
-    name = state.target.node
-    failure = state.failure
-    usage = store.node_usage(name, now)
-    pods, containers = sizes.get(name, (None, None))
-    host = state.target.hosts[0] if state.target.hosts else ""
-    return NodeStatus(
-        name=name,
-        state=FAILING if failure else OK if tried(state) else PENDING,
-        cause=str(failure.cause) if failure else "",
-        message=failure.message if failure else "",
-        address=f"[{host}]:{state.target.port}" if ":" in host else f"{host}:{state.target.port}",
-        since=_wall(state.changed_at, wall_offset),
-        last_attempt=_wall(state.last_turn, wall_offset),
-        last_good=_wall(state.last_good, wall_offset),
-        duration=state.duration,
-        sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
-        pods=pods,
-        containers=containers,
-        cpu=usage.cpu if usage else None,
-        memory=usage.memory if usage else None,
-    )
+def _first(target: Target) -> str:
+    """Give host:port that is tried first; empty without an address."""
+    if not target.hosts:
+        return ""
+    host = target.hosts[0]
+    return f"[{host}]:{target.port}" if ":" in host else f"{host}:{target.port}"
 
 
 def _wall(at: float | None, wall_offset: float) -> float | None:

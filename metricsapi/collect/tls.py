@@ -48,10 +48,16 @@ class KubeletTLS:
         try:
             self._context = self._build()
         except (OSError, ValueError) as error:
-            log.warning("keeping the last kubelet CA and client certificate: %s", error)
+            log.warning(
+                "keeping the last kubelet CA and client certificate",
+                extra={"data": {"error": str(error)}},
+            )
             return
         self.generation += 1
-        log.info("read again: %s", ", ".join(str(file) for file in self._files))
+        files = [str(file) for file in self._files]
+        log.info(
+            "read the kubelet CA and client certificate again", extra={"data": {"files": files}}
+        )
 
     def _build(self) -> ssl.SSLContext:
         settings = self._settings

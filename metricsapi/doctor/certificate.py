@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from metricsapi.collect.certificates import common_name, made_by_kubelet
 
+_NAMES = 6  # shown: some certificates are for hundreds of hosts
+
 
 class Certificate(Struct, frozen=True):
     """The part of a certificate that explains a failed handshake. Times are UTC."""
@@ -23,7 +25,9 @@ class Certificate(Struct, frozen=True):
     @property
     def text(self) -> str:
         """One line of evidence."""
-        names = ", ".join(self.names) or "no names"
+        names = ", ".join(self.names[:_NAMES]) or "no names"
+        if more := len(self.names[_NAMES:]):
+            names += f" and {more} more"
         signer = "itself" if self.issuer == self.subject else repr(self.issuer)
         return (
             f"{self.subject!r} for {names}; signed by {signer}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,16 +62,25 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
 
 
 async def _knock(host: str, port: int, timeout: float) -> tuple[str, str]:
-    """Open and close a connection; return cause and text, both empty if it could be made."""
+    """Open and close a connection; return cause and text, both empty if it could be made.
+
+    The name is looked up first: one that a name server leaves unanswered is no firewall's doing.
+    """
+    step, loop = "name_not_found", asyncio.get_running_loop()
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), timeout)
+        async with asyncio.timeout(timeout):
+            await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            step = "timeout"
+            _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return "timeout", f"no answer within {timeout:.1f} s"
+        what = "no answer" if step == "timeout" else "the name was not resolved"
+        return step, f"{what} within {timeout:.1f} s"
+    except socket.gaierror as error:
+        return "name_not_found", error.strerror or str(error)
     except ConnectionRefusedError:
         return "refused", "connection refused"
     except OSError as error:
-        cause = "name_not_found" if "Name or service" in str(error) else "unreachable"
-        return cause, error.strerror or str(error)
+        return "unreachable", error.strerror or str(error)
     writer.close()
     return "", ""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +73,9 @@ def main(args: Sequence[str]) -> int:
 
 async def examine(settings: Settings, options: DoctorFlags) -> list[Result]:
     """Check the cluster, then every node; results in that order."""
+    # A thread for each name that is looked up, or slow ones would hold up those of other nodes.
+    threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="names")
+    asyncio.get_running_loop().set_default_executor(threads)
     try:
         credentials = load_credentials(settings.kubeconfig or None)
     except CredentialsError as error:
@@ -78,7 +83,10 @@ async def examine(settings: Settings, options: DoctorFlags) -> list[Result]:
         findings.fail("credentials", str(error), "Name a kubeconfig that works: --kubeconfig=FILE")
         return findings.results
     async with KubeClient(credentials, "metricsapi-doctor") as client:
-        results = await check_cluster(client, settings)
+        findings = Findings("cluster")
+        for warning in settings.warnings(time.time()):
+            findings.warn("flags", warning, "Correct the flag or its file, unless it is meant so.")
+        results = findings.results + await check_cluster(client, settings)
         findings = Findings("cluster")
         nodes = await _nodes(client, settings, options, findings)
         results += findings.results

@@ -89,16 +89,19 @@ class Informer(Generic[T]):
                 version = await self._watch(version)
                 wait = FIRST_BACKOFF
             except Gone:
-                log.debug("%s: version %s has expired, listing again", self.resource.name, version)
+                self._relisting("its version has expired")
                 self.restarts += 1
                 if version == listed:  # perhaps at once: whole lists must not follow without end
                     await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
                     wait = min(wait * 2, LONGEST_BACKOFF)
                 version = listed = await self._list()
             except Silent as error:
-                log.debug("%s: %s, listing again", self.resource.name, error)
+                self._relisting(str(error))
                 self.restarts += 1
                 version = listed = await self._list()
+
+    def _relisting(self, why: str) -> None:
+        log.debug("listing again", extra={"data": {"resource": self.resource.name, "why": why}})
 
     async def _list(self) -> str:
         """Replace the objects by those of a whole list; give its version."""
@@ -184,14 +187,13 @@ class Informer(Generic[T]):
 
     def _failed(self, error: Exception) -> None:
         if type(error) is not type(self.error):
-            log.warning(
-                "cannot watch %s: %s; %s", self.resource.name, error, "keeping what is known"
-            )
+            data = {"resource": self.resource.name, "error": str(error)}
+            log.warning("cannot watch, keeping what is known", extra={"data": data})
         self.error = error
         self.restarts += 1
 
     def _recovered(self) -> None:
         if self.error is not None:
-            log.info("watching %s again", self.resource.name)
+            log.info("watching again", extra={"data": {"resource": self.resource.name}})
         self.error = None
         self._backoff = FIRST_BACKOFF

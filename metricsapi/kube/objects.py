@@ -21,6 +21,8 @@ class Node(Struct, frozen=True, gc=False):
     addresses: tuple[Address, ...]
     kubelet_port: int | None  # status.daemonEndpoints.kubeletEndpoint.Port
     ready: bool  # its Ready condition is True
+    cpu: int | None = None  # allocatable: nanocores
+    memory: int | None = None  # and bytes
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from metricsapi.kube.errors import ApiError, Gone, error_from_answer
 from metricsapi.kube.objects import Address, Node, Pod
+from metricsapi.kube.quantity import parse_quantity
 
 T = TypeVar("T")
 
@@ -138,10 +139,16 @@ class _DaemonEndpoints(Struct, gc=False, rename="camel"):
     kubelet_endpoint: _Endpoint | None = None
 
 
+class _Amounts(Struct, gc=False):
+    cpu: str = ""
+    memory: str = ""
+
+
 class _NodeStatus(Struct, gc=False, rename="camel"):
     addresses: tuple[Address, ...] | None = None
     conditions: tuple[_Condition, ...] | None = None
     daemon_endpoints: _DaemonEndpoints | None = None
+    allocatable: _Amounts | None = None
 
 
 class _WireNode(Struct, gc=False):
@@ -158,6 +165,7 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
     status = wire.status or _NodeStatus()
     daemon = status.daemon_endpoints
     endpoint = daemon.kubelet_endpoint if daemon else None
+    amounts = status.allocatable or _Amounts()
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
     return Node(
         name=wire.metadata.name,
@@ -166,6 +174,8 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
         addresses=status.addresses or (),
         kubelet_port=(endpoint.port or None) if endpoint else None,
         ready=ready,
+        cpu=parse_quantity(amounts.cpu, 10**9),
+        memory=parse_quantity(amounts.memory),
     )
 
 

@@ -97,7 +97,7 @@ def _integer(values: Mapping[str, str], name: str) -> int:
 
 
 def _check_timeout(values: Mapping[str, str]) -> None:
-    """`timeout` bounds every request; ours never take long, so it has only to be readable."""
+    """`timeout` bounds a request (serve/deadline.py); here it has only to be readable."""
     text = values.get("timeout", "")
     if text and not _DURATION.fullmatch(text):
         raise bad_request(

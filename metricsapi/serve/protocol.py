@@ -29,7 +29,9 @@ _PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. `scope["state"]["peer"]` is its `Peer`, None without a certificate."""
+    """One connection. `scope["state"]` has `peer`, its `Peer` or None without a certificate, and
+    `abort`, which ends it at once.
+    """
 
     def __init__(
         self, config: Config, state: ServerState, limits: Limits, leaving: asyncio.Event
@@ -60,7 +62,7 @@ class Protocol(HttpToolsProtocol):
         except (ValueError, x509.InvalidVersion):
             transport.abort()
             return
-        self.app_state = {"peer": self.peer}
+        self.app_state = {"peer": self.peer, "abort": transport.abort}
         self.timeout_keep_alive_task = self.loop.call_later(
             self.limits.idle_timeout, self.timeout_keep_alive_handler
         )

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -15,6 +15,8 @@ import uvicorn
 from metricsapi.serve.limits import Limits
 from metricsapi.serve.protocol import Protocol
 from metricsapi.serve.tls import ServingTLS
+
+_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,12 @@ class Server:
         grace: float = 30.0,
         reuse_address: bool = True,
         reuse_port: bool = False,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Take durations in seconds. `port` 0 is any free one; see `port` once running."""
+        """Take durations in seconds. `port` 0 is any free one; see `port` once running.
+
+        `headers` go with every answer.
+        """
         self._tls = tls
         self._address = (host, port)
         self._reuse = (reuse_address, reuse_port)
@@ -54,6 +60,7 @@ class Server:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                headers=list(headers),
                 timeout_graceful_shutdown=int(grace),
             ),
             tls,
@@ -128,7 +135,7 @@ class _Uvicorn(uvicorn.Server):
                 ssl_handshake_timeout=self._limits.header_timeout,
                 # A caller that keeps a connection but does not read it never answers our end.
                 ssl_shutdown_timeout=self._limits.close_timeout,
-                backlog=self.config.backlog,
+                backlog=_BACKLOG,
             )
             for sock in sockets or []
         ]
@@ -164,6 +171,8 @@ def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> sock
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         bound.bind((address, port))
+        if not reuse_port:  # which would draw connections away from those that serve already
+            bound.listen(_BACKLOG)  # two that start at once must not both get as far as this
     except OSError as error:
         bound.close()
         raise OSError(

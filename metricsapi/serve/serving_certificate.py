@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from metricsapi.pemfiles import PEMError, read_pair
 from metricsapi.serve.certificates import KeyPair, make_serving
 from metricsapi.serve.tls import ServingTLS, TLSError
 
@@ -39,7 +40,7 @@ def names_of_service(
 
 
 class CertificateFiles:
-    """`--tls-cert-file` and `--tls-private-key-file`, read again when they change."""
+    """A certificate and its key that flags name, read again when they change."""
 
     def __init__(self, certificate: str, key: str) -> None:
         self._paths = (Path(certificate), Path(key))
@@ -47,20 +48,22 @@ class CertificateFiles:
     def read(self) -> KeyPair:
         """Read both. Raises TLSError with the file."""
         try:
-            certificate, key = (path.read_bytes() for path in self._paths)
-        except OSError as error:
-            raise TLSError(f"cannot read the serving certificate: {error}") from error
-        return KeyPair(certificate, key)
+            return KeyPair(*read_pair(*self._paths))
+        except PEMError as error:
+            raise TLSError(str(error)) from error
 
-    async def follow(self, tls: ServingTLS, period: float = PERIOD) -> None:
-        """Present what the files hold, until cancelled; a pair that does not fit is waited out."""
+    async def follow(self, tls: ServingTLS, period: float = PERIOD, which: int = 0) -> None:
+        """Present what the files hold, until cancelled; a pair that does not fit is waited out.
+
+        They hold number `which` of the server's certificates.
+        """
         failed = ""
         while True:
             await asyncio.sleep(period)
             try:
                 pair = self.read()
-                if pair != tls.pair:
-                    tls.present(pair)
+                if pair != tls.pairs[which]:
+                    tls.present(pair, which)
                     log.info("presenting another certificate", extra={"data": described(pair)})
                 failed = ""
             except TLSError as error:

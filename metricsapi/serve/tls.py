@@ -7,42 +7,30 @@ that listens hands every handshake over to the newest.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from metricsapi.gotls import CIPHER_SUITES, VERSIONS
 from metricsapi.kube.credentials import load_client_certificate
 from metricsapi.serve.certificates import KeyPair
+from metricsapi.serve.sni import by_name, choose
 
-VERSIONS = {
-    "VersionTLS10": ssl.TLSVersion.TLSv1_2,  # accepted as the reference does, never spoken
-    "VersionTLS11": ssl.TLSVersion.TLSv1_2,
-    "VersionTLS12": ssl.TLSVersion.TLSv1_2,
-    "VersionTLS13": ssl.TLSVersion.TLSv1_3,
-}
-# metrics-server's names (IANA, as Go has them) and OpenSSL's. Those of TLS 1.3 cannot be chosen,
-# in Go neither, and are always on.
-CIPHER_SUITES = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
-    "TLS_AES_128_GCM_SHA256": "",
-    "TLS_AES_256_GCM_SHA384": "",
-    "TLS_CHACHA20_POLY1305_SHA256": "",
-}
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class TLSError(ValueError):
     """A certificate, key, version or cipher suite cannot be used; the message says which."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A certificate for clients that ask for a name: one of `names`, or its own without any.
+
+    Names are in lower case; `*` stands for whole leading labels.
+    """
+
+    pair: KeyPair
+    names: tuple[str, ...] = ()
 
 
 class ServingTLS:
@@ -55,19 +43,19 @@ class ServingTLS:
         self,
         pair: KeyPair,
         *,
+        named: Sequence[Named] = (),
         authorities: str = "",
         min_version: str = "VersionTLS12",
         cipher_suites: tuple[str, ...] = (),
     ) -> None:
         """Take PEM certificates, and a version and cipher suites by Go's names.
 
-        Raises TLSError.
+        `pair` is for clients that ask for no name, or for none that is known. Raises TLSError.
         """
         self._min_version = _version(min_version)
         self._ciphers = _ciphers(cipher_suites)
-        self._pair = pair
-        self._authorities = authorities
-        self._current = self._build(pair, authorities)
+        self._names = [one.names for one in named]
+        self._use((pair, *(one.pair for one in named)), authorities)
         self.context = self._build(pair, "")
         # The listening context's own mode is what a handshake asks for, whatever it is handed to.
         self.context.verify_mode = ssl.CERT_OPTIONAL
@@ -75,13 +63,16 @@ class ServingTLS:
 
     @property
     def pair(self) -> KeyPair:
-        return self._pair
+        """The default certificate."""
+        return self.pairs[0]
 
-    def present(self, pair: KeyPair) -> None:
-        """Present another certificate from the next handshake on. Raises TLSError."""
-        if pair != self._pair:
-            self._current = self._build(pair, self._authorities)
-            self._pair = pair
+    def present(self, pair: KeyPair, which: int = 0) -> None:
+        """Present another certificate from the next handshake on, the default one or a named one.
+
+        `which` counts as in `pairs`. Raises TLSError.
+        """
+        if pair != self.pairs[which]:
+            self._use((*self.pairs[:which], pair, *self.pairs[which + 1 :]), self._authorities)
 
     def trust(self, authorities: str) -> None:
         """Let certificates of these authorities (PEM), and no others, finish a handshake.
@@ -89,13 +80,22 @@ class ServingTLS:
         Which of them may do what is decided per request. Raises TLSError.
         """
         if authorities != self._authorities:
-            self._current = self._build(self._pair, authorities)
-            self._authorities = authorities
+            self._use(self.pairs, authorities)
+
+    def _use(self, pairs: tuple[KeyPair, ...], authorities: str) -> None:
+        """Make every context anew: one that fails leaves all as they were. Raises TLSError."""
+        contexts = [self._build(pair, authorities) for pair in pairs]
+        try:
+            self._by_name = by_name(self._names, [pair.leaf for pair in pairs[1:]])
+        except ValueError as error:
+            raise TLSError(f"the names in a certificate cannot be read: {error}") from error
+        self.pairs = pairs  # the default certificate, then the named ones
+        self._authorities, self._contexts = authorities, contexts
 
     def _hand_over(
-        self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _old: ssl.SSLContext
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _old: ssl.SSLContext
     ) -> None:
-        connection.context = self._current
+        connection.context = self._contexts[choose(self._by_name, name)]
 
     def _build(self, pair: KeyPair, authorities: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

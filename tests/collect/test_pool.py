@@ -226,10 +226,11 @@ async def test_one_log_line_per_change_of_state_not_per_turn(caplog):
     client.answer = answer
     async with running(Nodes(node("n1")), client, resolution=0.1):
         await until(lambda: not results and len(client.turns) > 10)
-    assert [record.getMessage() for record in caplog.records] == [
-        "node n1: 127.0.0.1:10250 refused the connection",
-        "node n1: 127.0.0.1:10250 did not answer in time",
-        "node n1 answers again",
+    refused = {"node": "n1", "cause": "refused", "error": REFUSED.message}
+    assert [(record.getMessage(), record.data) for record in caplog.records] == [
+        ("node failed", refused),
+        ("node failed", {"node": "n1", "cause": "timeout", "error": TIMEOUT.message}),
+        ("node answers again", {"node": "n1"}),
     ]
 
 

@@ -1,5 +1,6 @@
 """The doctor at the API server: permissions, ConfigMap, APIService, Service, endpoints."""
 
+import asyncio
 import base64
 import json
 import re
@@ -14,6 +15,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
 from metricsapi.settings import Settings
 from tests.doctor.listeners import Authority, http, listening
+from tests.trust import pki
 
 CA = Authority("cluster-ca")
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
@@ -210,8 +212,6 @@ def run(*args):
 
 
 async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
-    import asyncio
-
     server = ApiServer(tmp_path)
     async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json")
@@ -224,6 +224,22 @@ async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
         status, text = await asyncio.to_thread(run, args[0])
         assert status == 1
         assert "FAIL  endpoints: none\n      -> Is the Deployment scaled to 0" in text
+
+
+async def test_what_the_server_would_warn_of_at_its_start_is_found(tmp_path):
+    expired = pki.Authority().issue("server", start=-2 * pki.DAY, end=-pki.DAY)
+    (tmp_path / "tls.crt").write_bytes(expired.pem)
+    (tmp_path / "tls.key").write_bytes(expired.key)
+    server = ApiServer(tmp_path)
+    async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
+        args = (
+            f"--kubeconfig={server.kubeconfig(port)}",
+            f"--tls-sni-cert-key={tmp_path}/tls.crt,{tmp_path}/tls.key",
+        )
+        status, text = await asyncio.to_thread(run, *args)
+    assert status == 0
+    assert "WARN  flags: --tls-sni-cert-key: the certificate in" in text
+    assert "expired on" in text
 
 
 def test_bad_usage_is_told_apart():

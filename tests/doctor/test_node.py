@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -86,6 +87,30 @@ async def test_a_name_that_does_not_resolve(tmp_path):
         found = await examine(port, hosts=("no-such-node.invalid", "127.0.0.1"))
     assert outcome(found, "tcp").status == "warn"
     assert found["containers"].status == "ok"
+
+
+async def test_a_name_that_no_name_server_answers_for_is_not_blamed_on_a_firewall(monkeypatch):
+    over, lookup = threading.Event(), socket.getaddrinfo
+
+    def slow(host, *args, **more):
+        if host == "node-a.slow":
+            over.wait(30)
+        return lookup(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        found = outcome(await examine(1, hosts=("node-a.slow",), timeout=0.2), "tcp")
+    finally:
+        over.set()
+    assert found.evidence == "node-a.slow:1: the name was not resolved within 0.2 s"
+    assert "InternalIP first" in found.fix
+
+
+async def test_of_a_certificate_for_many_some_names_are_shown(tmp_path):
+    names = [f"10.1.0.{number}" for number in range(100)]
+    async with listening(GOOD, CA.serving(tmp_path, "127.0.0.1", *names)) as port:
+        evidence = outcome(await examine(port), "tls").evidence
+    assert ", 10.1.0.3, 10.1.0.4 and 95 more; signed by" in evidence
 
 
 async def test_a_listener_that_speaks_no_tls():

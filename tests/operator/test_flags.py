@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.flags import flags_of, format_duration, parse_duration
+from metricsapi.flags import BOOL, flags_of, format_duration, parse_duration
 from metricsapi.ignored_flags import IGNORED
+from metricsapi.service import _address
 from metricsapi.settings import Settings, help_text, read_settings
 
 # args of the Deployment in metrics-server's own manifests
@@ -210,9 +211,45 @@ def test_values_that_make_no_sense_are_named(args, named):
     assert any(named in problem for problem in parsed.problems)
 
 
-@pytest.mark.parametrize("flag", ["request-timeout", "tls-sni-cert-key", "permit-address-sharing"])
-def test_what_has_no_effect_here_is_said_to_have_none(flag):
-    value = "" if flag.startswith("permit") else "=1m"
-    _, parsed = read_settings([f"--{flag}{value}"], {})
-    assert not parsed.problems
-    assert any(flag in note for note in parsed.notes)
+@pytest.mark.parametrize("name", sorted(IGNORED))
+def test_what_has_no_effect_here_says_why(name):
+    value = [] if IGNORED[name].kind is BOOL else ["some,thing"]
+    _, parsed = read_settings([f"--{name}", *value], {})
+    assert parsed.problems == []
+    assert parsed.notes == [f"--{name} has no effect here: {IGNORED[name].why}"]
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["--request-timeout=0"], "--request-timeout must be 1ms or more, not 0s"),
+        (["--advertise-address=here"], "--advertise-address: 'here' is not an IP address"),
+        (
+            ["--strict-transport-security-directives=max-age=1,includeSubdomains"],
+            (
+                "--strict-transport-security-directives: 'includeSubdomains' is none of "
+                "max-age=SECONDS, includeSubDomains and preload"
+            ),
+        ),
+    ],
+)
+def test_values_that_the_reference_refuses_are_refused(args, problem):
+    assert read_settings(args, {})[1].problems == [problem]
+
+
+@pytest.mark.parametrize(
+    ("args", "address"),
+    [
+        ([], ":443"),
+        (["--secure-port=4443"], ":4443"),
+        (["--advertise-address=10.0.0.1"], "10.0.0.1:443"),
+        (["--advertise-address=fd00::1"], "[fd00::1]:443"),
+        (["--external-hostname=metrics", "--advertise-address=10.0.0.1"], "metrics:443"),
+        (["--external-hostname=metrics:8443"], "metrics:8443"),
+        (["--external-hostname=[fd00::1]:8443"], "[fd00::1]:8443"),
+    ],
+)
+def test_where_discovery_says_that_the_server_is(args, address):
+    settings, parsed = read_settings(args, {})
+    assert parsed.problems == []
+    assert _address(settings) == address

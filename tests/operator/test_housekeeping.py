@@ -9,7 +9,7 @@ import time
 from prometheus_client import CollectorRegistry
 
 from metricsapi import logs
-from metricsapi.housekeeping import Beat, remarks, summarize, summary, watch_loop
+from metricsapi.housekeeping import Beat, pointing, remarks, summarize, summary, watch_loop
 from metricsapi.telemetry import Telemetry
 from tests.conditions import until
 from tests.operator.rows import failing, good, mixed
@@ -57,7 +57,9 @@ async def test_one_summary_line_per_interval():
 def test_a_ready_server_without_usage_says_so():
     assert remarks([]) == ["there are no nodes to read"]
     bad = [failing("a", "refused", "x"), failing("b", "refused", "x")]
-    assert remarks(bad) == ["none of 2 nodes could be read; /statusz says why"]
-    assert remarks([*bad, good("c")]) == ["2 of 3 nodes could not be read; /statusz says why"]
+    assert remarks(bad) == ["none of 2 nodes could be read"]
+    assert remarks([*bad, good("c")]) == ["2 of 3 nodes could not be read"]
+    assert pointing(remarks(bad)) == ["none of 2 nodes could be read; /statusz says why"]
+    assert pointing(remarks([])) == ["there are no nodes to read"]
     assert remarks([good("c")]) == []
     assert summary([])["oldest_usage_seconds"] is None

@@ -74,6 +74,16 @@ def test_nodes_are_counted_by_state_and_cause(telemetry):
     assert got["metricsapi_node_sample_age_seconds", frozenset({("node", "a")})] == 4.5
 
 
+def test_what_others_count_is_asked_for(telemetry):
+    telemetry.turns_skipped = lambda: 7
+    telemetry.caches = lambda: {"tokens": (3, 1)}
+    got = series(text_of(telemetry))
+    assert got["metricsapi_scrape_turns_skipped_total", frozenset()] == 7
+    tokens = ("cache", "tokens")
+    assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "hit")})] == 3
+    assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "miss")})] == 1
+
+
 def test_histogram_counts_cumulatively_and_values_on_a_bound_belong_below_it():
     histogram = Histogram("h", "text", [1, 2])
     histogram.observe(1.0)

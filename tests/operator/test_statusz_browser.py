@@ -26,6 +26,8 @@ FLAGS = [
     "--disable-sync",
 ]
 
+LONG = "10.0.0.6:10250/stats/summary answered 403: Forbidden (user=someone, verb=get) " * 3
+
 
 class Page(BaseHTTPRequestHandler):
     def __init__(self, body, policy, *args):
@@ -118,3 +120,18 @@ def test_text_is_legible_in_light_and_dark(dom, dark):
     seen, least = re.search(r"<title>(\w+) ([\d.]+)</title>", document).groups()
     assert seen == ("true" if dark else "false")
     assert float(least) >= 4.5
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_the_table_fits_a_usual_window(dom, width):
+    """The last column, what to do, was cut off by the edge."""
+    measure = """
+    const box = document.getElementById("body");
+    document.title = `${innerWidth} ${box.scrollWidth - box.clientWidth}`;
+    """
+    rows = [*mixed(30), failing("worker-with-a-longer-name.example", "forbidden", LONG)]
+    flags = [f"--window-size={width},900", "--hide-scrollbars=false"]
+    document = dom(page(read(source(rows))), script=measure, flags=flags)
+    seen, over = re.search(r"<title>(\d+) (-?\d+)</title>", document).groups()
+    assert abs(int(seen) - width) < 50
+    assert int(over) <= 0

@@ -14,7 +14,9 @@ from metricsapi.serve.auth.gate import Gate
 from metricsapi.serve.auth.middleware import AuthMiddleware
 from metricsapi.serve.auth.tokens import TokenReviewer
 from metricsapi.serve.certificates import make_serving
+from metricsapi.serve.deadline import Deadline
 from metricsapi.serve.limits import Limits
+from metricsapi.serve.requestlog import RequestLog
 from metricsapi.serve.server import Server
 from metricsapi.serve.tls import ServingTLS
 from tests.trust.reviewer import Reviewer
@@ -70,10 +72,11 @@ class Stand:
         pair = options.pop("pair", None) or make_serving(
             ["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600
         )
-        self.tls = ServingTLS(pair)
+        self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
+        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
         self.server = Server(
-            AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate),
+            RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),
             tls=self.tls,
             host="127.0.0.1",
             port=0,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import ssl
 import time
 from types import SimpleNamespace
@@ -9,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from metricsapi.sandbox.embedded import Embedded, Size
+from metricsapi.sandbox.outages import Outage
 from metricsapi.sandbox.serverprocess import ServerProcess
 from tests.conditions import until
 from tests.trust.http import connect
-from tests.trust.pki import Authority
+from tests.trust.pki import SERVER, Authority, client_context
 
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 MASTERS = "system:masters"
@@ -127,6 +129,85 @@ async def test_a_failing_lookup_is_said_and_the_probe_is_answered(
     said = [line for line in lines if "did not tell its authentication configuration" in line]
     assert [line[0] for line in said] == [level]
     assert any("extension-apiserver-authentication" in line for line in lines)
+
+
+async def test_certificates_by_name_in_a_running_server(start, tmp_path):
+    authority = Authority("serving")
+    first, other = (authority.issue("", usages=(SERVER,), names=("a.example",)) for _ in range(2))
+
+    def write(certificate):
+        (tmp_path / "sni.crt").write_bytes(certificate.pem)
+        (tmp_path / "sni.key").write_bytes(certificate.key)
+
+    write(first)
+    files = f"{tmp_path}/sni.crt,{tmp_path}/sni.key"
+    server = await start(f"--tls-sni-cert-key={files}", f"--tls-sni-cert-key={files}:*.b.example")
+    default = await presented(server, "localhost")
+    assert default != first.der
+    for name in ("a.example", "x.b.example"):
+        assert await presented(server, name) == first.der
+    assert await presented(server, "c.example") == default
+    write(other)
+    deadline = time.monotonic() + 30
+    while await presented(server, "x.b.example") != other.der:
+        assert time.monotonic() < deadline, "the new files were not taken up"
+    assert await presented(server, "localhost") == default
+
+
+async def test_how_long_a_request_may_take_and_what_goes_with_every_answer(embedded, start):
+    server = await start(
+        "--request-timeout=500ms",
+        "--external-hostname=metrics.example",
+        "--strict-transport-security-directives=max-age=60,includeSubDomains",
+    )
+    masters = _front_proxy(embedded.api.front_proxy_ca)
+    async with connect(server.port, masters) as connection:
+        groups = await connection.request("/apis", headers=remote())
+    reached = json.loads(groups.body)["groups"][0]["serverAddressByClientCIDRs"]
+    assert reached[0]["serverAddress"] == f"metrics.example:{server.port}"
+    assert groups.header("strict-transport-security") == "max-age=60; includeSubDomains"
+    await embedded.api.set_outage(Outage.HANG)  # so that its token cannot be reviewed
+    assert await ask(server, None, token(embedded)) == 504
+    await embedded.api.set_outage(Outage.NONE)
+    log = (embedded.directory / "server.log").read_text()
+    assert '"request took too long"' in log
+
+
+async def test_reviews_and_caches_are_counted(embedded, start):
+    server = await start("--authentication-token-webhook-cache-ttl=1h")
+    known = token(embedded)
+    stranger = {"Authorization": f"Bearer {embedded.api.add_user('nobody', ())}"}
+    for _ in range(3):
+        assert await ask(server, None, known) == 200
+    assert await ask(server, None, stranger) == 403
+    assert await ask(server, None, {"Authorization": "Bearer unknown"}) == 401
+    await embedded.api.set_outage(Outage.FAILING)
+    assert await ask(server, None, {"Authorization": "Bearer another"}) == 401
+    async with connect(server.port) as connection:
+        text = (await connection.request("/metrics", headers=known)).body.decode()
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
+
+    def counted(name, **labels):
+        pairs = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        return float(lines[f"metricsapi_{name}{{{pairs}}}"])
+
+    for result, count in (("allowed", 2), ("denied", 1), ("error", 1)):
+        assert counted("reviews_total", kind="TokenReview", result=result) == count
+    assert counted("reviews_total", kind="SubjectAccessReview", result="denied") == 1
+    assert counted("review_duration_seconds_count", kind="TokenReview") == 4
+    assert counted("cache_requests_total", cache="tokens", result="hit") == 3
+    assert counted("cache_requests_total", cache="tokens", result="miss") == 4
+    assert counted("cache_requests_total", cache="authorizations", result="miss") == 1
+
+
+async def presented(server, name):
+    """Give the certificate (DER) that a client gets that asks for a name."""
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", server.port, ssl=client_context(), server_hostname=name
+    )
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
 
 
 def _front_proxy(authority):

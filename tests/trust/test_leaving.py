@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from metricsapi.serve.server import Server
 from tests.conditions import until
 from tests.trust.http import connect
 from tests.trust.pki import client_context
@@ -67,3 +68,23 @@ def _idle_peer(port):
     tls.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert tls.recv(65536).startswith(b"HTTP/1.1 200")
     return tls
+
+
+async def test_of_two_that_start_at_once_on_one_port_the_second_is_told():
+    """Both had bound the address, and the second failed later, with a traceback."""
+    async with serving(configmap()) as stand:
+        first = Server(ok, tls=stand.tls, host="127.0.0.1", port=0)
+        with first.bind():
+            second = Server(ok, tls=stand.tls, host="127.0.0.1", port=first.port)
+            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {first.port}: "):
+                second.bind()
+
+
+async def test_headers_of_every_answer_go_with_refusals_too():
+    headers = [("strict-transport-security", "max-age=1; preload")]
+    async with serving(configmap(), headers=headers) as stand:
+        for path, status in ((PATHS[0], 200), ("/metrics", 403), (f"/{'x' * 9000}", 414)):
+            async with connect(stand.port) as connection:
+                answer = await connection.request(path)
+                assert answer.status == status
+                assert answer.header("strict-transport-security") == "max-age=1; preload"

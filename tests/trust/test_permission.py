@@ -131,7 +131,7 @@ async def test_masters_and_open_paths_need_no_review(reviewer):
 async def test_the_answers_that_are_kept_are_bounded(reviewer):
     authorizer = Authorizer(reviewer.client)
     caches = [
-        cache for cache in vars(authorizer._answers).values() if getattr(cache, "maxsize", None)
+        cache for cache in vars(authorizer.answers).values() if getattr(cache, "maxsize", None)
     ]
     assert caches
     assert all(0 < cache.maxsize <= 100_000 for cache in caches)

@@ -15,14 +15,22 @@ from cachetools import TTLCache
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+Observer = Callable[[str, float], None]
+
 KEPT = 8192  # answers of each kind
 ASKING = 64  # questions that are with the API server at once
+
+
+def unobserved(_result: str, _seconds: float) -> None:
+    """Tell nobody."""
 
 
 class Answers(Generic[K, V]):
     """Answers by question. `ask` gets one from the API server, `is_yes` tells which kind it is.
 
-    Times to live are seconds; 0 keeps nothing. `clock` gives monotonic seconds.
+    Times to live are seconds; 0 keeps nothing. `clock` gives monotonic seconds. `observe` is told
+    of each question asked: allowed, denied or error, and the seconds that it took. `hits` and
+    `misses` count look-ups.
     """
 
     def __init__(
@@ -34,26 +42,33 @@ class Answers(Generic[K, V]):
         no_ttl: float,
         clock: Callable[[], float],
         size: int = KEPT,
+        observe: Observer = unobserved,
     ) -> None:
+        self.hits = self.misses = 0
         self._ask = ask
         self._is_yes = is_yes
         self._yes: TTLCache[K, V] = TTLCache(size, yes_ttl, timer=clock)
         self._no: TTLCache[K, V] = TTLCache(size, no_ttl, timer=clock)
         self._asked: dict[K, asyncio.Task[V]] = {}
         self._turn = asyncio.Semaphore(ASKING)
+        self._clock = clock
+        self._observe = observe
 
     def known(self, question: K) -> V | None:
         """Give an answer that is still good, or None."""
         try:
-            return self._yes[question]
+            answer: V | None = self._yes[question]
         except KeyError:
-            return self._no.get(question)
+            answer = self._no.get(question)
+        self.hits += answer is not None
+        return answer
 
     async def get(self, question: K) -> V:
         """Give the answer, asking for it if it is not known. Raises what `ask` raises."""
         answer = self.known(question)
         if answer is not None:
             return answer
+        self.misses += 1
         task = self._asked.get(question)
         if task is None:
             task = asyncio.create_task(self._fetch(question))
@@ -64,8 +79,13 @@ class Answers(Generic[K, V]):
 
     async def _fetch(self, question: K) -> V:
         async with self._turn:
-            answer = await self._ask(question)
-        (self._yes if self._is_yes(answer) else self._no)[question] = answer
+            begun, result = self._clock(), "error"
+            try:
+                answer = await self._ask(question)
+                result = "allowed" if self._is_yes(answer) else "denied"
+            finally:
+                self._observe(result, self._clock() - begun)
+        (self._yes if result == "allowed" else self._no)[question] = answer
         return answer
 
     def _over(self, question: K, task: asyncio.Task[V]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.serve.auth.answers import Answers
+from metricsapi.serve.auth.answers import Answers, Observer, unobserved
 from metricsapi.serve.auth.attributes import Attributes
 from metricsapi.serve.auth.reviews import review
 from metricsapi.serve.auth.user import MASTERS, User
@@ -50,6 +50,7 @@ class Authorizer:
         denied_ttl: float = TTL,
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
+        observe: Observer = unobserved,
     ) -> None:
         """Take paths that anyone may read (`*` at the end stands for any rest), and seconds."""
         self._client = client
@@ -57,12 +58,13 @@ class Authorizer:
         always = [path.removeprefix("/") for path in always_allow]
         self._open = frozenset(path for path in always if not path.endswith("*"))
         self._open_prefixes = tuple(path[:-1] for path in always if path.endswith("*"))
-        self._answers = Answers(
+        self.answers = Answers(
             self._ask,
             lambda decision: decision.allowed,
             yes_ttl=allowed_ttl,
             no_ttl=denied_ttl,
             clock=clock,
+            observe=observe,
         )
 
     def is_open(self, attributes: Attributes) -> bool:
@@ -76,11 +78,11 @@ class Authorizer:
         """Decide without asking anyone, or give None."""
         if MASTERS in user.groups or self.is_open(attributes):
             return _YES
-        return self._answers.known((user, attributes))
+        return self.answers.known((user, attributes))
 
     async def decide(self, user: User, attributes: Attributes) -> Decision:
         """Decide, asking the API server if need be. Raises ReviewError when it does not answer."""
-        return self.known(user, attributes) or await self._answers.get((user, attributes))
+        return self.known(user, attributes) or await self.answers.get((user, attributes))
 
     async def _ask(self, question: Question) -> Decision:
         user, attributes = question

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.serve.auth.answers import Answers
+from metricsapi.serve.auth.answers import Answers, Observer, unobserved
 from metricsapi.serve.auth.reviews import review
 from metricsapi.serve.auth.user import User, authenticated
 
@@ -76,21 +76,23 @@ class TokenReviewer:
         ttl: float = TTL,
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
+        observe: Observer = unobserved,
     ) -> None:
         self._client = client
         self._audiences = list(audiences)
         self._timeout = timeout
-        self._answers = Answers(
+        self.answers = Answers(
             self._ask,
             lambda verdict: verdict.user is not None,
             yes_ttl=ttl,
             no_ttl=ttl,
             clock=clock,
+            observe=observe,
         )
 
     async def user_of(self, token: str) -> User | None:
         """Give the user, or None for a token that is not valid. Raises ReviewError."""
-        return (await self._answers.get(_Token(token))).user
+        return (await self.answers.get(_Token(token))).user
 
     async def _ask(self, token: _Token) -> _Verdict:
         spec: dict[str, object] = {"token": token.text}
