@@ -14,8 +14,10 @@ help: ## what can be made
 run: $(VENV)/run.stamp ## the embedded cluster with this machine's real usage, until Ctrl-C
 	@exec $(BIN)/metricsapi sandbox $(ARGS)
 
-test: $(VENV)/dev.stamp ## every test
-	$(BIN)/python -m pytest $(ARGS)
+# Two processes, since tests wait half of the time; the tests of one file stay together.
+WORKERS ?= 2
+test: $(VENV)/dev.stamp ## every test; ARGS="-k name"; WORKERS=0 for one after the other, as --pdb needs
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp ## style
 	$(BIN)/ruff check .

@@ -46,7 +46,8 @@ class Kubelet:
 
     async def start(self, port: int = 0) -> int:
         """Listen; give the port. Raises OSError when it is taken."""
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.address, port))

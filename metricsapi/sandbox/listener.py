@@ -48,7 +48,8 @@ class Listener:
 
     async def start(self, port: int = 0) -> None:
         """Listen; port 0 is any free one. Raises OSError when the port is taken."""
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self._host, port))

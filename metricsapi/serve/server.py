@@ -162,7 +162,8 @@ def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> sock
     dual = every and socket.has_dualstack_ipv6()
     address = "::" if dual else host or "0.0.0.0"
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named, asyncio sets TCP_NODELAY on the connections; uvloop always does.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if reuse_address:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

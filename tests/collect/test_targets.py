@@ -105,6 +105,7 @@ async def test_an_address_that_connects_but_never_answers_is_avoided_next_turn()
             target = Target("n1", ("127.0.0.2", "127.0.0.1"), good.port)
             async with Reader(good, target=target, seconds=0.5) as read:
                 assert not is_sample(await read())
+                read.seconds = 5.0
                 assert is_sample(await read())
                 assert len(kubelet.requests) == 1
 

@@ -6,7 +6,6 @@ cluster.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,20 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needed
+
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS")  # a folder with kube-apiserver and etcd
-REQUIRED = os.environ.get("METRICSAPI_REQUIRE", "").split()
 
 
 @pytest.fixture(scope="session")
 def kubectl_binary():
-    """The real kubectl; without it these tests say so, and in CI they fail."""
-    found = shutil.which("kubectl")
-    if not found:
-        message = "there is no kubectl on PATH"
-        if "kubectl" in REQUIRED:
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    """The path of the real kubectl."""
+    return needed("kubectl")
 
 
 _COMMAND = [sys.executable, "-m", "metricsapi", "sandbox"]

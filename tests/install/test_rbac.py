@@ -78,15 +78,22 @@ async def journey(objects, directory, monkeypatch):
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """By variant: {(group, resource, verb, name): whether it was allowed}."""
-    found = {}
-    for variant in JOURNEYS:
+
+    async def all_at_once():
         with pytest.MonkeyPatch.context() as monkeypatch:
-            directory = tmp_path_factory.mktemp(variant)
-            questions = asyncio.run(journey(rendered(variant), directory, monkeypatch))
-        found[variant] = {
+            return await asyncio.gather(
+                *(
+                    journey(rendered(variant), tmp_path_factory.mktemp(variant), monkeypatch)
+                    for variant in JOURNEYS
+                )
+            )
+
+    return {
+        variant: {
             (one.group, one.full_resource, one.verb, one.name): answer for one, answer in questions
         }
-    return found
+        for variant, questions in zip(JOURNEYS, asyncio.run(all_at_once()), strict=True)
+    }
 
 
 @pytest.mark.parametrize("variant", JOURNEYS)

@@ -1,7 +1,6 @@
 """The status page in a headless Chromium: its policy holds, it sorts, filters and is legible."""
 
 import re
-import shutil
 import subprocess
 import threading
 from functools import partial
@@ -11,10 +10,9 @@ import pytest
 
 from metricsapi.serve.statusz import read
 from metricsapi.serve.statusz_page import CONTENT_SECURITY_POLICY, page
+from tests.needs import needed
 from tests.operator.rows import failing, mixed, source
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -49,6 +47,7 @@ class Page(BaseHTTPRequestHandler):
 @pytest.fixture
 def dom(tmp_path):
     """Load a page as the server sends it; returns the document after its scripts ran."""
+    chromium = needed("chromium", "chromium-browser")
 
     def load(html, *, policy=CONTENT_SECURITY_POLICY, script="", flags=()):
         if script:  # what a person would do; the page's own policy would forbid it
@@ -56,7 +55,7 @@ def dom(tmp_path):
         with HTTPServer(("127.0.0.1", 0), partial(Page, html.encode(), policy)) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             where = [f"--user-data-dir={tmp_path}", f"http://127.0.0.1:{server.server_port}/"]
-            command = [CHROMIUM, *FLAGS, *flags, "--dump-dom", *where]
+            command = [chromium, *FLAGS, *flags, "--dump-dom", *where]
             done = subprocess.run(command, capture_output=True, timeout=90, check=True)
             server.shutdown()
         return done.stdout.decode()

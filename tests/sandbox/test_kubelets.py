@@ -112,7 +112,7 @@ async def test_a_fault_is_seen_and_ends(authority, kubelets, fault, seen):
     kubelet = await start(kubelets)
     await kubelets.set_fault("node-3", fault)
     with pytest.raises(seen):
-        await get(authority, kubelet, timeout=0.3)
+        await get(authority, kubelet, timeout=httpx.Timeout(5.0, read=0.3))
     await kubelets.set_fault("node-3", Fault.NONE)
     assert (await get(authority, kubelet)).status_code == 200
 

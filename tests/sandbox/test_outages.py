@@ -45,6 +45,12 @@ async def follow(api):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def half_a_second():
+    """Of this process: while the machine does something else, no time passes."""
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+
+
 def same(informer, api, plural="nodes"):
     return len(informer.objects) == len(api.cluster.list(plural)) and all(
         informer.objects[key].labels == (item["metadata"].get("labels") or {})
@@ -142,12 +148,12 @@ async def test_it_stops_at_once_whatever_is_open(api, follow):
     async with admin(api) as http:
         hanging = asyncio.create_task(http.get("/api/v1/nodes?watch=true"))
         await asyncio.sleep(0.05)
-        began = time.monotonic()
+        ticks = asyncio.create_task(half_a_second())
         await api.stop()
-        took = time.monotonic() - began
+        assert not ticks.done(), "well below a second: nothing is waited for"
+        ticks.cancel()
         with pytest.raises(httpx.TransportError):
             await hanging
-    assert took < 0.5, "well below a second: nothing is waited for"
 
 
 async def test_another_process_can_switch_it_with_the_admins_credentials(api):

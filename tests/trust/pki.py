@@ -102,11 +102,12 @@ def _builder(subject, issuer, private):
 
 def client_context(certificate=None, *, trusts=None, version=None):
     """A client's TLS context; without `trusts` it takes any server."""
-    context = ssl.create_default_context(cadata=trusts)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if trusts is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's authorities
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    else:
+        context = ssl.create_default_context(cadata=trusts)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if version is not None:
         context.minimum_version = context.maximum_version = version
     if certificate is not None:

@@ -1,0 +1,20 @@
+"""Commands that some tests need: skipped with a reason where one is missing, except in CI."""
+
+import os
+import shutil
+
+import pytest
+
+
+def needed(*names):
+    """Give the path of the first of these commands that is on PATH, which are one tool's names.
+
+    Without any the test is skipped; where METRICSAPI_REQUIRE names one, as in CI, it fails.
+    """
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    message = f"there is no {' or '.join(names)} on PATH"
+    if set(names) & set(os.environ.get("METRICSAPI_REQUIRE", "").split()):
+        pytest.fail(message)
+    pytest.skip(message)
