@@ -8,7 +8,7 @@ def lines_with(text, word):
 
 
 def lasts(namespace):
-    """Tell whether its pods stay: in `host` are this machine's processes, which end as they like."""
+    """Tell whether its pods stay: in `host` are this machine's processes, which may end."""
     return namespace != "host"
 
 
