@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from metricsapi.nodeclock import LONG_RUN, OLD, Placement
+from metricsapi.nodeclock import LONG_RUN, OLD, RUN, Placement
 from metricsapi.samples import ContainerSample
 
 KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
@@ -90,15 +90,15 @@ def advance_steadily(
 ) -> bool:
     """Do what `advance` does for all containers of a pod, when nothing is in doubt of any of them.
 
-    For answers that are `steady`, and stats that were read at the answer before and have long been
-    read at request time. Where one is not it gives False: then `advance` does the rest.
+    For answers that are `steady`, and stats that were read at request time in the answer before,
+    too. Where one was not it gives False: then `advance` does the rest.
     """
     if len(samples) != len(stats):
         return False
     came, before, moments = placed.came, placed.before, placed.moments
     for new in samples:
         stat = stats.get(new.name)
-        if stat is None or stat.came != before or stat.run != LONG_RUN or stat.start != new.start:
+        if stat is None or stat.came != before or stat.run < RUN - 1 or stat.start != new.start:
             return False
         time, counter, memory = new.cpu_time, new.cpu_counter, new.memory
         if time is None or counter is None or memory is None or time == stat.time:
@@ -116,6 +116,8 @@ def advance_steadily(
         stat.time = stat.timestamp = time
         stat.came = stat.cpu_since = stat.memory_since = came
         stat.moment, stat.counter = moment, counter
+        if stat.run < LONG_RUN:
+            stat.run += 1
         stat.cpu, stat.window = rate, window
         stat.memory, stat.memory_time = memory, new.memory_time or time
         stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage

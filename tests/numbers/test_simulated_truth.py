@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricsapi.collect.summary import decode_summary
-from metricsapi.nodeclock import ENOUGH, Placement
+from metricsapi.nodeclock import ENOUGH
 from metricsapi.store import MetricsStore
 from tests.numbers.simulation import (
     EPOCH,
@@ -135,33 +135,3 @@ def test_after_a_step_the_next_sample_shows_the_new_rate(seed, cadvisor):
                 assert usage.containers[0].cpu == pytest.approx(9e8, rel=0.02)
                 reached[name] += 1
     assert all(reached.values())
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=SEEDS, cadvisor=st.booleans(), jump=st.sampled_from([0.0, 3.0, -3600.0]))
-def test_the_quick_way_gives_what_the_careful_one_gives(seed, cadvisor, jump):
-    """Also with restarts, containers that are not listed for a while, and answers given again."""
-    random = Random(seed)
-    loads = [Load((-1e6, random.uniform(1e6, 4e9))) for _ in range(3)]
-    simulated = kubelet(random, loads, cadvisor=cadvisor, jumps=[(200.0, jump)] * bool(jump))
-    quick, careful = MetricsStore(max_age=60.0), MetricsStore(max_age=60.0)
-    used = 0
-    for asked in scrapes(random, 24, PERIOD, exact=True):
-        if random.random() < 0.1:
-            (stat,) = random.choice(list(simulated.pods.values()))
-            stat.start, stat.history = asked - 1, []
-        body, times = simulated.answer(asked)
-        for repeated in range(1 + (random.random() < 0.1)):
-            later = {name: value + repeated for name, value in times.items()}
-            later["wall_offset"] = EPOCH
-            quick.put(decode_summary(NODE, body, **later))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Placement, "steady", lambda *_: False)
-                careful.put(decode_summary(NODE, body, **later))
-            now = later["answered_at"]
-            for name in simulated.pods:
-                one = quick.pod_usage("ns", name, now)
-                assert one == careful.pod_usage("ns", name, now)
-                used += one is not None
-            assert list(quick.readings(now)) == list(careful.readings(now))
-    assert used
