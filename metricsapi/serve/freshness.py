@@ -20,6 +20,9 @@ def freshness_observer(
 
     def observe(entries: Sequence[Entry]) -> None:
         now = wall()
+        if len(entries) == 1 and (usage := entries[0].usage) is not None:
+            histogram.observe(max(0.0, now - int(usage.timestamp)))
+            return
         times = Counter([int(one.usage.timestamp) for one in entries if one.usage is not None])
         for timestamp, count in times.items():
             histogram.observe(max(0.0, now - timestamp), count=count)
