@@ -15,14 +15,20 @@ COMPRESSION = 1  # zlib's level, as Kubernetes: large lists are for networks tha
 
 
 async def send_framed(
-    send: Send, content_type: str, frame: Frame, items: Sequence[bytes], *, gzip: bool = False
+    send: Send,
+    content_type: str,
+    frame: Frame,
+    items: Sequence[bytes] = (),
+    items_size: int = 0,
+    *,
+    gzip: bool = False,
 ) -> None:
-    """Send a 200 of framed items; with `gzip` it is compressed when that is worth it.
+    """Send a 200 of framed items, `items_size` bytes together; `gzip` where that is worth it.
 
     The whole body never exists at once, and between two pieces the loop runs other tasks.
     """
     between = len(frame.separator) * max(0, len(items) - 1)
-    size = len(frame.head) + sum(map(len, items)) + between + len(frame.tail)
+    size = len(frame.head) + items_size + between + len(frame.tail)
     headers: Headers = [CACHE_CONTROL, (b"content-type", content_type.encode())]
     compressed = gzip and size >= COMPRESS_FROM
     if compressed:
