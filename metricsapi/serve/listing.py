@@ -22,7 +22,7 @@ from metricsapi.serve.shapes import Page, Request, Shape, list_shape, table_shap
 from metricsapi.serve.status import Send, StatusError, bad_request
 
 BATCH = 256  # entries that are looked at in one go
-PATIENCE = 0.004  # seconds that the loop may be held
+PATIENCE = 0.001  # seconds that the loop may be held; turns cost little, so others wait little
 
 
 class Listing:
