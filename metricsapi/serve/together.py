@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+# Bytes. A TLS connection keeps room for the most that it was ever given at once, so more than one
+# piece of a large answer is not joined.
+JOINED = 160 * 1024
+
 
 class Together:
     """Wraps a connection's transport; all but writing is left to that one.
@@ -33,6 +37,9 @@ class Together:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._transport.writelines(self._waiting)
-            self._waiting = []
+        waiting, self._waiting = self._waiting, []
+        if sum(map(len, waiting)) <= JOINED:
+            self._transport.writelines(waiting)
+            return
+        for data in waiting:
+            self._transport.write(data)

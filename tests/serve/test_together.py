@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from metricsapi.serve.sending import PIECE
 from metricsapi.serve.together import Together
 
 
@@ -16,6 +17,9 @@ class Recorded:
     def writelines(self, data: list[bytes]) -> None:
         self.sent.append(list(data))
 
+    def write(self, data: bytes) -> None:
+        self.sent.append([data])
+
 
 async def test_head_and_body_are_one_write():
     recorded = Recorded()
@@ -26,6 +30,16 @@ async def test_head_and_body_are_one_write():
     transport.write(b"next")
     await asyncio.sleep(0)
     assert recorded.sent == [[b"head", b"body"], [b"next"]]
+
+
+async def test_pieces_of_a_large_answer_are_not_joined():
+    recorded = Recorded()
+    transport = Together(recorded, asyncio.get_running_loop())
+    pieces = [bytes([number]) * PIECE for number in range(3)]
+    for piece in pieces:
+        transport.write(piece)
+    await asyncio.sleep(0)
+    assert recorded.sent == [[piece] for piece in pieces]
 
 
 async def test_what_was_written_before_closing_arrives():
