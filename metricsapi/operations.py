@@ -7,6 +7,7 @@ asked itself, so the parts know nothing of them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,10 @@ class Operations:
                 notes = pointing(remarks(parts.rows()))
                 data: dict[str, object] = {"remarks": notes} if not failing else {"why": failing}
                 logs.LOG.info("ready" if not failing else "not ready", extra={"data": data})
+                if not failing:
+                    # The objects of a whole cluster are here to stay. To look at all of them, as
+                    # the garbage collector does now and then, holds the loop.
+                    gc.freeze()
             await asyncio.sleep(1.0 if self._was_ready else 0.25)
 
     def _counts(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTT
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import resource
 import signal
@@ -47,6 +48,8 @@ def run(settings: Settings) -> int:
     """
     credentials = load_credentials(settings.kubeconfig or None)
     _allow_files()
+    gc.collect()
+    gc.freeze()  # what imports made stays: no collection need look at it again
     return uvloop.run(_serve(settings, credentials))
 
 

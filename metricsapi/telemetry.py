@@ -108,12 +108,14 @@ class Telemetry:
             REQUEST_BUCKETS,
             _REQUEST_LABELS,
         )
-        self.inflight = Gauge(
+        self._counted: dict[tuple[tuple[str, ...], int], tuple[Counter, tuple[str, ...]]] = {}
+        self.inflight = 0
+        Gauge(
             "apiserver_current_inflight_requests",
             "Requests being served.",
             ["request_kind"],
             registry=registry,
-        ).labels("readOnly")
+        ).labels("readOnly").set_function(lambda: self.inflight)
         # The process
         self.loop_lag = histogram(
             "metricsapi_event_loop_lag_seconds",
@@ -152,8 +154,12 @@ class Telemetry:
         """Count one answered request; `target` is (verb, group, version, resource, subresource,
         scope).
         """
-        labels = (*target, "metrics-server")
-        self.requests.labels(*labels, str(code)).inc()
+        counted = self._counted.get((target, code))
+        if counted is None:  # the client library looks a series up slowly, and each time
+            labels = (*target, "metrics-server")
+            counted = self._counted[target, code] = self.requests.labels(*labels, str(code)), labels
+        counter, labels = counted
+        counter.inc()
         self.request_duration.observe(seconds, *labels)
 
 

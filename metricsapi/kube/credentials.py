@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from metricsapi.kube.errors import CredentialsError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -110,6 +108,8 @@ def _in_cluster() -> Credentials:
 
 
 def _from_kubeconfig(path: Path) -> Credentials:
+    import yaml  # noqa: PLC0415  a megabyte that no server in a cluster needs
+
     try:
         config = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -25,6 +25,7 @@ T = TypeVar("T")
 Callback = Callable[[T | None, T | None], None]
 
 PAGE = 500  # objects a list request
+SLICE = 500  # objects of a whole list that are taken in one go
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
 # Seconds without a word, then we list again. kube-apiserver sends a bookmark a minute, but of a
 # resource that never changes only as often as etcd tells its progress: 10 minutes by default.
@@ -126,7 +127,7 @@ class Informer(Generic[T]):
             if not page.next:
                 break
             token = page.next
-        self._replace(found)
+        await self._replace(found)
         self._recovered()
         self.synced.set()
         return page.resource_version
@@ -162,11 +163,17 @@ class Informer(Generic[T]):
             raise Unreachable(f"the watch of {self.resource.name} ended as soon as it began")
         return version
 
-    def _replace(self, found: dict[Hashable, T]) -> None:
-        for key in self._objects.keys() - found.keys():
-            self._set(key, None)
-        for key, item in found.items():
-            self._set(key, item)
+    async def _replace(self, found: dict[Hashable, T]) -> None:
+        """Take a whole list, in slices that let the loop run other tasks between them."""
+        for keys in _slices(list(self._objects)):
+            for key in keys:
+                if key not in found:
+                    self._set(key, None)
+            await asyncio.sleep(0)
+        for keys in _slices(list(found)):
+            for key in keys:
+                self._set(key, found[key])
+            await asyncio.sleep(0)
 
     def _apply(self, event: Event[T]) -> None:
         if event.object is None:
@@ -197,3 +204,8 @@ class Informer(Generic[T]):
             log.info("watching again", extra={"data": {"resource": self.resource.name}})
         self.error = None
         self._backoff = FIRST_BACKOFF
+
+
+def _slices(keys: list[Hashable]) -> Iterator[list[Hashable]]:
+    for at in range(0, len(keys), SLICE):
+        yield keys[at : at + SLICE]

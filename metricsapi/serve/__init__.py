@@ -1,1 +1,1 @@
-"""Store to client: the FastAPI app, its handlers, TLS and identity."""
+"""Store to client: the app, its handlers, TLS and identity."""

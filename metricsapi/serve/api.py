@@ -13,10 +13,11 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from metricsapi.serve.discovery import Documents
-from metricsapi.serve.listing import Listing, Request
+from metricsapi.serve.listing import Listing
 from metricsapi.serve.options import Options, get_options, list_options, pretty_option
 from metricsapi.serve.render.negotiation import MediaType, allows_meta, allows_plain, negotiate
 from metricsapi.serve.resource import GROUP, VERSIONS, Resource
+from metricsapi.serve.shapes import Request
 from metricsapi.serve.status import (
     StatusError,
     no_such_method,

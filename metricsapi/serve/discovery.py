@@ -153,7 +153,7 @@ class Documents:
     async def send(self, send: Send, name: str, media: MediaType, *, pretty: bool) -> None:
         """Send the list of groups (`/`), the group (empty name) or a version."""
         body = self._body(self._json[name], self._protobuf[name], media, pretty=pretty)
-        await send_framed(send, media.type, frame.Frame(body, b"", b""), ())
+        await send_framed(send, media.type, frame.Frame(body, b"", b""))
 
     async def send_aggregated(
         self, send: Send, media: MediaType, *, pretty: bool, known: str

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from metricsapi.histogram import Histogram
 from metricsapi.serve.catalog import Entry
+
+_timestamp = attrgetter("usage.timestamp")
 
 
 def freshness_observer(
@@ -20,7 +23,10 @@ def freshness_observer(
 
     def observe(entries: Sequence[Entry]) -> None:
         now = wall()
-        times = Counter([int(one.usage.timestamp) for one in entries if one.usage is not None])
+        if len(entries) == 1:
+            histogram.observe(max(0.0, now - int(_timestamp(entries[0]))))
+            return
+        times = Counter(map(int, map(_timestamp, entries)))
         for timestamp, count in times.items():
             histogram.observe(max(0.0, now - timestamp), count=count)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,35 +13,16 @@ from metricsapi.samples import PodUsage
 from metricsapi.serve.catalog import Entry, Selection
 from metricsapi.serve.options import Options
 from metricsapi.serve.paging import make_token, read_token
-from metricsapi.serve.render import frame, json, protobuf, table
+from metricsapi.serve.render import table
 from metricsapi.serve.render.frame import Frame
-from metricsapi.serve.render.negotiation import JSON, PROTOBUF, Convert, MediaType
+from metricsapi.serve.render.negotiation import Convert
 from metricsapi.serve.resource import GROUP, Resource
 from metricsapi.serve.sending import send_framed
+from metricsapi.serve.shapes import Page, Request, Shape, list_shape, table_shape, whole
 from metricsapi.serve.status import Send, StatusError, bad_request
 
 BATCH = 256  # entries that are looked at in one go
-PATIENCE = 0.004  # seconds that the loop may be held
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for, read and agreed on. `namespace` None means all of them."""
-
-    resource: Resource
-    api_version: str
-    namespace: str | None
-    options: Options
-    media: MediaType
-    pretty: bool
-    gzip: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    entries: list[Entry]
-    token: str = ""
-    remaining: int | None = None
+PATIENCE = 0.001  # seconds that the loop may be held; turns cost little, so others wait little
 
 
 class Listing:
@@ -60,8 +40,8 @@ class Listing:
         _check_convert(convert, request.options, listed=False)
         entry = resource.one(request.namespace or "", name, self._clock())
         self._observe((entry,))
-        body = _whole(request, entry)
-        await send_framed(send, request.media.type, Frame(body, b"", b""), (), gzip=request.gzip)
+        body = whole(request, entry)
+        await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)
 
     async def send_list(self, send: Send, request: Request) -> None:
         """Answer a request for a list; raises StatusError."""
@@ -71,16 +51,27 @@ class Listing:
             raise StatusError(405, "MethodNotAllowed", text, {"group": GROUP, "kind": name})
         _check_convert(request.media.convert, request.options, listed=True)
         page = await self._page(request)
-        encode, framed = _shape(request, page)
+        encode, framed = await self._shape(request, page)
+        size = 0
 
         def work(batch: list[Entry]) -> list[bytes]:
+            nonlocal size
             self._observe(batch)
-            return [encode(one) for one in batch]
+            items = encode(batch)
+            size += sum(map(len, items))
+            return items
 
         items = await self._in_batches(work, page.entries)
-        await send_framed(send, request.media.type, framed(items), items, gzip=request.gzip)
+        frame = framed(size)
+        await send_framed(send, request.media.type, frame, items, size, gzip=request.gzip)
 
-    async def _page(self, request: Request) -> _Page:
+    async def _shape(self, request: Request, page: Page) -> Shape:
+        if request.media.convert is None or request.media.convert.kind != "Table":
+            return list_shape(request, page)
+        found = set(await self._in_batches(table.resources_of, page.entries))
+        return table_shape(request, page, [name for name in table.RESOURCES if name in found])
+
+    async def _page(self, request: Request) -> Page:
         """Find what is listed: entries with usage that fulfil every condition, up to the limit."""
         options, resource = request.options, request.resource
         after = None
@@ -90,17 +81,17 @@ class Listing:
         look = partial(_listed, resource, selection, options.fields, self._clock())
         limit = options.limit
         if not 0 < limit < len(selection.entries):
-            return _Page(await self._in_batches(look, selection.entries))
+            return Page(await self._in_batches(look, selection.entries))
         found = await self._in_batches(look, selection.entries, enough=limit + 1)
         if len(found) <= limit:
-            return _Page(found)
+            return Page(found)
         del found[limit:]
         last = found[-1]
         token = make_token(resource.name, request.namespace, _key(last))
         remaining = None
         if not options.labels and not options.fields:
             remaining = len(selection.entries) - selection.entries.index(last) - 1
-        return _Page(found, token, remaining)
+        return Page(found, token, remaining)
 
     async def _in_batches(
         self, work: Callable[[list[Any]], list[Any]], entries: list[Any], enough: int = 2**63
@@ -176,99 +167,3 @@ def _check_convert(convert: Convert | None, options: Options, *, listed: bool) -
         is_list = "is a list" if listed else "is not a list"
         text = f"you requested {convert.kind}, but the requested object {is_list}"
         raise StatusError(406, "NotAcceptable", text, {})
-
-
-def _whole(request: Request, entry: Entry) -> bytes:
-    """Give the body of an answer with one object."""
-    resource, media = request.resource, request.media
-    if media.type == PROTOBUF:
-        if media.convert is not None:
-            raw = protobuf.message(1, _protobuf_metadata(entry))
-            version = f"{media.convert.group}/{media.convert.version}"
-            return protobuf.whole(version, "PartialObjectMetadata", raw)
-        raw = protobuf.raw(resource.protobuf(entry))
-        return protobuf.whole(request.api_version, resource.kind, raw)
-    style = frame.style_of(media, pretty=request.pretty)
-    if media.convert is None:
-        return frame.whole(
-            style, json.single(resource.json(entry), request.api_version, resource.kind)
-        )
-    if media.convert.kind != "Table":
-        return frame.whole(style, table.partial(entry, media.convert.version))
-    encode, framed = _table(request, _Page([entry]), media.convert, style)
-    item = encode(entry)
-    around = framed([item])
-    return around.head + item + around.tail
-
-
-_Shape = tuple[Callable[[Entry], bytes], Callable[[list[bytes]], Frame]]
-
-
-def _shape(request: Request, page: _Page) -> _Shape:
-    """Give how an entry of a list is encoded, and how a list is framed."""
-    resource, media, convert = request.resource, request.media, request.media.convert
-    if media.type == PROTOBUF:
-        return _protobuf(request, page, convert)
-    style = frame.style_of(media, pretty=request.pretty)
-    if convert is not None and convert.kind == "Table":
-        return _table(request, page, convert, style)
-    encode: Callable[[Entry], bytes] = resource.json
-    kind, version = f"{resource.kind}List", request.api_version
-    if convert is not None:
-        encode = partial(table.partial, version=convert.version)
-        kind, version = convert.kind, f"{convert.group}/{convert.version}"
-    fields = {"kind": kind, "apiVersion": version, "metadata": _meta(page)}
-    return _styled(style, encode), lambda items: frame.list_frame(
-        style, fields, "items", empty=not items
-    )
-
-
-def _protobuf(request: Request, page: _Page, convert: Convert | None) -> _Shape:
-    resource = request.resource
-    encode: Callable[[Entry], bytes] = resource.protobuf
-    kind, version = f"{resource.kind}List", request.api_version
-    if convert is not None:
-        encode, kind = _protobuf_partial, convert.kind
-        version = f"{convert.group}/{convert.version}"
-    return encode, lambda items: frame.protobuf_frame(
-        version, kind, sum(map(len, items)), page.token, page.remaining
-    )
-
-
-def _table(request: Request, page: _Page, convert: Convert, style: str) -> _Shape:
-    names = table.resources_of(page.entries)
-    include = request.options.include_object
-    shown: Callable[[Entry], bytes] = partial(table.partial, version=convert.version)
-    if include == "None":
-        shown = table.nothing
-    elif include == "Object":
-        resource, version = request.resource, request.api_version
-        shown = lambda entry: json.single(resource.json(entry), version, resource.kind)  # noqa: E731
-    fields = {
-        "kind": "Table",
-        "apiVersion": f"{convert.group}/{convert.version}",
-        "metadata": _meta(page),
-        "columnDefinitions": table.columns(names),
-    }
-    return _styled(
-        style, partial(table.row, names=names, shown=shown)
-    ), lambda items: frame.list_frame(style, fields, "rows", empty=not items)
-
-
-def _styled(style: str, encode: Callable[[Entry], bytes]) -> Callable[[Entry], bytes]:
-    if style == JSON:
-        return encode
-    return lambda entry: frame.list_item(style, encode(entry))
-
-
-def _meta(page: _Page) -> dict[str, Any]:
-    return frame.list_meta(page.token, page.remaining)
-
-
-def _protobuf_metadata(entry: Entry) -> bytes:
-    assert entry.usage is not None  # noqa: S101  only entries with usage are listed
-    return protobuf.metadata(entry.object, entry.usage.timestamp)
-
-
-def _protobuf_partial(entry: Entry) -> bytes:
-    return protobuf.message(2, protobuf.message(1, _protobuf_metadata(entry)))

@@ -85,10 +85,10 @@ class RequestTelemetry:
                 code = message["status"]
             await send(message)
 
-        self._telemetry.inflight.inc()
+        self._telemetry.inflight += 1
         try:
             await self._app(scope, receive, watch)
         finally:
-            self._telemetry.inflight.dec()
+            self._telemetry.inflight -= 1
             target = target_of(scope["method"], scope["path"])
             self._telemetry.request(target, code, self._clock() - begun)

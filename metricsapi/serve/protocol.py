@@ -22,6 +22,7 @@ from metricsapi.serve.limits import Limits
 from metricsapi.serve.peer import peer_of
 from metricsapi.serve.request_target import BadTarget, resolve
 from metricsapi.serve.status import StatusError
+from metricsapi.serve.together import Together
 
 _PIPELINED = 8  # requests waiting behind one that is being answered
 _LINGER = 0.5  # seconds a refused peer has to read why, before the connection is closed
@@ -56,7 +57,7 @@ class Protocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Together(transport, self.loop))  # type: ignore[arg-type]  # by duck typing
         try:
             self.peer = peer_of(transport)
         except (ValueError, x509.InvalidVersion):

@@ -53,6 +53,14 @@ class Resource:
             item = entry.protobuf = self.encode_protobuf(entry.object, entry.usage)
         return item
 
+    def jsons(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Give the JSON items of entries that have usage."""
+        return [one.json or self.json(one) for one in entries]
+
+    def protobufs(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Give the protobuf items of entries that have usage."""
+        return [one.protobuf or self.protobuf(one) for one in entries]
+
     def one(self, namespace: str, name: str, now: float) -> Entry:
         """Give the entry of one object; raises StatusError 404 without it or without usage."""
         entry = self.objects.get(namespace, name)

@@ -10,19 +10,26 @@ from metricsapi.serve.render.frame import Frame
 from metricsapi.serve.status import CACHE_CONTROL, Headers, Send
 
 PIECE = 128 * 1024  # bytes that are joined and handed to the transport in one go
+PIECES = 4  # between two turns of the loop: some 0.5 ms, and few answers need more
 COMPRESS_FROM = 128 * 1024  # bytes, as Kubernetes
 COMPRESSION = 1  # zlib's level, as Kubernetes: large lists are for networks that are close
 
 
 async def send_framed(
-    send: Send, content_type: str, frame: Frame, items: Sequence[bytes], *, gzip: bool = False
+    send: Send,
+    content_type: str,
+    frame: Frame,
+    items: Sequence[bytes] = (),
+    items_size: int = 0,
+    *,
+    gzip: bool = False,
 ) -> None:
-    """Send a 200 of framed items; with `gzip` it is compressed when that is worth it.
+    """Send a 200 of framed items, `items_size` bytes together; `gzip` where that is worth it.
 
-    The whole body never exists at once, and between two pieces the loop runs other tasks.
+    The whole body never exists at once, and between some pieces the loop runs other tasks.
     """
     between = len(frame.separator) * max(0, len(items) - 1)
-    size = len(frame.head) + sum(map(len, items)) + between + len(frame.tail)
+    size = len(frame.head) + items_size + between + len(frame.tail)
     headers: Headers = [CACHE_CONTROL, (b"content-type", content_type.encode())]
     compressed = gzip and size >= COMPRESS_FROM
     if compressed:
@@ -38,9 +45,10 @@ async def send_framed(
     if compressed:
         await _send_compressed(send, pieces)
         return
-    for piece in pieces:
+    for number, piece in enumerate(pieces, 1):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await asyncio.sleep(0)
+        if number % PIECES == 0:
+            await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b""})
 
 

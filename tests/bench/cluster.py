@@ -45,10 +45,15 @@ def sandbox(directory: Path, nodes: int, pods: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def server(directory: Path, port: int, resolution: int) -> Iterator[Server]:
-    """Run the server as in production: TLS both sides, authentication and authorization on."""
+    """Run the server as in production: TLS both sides, authentication and authorization on.
+
+    SERVER_PYTHON has nothing installed but what the server needs: libraries of the tests that are
+    there would be imported (httpx takes rich and pygments, 3 MiB, where it finds them).
+    """
     kubeconfig = directory / "server.kubeconfig"
+    python = os.environ.get("SERVER_PYTHON", sys.executable)
     command = [
-        *(sys.executable, "-m", "metricsapi", "serve", f"--kubeconfig={kubeconfig}"),
+        *(python, "-m", "metricsapi", "serve", f"--kubeconfig={kubeconfig}"),
         *(f"--secure-port={port}", "--bind-address=127.0.0.1", f"--cert-dir={directory / 'certs'}"),
         *(f"--metric-resolution={resolution}s", "--kubelet-use-node-status-port"),
         "--kubelet-preferred-address-types=InternalIP",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from metricsapi.kube.errors import Unreachable
-from metricsapi.kube.informer import Informer
+from metricsapi.kube.informer import SLICE, Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from tests.conditions import until
 from tests.kube.apiserver import ScriptedApiServer
@@ -214,3 +214,19 @@ async def test_pods_are_asked_for_as_metadata_of_running_ones(start):
         assert "as=PartialObjectMetadataList;" in request.headers["accept"]
         assert "as=PartialObjectMetadata;" in watch.headers["accept"]
         assert request.headers["authorization"] == "Bearer token"
+
+
+async def test_a_list_of_many_objects_lets_others_run_meanwhile(start):
+    many = [node(f"n{number}") for number in range(3 * SLICE)]
+    sizes = set()
+
+    async def look(informer):
+        while not informer.synced.is_set():
+            sizes.add(len(informer.objects))
+            await asyncio.sleep(0)
+
+    async with ScriptedApiServer(lambda r: (200, hang() if r.watching else page(*many))) as server:
+        informer = start(server)
+        await asyncio.wait_for(look(informer), 10)
+        assert len(informer.objects) == len(many)
+        assert {SLICE, 2 * SLICE} <= sizes

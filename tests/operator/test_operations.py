@@ -1,6 +1,7 @@
 """The operator's routes together: readiness as the parts are, and what is counted of reads."""
 
 import asyncio
+import gc
 
 import httpx
 import pytest
@@ -103,6 +104,15 @@ async def test_readiness_is_logged_when_it_changes(caplog):
     assert (ready.msg, not_ready.msg) == ("ready", "not ready")
     assert ready.data == {"remarks": ["none of 1 nodes could be read; /statusz says why"]}
     assert not_ready.data == {"why": {"shutdown": "shutting down"}}
+
+
+async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
+    gc.unfreeze()
+    cluster = Cluster().synced(good("a"))
+    task = asyncio.create_task(cluster.operations.run(cluster.parts))
+    await until(lambda: gc.get_freeze_count() > 0)
+    task.cancel()
+    gc.unfreeze()
 
 
 class Kubelets:

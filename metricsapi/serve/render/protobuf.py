@@ -18,6 +18,8 @@ from metricsapi.serve.render.times import milliseconds
 MAGIC = b"k8s\x00"
 Labels = tuple[tuple[str, str], ...]
 _ENCODING_AND_TYPE = b"\x1a\x00\x22\x00"  # of runtime.Unknown; both empty
+# Bytes below 128 as text: put together and then encoded, ASCII text is twice as fast as bytes.
+_BYTE = [chr(value) for value in range(128)]
 
 
 def varint(value: int) -> bytes:
@@ -43,16 +45,17 @@ def message(field: int, content: bytes) -> bytes:
     size = len(content)
     if size < 128 and field < 16:
         return b"%c%c%b" % (field << 3 | 2, size, content)
+    if size < 128 * 128 and field < 16:  # a size of two bytes, as most items have
+        return b"%c%c%c%b" % (field << 3 | 2, size & 127 | 128, size >> 7, content)
     return varint(field << 3 | 2) + varint(size) + content
 
 
 def string(field: int, content: str) -> bytes:
     """Encode a field of type string."""
-    encoded = content.encode()
-    size = len(encoded)
-    if size < 128 and field < 16:
-        return b"%c%c%b" % (field << 3 | 2, size, encoded)
-    return message(field, encoded)
+    size = len(content)
+    if size < 128 and field < 16 and content.isascii():
+        return f"{_BYTE[field << 3 | 2]}{_BYTE[size]}{content}".encode()
+    return message(field, content.encode())
 
 
 def strings(field: int, contents: Iterable[str]) -> bytes:
@@ -105,14 +108,14 @@ def metadata(node_or_pod: Node | Pod, timestamp: float) -> bytes:
 
 def node_item(node: Node, usage: NodeUsage) -> bytes:
     """Give a `NodeMetrics` item of a node."""
-    return message(2, _head(node, usage) + _usage(0x22, usage))
+    return message(2, _head(node, usage) + _usage('"', usage))
 
 
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
     """Give a `PodMetrics` item of a pod."""
     parts = [_head(pod, usage)]
     for one in usage.containers:
-        content = string(1, one.name) + _usage(0x12, one)
+        content = string(1, one.name) + _usage("\x12", one)
         parts.append(message(4, content))
     return message(2, b"".join(parts))
 
@@ -146,28 +149,21 @@ def _head(node_or_pod: Node | Pod, usage: NodeUsage | PodUsage) -> bytes:
     ))  # fmt: skip
 
 
-def _usage(tag: int, usage: NodeUsage | ContainerUsage) -> bytes:
-    """Encode a map from string to Quantity: entries of far less than 128 bytes, in one go."""
-    cpu, memory = cpu_text(usage.cpu).encode(), bytes_text(usage.memory).encode()
+def _usage(tag: str, usage: NodeUsage | ContainerUsage) -> bytes:
+    """Encode a map from string to Quantity: ASCII entries of far less than 128 bytes."""
+    cpu, memory = cpu_text(usage.cpu), bytes_text(usage.memory)
     c, m = len(cpu), len(memory)
-    common = (
-        b"%c%c\x0a\x03cpu\x12%c\x0a%c%b" % (tag, c + 9, c + 2, c, cpu),
-        b"%c%c\x0a\x06memory\x12%c\x0a%c%b" % (tag, m + 12, m + 2, m, memory),
-    )
-    if usage.swap is None and usage.ephemeral_storage is None:
-        return common[0] + common[1]
-    return b"".join((
-        common[0],
-        _quantity(tag, b"ephemeral-storage", usage.ephemeral_storage),
-        common[1],
-        _quantity(tag, b"swap", usage.swap),
-    ))  # fmt: skip
+    disk, swap = usage.ephemeral_storage, usage.swap
+    return (
+        f"{tag}{_BYTE[c + 9]}\n\x03cpu\x12{_BYTE[c + 2]}\n{_BYTE[c]}{cpu}"
+        + (_quantity(tag, "ephemeral-storage", disk) if disk is not None else "")
+        + f"{tag}{_BYTE[m + 12]}\n\x06memory\x12{_BYTE[m + 2]}\n{_BYTE[m]}{memory}"
+        + (_quantity(tag, "swap", swap) if swap is not None else "")
+    ).encode()
 
 
-def _quantity(tag: int, key: bytes, value: int | None) -> bytes:
-    if value is None:
-        return b""
-    text = bytes_text(value).encode()
+def _quantity(tag: str, key: str, value: int) -> str:
+    text = bytes_text(value)
     size, length = len(text), len(key)
-    head = b"%c%c\x0a%c%b" % (tag, length + size + 6, length, key)
-    return head + b"\x12%c\x0a%c%b" % (size + 2, size, text)
+    head = f"{tag}{_BYTE[length + size + 6]}\n{_BYTE[length]}{key}"
+    return f"{head}\x12{_BYTE[size + 2]}\n{_BYTE[size]}{text}"

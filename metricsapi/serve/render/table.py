@@ -28,10 +28,11 @@ def columns(names: Sequence[str]) -> list[dict[str, Any]]:
 
 def resources_of(entries: Iterable[Entry]) -> list[str]:
     """Give the names of the resources that any of these has: cpu and memory, and what more."""
+    parts = [part for entry in entries for part in _parts(entry.usage)]
     found = {"cpu", "memory"}
-    for entry in entries:
-        for part in _parts(entry.usage):
-            found |= {name for name, field in _OPTIONAL.items() if getattr(part, field) is not None}
+    for name, field in _OPTIONAL.items():
+        if any(getattr(part, field) is not None for part in parts):
+            found.add(name)
     return [name for name in RESOURCES if name in found]
 
 

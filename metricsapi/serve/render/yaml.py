@@ -5,11 +5,9 @@ double quotes.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
-import yaml
-
-_Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # What go-yaml takes for a number, a time or a bool and PyYAML does not, and the reverse.
 _AMBIGUOUS = re.compile(
     r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?0[xob][\da-fA-F_]+|\d+(:\d+)+|"
@@ -19,21 +17,27 @@ _AMBIGUOUS = re.compile(
 )
 
 
-class _Dumper(_Base):  # type: ignore[misc]
-    """PyYAML's dumper with Go's quotes."""
-
-
 def _string(dumper: Any, text: str) -> Any:
     style = '"' if not text or _AMBIGUOUS.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _string)
+@cache
+def _dumper() -> Any:
+    """Give PyYAML, and its dumper with Go's quotes."""
+    import yaml  # noqa: PLC0415  a megabyte, and nearly nobody asks for YAML
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        pass
+
+    Dumper.add_representer(str, _string)
+    return yaml, Dumper
 
 
 def yaml_text(value: Any) -> bytes:
     """Give a value made of dicts, lists, strings, numbers and None as YAML."""
+    yaml, dumper = _dumper()
     text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1
+        value, Dumper=dumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1
     )
     return str(text).encode()
