@@ -47,7 +47,7 @@ def test_there_is_nothing_to_build_or_break_in_with(rootfs):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root folder")
 async def test_the_server_runs_from_it_read_only_and_unprivileged(rootfs, tmp_path):
-    async with Embedded(Size(nodes=2, pods=2, host=False), tmp_path):
+    async with Embedded(Size(nodes=2, pods=2, host=False), tmp_path, port=0):
         for name in ("server.kubeconfig", "ca.crt"):
             copied = rootfs / "etc" / name
             shutil.copy(tmp_path / name, copied)
