@@ -66,7 +66,7 @@ class Server:
 
     async def __aenter__(self) -> Server:  # noqa: PYI034
         size = Size(NODES, PODS, 2, host=False)
-        self._embedded = await Embedded(size, self.directory).__aenter__()
+        self._embedded = await Embedded(size, self.directory, port=0).__aenter__()
         self._process = ServerProcess(self.directory, self.flags)
         await self._process.start()
         api = self._embedded.api

@@ -52,7 +52,7 @@ class Running:
 async def running(tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         size = Size(nodes=NODES, pods=PODS, containers=2, host=False)
-        embedded = await stack.enter_async_context(Embedded(size, tmp_path))
+        embedded = await stack.enter_async_context(Embedded(size, tmp_path, port=0))
         server = ServerProcess(tmp_path, ["--metric-resolution=1s"])
         await server.start()
         stack.push_async_callback(server.stop)

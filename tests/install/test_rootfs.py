@@ -59,7 +59,7 @@ def test_a_wheelhouse_for_another_python_is_told_apart_from_a_bug(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the root folder")
 async def test_the_server_runs_from_it_read_only_and_unprivileged(rootfs, tmp_path):
-    async with Embedded(Size(nodes=2, pods=2, host=False), tmp_path):
+    async with Embedded(Size(nodes=2, pods=2, host=False), tmp_path, port=0):
         for name in ("server.kubeconfig", "ca.crt"):
             copied = rootfs / "etc" / name
             shutil.copy(tmp_path / name, copied)

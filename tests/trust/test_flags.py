@@ -23,7 +23,7 @@ REFUSED = "refused in the handshake"
 
 @pytest.fixture
 async def embedded(tmp_path):
-    async with Embedded(Size(nodes=1, pods=1, host=False), tmp_path) as running:
+    async with Embedded(Size(nodes=1, pods=1, host=False), tmp_path, port=0) as running:
         yield running
 
 
