@@ -99,6 +99,7 @@ async def endless_head(_, writer):
     while True:
         writer.write(b"x" * 65536)
         await writer.drain()
+        await asyncio.sleep(0)  # `drain` alone may never give the loop a turn
 
 
 async def endless_body(_, writer):
@@ -106,6 +107,7 @@ async def endless_body(_, writer):
     while True:
         writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await writer.drain()
+        await asyncio.sleep(0)  # `drain` alone may never give the loop a turn
 
 
 async def reset(_, writer):
