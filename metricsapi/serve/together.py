@@ -21,15 +21,22 @@ class Together:
         self._transport = transport
         self._loop = loop
         self._waiting: list[bytes] = []
+        self._size = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data` when the loop turns, with what else is written until then."""
+        """Send `data` when the loop turns, with what else is written until then.
+
+        More than is joined goes at once: only then does the transport tell a writer to pause.
+        """
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(data)
+        self._size += len(data)
+        if self._size > JOINED:
+            self._flush()
 
     def close(self) -> None:
         """Close once what has been written is sent."""
@@ -38,8 +45,10 @@ class Together:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if sum(map(len, waiting)) <= JOINED:
-            self._transport.writelines(waiting)
+        size, self._size = self._size, 0
+        if size <= JOINED:
+            if waiting:
+                self._transport.writelines(waiting)
             return
         for data in waiting:
             self._transport.write(data)
