@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from metricsapi.serve.sending import PIECE
-from metricsapi.serve.together import Together
+from metricsapi.serve.together import JOINED, Together
 
 
 class Recorded:
@@ -40,6 +40,15 @@ async def test_pieces_of_a_large_answer_are_not_joined():
         transport.write(piece)
     await asyncio.sleep(0)
     assert recorded.sent == [[piece] for piece in pieces]
+
+
+async def test_no_more_is_held_back_than_is_joined():
+    """The transport tells a writer to pause, even one that never lets the loop turn."""
+    recorded = Recorded()
+    transport = Together(recorded, asyncio.get_running_loop())
+    for _ in range(2 + JOINED // 1000):
+        transport.write(bytes(1000))
+    assert sum(len(data) for sent in recorded.sent for data in sent) > JOINED
 
 
 async def test_what_was_written_before_closing_arrives():
