@@ -1,4 +1,4 @@
-"""The application: the group metrics.k8s.io, and a FastAPI app with every other path."""
+"""The FastAPI application: the group metrics.k8s.io and every other path."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ class Below(BaseRoute):
         await self._app(scope, receive, send)
 
 
+class Application(FastAPI):
+    """A FastAPI app that hands what is at or below `ROOT` to the group's API at once.
+
+    As a route like the others that would pass through the framework's layers, which cost as much
+    as the whole rest of such a request.
+    """
+
+    def __init__(self, group: ASGIApp) -> None:
+        super().__init__(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+        self._group = Below(ROOT, group)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._group.matches(scope)[0] is Match.FULL:
+            await self._group.handle(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(
     *,
     catalog: Catalog,
@@ -60,16 +78,16 @@ def create_app(
     observe: Callable[[Sequence[Entry]], None] = lambda _: None,
     address: str = ":443",
     started: float = 0.0,
-) -> ASGIApp:
+) -> FastAPI:
     """Give the app over a catalog.
 
     `clock` gives monotonic seconds; `routes` are those of health, self-metrics and the like;
     `observe` is told of the entries of each answer; `address` is `host:port` or `:port` as
     discovery shows it; `started` is when this process began (epoch seconds).
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     resources = [nodes(catalog), pods(catalog)]
     documents = Documents(resources, address)
+    app = Application(GroupAPI(resources, documents, Listing(clock, observe)))
     app.router.routes.append(Below("/apis", _groups(documents)))
     app.router.routes.append(Below("/version", _version()))
     app.router.routes.extend(openapi_routes(__version__, resources, made_at=started))
@@ -77,20 +95,6 @@ def create_app(
     app.router.routes.append(Route("/", _path_list(app, 200)))
     app.router.default = _not_found(app)
     app.add_exception_handler(StatusError, _status_answer)
-    return _first(ROOT, GroupAPI(resources, documents, Listing(clock, observe)), app)
-
-
-def _first(root: str, hot: ASGIApp, rest: ASGIApp) -> ASGIApp:
-    """Answer paths at or below `root` by `hot` alone: the framework's layers cost as much as it."""
-    below = root + "/"
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if path == root or path.startswith(below):
-            await hot(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
-
     return app
 
 

@@ -26,7 +26,7 @@ def cases(nodes: int) -> list[Case]:
     The label `app=app-<p>` selects one pod of every node, so the number of matches of an HPA's
     query is the number of nodes; `kubernetes.io/hostname` and names select one.
     """
-    few = max(3, 3000 // nodes)
+    few = max(12, 3000 // nodes)
     hpa = f"{BASE}/namespaces/ns-3/pods?labelSelector=app%3Dapp-3"
     one = f"{BASE}/namespaces/ns-3/pods"
     return [
