@@ -141,7 +141,8 @@ def _address(settings: Settings) -> str:
     host = settings.external_hostname or settings.advertise_address
     if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
         return host
-    return f"[{host}]:{settings.secure_port}" if ":" in host else f"{host}:{settings.secure_port}"
+    bare = ":" in host and not host.startswith("[")
+    return f"[{host}]:{settings.secure_port}" if bare else f"{host}:{settings.secure_port}"
 
 
 def _headers(settings: Settings) -> list[tuple[str, str]]:

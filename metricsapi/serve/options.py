@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from metricsapi.flags import is_duration
 from metricsapi.kube.fields import FieldTerm, parse_fields
 from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels
 from metricsapi.serve.status import StatusError, bad_request
 
-_DURATION = re.compile(r"[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 
 
@@ -99,7 +99,7 @@ def _integer(values: Mapping[str, str], name: str) -> int:
 def _check_timeout(values: Mapping[str, str]) -> None:
     """`timeout` bounds a request (serve/deadline.py); here it has only to be readable."""
     text = values.get("timeout", "")
-    if text and not _DURATION.fullmatch(text):
+    if text and not is_duration(text):
         raise bad_request(
             f"invalid timeout specified in the request URL - time: invalid duration {_quoted(text)}"
         )

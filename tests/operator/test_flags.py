@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.flags import BOOL, flags_of, format_duration, parse_duration
+from metricsapi.flags import BOOL, flags_of, format_duration, is_duration, parse_duration
 from metricsapi.ignored_flags import IGNORED
 from metricsapi.service import _address
 from metricsapi.settings import Settings, help_text, read_settings
@@ -183,6 +183,12 @@ def test_what_is_no_duration_is_refused_with_what_it_must_be(text):
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["00s" * 2000 + "x", "0" * 8000, "11s" * 20 + "x", "1.1h" * 99])
+def test_a_duration_that_is_long_or_could_be_read_in_many_ways_is_refused_at_once(text):
+    """Requests say durations before anyone has looked who asks: `?timeout=`."""
+    assert not is_duration(text)
+
+
 @given(st.text(max_size=12))
 def test_no_text_breaks_the_reading_of_flags(text):
     _, parsed = read_settings([f"--metric-resolution={text}", f"--{text}", f"-{text}"], {})
@@ -247,6 +253,7 @@ def test_values_that_the_reference_refuses_are_refused(args, problem):
         (["--external-hostname=metrics", "--advertise-address=10.0.0.1"], "metrics:443"),
         (["--external-hostname=metrics:8443"], "metrics:8443"),
         (["--external-hostname=[fd00::1]:8443"], "[fd00::1]:8443"),
+        (["--external-hostname=[fd00::1]"], "[fd00::1]:443"),
     ],
 )
 def test_where_discovery_says_that_the_server_is(args, address):
