@@ -25,6 +25,14 @@ def unobserved(_result: str, _seconds: float) -> None:
     """Tell nobody."""
 
 
+class _Asked(Generic[V]):
+    """A question that is with the API server, and how many callers wait for its answer."""
+
+    def __init__(self, task: asyncio.Task[V]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
 class Answers(Generic[K, V]):
     """Answers by question. `ask` gets one from the API server, `is_yes` tells which kind it is.
 
@@ -49,7 +57,7 @@ class Answers(Generic[K, V]):
         self._is_yes = is_yes
         self._yes: TTLCache[K, V] = TTLCache(size, yes_ttl, timer=clock)
         self._no: TTLCache[K, V] = TTLCache(size, no_ttl, timer=clock)
-        self._asked: dict[K, asyncio.Task[V]] = {}
+        self._asked: dict[K, _Asked[V]] = {}
         self._turn = asyncio.Semaphore(ASKING)
         self._clock = clock
         self._observe = observe
@@ -69,13 +77,19 @@ class Answers(Generic[K, V]):
         if answer is not None:
             return answer
         self.misses += 1
-        task = self._asked.get(question)
-        if task is None:
-            task = asyncio.create_task(self._fetch(question))
-            self._asked[question] = task
-            task.add_done_callback(lambda done: self._over(question, done))
-        # One caller who goes away must not take the answer from the others.
-        return await asyncio.shield(task)
+        asked = self._asked.get(question)
+        if asked is None:
+            asked = self._asked[question] = _Asked(asyncio.create_task(self._fetch(question)))
+        asked.waiting += 1
+        try:
+            # One caller who goes away must not take the answer from the others.
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting:  # nobody is left who would hear it: so questions are bounded
+                asked.task.cancel()
+                if self._asked.get(question) is asked:
+                    del self._asked[question]
 
     async def _fetch(self, question: K) -> V:
         async with self._turn:
@@ -87,8 +101,3 @@ class Answers(Generic[K, V]):
                 self._observe(result, self._clock() - begun)
         (self._yes if result == "allowed" else self._no)[question] = answer
         return answer
-
-    def _over(self, question: K, task: asyncio.Task[V]) -> None:
-        del self._asked[question]
-        if not task.cancelled():
-            task.exception()  # seen, also when every caller has gone away
