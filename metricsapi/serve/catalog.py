@@ -97,7 +97,8 @@ class Namespace:
                 del self.entries[name]
                 self.sorted.remove(name)
                 return
-            entry.object, entry.usage, entry.json, entry.protobuf = new, None, None, None
+            # Its usage stays: a list that is being made may be about to encode it.
+            entry.object, entry.json, entry.protobuf = new, None, None
         elif new is None:
             return
         else:

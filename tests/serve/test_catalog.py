@@ -1,13 +1,17 @@
 """The catalog remembers where the store keeps a pod, and is never wrong for it."""
 
+import asyncio
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.kube.objects import Pod
-from metricsapi.samples import ContainerSample, NodeSample, PodSample
+from metricsapi.samples import ContainerSample, ContainerUsage, NodeSample, PodSample, PodUsage
+from metricsapi.serve import listing
 from metricsapi.serve.catalog import Catalog
 from metricsapi.store import MetricsStore
-from tests.serve.cluster import Objects
+from tests.serve.cluster import Cluster, Objects, ask
 
 EPOCH = 1.8e9
 NAMES = ("a", "b", "c")
@@ -53,3 +57,23 @@ def test_what_the_catalog_gives_is_what_the_store_gives_by_name(run):
             now += more
         by_name = [store.pod_usage("ns", name, now) for name in NAMES]
         assert catalog.pod_usages(entries, now) == by_name
+
+
+async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
+    monkeypatch.setattr(listing, "PATIENCE", -1.0)  # other tasks run after every batch
+    cluster = Cluster()
+    for number in range(3 * listing.BATCH):
+        name = f"p{number:04}"
+        usage = PodUsage("d", name, "n", EPOCH, 15.0, (ContainerUsage("a", 1, 1),))
+        cluster.add(Pod("d", name, {}), usage)
+
+    async def relabel():
+        for number in range(5):
+            await asyncio.sleep(0)
+            cluster.pods.set(Pod("d", "p0700", {"role": str(number)}))
+
+    relabelling = asyncio.create_task(relabel())
+    answer = await ask(cluster.app, "/apis/metrics.k8s.io/v1beta1/pods", "GET", {})
+    await relabelling
+    assert answer.status == 200
+    assert len(json.loads(answer.body)["items"]) == 3 * listing.BATCH
