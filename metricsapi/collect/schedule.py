@@ -18,14 +18,15 @@ def offset_of(node: str, resolution: float) -> float:
 def next_turn(now: float, offset: float, resolution: float, *, first: bool) -> float:
     """Give the time of the next turn: the node's next place on the clock.
 
-    After a first turn, which is taken at once, that place may be near: a read so soon costs the
-    node and tells nothing, so then the turn comes half a resolution after the place instead.
+    A place may be near, since a first turn is taken at once, and since places move when the
+    cluster doubles. A read so soon costs the node and tells nothing: after a first turn the next
+    comes half a resolution after the place instead, and later the near place is left out.
     """
     at = (math.floor((now - offset) / resolution) + 1) * resolution + offset
     if first and at - now < resolution / 3:
         return at + resolution / 2
-    # A timer may fire a moment early, and must not then take the same turn twice.
-    return at + resolution if at - now < resolution / 100 else at
+    # Nor must a timer that fires a moment early take the same turn twice.
+    return at + resolution if at - now < resolution / 3 else at
 
 
 def gathered(offset: float, resolution: float, nodes: int) -> float:
@@ -34,7 +35,7 @@ def gathered(offset: float, resolution: float, nodes: int) -> float:
     Nodes read one after the other cost a fifth less CPU than as many apart from each other: the
     process wakes once, and what it needs is still in the processor's caches. How many of them are
     in flight at once, and so how long other requests wait, is the pool's business. The number of
-    groups is a power of two, so that a place changes only when the cluster doubles or halves.
+    groups is a power of two, so that places move only where the cluster's size crosses one.
     """
     groups = FEWEST
     while nodes > MOST * groups:

@@ -71,6 +71,16 @@ def test_nodes_that_come_or_go_move_no_place_until_the_cluster_doubles(name, res
     assert len(places) <= 2
 
 
+@given(times, st.text(), resolutions, st.integers(1, 10_000), st.integers(1, 10_000))
+def test_a_place_that_moves_makes_no_read_come_at_once_or_much_too_late(
+    now, name, resolution, before, after
+):
+    offset = offset_of(name, resolution)
+    at = next_turn(now, gathered(offset, resolution, before), resolution, first=False)
+    again = next_turn(at, gathered(offset, resolution, after), resolution, first=False)
+    assert resolution / 3 - 1e-3 <= again - at <= resolution * 4 / 3 + 1e-3
+
+
 def test_a_group_is_neither_large_nor_small():
     for nodes in (1000, 5000):
         offsets = [offset_of(f"node-{i}", 15.0) for i in range(nodes)]
