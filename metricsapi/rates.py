@@ -114,12 +114,14 @@ def advance_steadily(
         exact = stat.exact + window
         stat.exact = time if exact < time else min(exact, time + placed.step * 0.999)
         stat.time = stat.timestamp = time
-        stat.came = stat.cpu_since = stat.memory_since = came
+        stat.came = stat.cpu_since = came
         stat.moment, stat.counter = moment, counter
         if stat.run < LONG_RUN:
             stat.run += 1
         stat.cpu, stat.window = rate, window
-        stat.memory, stat.memory_time = memory, new.memory_time or time
+        memory_time = new.memory_time or time
+        if memory_time != stat.memory_time or memory != stat.memory:
+            stat.memory, stat.memory_time, stat.memory_since = memory, memory_time, came
         stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage
     return True
 
