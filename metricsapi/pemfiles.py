@@ -12,6 +12,15 @@ from cryptography.hazmat.primitives import serialization
 
 from metricsapi.kube.credentials import load_client_certificate
 
+# What `cryptography` raises where a certificate is not as it should be; not all are ValueErrors.
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 class PEMError(ValueError):
     """A file cannot be used; the message names it."""
@@ -34,7 +43,11 @@ def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
         raise PEMError(f"{key}: the key is encrypted; a key without a password is needed") from None
     except (ValueError, UnsupportedAlgorithm):
         raise PEMError(f"{key} holds no usable PEM private key") from None
-    if private.public_key() != leaf.public_key():
+    try:
+        matches = private.public_key() == leaf.public_key()
+    except UNREADABLE as error:
+        raise PEMError(f"{certificate}: its public key cannot be used: {error}") from None
+    if not matches:
         raise PEMError(f"{key} is not the key of the certificate in {certificate}")
     try:  # OpenSSL has a word to say too, as about keys that are too short
         load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *pair)
@@ -65,5 +78,5 @@ def _read(path: Path) -> bytes:
 def _certificates(content: bytes, path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
-    except ValueError:
+    except UNREADABLE:
         raise PEMError(f"{path} holds no usable PEM certificate") from None

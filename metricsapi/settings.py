@@ -78,7 +78,7 @@ class Settings:
     kubelet_transport: str = flag(STRING, "direct", KUBELET, "How kubelets are reached: direct, or apiserver-proxy (nodes/NAME/proxy; needs that permission).", choices=("direct", "apiserver-proxy"))  # noqa: E501
     kubelet_endpoint: str = flag(STRING, "auto", KUBELET, "What is read: summary (/stats/summary), resource (/metrics/resource), or auto (the Summary, and the other where it is forbidden or missing).", choices=("auto", "summary", "resource"))  # noqa: E501
     kubelet_max_response_bytes: int = flag(INT, 64 * 2**20, KUBELET, "The largest answer of a kubelet that is read; a larger one is a failure of that node.")  # noqa: E501
-    scrape_concurrency: int = flag(INT, 16, KUBELET, "The number of kubelets that are read at once. One that has not answered after 20 ms makes way for the next.")  # noqa: E501
+    scrape_concurrency: int = flag(INT, 16, KUBELET, "The number of kubelets that are asked at once. One that has not answered after 20 ms counts no longer, as waiting for it costs nothing.")  # noqa: E501
     scrape_failed_concurrency: int = flag(INT, 16, KUBELET, "The number of nodes that failed last time and are tried at once, apart from the others.")  # noqa: E501
     node_selector: str = flag(STRING, "", KUBELET, "Selector (label query) of the nodes to read, in the full grammar (e.g. -l key1=value1,key2!=value2).", short="l")  # noqa: E501
     deprecated_kubelet_completely_insecure: bool = flag(BOOL, False, KUBELET, "DEPRECATED: Do not use any encryption, authorization, or authentication when communicating with the kubelet.")  # noqa: E501
@@ -88,7 +88,7 @@ class Settings:
     cert_dir: str = flag(STRING, "apiserver.local.config/certificates", SERVING, "The directory of the self-made TLS certificate. Ignored if --tls-cert-file and --tls-private-key-file are given.")  # noqa: E501
     tls_cert_file: str = flag(STRING, "", SERVING, "File with the certificate for HTTPS and its chain, read again when it changes.")  # noqa: E501
     tls_private_key_file: str = flag(STRING, "", SERVING, "File with the private key matching --tls-cert-file.")  # noqa: E501
-    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, OpenSSL's defaults are used.", choices=tuple(CIPHER_SUITES))  # noqa: E501
+    tls_cipher_suites: tuple[str, ...] = flag(STRINGS, (), SERVING, "Cipher suites for the server, by their IANA names. If omitted, those with forward secrecy and authenticated encryption are used. Those of TLS 1.3 are always on; with no others, older versions are off.", choices=tuple(CIPHER_SUITES))  # noqa: E501
     tls_min_version: str = flag(STRING, "VersionTLS12", SERVING, "Minimum TLS version supported.", choices=tuple(VERSIONS))  # noqa: E501
     tls_sni_cert_key: tuple[NamedCertificate, ...] = flag(NAMED_CERTIFICATES, (), SERVING, "A certificate and its key (certfile,keyfile) for clients that ask for one of its names, or of the names after a colon (certfile,keyfile:name,*.name). Exact names win over those with *, given names over those in certificates; any other client gets the default certificate. Repeat the flag for more. Read again when they change.")  # noqa: E501
     permit_port_sharing: bool = flag(BOOL, False, SERVING, "Use SO_REUSEPORT when binding the port, so that more than one process can bind the same address and port.")  # noqa: E501

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from metricsapi.gotls import CIPHER_SUITES, VERSIONS
 from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.pemfiles import UNREADABLE
 from metricsapi.serve.certificates import KeyPair
 from metricsapi.serve.sni import by_name, choose
 
@@ -54,6 +55,8 @@ class ServingTLS:
         """
         self._min_version = _version(min_version)
         self._ciphers = _ciphers(cipher_suites)
+        if cipher_suites and not self._ciphers:  # as in Go: none is left for older versions
+            self._min_version = ssl.TLSVersion.TLSv1_3
         self._names = [one.names for one in named]
         self._use((pair, *(one.pair for one in named)), authorities)
         self.context = self._build(pair, "")
@@ -87,7 +90,7 @@ class ServingTLS:
         contexts = [self._build(pair, authorities) for pair in pairs]
         try:
             self._by_name = by_name(self._names, [pair.leaf for pair in pairs[1:]])
-        except ValueError as error:
+        except UNREADABLE as error:
             raise TLSError(f"the names in a certificate cannot be read: {error}") from error
         self.pairs = pairs  # the default certificate, then the named ones
         self._authorities, self._contexts = authorities, contexts
@@ -107,7 +110,7 @@ class ServingTLS:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.set_ciphers(self._ciphers)
+            context.set_ciphers(self._ciphers or _DEFAULT_CIPHERS)
             load_client_certificate(context, pair.certificate, pair.key)
             if authorities.strip():
                 context.load_verify_locations(cadata=authorities)
@@ -130,4 +133,4 @@ def _ciphers(names: tuple[str, ...]) -> str:
         raise TLSError(
             f"unknown cipher suites {', '.join(unknown)}; known are {', '.join(CIPHER_SUITES)}"
         )
-    return ":".join(filter(None, (CIPHER_SUITES[name] for name in names))) or _DEFAULT_CIPHERS
+    return ":".join(filter(None, (CIPHER_SUITES[name] for name in names)))

@@ -1,5 +1,6 @@
 """Files that flags name: what is wrong with which, said together and before anything starts."""
 
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,13 @@ contexts: [{name: here, context: {cluster: here, user: me}}]
 clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
 users: [{name: me, user: {token: none}}]
 """
+
+
+def _version_5(der):
+    """Give a certificate as PEM with a version that there is not."""
+    at = der.find(bytes.fromhex("a003020102")) + 4
+    changed = der[:at] + bytes([5]) + der[at + 1 :]
+    return ssl.DER_cert_to_PEM_cert(changed).encode()
 
 
 @pytest.fixture
@@ -43,6 +51,7 @@ def files(tmp_path):
         ),
         "ca.crt": AUTHORITY.pem,
         "garbage": b"not PEM\n",
+        "version5.crt": _version_5(good.der),
     }.items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
@@ -63,6 +72,7 @@ PAIRS = [
         ("expired.crt", "expired.key", None),
         ("tls.crt", "other.key", "{}/other.key is not the key of the certificate in {}/tls.crt"),
         ("garbage", "tls.key", "{}/garbage holds no usable PEM certificate"),
+        ("version5.crt", "tls.key", "{}/version5.crt holds no usable PEM certificate"),
         ("tls.crt", "garbage", "{}/garbage holds no usable PEM private key"),
         (
             "tls.crt",

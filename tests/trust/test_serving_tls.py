@@ -118,6 +118,15 @@ async def test_cipher_suites_go_by_their_names_in_go():
         ServingTLS(pair(), min_version="VersionTLS99")
 
 
+@pytest.mark.parametrize(
+    ("version", "served"), [(ssl.TLSVersion.TLSv1_2, False), (ssl.TLSVersion.TLSv1_3, True)]
+)
+async def test_with_suites_of_tls_1_3_alone_nothing_older_is_spoken(version, served):
+    """As in Go, where the list is of TLS 1.2 and then empty; not our own list in its place."""
+    tls = ServingTLS(pair(), cipher_suites=("TLS_AES_128_GCM_SHA256",))
+    assert await _shakes_hands(tls, version) is served
+
+
 async def _shakes_hands(tls, version, *, cipher=False):
     server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=tls.context)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
