@@ -58,7 +58,7 @@ class Histogram(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
-        for labels, series in self.series.items():
+        for labels, series in list(self.series.items()):  # `/metrics` is encoded in a thread
             running, buckets = 0, []
             for bound, count in zip(self._bounds, series.counts, strict=True):
                 running += count

@@ -84,6 +84,11 @@ class Operations:
         resource = []
         if self._settings.enable_resource_metrics:
             resource.append(resource_metrics_route(parts.readings, parts.rows))
+
+        def look() -> None:
+            rows, points = parts.rows(), parts.storage_points()
+            telemetry.nodes, telemetry.storage_points = lambda: rows, lambda: points
+
         paths = {route.path for route in [*health, *resource]} | {"/metrics", "/statusz", "/flagz"}
         source = StatusSource(
             version=__version__,
@@ -98,7 +103,7 @@ class Operations:
         return [
             *health,
             *resource,
-            metrics_route(telemetry.registry, started=self._started),
+            metrics_route(telemetry.registry, started=self._started, prepare=look),
             statusz_route(source),
             flagz_route(flag_texts(self._settings)),
         ]

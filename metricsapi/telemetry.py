@@ -178,7 +178,7 @@ class _AtRead(Collector):
             "[ALPHA] Time of last request performed to Kubelet API since unix epoch in seconds",
             labels=["node"],
         )
-        for node, at in self._telemetry.last_request.items():
+        for node, at in list(self._telemetry.last_request.items()):
             last.add_metric([node], at)
         yield last
         points = GaugeMetricFamily(

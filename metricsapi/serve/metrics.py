@@ -17,13 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from metricsapi.telemetry import Telemetry
 
 
-def metrics_route(registry: CollectorRegistry, *, started: float) -> Route:
+def metrics_route(
+    registry: CollectorRegistry, *, started: float, prepare: Callable[[], None] = lambda: None
+) -> Route:
     """Return the route of `/metrics`; `started` is when the process started (epoch seconds).
 
     Encoding runs in a thread: with thousands of nodes it takes longer than a loop may stand.
+    `prepare` is called in the loop before, to look at what must not change meanwhile.
     """
 
     async def endpoint(request: Request) -> Response:
+        prepare()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         body = await asyncio.to_thread(encode, registry)
         headers = {
