@@ -123,6 +123,7 @@ ATTACKS = (
     _target("a path below an open one", "/healthz/../../apis"),
     _target("upper case", "/HEALTHZ", 403),
     _target("too long", "/" + "a" * 2000, 414),
+    _target("a timeout that reads in many ways", "/metrics?timeout=" + "00s" * 60 + "x", 403),
     Attack("CONNECT", b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "request targets"),
     Attack("the star", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "request targets"),
     _framing("two lengths", "Content-Length: 3\r\nContent-Length: 4\r\n", "abc"),
