@@ -8,11 +8,11 @@ import time
 from metricsapi.collect.failure import Failure
 from metricsapi.collect.pool import Scraper, Store
 from metricsapi.collect.targets import Target
+from metricsapi.logs import SCRAPES
 from metricsapi.samples import NodeSample
 from metricsapi.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
-SCRAPES = 5  # the log level of -v=4
 
 
 class MeasuredScraper:

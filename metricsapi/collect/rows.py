@@ -58,7 +58,7 @@ class Rows:
         node = self.nodes.objects.get(name)
         return NodeStatus(
             name=name,
-            state=FAILING if failure else OK if tried(state) else PENDING,
+            state=FAILING if failure else OK if state.tried else PENDING,
             cause=str(failure.cause) if failure else "",
             message=failure.message if failure else "",
             address=self.ways.address(name) or _first(target),
@@ -75,11 +75,6 @@ class Rows:
             cpu_allocatable=node.cpu if node else None,
             memory_allocatable=node.memory if node else None,
         )
-
-
-def tried(state: NodeState) -> bool:
-    """Whether the first read of the node has ended, well or not."""
-    return state.failure is not None or state.last_good is not None
 
 
 def _first(target: Target) -> str:

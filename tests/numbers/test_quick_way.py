@@ -85,7 +85,7 @@ def test_both_ways_give_the_same_whatever_happens(seed, exact):
             assert all_of(quick, now) == all_of(thorough, now)
 
 
-def test_a_steady_node_goes_the_quick_way_from_its_third_answer_on(monkeypatch):
+def test_a_steady_node_goes_the_quick_way_from_its_fourth_answer_on(monkeypatch):
     went = []
 
     def noted(*arguments):
