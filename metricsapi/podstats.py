@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from metricsapi.nodeclock import RUN, Placement
 from metricsapi.rates import Stat, advance, restarted
-from metricsapi.samples import ContainerSample, ContainerUsage, PodSample, PodUsage
+from metricsapi.samples import ContainerSample, ContainerUsage, PodUsage
 
 Key = tuple[str, str]  # namespace, name
 _name = attrgetter("name")
@@ -93,5 +93,5 @@ def started(pod: Pod) -> float:
     return max([stat.start or 0.0 for stat in pod.stats.values()], default=0.0)
 
 
-def newest(sample: PodSample) -> float:
-    return max([new.start or 0.0 for new in sample.containers], default=0.0)
+def newest(samples: Sequence[ContainerSample]) -> float:
+    return max([new.start or 0.0 for new in samples], default=0.0)

@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from metricsapi.nodeclock import LONG_RUN, OLD, RUN, Placement
-from metricsapi.samples import ContainerSample
+from metricsapi.samples import ContainerSample, ContainerStats, Told, ephemeral_storage
 
 KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
@@ -86,22 +86,28 @@ def restarted(stat: Stat, new: ContainerSample) -> bool:
 
 
 def advance_steadily(
-    stats: Mapping[str, Stat], samples: Sequence[ContainerSample], placed: Placement
+    stats: Mapping[str, Stat],
+    containers: Sequence[ContainerStats],
+    seconds: Mapping[Told, float | None],
+    placed: Placement,
 ) -> bool:
     """Do what `advance` does for all containers of a pod, when nothing is in doubt of any of them.
 
     For answers that are `steady`, and stats that were read at request time in the answer before,
     too. Where one was not it gives False: then `advance` does the rest.
     """
-    if len(samples) != len(stats):
+    if len(containers) != len(stats):
         return False
-    came, before, moments = placed.came, placed.before, placed.moments
-    for new in samples:
-        stat = stats.get(new.name)
-        if stat is None or stat.came != before or stat.run < RUN - 1 or stat.start != new.start:
+    came, before, moments, latest = placed.came, placed.before, placed.moments, placed.step * 0.999
+    for new in containers:
+        stat, cpu, memory = stats.get(new.name), new.cpu, new.memory
+        if stat is None or cpu is None or memory is None:
             return False
-        time, counter, memory = new.cpu_time, new.cpu_counter, new.memory
-        if time is None or counter is None or memory is None or time == stat.time:
+        if stat.came != before or stat.run < RUN - 1 or stat.start != seconds[new.start_time]:
+            return False
+        time = seconds[cpu.time]
+        counter, working_set = cpu.usage_core_nano_seconds, memory.working_set_bytes
+        if time is None or counter is None or working_set is None or time == stat.time:
             return False
         moment = moments.get(time)
         grown = counter - stat.counter
@@ -112,17 +118,18 @@ def advance_steadily(
         if rate > MOST:
             return False
         exact = stat.exact + window
-        stat.exact = time if exact < time else min(exact, time + placed.step * 0.999)
+        stat.exact = time if exact < time else min(exact, time + latest)
         stat.time = stat.timestamp = time
         stat.came = stat.cpu_since = came
         stat.moment, stat.counter = moment, counter
         if stat.run < LONG_RUN:
             stat.run += 1
         stat.cpu, stat.window = rate, window
-        memory_time = new.memory_time or time
-        if memory_time != stat.memory_time or memory != stat.memory:
-            stat.memory, stat.memory_time, stat.memory_since = memory, memory_time, came
-        stat.swap, stat.ephemeral_storage = new.swap, new.ephemeral_storage
+        memory_time = seconds[memory.time] or time
+        if memory_time != stat.memory_time or working_set != stat.memory:
+            stat.memory, stat.memory_time, stat.memory_since = working_set, memory_time, came
+        stat.swap = new.swap.swap_usage_bytes if new.swap is not None else None
+        stat.ephemeral_storage = ephemeral_storage(new) if new.rootfs is not None else None
     return True
 
 

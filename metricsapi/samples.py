@@ -7,34 +7,65 @@ as floats, durations in seconds.
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# What msgspec checks bounds up to; `collect.tolerant` takes the rare rest.
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# A time as the kubelet told it: `NodeSample.seconds` says what it means.
+Told = str | float | None
 
 
-class ContainerSample(Struct, gc=False):
-    """One container as one answer of its kubelet shows it.
+class CpuStats(Struct, gc=False, rename="camel"):
+    time: Told = None  # when the counter was read, by the kubelet's clock
+    usage_nano_cores: Whole | None = None  # the kubelet's own rate over its own last interval
+    usage_core_nano_seconds: Whole | None = None  # cumulative since the start
 
-    A stat that the kubelet did not give is None; its absence costs only this container's pod.
+
+class MemoryStats(Struct, gc=False, rename="camel"):
+    time: Told = None
+    working_set_bytes: Whole | None = None
+
+
+class SwapStats(Struct, gc=False, rename="camel"):
+    swap_available_bytes: Whole | None = None
+    swap_usage_bytes: Whole | None = None
+
+
+class DiskStats(Struct, gc=False, rename="camel"):
+    used_bytes: Whole | None = None
+
+
+class ContainerStats(Struct, gc=False, rename="camel"):
+    """One container in a kubelet's answer, its fields named and nested as in the Summary API.
+
+    Decoding fills in these objects, and the store reads them: for one of many containers anything
+    in between would cost more than either. A stat that the kubelet did not give is None; its
+    absence costs only this container's pod.
     """
 
     name: str
-    start: float | None  # when the container started, whole seconds in the Summary
-    cpu_time: float | None  # when the CPU counter was read, by the kubelet's clock
-    cpu_counter: int | None  # usageCoreNanoSeconds, cumulative since `start`
-    cpu_rate: int | None  # usageNanoCores, the kubelet's own rate over its own last interval
-    memory_time: float | None
-    memory: int | None  # working set
-    swap: int | None = None
-    swap_available: int | None = None
-    ephemeral_storage: int | None = None
+    start_time: Told = None  # whole seconds in the Summary
+    cpu: CpuStats | None = None
+    memory: MemoryStats | None = None
+    swap: SwapStats | None = None
+    rootfs: DiskStats | None = None
+    logs: DiskStats | None = None
 
 
-class PodSample(Struct, gc=False):
+class PodRef(Struct, gc=False):
+    name: str
+    namespace: str
+    uid: str = ""  # tells a recreated pod; not its API object's uid for a static pod
+
+
+class PodStats(Struct, gc=False, rename="camel"):
     """One pod in a kubelet's answer: only its running containers are listed."""
 
-    namespace: str
-    name: str
-    uid: str  # tells a recreated pod; not its API object's uid for a static pod
-    containers: list[ContainerSample]
+    pod_ref: PodRef
+    containers: list[ContainerStats] | None = None
 
 
 class NodeSample(Struct):
@@ -44,9 +75,58 @@ class NodeSample(Struct):
     requested_at: float  # monotonic seconds just before the request was written
     answered_at: float  # monotonic seconds when the first byte of the body had come
     wall_offset: float  # our wall clock minus our monotonic clock at that moment
-    stats: ContainerSample | None  # the node's own stats; its `name` is the node's name
-    pods: list[PodSample]
+    stats: ContainerStats | None  # the node's own stats; its `name` is the node's name
+    pods: list[PodStats]
+    seconds: Mapping[Told, float | None]  # seconds since the epoch of each time in the answer
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
+
+    def containers(self) -> Iterator[tuple[PodRef, ContainerSample]]:
+        """Give what is told of each container, with its pod."""
+        for pod in self.pods:
+            for one in pod.containers or ():
+                yield pod.pod_ref, read_stats(one, self.seconds)
+
+
+class ContainerSample(Struct, gc=False):
+    """What one answer says of one container (or node), its times read."""
+
+    name: str
+    start: float | None  # when the container started
+    cpu_time: float | None  # when the CPU counter was read, by the kubelet's clock
+    cpu_counter: int | None  # usageCoreNanoSeconds, cumulative since `start`
+    cpu_rate: int | None  # usageNanoCores
+    memory_time: float | None
+    memory: int | None  # working set
+    swap: int | None = None
+    swap_available: int | None = None
+    ephemeral_storage: int | None = None
+
+
+def read_stats(of: ContainerStats, seconds: Mapping[Told, float | None]) -> ContainerSample:
+    """Give what is told of a container; `seconds` are those of its answer."""
+    cpu = of.cpu or CpuStats()
+    memory = of.memory or MemoryStats()
+    swap = of.swap or SwapStats()
+    return ContainerSample(
+        of.name,
+        seconds[of.start_time],
+        seconds[cpu.time],
+        cpu.usage_core_nano_seconds,
+        cpu.usage_nano_cores,
+        seconds[memory.time],
+        memory.working_set_bytes,
+        swap.swap_usage_bytes,
+        swap.swap_available_bytes,
+        ephemeral_storage(of),
+    )
+
+
+def ephemeral_storage(of: ContainerStats) -> int | None:
+    """Give the bytes on the node's disk, or None unless both parts of them are told."""
+    if of.rootfs is None or of.logs is None:
+        return None
+    rootfs, logs = of.rootfs.used_bytes, of.logs.used_bytes
+    return rootfs + logs if rootfs is not None and logs is not None else None
 
 
 class ContainerUsage(Struct, frozen=True, gc=False):

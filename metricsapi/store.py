@@ -24,9 +24,10 @@ from metricsapi.samples import (
     NodeHolding,
     NodeSample,
     NodeUsage,
-    PodSample,
+    PodRef,
     PodUsage,
     Reading,
+    read_stats,
 )
 
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
@@ -74,21 +75,24 @@ class MetricsStore:
         node.wall_offset = sample.wall_offset
         placed = _place(node, sample, step)
         if sample.stats is not None:
-            _put_node(node, sample.stats, placed)
-            node.has_swap = self._swap and _has_swap(sample.stats)
+            stats = read_stats(sample.stats, sample.seconds)
+            _put_node(node, stats, placed)
+            node.has_swap = self._swap and _has_swap(stats)
         steady = placed.steady() and placed.came - placed.before >= CLOSEST
         for pod in sample.pods:
-            kept = node.pods.get((pod.namespace, pod.name)) if steady else None
+            ref = pod.pod_ref
+            kept = node.pods.get((ref.namespace, ref.name)) if steady else None
             if (
                 kept is not None
                 and kept.shown
-                and kept.uid == pod.uid
-                and advance_steadily(kept.stats, pod.containers, placed)
+                and kept.uid == ref.uid
+                and advance_steadily(kept.stats, pod.containers or (), sample.seconds, placed)
             ):
                 kept.turn = node.turn
                 kept.usage = None
             else:
-                self._put_pod(node, pod, placed)
+                read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
+                self._put_pod(node, ref, read, placed)
         if len(node.pods) > len(sample.pods):
             self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
@@ -159,16 +163,18 @@ class MetricsStore:
         since = min(stat.came, stat.memory_since)
         return stat.counter >= 0 and stat.memory >= 0 and now - since <= self.max_age
 
-    def _put_pod(self, node: _Node, sample: PodSample, placed: Placement) -> None:
-        key = (sample.namespace, sample.name)
+    def _put_pod(
+        self, node: _Node, ref: PodRef, samples: list[ContainerSample], placed: Placement
+    ) -> None:
+        key = (ref.namespace, ref.name)
         pod = node.pods.get(key)
-        if pod is None or (pod.uid != sample.uid and pod.uid and sample.uid):
-            if pod is not None and pod.turn == node.turn and newest(sample) < started(pod):
+        if pod is None or (pod.uid != ref.uid and pod.uid and ref.uid):
+            if pod is not None and pod.turn == node.turn and newest(samples) < started(pod):
                 return  # the same name twice in one answer: the one that started last is current
-            interned = (sys.intern(sample.namespace), sample.name)
-            pod = node.pods[key] = Pod(interned, node.name, sample.uid)
+            interned = (sys.intern(ref.namespace), ref.name)
+            pod = node.pods[key] = Pod(interned, node.name, ref.uid)
         pod.turn = node.turn
-        if advance_containers(pod, sample.containers, placed):
+        if advance_containers(pod, samples, placed):
             pod.usage = None
         owner = self._pods.get(key)
         if owner is not pod and (
@@ -188,9 +194,10 @@ class MetricsStore:
 
 
 def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
-    times = {
-        new.cpu_time for pod in sample.pods for new in pod.containers if new.cpu_time is not None
+    told = {
+        one.cpu.time for pod in sample.pods for one in pod.containers or () if one.cpu is not None
     }
+    times = {time for one in told if (time := sample.seconds[one]) is not None}
     return node.clock.place(
         times, sample.requested_at, sample.answered_at, step, lambda: _known(node, sample)
     )
@@ -198,16 +205,14 @@ def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
 
 def _known(node: _Node, sample: NodeSample) -> list[Known]:
     found = []
-    for pod in sample.pods:
-        kept = node.pods.get((pod.namespace, pod.name))
-        stats = kept.stats if kept else {}
-        for new in pod.containers:
-            stat = stats.get(new.name)
-            if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
-                grown = (new.cpu_counter or 0) - stat.counter
-                rate = new.cpu_rate or 0
-                implied = grown / rate if rate >= EXACT and stat.counter >= 0 else 0.0
-                found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
+    for ref, new in sample.containers():
+        kept = node.pods.get((ref.namespace, ref.name))
+        stat = kept.stats.get(new.name) if kept else None
+        if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
+            grown = (new.cpu_counter or 0) - stat.counter
+            rate = new.cpu_rate or 0
+            implied = grown / rate if rate >= EXACT and stat.counter >= 0 else 0.0
+            found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
     return found
 
 

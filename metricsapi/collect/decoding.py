@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
+
+from metricsapi.samples import Told
 
 LARGEST = 2**64 - 1  # what a kubelet counts in
 
@@ -18,17 +20,17 @@ class DecodeError(ValueError):
     """The body is not what a kubelet says; the message tells where."""
 
 
-def are_labels(names: Sequence[str]) -> bool:
+def are_labels(names: Collection[str]) -> bool:
     """Tell whether all names are DNS labels: checked in one go, since nearly always they are."""
     return _all(_LABELS, names)
 
 
-def are_subdomains(names: Sequence[str]) -> bool:
+def are_subdomains(names: Collection[str]) -> bool:
     """Tell whether all names are DNS subdomains, as names of pods and nodes are."""
     return _all(_SUBDOMAINS, names)
 
 
-def _all(pattern: re.Pattern[str], names: Sequence[str]) -> bool:
+def _all(pattern: re.Pattern[str], names: Collection[str]) -> bool:
     joined = "/".join([*names, ""])
     return joined.count("/") == len(names) and pattern.fullmatch(joined) is not None
 
@@ -42,13 +44,13 @@ def whole(value: object) -> int | None:
     return None
 
 
-class Seconds(dict[str | None, float | None]):
+class Seconds(dict[Told, float | None]):
     """RFC 3339 text to seconds since the epoch; a time that is none, or before 1970, is None.
 
     One answer has few distinct times, so each is parsed once: make one of these per answer.
     """
 
-    def __missing__(self, text: str | None) -> float | None:
+    def __missing__(self, text: Told) -> float | None:
         value = self[text] = _seconds(text) if isinstance(text, str) else None
         return value
 

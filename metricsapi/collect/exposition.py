@@ -12,7 +12,16 @@ import re
 from math import isfinite
 
 from metricsapi.collect.decoding import DecodeError, are_labels, are_subdomains, whole
-from metricsapi.samples import ContainerSample, NodeSample, PodSample
+from metricsapi.samples import (
+    ContainerStats,
+    CpuStats,
+    MemoryStats,
+    NodeSample,
+    PodRef,
+    PodStats,
+    SwapStats,
+    Told,
+)
 
 _STEP = 0.001
 
@@ -42,7 +51,7 @@ def decode_resource_metrics(
     A pod with a bad name is left out; a value that cannot be is None.
     """
     text = bytes(body).decode("utf-8", "replace")
-    found: dict[_Key | None, ContainerSample] = {}
+    found: dict[_Key | None, ContainerStats] = {}
     seen = False
     for metric, labels, value, milliseconds in _LINE.findall(text):
         seen = True
@@ -50,13 +59,20 @@ def decode_resource_metrics(
         sample = found.get(key)
         if sample is None:
             name = node if key is None else key[2]
-            sample = found[key] = ContainerSample(name, None, None, None, None, None, None)
+            sample = found[key] = ContainerStats(name, None, CpuStats(), MemoryStats(), SwapStats())
         _take(sample, metric, value, milliseconds)
     if not seen:
         raise DecodeError("not the kubelet's resource metrics: there is no usage in it")
     stats = found.pop(None, None)
     return NodeSample(
-        node, requested_at, answered_at, wall_offset, stats, _pods(found), time_step=_STEP
+        node,
+        requested_at,
+        answered_at,
+        wall_offset,
+        stats,
+        _pods(found),
+        _AsNumbers(),
+        time_step=_STEP,
     )
 
 
@@ -65,39 +81,45 @@ def _key(labels: str) -> _Key:
     return values.get("namespace", ""), values.get("pod", ""), values.get("container", "")
 
 
-def _take(sample: ContainerSample, metric: str, text: str, milliseconds: str) -> None:
+def _take(stats: ContainerStats, metric: str, text: str, milliseconds: str) -> None:
+    cpu, memory, swap = stats.cpu, stats.memory, stats.swap
     try:
         value = float(text)
     except ValueError:
         return
-    if not isfinite(value):
+    if cpu is None or memory is None or swap is None or not isfinite(value):
         return
     time = int(milliseconds) / 1000 if milliseconds else None
     field = metric.partition("_")[2]
     if field == "cpu_usage_seconds_total":
-        sample.cpu_counter, sample.cpu_time = whole(round(value * 1e9)), time
+        cpu.usage_core_nano_seconds, cpu.time = whole(round(value * 1e9)), time
     elif field == "memory_working_set_bytes":
-        sample.memory, sample.memory_time = whole(value), time
+        memory.working_set_bytes, memory.time = whole(value), time
     elif field == "start_time_seconds":
-        sample.start = float(int(value)) if value > 0 else None
+        stats.start_time = float(int(value)) if value > 0 else None
     elif field == "swap_usage_bytes":
-        sample.swap = whole(value)
+        swap.swap_usage_bytes = whole(value)
     else:
-        sample.swap_available = whole(value)
+        swap.swap_available_bytes = whole(value)
 
 
-def _pods(found: dict[_Key | None, ContainerSample]) -> list[PodSample]:
-    pods: dict[tuple[str, str], PodSample] = {}
-    for key, sample in found.items():
+class _AsNumbers(dict[Told, float | None]):
+    """The seconds of times that are told in seconds."""
+
+    def __missing__(self, time: Told) -> float | None:
+        return time if isinstance(time, float) else None
+
+
+def _pods(found: dict[_Key | None, ContainerStats]) -> list[PodStats]:
+    pods: dict[tuple[str, str], list[ContainerStats]] = {}
+    for key, stats in found.items():
         if key is not None:
-            pod = pods.get(key[:2])
-            if pod is None:
-                pod = pods[key[:2]] = PodSample(key[0], key[1], "", [])
-            pod.containers.append(sample)
-    return [pod for pod in pods.values() if _named_well(pod)]
+            pods.setdefault(key[:2], []).append(stats)
+    read = [PodStats(PodRef(name, ns), containers) for (ns, name), containers in pods.items()]
+    return [pod for pod in read if _named_well(pod)]
 
 
-def _named_well(pod: PodSample) -> bool:
-    return are_subdomains([pod.name]) and are_labels(
-        [pod.namespace, *[container.name for container in pod.containers]]
+def _named_well(pod: PodStats) -> bool:
+    return are_subdomains([pod.pod_ref.name]) and are_labels(
+        [pod.pod_ref.namespace, *[one.name for one in pod.containers or ()]]
     )

@@ -79,7 +79,7 @@ class MeasuredStore:
         begun = time.perf_counter()
         self._inner.put(sample)
         self._telemetry.scrape_phase.observe(time.perf_counter() - begun, "store")
-        containers = sum(len(pod.containers) for pod in sample.pods)
+        containers = sum([len(pod.containers or ()) for pod in sample.pods])
         self.sizes[sample.node] = (len(sample.pods), containers)
 
     def forget(self, node: str) -> None:

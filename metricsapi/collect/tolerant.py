@@ -11,16 +11,15 @@ import json
 from typing import Any
 
 from metricsapi.collect.decoding import LARGEST, DecodeError, whole
-from metricsapi.collect.document import (
-    Container,
-    Cpu,
-    Disk,
-    Memory,
-    Node,
-    Pod,
+from metricsapi.collect.document import Node, Summary
+from metricsapi.samples import (
+    ContainerStats,
+    CpuStats,
+    DiskStats,
+    MemoryStats,
     PodRef,
-    Summary,
-    Swap,
+    PodStats,
+    SwapStats,
 )
 
 
@@ -56,42 +55,42 @@ def read_tolerantly(body: bytes | bytearray | memoryview) -> Summary:
     )
 
 
-def _pod(value: Any) -> Pod | None:
+def _pod(value: Any) -> PodStats | None:
     ref = _fields(_fields(value).get("podRef"))
     namespace, name, uid = ref.get("namespace"), ref.get("name"), ref.get("uid", "")
     containers = _fields(value).get("containers")
     if not (isinstance(namespace, str) and isinstance(name, str) and isinstance(uid, str)):
         return None
     if not isinstance(containers, list):
-        return Pod(PodRef(name, namespace, uid), [])
+        return PodStats(PodRef(name, namespace, uid), [])
     read = []
     for one in containers:
         container = _fields(one).get("name")
         if not isinstance(container, str):
             return None
         read.append(_container(container, one))
-    return Pod(PodRef(name, namespace, uid), read)
+    return PodStats(PodRef(name, namespace, uid), read)
 
 
-def _container(name: str, value: Any) -> Container:
+def _container(name: str, value: Any) -> ContainerStats:
     cpu, memory, swap = (_fields(value.get(field)) for field in ("cpu", "memory", "swap"))
-    return Container(
+    return ContainerStats(
         name,
         _text(value.get("startTime")),
-        Cpu(
+        CpuStats(
             _text(cpu.get("time")),
             whole(cpu.get("usageNanoCores")),
             whole(cpu.get("usageCoreNanoSeconds")),
         ),
-        Memory(_text(memory.get("time")), whole(memory.get("workingSetBytes"))),
-        Swap(whole(swap.get("swapAvailableBytes")), whole(swap.get("swapUsageBytes"))),
+        MemoryStats(_text(memory.get("time")), whole(memory.get("workingSetBytes"))),
+        SwapStats(whole(swap.get("swapAvailableBytes")), whole(swap.get("swapUsageBytes"))),
         _disk(value.get("rootfs")),
         _disk(value.get("logs")),
     )
 
 
-def _disk(value: Any) -> Disk:
-    return Disk(whole(_fields(value).get("usedBytes")))
+def _disk(value: Any) -> DiskStats:
+    return DiskStats(whole(_fields(value).get("usedBytes")))
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from metricsapi.doctor.result import NOT_REACHED, Findings, Result
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, KubeError
 from metricsapi.remedies import remedy
+from metricsapi.samples import read_stats
 
 CHECKS = (
     "address", "tcp", "tls", "authentication", "authorization", "endpoint", "payload", "clock",
@@ -179,13 +180,13 @@ def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
     sample = decode_summary(
         node, body, requested_at=begun, answered_at=begun + took, wall_offset=0.0
     )
-    containers = [(pod, one) for pod in sample.pods for one in pod.containers]
+    containers = list(sample.containers())
     without = [
         f"{pod.namespace}/{pod.name}/{one.name}"
         for pod, one in containers
         if one.cpu_counter is None or one.memory is None
     ]
-    stats = sample.stats
+    stats = read_stats(sample.stats, sample.seconds) if sample.stats else None
     has = stats is not None and stats.cpu_counter is not None and stats.memory is not None
     return Sizes(len(containers), without, has)
 

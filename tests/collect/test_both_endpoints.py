@@ -51,7 +51,7 @@ async def test_what_may_be_read_is_read(may, endpoint, used, step):
     assert not isinstance(sample, Failure), sample
     assert (read_from, sample.time_step) == (used, step)
     assert sum(len(pod.containers) for pod in sample.pods) == 6
-    assert sample.stats.cpu_counter > 0
+    assert sample.stats.cpu.usage_core_nano_seconds > 0
 
 
 @pytest.mark.parametrize("endpoint", ["auto", "summary", "resource"])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from metricsapi.collect.exposition import decode_resource_metrics
 from metricsapi.collect.summary import decode_summary
-from metricsapi.samples import ContainerSample, NodeSample
+from metricsapi.samples import ContainerSample, NodeSample, read_stats
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "kubelet-1.36-series.jsonl"
 
@@ -42,9 +42,7 @@ def read_series(path: Path = RECORDED) -> Iterator[Answer]:
 
 def stats(sample: NodeSample) -> dict[Key, ContainerSample]:
     """Give every stat of a sample by its key."""
-    found = {
-        (pod.namespace, pod.name, one.name): one for pod in sample.pods for one in pod.containers
-    }
+    found = {(pod.namespace, pod.name, one.name): one for pod, one in sample.containers()}
     if sample.stats is not None:
-        found["", "", sample.node] = sample.stats
+        found["", "", sample.node] = read_stats(sample.stats, sample.seconds)
     return found

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.rates import KUBELET_WINDOW
-from metricsapi.samples import ContainerSample, NodeSample, PodSample
+from metricsapi.samples import ContainerSample
 from metricsapi.store import MetricsStore
+from tests.samples import node_sample
 
 EPOCH = 1.8e9
 MAX_AGE = 60.0
@@ -30,8 +31,8 @@ def container(name="c", at=0.0, counter=0, *, start=0.0, rate=None, memory=4096,
 
 def put(store, at, *pods, node=None):
     """One answer at `at`: pods as (name, uid, containers)."""
-    listed = [PodSample("ns", name, uid, containers) for name, uid, containers in pods]
-    store.put(NodeSample("node-a", at, at + 0.01, EPOCH, node, listed))
+    listed = [("ns", *pod) for pod in pods]
+    store.put(node_sample("node-a", at, at + 0.01, EPOCH, listed, own=node))
     return at + 0.01
 
 

@@ -14,6 +14,7 @@ from tests.numbers.simulation import NODE, Load, SimKubelet, SimStat, housekeepi
 
 TURNS = 16
 PERIOD = 15.0
+STILL = "2027-01-15T08:00:00Z"
 
 
 def never(*_):
@@ -77,7 +78,8 @@ def test_both_ways_give_the_same_whatever_happens(seed, exact):
             now = times["answered_at"] + repeated
             sample = decode_summary(NODE, body, **{**times, "answered_at": now})
             for one in sample.pods[0].containers:
-                one.memory_time, one.memory = 1.8e9, 4096  # a memory reading that stands still
+                # A memory reading that stands still.
+                one.memory.time, one.memory.working_set_bytes = STILL, 4096
             quick.put(sample)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module, "advance_steadily", never)

@@ -13,11 +13,12 @@ from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.targets import Target
 from metricsapi.nodestatus import NodeStatus
 from metricsapi.operations import Operations, Parts
-from metricsapi.samples import ContainerSample, NodeSample, PodSample
+from metricsapi.samples import ContainerSample
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
 from tests.conditions import until
 from tests.operator.rows import failing, good
+from tests.samples import node_sample
 
 
 class Cluster:
@@ -127,8 +128,7 @@ class Kubelets:
 
 def sample(now):
     stats = ContainerSample("c", 1.0, 2.0, 10, 5, 2.0, 7)
-    pods = [PodSample("ns", "p", "u", [stats, stats])]
-    return NodeSample("a", now, now, 0.0, None, pods)
+    return node_sample("a", now, now, 0.0, [("ns", "p", "u", [stats, stats])])
 
 
 async def test_reads_are_counted_by_outcome_cause_and_phase():

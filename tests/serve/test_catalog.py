@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.kube.objects import Pod
-from metricsapi.samples import ContainerSample, ContainerUsage, NodeSample, PodSample, PodUsage
+from metricsapi.samples import ContainerSample, ContainerUsage, PodUsage
 from metricsapi.serve import listing
 from metricsapi.serve.catalog import Catalog
 from metricsapi.store import MetricsStore
+from tests.samples import node_sample
 from tests.serve.cluster import Cluster, Objects, ask
 
 EPOCH = 1.8e9
@@ -28,7 +29,7 @@ steps = st.one_of(
 
 def answer(node, now, pods):
     samples = [
-        PodSample(
+        (
             "ns",
             name,
             uid,
@@ -36,7 +37,7 @@ def answer(node, now, pods):
         )
         for name, uid, start in pods
     ]
-    return NodeSample(node, now, now + 0.01, EPOCH, None, samples)
+    return node_sample(node, now, now + 0.01, EPOCH, samples)
 
 
 @given(st.lists(steps, max_size=25))
