@@ -1,6 +1,7 @@
 """What comes back over one connection: whole answers, broken ones, and none."""
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from metricsapi.collect.connector import Connector
 from metricsapi.collect.failure import Cause, ScrapeError
+from metricsapi.collect.targets import Target
 from metricsapi.collect.transport import Connection
 from tests.collect.kubelet import Kubelet, Reader, http, is_sample, summary
 from tests.conditions import until
@@ -196,6 +198,22 @@ async def test_a_cancelled_read_closes_its_connection():
             read.client.address("n1") == ""
             or not read.client._fetcher._links["n1"].connection.usable
         )
+
+
+async def test_records_that_cannot_be_decrypted_cost_no_other_node():
+    """Connections share what TLS takes records from."""
+    record = b"\x17\x03\x03\x00\x20" + bytes(32)
+
+    async def answer(_, writer):
+        os.write(writer.get_extra_info("socket").fileno(), 3 * record)
+        await asyncio.sleep(60)
+
+    async with Kubelet(answer) as broken, Kubelet(node="n2") as well, Reader(broken) as read:
+        other = Target("n2", ("127.0.0.1",), well.port)
+        assert is_sample(await read.client.scrape(other, time.monotonic() + 5))
+        assert not is_sample(await read())
+        assert is_sample(await read.client.scrape(other, time.monotonic() + 5))
+        assert well.connections == 1
 
 
 class Transport:
