@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
 
 from metricsapi import __version__, logs
-from metricsapi.housekeeping import Beat, pointing, remarks, summarize, watch_loop
+from metricsapi.housekeeping import LAG_INTERVAL, Beat, pointing, remarks, summarize, watch_loop
 from metricsapi.nodestatus import PENDING, NodeStatus
+from metricsapi.periods import rest_of
 from metricsapi.samples import Reading
 from metricsapi.serve.flagz import flagz_route
 from metricsapi.serve.health import Probes, health_routes, problems
@@ -64,7 +65,7 @@ class Operations:
             CollectorRegistry(), resolution=settings.metric_resolution, version=__version__
         )
         self._settings = settings
-        self._loop = Beat("the event loop's timer", 0.5, time.monotonic)
+        self._loop = Beat("the event loop's timer", LAG_INTERVAL, time.monotonic)
         self._minute = Beat("the minute's task", 60.0, time.monotonic)
         self._started = time.time()
         self._synced_at: float | None = None
@@ -132,7 +133,7 @@ class Operations:
                     # The objects of a whole cluster are here to stay. To look at all of them, as
                     # the garbage collector does now and then, holds the loop.
                     gc.freeze()
-            await asyncio.sleep(1.0 if self._was_ready else 0.25)
+            await asyncio.sleep(rest_of(1.0 if self._was_ready else 0.25))
 
     def _counts(self) -> dict[str, object]:
         requests = sum(

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from metricsapi.periods import rest_of
 from metricsapi.serve.limits import Limits
 from metricsapi.serve.protocol import Protocol
 from metricsapi.serve.tls import ServingTLS
@@ -149,7 +150,7 @@ class _Uvicorn(uvicorn.Server):
         while not self.leave.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(rest_of(1.0)):
                     await self.leave.wait()
 
     def _protocol(self) -> Protocol:

@@ -1,4 +1,4 @@
-"""When a node's turns are: level over all nodes, exact for each."""
+"""When a node's turns are: level over large clusters, exact for each node."""
 
 from collections import Counter
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metricsapi.collect.schedule import FEWEST, MOST, gathered, next_turn, offset_of
+from metricsapi.collect.schedule import MOST, gathered, next_turn, offset_of
 
 resolutions = st.floats(1.0, 300.0)
 times = st.floats(0.0, 1e7)
@@ -60,7 +60,7 @@ def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolut
 ):
     offset = offset_of(name, resolution)
     place = gathered(offset, resolution, nodes)
-    assert 0.0 <= offset - place <= resolution / FEWEST
+    assert 0.0 <= offset - place < resolution
     assert 0.0 <= place < resolution
 
 
@@ -82,13 +82,13 @@ def test_a_place_that_moves_makes_no_read_come_at_once_or_much_too_late(
 
 
 def test_a_group_is_neither_large_nor_small():
-    for nodes in (1000, 5000):
+    for nodes in (1100, 5000):
         offsets = [offset_of(f"node-{i}", 15.0) for i in range(nodes)]
         groups = Counter(gathered(offset, 15.0, nodes) for offset in offsets)
         assert MOST / 2 < nodes / len(groups) <= MOST
         assert max(groups.values()) < 2 * MOST
 
 
-def test_a_small_cluster_is_read_at_four_times():
-    places = {gathered(offset_of(f"node-{i}", 15.0), 15.0, 20) for i in range(20)}
-    assert places == {0.0, 3.75, 7.5, 11.25}
+def test_a_cluster_of_a_thousand_nodes_is_read_at_one_time():
+    places = {gathered(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000)}
+    assert places == {0.0}
