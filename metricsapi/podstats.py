@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from math import inf
 from operator import attrgetter
 
+from metricsapi.names import are_labels, is_subdomain
 from metricsapi.nodeclock import RUN, Placement
 from metricsapi.rates import Stat, advance, restarted
-from metricsapi.samples import ContainerSample, ContainerUsage, PodUsage
+from metricsapi.samples import ContainerSample, ContainerUsage, PodStats, PodUsage
 
 Key = tuple[str, str]  # namespace, name
 _name = attrgetter("name")
@@ -55,6 +56,13 @@ def advance_containers(pod: Pod, samples: Sequence[ContainerSample], placed: Pla
 
 def _new_stat(new: ContainerSample) -> Stat:
     return Stat(sys.intern(new.name), new.start)
+
+
+def well_named(pod: PodStats) -> bool:
+    """Tell whether a pod's names are such as the API server takes."""
+    ref = pod.pod_ref
+    containers = [one.name for one in pod.containers or ()]
+    return is_subdomain(ref.name) and are_labels([ref.namespace, *containers])
 
 
 def _last_of_each_name(samples: Sequence[ContainerSample]) -> dict[str, ContainerSample]:

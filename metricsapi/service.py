@@ -70,7 +70,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         collect = _collect_settings(settings, credentials)
         kubelets = kubelet_client(collect, credentials)
         scraper = MeasuredScraper(kubelets, telemetry)
-        rows = Rows(store, kubelets, nodes, measured.sizes)
+        rows = Rows(store, kubelets, nodes)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
@@ -89,7 +89,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             ),
             newest_turn=lambda: pool.newest_turn,
             tasks=forever,
-            storage_points=measured.points,
+            storage_points=store.points,
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
             turns_skipped=lambda: pool.skipped,
             caches=trust.caches,

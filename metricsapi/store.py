@@ -6,7 +6,7 @@ the rate that led to it from the one before (`rates`); of each node a few number
 
 A failed scrape puts nothing, so the last usage stays, with its own timestamp, until `max_age` has
 gone by since its last new reading. So does the usage of a container that is listed without any.
-A pod is served whole or not at all.
+A pod is served whole or not at all, and one whose names no API server would take not at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from metricsapi.nodeclock import LONG_RUN, Known, NodeClock, Placement
-from metricsapi.podstats import Key, Pod, advance_containers, make_usage, newest, started
+from metricsapi.podstats import (
+    Key,
+    Pod,
+    advance_containers,
+    make_usage,
+    newest,
+    started,
+    well_named,
+)
 from metricsapi.rates import CLOSEST, Stat, advance, advance_steadily, restarted
 from metricsapi.samples import (
     ContainerSample,
@@ -79,22 +87,23 @@ class MetricsStore:
             _put_node(node, stats, placed)
             node.has_swap = self._swap and _has_swap(stats)
         steady = placed.steady() and placed.came - placed.before >= CLOSEST
+        node.containers = 0
         for pod in sample.pods:
-            ref = pod.pod_ref
+            ref, containers = pod.pod_ref, pod.containers or ()
+            node.containers += len(containers)
             kept = node.pods.get((ref.namespace, ref.name)) if steady else None
             if (
                 kept is not None
                 and kept.shown
                 and kept.uid == ref.uid
-                and advance_steadily(kept.stats, pod.containers or (), sample.seconds, placed)
+                and advance_steadily(kept.stats, containers, sample.seconds, placed)
             ):
                 kept.turn = node.turn
                 kept.usage = None
-            else:
-                read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
+            elif well_named(pod):
+                read = [read_stats(one, sample.seconds) for one in containers]
                 self._put_pod(node, ref, read, placed)
-        if len(node.pods) > len(sample.pods):
-            self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
+        self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
@@ -145,9 +154,13 @@ class MetricsStore:
             kept.last_good,
             kept.last_good + kept.wall_offset,
             len(kept.pods),
-            sum(len(pod.stats) for pod in kept.pods.values()),
+            kept.containers,
             None if offset is None else offset - kept.wall_offset,
         )
+
+    def points(self) -> tuple[int, int]:
+        """Give how many nodes have answered, and the containers in their last answers."""
+        return len(self._nodes), sum([node.containers for node in self._nodes.values()])
 
     def readings(self, now: float) -> Iterator[Reading]:
         """Give the last reading of every node and container that is current at `now`."""

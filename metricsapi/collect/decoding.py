@@ -1,38 +1,18 @@
-"""What both decoders of kubelet answers share: the error, names, numbers and times."""
+"""What both decoders of kubelet answers share: the error, numbers and times."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from datetime import UTC, datetime
 
 from metricsapi.samples import Told
 
 LARGEST = 2**64 - 1  # what a kubelet counts in
 
-_LABEL = r"(?!-)[-a-z0-9]{1,63}(?<!-)"  # RFC 1123, as container names and namespaces are
-_LABELS = re.compile(f"(?:{_LABEL}/)*")
-_SUBDOMAINS = re.compile(rf"(?:(?=[^/]{{1,253}}/){_LABEL}(?:\.{_LABEL})*/)*")  # pods, nodes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DecodeError(ValueError):
     """The body is not what a kubelet says; the message tells where."""
-
-
-def are_labels(names: Collection[str]) -> bool:
-    """Tell whether all names are DNS labels: checked in one go, since nearly always they are."""
-    return _all(_LABELS, names)
-
-
-def are_subdomains(names: Collection[str]) -> bool:
-    """Tell whether all names are DNS subdomains, as names of pods and nodes are."""
-    return _all(_SUBDOMAINS, names)
-
-
-def _all(pattern: re.Pattern[str], names: Collection[str]) -> bool:
-    joined = "/".join([*names, ""])
-    return joined.count("/") == len(names) and pattern.fullmatch(joined) is not None
 
 
 def whole(value: object) -> int | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from math import isfinite
 
-from metricsapi.collect.decoding import DecodeError, are_labels, are_subdomains, whole
+from metricsapi.collect.decoding import DecodeError, whole
 from metricsapi.samples import (
     ContainerStats,
     CpuStats,
@@ -48,7 +48,7 @@ def decode_resource_metrics(
 ) -> NodeSample:
     """Give what the body says; it does not name its node. Raises DecodeError when it is another's.
 
-    A pod with a bad name is left out; a value that cannot be is None.
+    A value that cannot be is None.
     """
     text = bytes(body).decode("utf-8", "replace")
     found: dict[_Key | None, ContainerStats] = {}
@@ -115,11 +115,4 @@ def _pods(found: dict[_Key | None, ContainerStats]) -> list[PodStats]:
     for key, stats in found.items():
         if key is not None:
             pods.setdefault(key[:2], []).append(stats)
-    read = [PodStats(PodRef(name, ns), containers) for (ns, name), containers in pods.items()]
-    return [pod for pod in read if _named_well(pod)]
-
-
-def _named_well(pod: PodStats) -> bool:
-    return are_subdomains([pod.pod_ref.name]) and are_labels(
-        [pod.pod_ref.namespace, *[one.name for one in pod.containers or ()]]
-    )
+    return [PodStats(PodRef(name, ns), containers) for (ns, name), containers in pods.items()]

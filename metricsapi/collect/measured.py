@@ -64,13 +64,9 @@ class MeasuredScraper:
 
 
 class MeasuredStore:
-    """A store that times each answer that is put in, and forgets the series of nodes gone.
-
-    `sizes` are the pods and containers in each node's last good answer.
-    """
+    """A store that times each answer that is put in, and forgets the series of nodes gone."""
 
     def __init__(self, inner: Store, telemetry: Telemetry) -> None:
-        self.sizes: dict[str, tuple[int, int]] = {}
         self._inner = inner
         self._telemetry = telemetry
 
@@ -79,15 +75,8 @@ class MeasuredStore:
         begun = time.perf_counter()
         self._inner.put(sample)
         self._telemetry.scrape_phase.observe(time.perf_counter() - begun, "store")
-        containers = sum([len(pod.containers or ()) for pod in sample.pods])
-        self.sizes[sample.node] = (len(sample.pods), containers)
 
     def forget(self, node: str) -> None:
         """Drop a node that is gone, and its series."""
         self._inner.forget(node)
-        self.sizes.pop(node, None)
         self._telemetry.forget_node(node)
-
-    def points(self) -> tuple[int, int]:
-        """Give how many nodes and containers were stored."""
-        return len(self.sizes), sum(containers for _, containers in self.sizes.values())

@@ -10,13 +10,14 @@ from metricsapi.collect.pool import NodeState
 from metricsapi.collect.targets import Target
 from metricsapi.kube.objects import Node
 from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
-from metricsapi.samples import NodeUsage
+from metricsapi.samples import NodeHolding, NodeUsage
 
 
 class Usages(Protocol):
     """Where usage comes from: `MetricsStore`."""
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
+    def holding(self, node: str) -> NodeHolding | None: ...
 
 
 class Ways(Protocol):
@@ -37,14 +38,12 @@ class KnownNodes(Protocol):
 class Rows:
     """Makes one row per node.
 
-    `sizes` are the pods and containers in each node's last good answer, `nodes` what the API
-    server says of them.
+    `nodes` are what the API server says of them.
     """
 
     store: Usages
     ways: Ways
     nodes: KnownNodes
-    sizes: Mapping[str, tuple[int, int]]
 
     def of(self, states: Iterable[NodeState], now: float, wall_offset: float) -> list[NodeStatus]:
         """Give the rows at `now` (monotonic); `wall_offset` makes epoch seconds of it."""
@@ -54,7 +53,7 @@ class Rows:
         target, failure = state.target, state.failure
         name = target.node
         usage = self.store.node_usage(name, now)
-        pods, containers = self.sizes.get(name, (None, None))
+        holding = self.store.holding(name)
         node = self.nodes.objects.get(name)
         return NodeStatus(
             name=name,
@@ -68,8 +67,8 @@ class Rows:
             last_good=_wall(state.last_good, wall_offset),
             duration=state.duration,
             sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
-            pods=pods,
-            containers=containers,
+            pods=holding.pods if holding else None,
+            containers=holding.containers if holding else None,
             cpu=usage.cpu if usage else None,
             memory=usage.memory if usage else None,
             cpu_allocatable=node.cpu if node else None,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
-from metricsapi.collect.decoding import DecodeError, Seconds, are_labels, are_subdomains
+from metricsapi.collect.decoding import DecodeError, Seconds
 from metricsapi.collect.document import Node, Summary
 from metricsapi.collect.tolerant import read_tolerantly
-from metricsapi.samples import ContainerStats, DiskStats, NodeSample, PodStats
+from metricsapi.samples import ContainerStats, DiskStats, NodeSample
 
 __all__ = ["DecodeError", "decode_summary"]
 
@@ -29,8 +29,8 @@ def decode_summary(
 ) -> NodeSample:
     """Give what the body says.
 
-    Raises DecodeError when it is no Summary or another node's. A pod with a bad name is left out;
-    a number or time that cannot be is None.
+    Raises DecodeError when it is no Summary or another node's. A number or time that cannot be is
+    None.
     """
     try:
         summary = _decoder.decode(body)
@@ -44,22 +44,9 @@ def decode_summary(
         answered_at,
         wall_offset,
         _node_stats(summary.node),
-        _well_named(summary.pods or []),
+        summary.pods or [],
         Seconds(),
     )
-
-
-def _well_named(pods: list[PodStats]) -> list[PodStats]:
-    if _names_are_good(pods):
-        return pods
-    return [pod for pod in pods if _names_are_good([pod])]
-
-
-def _names_are_good(pods: list[PodStats]) -> bool:
-    # Each name once: many pods share a namespace and the names of their containers.
-    labels = {pod.pod_ref.namespace for pod in pods}
-    labels.update([one.name for pod in pods for one in pod.containers or ()])
-    return are_labels(labels) and are_subdomains([pod.pod_ref.name for pod in pods])
 
 
 def _node_stats(of: Node) -> ContainerStats:

@@ -9,13 +9,14 @@ from metricsapi.collect.targets import Target
 from metricsapi.kube.objects import Node
 
 NODE = Node("a", {}, {}, (), 10250, ready=True, cpu=4 * 10**9, memory=2**34)
-NOTHING = SimpleNamespace(node_usage=lambda *_: None)
 
 
 def row(state, *, connected="", nodes=(NODE,), sizes=None):
     ways = SimpleNamespace(address=lambda _: connected, endpoint=lambda _: "resource")
     objects = SimpleNamespace(objects={node.name: node for node in nodes})
-    (made,) = Rows(NOTHING, ways, objects, sizes or {}).of([state], 100.0, 1000.0)
+    holding = sizes and SimpleNamespace(pods=sizes[0], containers=sizes[1])
+    store = SimpleNamespace(node_usage=lambda *_: None, holding=lambda _: holding)
+    (made,) = Rows(store, ways, objects).of([state], 100.0, 1000.0)
     return made
 
 
@@ -24,7 +25,7 @@ def state(hosts=("10.0.0.1", "10.0.0.2")):
 
 
 def test_what_the_node_may_give_and_how_it_is_read():
-    made = row(state(), connected="10.0.0.2:10250", sizes={"a": (3, 7)})
+    made = row(state(), connected="10.0.0.2:10250", sizes=(3, 7))
     assert (made.cpu_allocatable, made.memory_allocatable) == (4 * 10**9, 2**34)
     assert (made.address, made.endpoint) == ("10.0.0.2:10250", "resource")
     assert (made.pods, made.containers, made.state) == (3, 7, "pending")

@@ -174,3 +174,41 @@ def test_whatever_is_answered_usage_is_finite_and_whole(answers):
             for one in getattr(usage, "containers", (usage,)):
                 assert 0 <= one.cpu <= 10**15
                 assert one.memory >= 0
+
+
+@pytest.mark.parametrize(
+    ("namespace", "pod", "name"),
+    [
+        ("NS", "pod", "c"),
+        ("a/b", "pod", "c"),
+        ("ns", "Pod", "c"),
+        ("ns", "-pod", "c"),
+        ("ns", "a..b", "c"),
+        ("ns", "p" * 254, "c"),
+        ("ns", "pod\n", "c"),
+        ("ns", "pod", "C"),
+        ("ns", "pod", "c/d"),
+        ("ns", "pod", "c" * 64),
+        ("ns", "pod", ""),
+    ],
+)
+def test_a_pod_that_is_named_as_none_can_be_is_left_out_and_costs_no_other(
+    store, namespace, pod, name
+):
+    for at in (100.0, 115.0):
+        listed = [
+            (namespace, pod, "u", [container(name, at, int(at))]),
+            ("ns", "good", "v", [container("c", at, int(at), rate=10**8)]),
+        ]
+        store.put(node_sample("node-a", at, at + 0.01, EPOCH, listed))
+    assert store.pod_usage("ns", "good", 115.0)
+    assert store.pod_usage(namespace, pod, 115.0) is None
+    assert store.holding("node-a").pods == 1
+
+
+def test_a_pod_that_is_gone_is_dropped_even_if_another_is_listed_twice(store):
+    one = ("one", "u", [container(at=100, counter=1, rate=10**8)])
+    put(store, 100.0, one, ("two", "v", [container(at=100, counter=1, rate=10**8)]))
+    now = put(store, 115.0, one, one)
+    assert store.pod_usage("ns", "one", now)
+    assert store.pod_usage("ns", "two", now) is None

@@ -1,0 +1,22 @@
+"""Names as the API server has them: what is named otherwise is no pod of this cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_LABEL = r"(?!-)[-a-z0-9]{1,63}(?<!-)"  # RFC 1123, as container names and namespaces are
+_LABELS = re.compile(f"(?:{_LABEL}/)*")
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")  # pods, nodes
+
+
+def are_labels(names: Iterable[str]) -> bool:
+    """Tell whether all names are DNS labels, as namespaces and containers are."""
+    listed = [*names, ""]
+    joined = "/".join(listed)
+    return joined.count("/") == len(listed) - 1 and _LABELS.fullmatch(joined) is not None
+
+
+def is_subdomain(name: str) -> bool:
+    """Tell whether a name is a DNS subdomain, as names of pods and nodes are."""
+    return _SUBDOMAIN.fullmatch(name) is not None
