@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from metricsapi.collect.failure import Cause, Failure
+from metricsapi.collect.inflight import PATIENCE, InFlight
 from metricsapi.collect.options import CollectSettings, every_node
 from metricsapi.collect.schedule import gathered, next_turn, offset_of
 from metricsapi.collect.targets import Target, target_of
 from metricsapi.kube.objects import Node
 from metricsapi.samples import NodeSample
 
-PATIENCE = 0.02  # seconds that a read counts as in flight: longer, it waits and does no work
 TOLD_AGAIN = 600.0  # seconds before a node that fails by turns is logged again for one cause
 
 log = logging.getLogger(__name__)
@@ -95,8 +94,8 @@ class ScraperPool:
         self._store = store
         self._settings = settings
         self._selects = selects
-        self._well = asyncio.Semaphore(settings.concurrency)
-        self._failed = asyncio.Semaphore(settings.failed_concurrency)
+        self._well = InFlight(settings.concurrency, PATIENCE)
+        self._failed = InFlight(settings.failed_concurrency)
 
     @property
     def newest_turn(self) -> float | None:
@@ -165,8 +164,9 @@ class ScraperPool:
         state.task = asyncio.get_running_loop().create_task(self._scrape(state))
 
     async def _scrape(self, state: NodeState) -> None:
+        reads = self._well if state.failure is None else self._failed
         try:
-            async with self._place(state):
+            with await reads.place():
                 begun = time.monotonic()
                 failure = await self._read(state.target, begun + self._settings.timeout)
             now = time.monotonic()
@@ -178,29 +178,6 @@ class ScraperPool:
         finally:
             if state.task is asyncio.current_task():
                 state.task = None
-
-    @contextlib.asynccontextmanager
-    async def _place(self, state: NodeState) -> AsyncIterator[None]:
-        """Wait for a place in the node's pool, and hold it: for PATIENCE in the large one."""
-        if state.failure is not None:
-            async with self._failed:
-                yield
-            return
-        await self._well.acquire()
-        held = True
-
-        def give_up() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._well.release()
-
-        timer = asyncio.get_running_loop().call_later(PATIENCE, give_up)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            give_up()
 
     async def _read(self, target: Target, deadline: float) -> Failure | None:
         try:
