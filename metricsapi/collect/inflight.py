@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 PATIENCE = 0.02  # seconds that a read counts as in flight: longer, it waits and does no work
 _TICK = 0.001  # seconds: timers of the loop are no finer
 
+T = TypeVar("T", bound=Hashable)
 
-class InFlight:
-    """At most `limit` at once: `with await reads.place(): ...`.
 
-    With `patience`, in seconds, one that takes longer than that counts no more.
+class InFlight(Generic[T]):
+    """Calls `begin` for each that is added, in order, while fewer than `limit` are in flight.
+
+    With `patience`, in seconds, one that has taken longer than that counts no more.
     """
 
-    def __init__(self, limit: int, patience: float | None = None) -> None:
-        self._free = asyncio.Semaphore(limit)
+    def __init__(
+        self, limit: int, begin: Callable[[T], None], patience: float | None = None
+    ) -> None:
+        self._limit = limit
+        self._begin = begin
         self._patience = patience
-        self._taken: dict[_Place, float] = {}  # since when by the loop's clock, oldest first
-        self._timer: asyncio.TimerHandle | None = None  # one for all of a thousand
+        self._waiting: OrderedDict[T, None] = OrderedDict()
+        self._begun: dict[T, float] = {}  # when by the loop's clock, oldest first
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def place(self) -> _Place:
-        """Wait for a place and take it."""
-        await self._free.acquire()
-        place = _Place(self)
-        loop = asyncio.get_running_loop()
-        self._taken[place] = now = loop.time()
-        if self._timer is None and self._patience is not None:
-            self._timer = loop.call_at(now + self._patience, self._look, self._patience)
-        return place
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._begun)
 
-    def give_back(self, place: _Place) -> None:
-        """Let the next one begin, unless it was let because this one took long."""
-        if self._taken.pop(place, None) is not None:
-            self._free.release()
+    def add(self, one: T) -> None:
+        """Begin it, now or when there is a place."""
+        self._waiting[one] = None
+        self._fill()
+
+    def remove(self, one: T) -> None:
+        """Give its place to the next, since it has ended, or shall not begin."""
+        self._waiting.pop(one, None)
+        self._begun.pop(one, None)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._begun) < self._limit:
+            one, _ = self._waiting.popitem(last=False)
+            self._begun[one] = asyncio.get_running_loop().time()
+            self._begin(one)
+        if self._waiting and self._timer is None and self._patience is not None:
+            oldest = next(iter(self._begun.values()))
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(oldest + self._patience, self._look, self._patience)
 
     def _look(self, patience: float) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        soon = loop.time() + _TICK
-        for place, since in list(self._taken.items()):
-            if since + patience > soon:
-                self._timer = loop.call_at(since + patience, self._look, patience)
-                return
-            self.give_back(place)
-
-
-class _Place:
-    """A place that is taken, until the end of its `with`."""
-
-    __slots__ = ("_of",)
-
-    def __init__(self, of: InFlight) -> None:
-        self._of = of
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._of.give_back(self)
+        begun_by = asyncio.get_running_loop().time() - patience + _TICK
+        self._begun = {one: at for one, at in self._begun.items() if at > begun_by}
+        self._fill()

@@ -13,6 +13,7 @@ from metricsapi.collect.inflight import PATIENCE, InFlight
 from metricsapi.collect.options import CollectSettings, every_node
 from metricsapi.collect.schedule import gathered, next_turn, offset_of
 from metricsapi.collect.targets import Target, target_of
+from metricsapi.collect.turns import Turns
 from metricsapi.kube.objects import Node
 from metricsapi.samples import NodeSample
 
@@ -47,13 +48,13 @@ class NodeState:
 
     __slots__ = (
         "changed_at", "duration", "failure", "last_good", "last_turn", "logged", "offset",
-        "skipped", "target", "task", "timer", "told",
+        "reads", "skipped", "target", "task", "told",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float) -> None:
         self.target = target
         self.offset = offset
-        self.timer: asyncio.TimerHandle | None = None
+        self.reads: InFlight[NodeState] | None = None  # where it waits or is in flight
         self.task: asyncio.Task[None] | None = None
         self.failure: Failure | None = None  # of the last turn
         self.changed_at: float | None = None  # when it last began to fail, or to answer
@@ -94,8 +95,9 @@ class ScraperPool:
         self._store = store
         self._settings = settings
         self._selects = selects
-        self._well = InFlight(settings.concurrency, PATIENCE)
-        self._failed = InFlight(settings.failed_concurrency)
+        self._turns = Turns(self._turn)
+        self._well = InFlight(settings.concurrency, self._begin, PATIENCE)
+        self._failed = InFlight(settings.failed_concurrency, self._begin)
 
     @property
     def newest_turn(self) -> float | None:
@@ -109,6 +111,7 @@ class ScraperPool:
             await asyncio.get_running_loop().create_future()
         finally:
             tasks = [state.task for state in self.states.values() if state.task is not None]
+            self._turns.clear()
             for name in list(self.states):
                 self._leave(name)
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,47 +131,57 @@ class ScraperPool:
             self._turn(state)
         elif state.target != target:
             state.target = target
-            if state.task is not None:
-                state.task.cancel()
+            self._stop(state)
             self._client.drop(new.name)
-            self._begin(state)
-        elif state.failure is not None and state.task is None and _became_ready(old, new):
-            self._begin(state)
+            self._read_soon(state)
+        elif state.failure is not None and state.reads is None and _became_ready(old, new):
+            self._read_soon(state)
 
     def _leave(self, name: str) -> None:
         state = self.states.pop(name, None)
         if state is None:
             return
-        if state.timer is not None:
-            state.timer.cancel()
-        if state.task is not None:
-            state.task.cancel()
+        self._stop(state)
         self._client.drop(name)
 
     def _turn(self, state: NodeState) -> None:
         """Take a turn, unless the last one is still going on, and plan the next one."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        if self.states.get(state.target.node) is not state:
+            return
+        now = asyncio.get_running_loop().time()
         resolution = self._settings.resolution
         place = gathered(state.offset, resolution, len(self.states))
         at = next_turn(now, place, resolution, first=state.last_turn is None)
-        state.timer = loop.call_at(at, self._turn, state)
+        self._turns.plan(at, state)
         state.last_turn = self._newest_turn = now
-        if state.task is not None:
+        if state.reads is not None:
             state.skipped += 1
             self.skipped += 1
         else:
-            self._begin(state)
+            self._read_soon(state)
+
+    def _read_soon(self, state: NodeState) -> None:
+        state.reads = self._well if state.failure is None else self._failed
+        state.reads.add(state)
+
+    def _stop(self, state: NodeState) -> None:
+        """End the turn that is going on, if there is one."""
+        if state.task is not None:
+            state.task.cancel()
+        self._ended(state)
+
+    def _ended(self, state: NodeState) -> None:
+        reads, state.reads, state.task = state.reads, None, None
+        if reads is not None:
+            reads.remove(state)
 
     def _begin(self, state: NodeState) -> None:
         state.task = asyncio.get_running_loop().create_task(self._scrape(state))
 
     async def _scrape(self, state: NodeState) -> None:
-        reads = self._well if state.failure is None else self._failed
+        begun = time.monotonic()
         try:
-            with await reads.place():
-                begun = time.monotonic()
-                failure = await self._read(state.target, begun + self._settings.timeout)
+            failure = await self._read(state.target, begun + self._settings.timeout)
             now = time.monotonic()
             state.duration = now - begun
             if failure is None:
@@ -177,7 +190,7 @@ class ScraperPool:
                 self._has_failed(state, failure, now)
         finally:
             if state.task is asyncio.current_task():
-                state.task = None
+                self._ended(state)
 
     async def _read(self, target: Target, deadline: float) -> Failure | None:
         try:
