@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from metricsapi.logs import LOG
 from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
-from metricsapi.periods import rest_of
 from metricsapi.telemetry import Telemetry
 
-LAG_INTERVAL = 1.0  # seconds between looks at the event loop
+LAG_INTERVAL = 1.0  # seconds between looks at the event loop; an idle process wakes for no more
 SUMMARY_INTERVAL = 60.0
 _STALLED = 10  # a loop that has not turned for so many of its intervals stands still
 
@@ -41,9 +40,8 @@ class Beat:
 async def watch_loop(telemetry: Telemetry, beat: Beat, clock: Clock) -> None:
     """Measure how late the event loop runs a timer, until cancelled."""
     while True:
-        rest = rest_of(LAG_INTERVAL)
-        due = clock() + rest
-        await asyncio.sleep(rest)
+        due = clock() + LAG_INTERVAL
+        await asyncio.sleep(LAG_INTERVAL)
         telemetry.loop_lag.observe(max(0.0, clock() - due))
         beat.turn()
 

@@ -18,7 +18,6 @@ from starlette.routing import BaseRoute
 from metricsapi import __version__, logs
 from metricsapi.housekeeping import LAG_INTERVAL, Beat, pointing, remarks, summarize, watch_loop
 from metricsapi.nodestatus import PENDING, NodeStatus
-from metricsapi.periods import rest_of
 from metricsapi.samples import Reading
 from metricsapi.serve.flagz import flagz_route
 from metricsapi.serve.health import Probes, health_routes, problems
@@ -44,7 +43,7 @@ class Parts:
     settings: Settings
     nodes_synced: asyncio.Event
     pods_synced: asyncio.Event
-    leaving: Callable[[], bool]
+    leaving: Callable[[], asyncio.Event]
     rows: Callable[[], Sequence[NodeStatus]]
     newest_turn: Callable[[], float | None]  # monotonic seconds when a read was last begun
     tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, pool
@@ -133,7 +132,10 @@ class Operations:
                     # The objects of a whole cluster are here to stay. To look at all of them, as
                     # the garbage collector does now and then, holds the loop.
                     gc.freeze()
-            await asyncio.sleep(rest_of(1.0 if self._was_ready else 0.25))
+            if self._was_ready:  # all that is needed for it stays, until we leave
+                await parts.leaving().wait()
+            else:
+                await asyncio.sleep(0.25)
 
     def _counts(self) -> dict[str, object]:
         requests = sum(
@@ -157,7 +159,7 @@ class Operations:
             tried=lambda: self._tried_problem(parts),
             nodes_synced=synced(parts.nodes_synced, "nodes"),
             pods_synced=synced(parts.pods_synced, "pods"),
-            shutdown=lambda: "shutting down" if parts.leaving() else None,
+            shutdown=lambda: "shutting down" if parts.leaving().is_set() else None,
             remarks=lambda: pointing(remarks(parts.rows())),
         )
 

@@ -83,7 +83,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             settings=settings,
             nodes_synced=nodes.synced,
             pods_synced=pods.synced,
-            leaving=lambda: server.leaving.is_set(),  # noqa: PLW0108 - it comes later
+            leaving=lambda: server.leaving,
             rows=lambda: rows.of(
                 pool.states.values(), time.monotonic(), time.time() - time.monotonic()
             ),

@@ -28,12 +28,12 @@ class Cluster:
         self.operations = Operations(Settings(metric_resolution=1.0))
         self.rows = []
         self.newest = None
-        self.leaves = False
+        self.leaving = asyncio.Event()
         self.parts = Parts(
             settings=Settings(),
             nodes_synced=asyncio.Event(),
             pods_synced=asyncio.Event(),
-            leaving=lambda: self.leaves,
+            leaving=lambda: self.leaving,
             rows=lambda: self.rows,
             newest_turn=lambda: self.newest,
         )
@@ -78,7 +78,7 @@ async def test_a_cluster_whose_kubelets_all_refuse_becomes_ready_and_says_so():
 
 async def test_leaving_fails_readiness_alone():
     cluster = Cluster().synced(good("a"))
-    cluster.leaves = True
+    cluster.leaving.set()
     assert await cluster.status("/readyz") == 500
     assert await cluster.status("/readyz?exclude=shutdown") == 200
     assert await cluster.status("/livez") == 200
@@ -98,7 +98,7 @@ async def test_readiness_is_logged_when_it_changes(caplog):
     await asyncio.sleep(0)
     cluster.synced(failing("a", "refused", "x"))
     await until(lambda: caplog.records)
-    cluster.leaves = True
+    cluster.leaving.set()
     await until(lambda: len(caplog.records) == 2)
     task.cancel()
     ready, not_ready = caplog.records

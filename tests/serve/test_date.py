@@ -1,0 +1,21 @@
+"""The Date header: of the moment of the answer, though nothing wakes the server each second."""
+
+import time
+from email.utils import parsedate_to_datetime
+
+from tests.conditions import until
+from tests.trust.http import connect
+from tests.trust.serving import PATHS, configmap, serving
+
+
+async def test_an_answer_tells_its_own_second_also_after_a_pause():
+    told = []
+    async with serving(configmap()) as stand:
+        for _ in range(2):
+            before = int(time.time())
+            async with connect(stand.port) as connection:
+                answer = await connection.request(PATHS[0])
+            told.append(parsedate_to_datetime(answer.header("date")).timestamp())
+            assert before <= told[-1] <= time.time()
+            await until(lambda: int(time.time()) > told[-1])
+    assert told[1] > told[0]
