@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from random import Random
 from typing import Any
 
 from metricsapi.sandbox.state import timestamp
-from metricsapi.sandbox.synthetic import SyntheticNode
+from metricsapi.sandbox.synthetic import SyntheticNode, SyntheticPod
 
 _SLOT = re.compile(rb'"@"')
 SWING = 0.3  # the part of its mean by which changing usage swings
@@ -28,8 +29,9 @@ class SyntheticSource:
     """The Summary and `/metrics/resource` of one synthetic node.
 
     Container stats are read while a request is served, node stats by housekeeping, as with a
-    kubelet over containerd. Counters are the integral of the usage since `started`, which is
-    constant, or swings if `changing`.
+    kubelet over containerd, and each answer lists pods and containers in another order, as its maps
+    do. Counters are the integral of the usage since `started`, which is constant, or swings if
+    `changing`.
     """
 
     def __init__(
@@ -41,24 +43,30 @@ class SyntheticSource:
         self.changing = changing
         self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
         self._phase = float(node.index % 89)
-        skeleton = json.dumps(_skeleton(node, started, swap), indent=1).encode()
-        self._template = _SLOT.sub(b"%b", skeleton.replace(b"%", b"%%"))
-        self._sums = {
-            pod.name: (sum(c for _, c, _ in pod.containers), sum(m for _, _, m in pod.containers))
+        self._random = Random(node.index)
+        self._node = _template(_node(node, started, swap), depth=1)
+        self._pods = [
+            _Pod(pod, reverse, _template(_pod(pod, reverse, started, swap), depth=2))
             for pod in node.pods
-        }
+            for reverse in (1, -1)
+        ]
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
         """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
         at = self._housekeeping(now)
-        values = self._stats(self.node.cpu, self.node.memory, at)
-        for pod in self.node.pods:
-            for _, rate, memory in pod.containers:
-                values += self._stats(rate, memory, now)
-            cpu, size = self._sums[pod.name]
-            values += self._stats(cpu, size, at)
-        body = self._template % tuple(values)
+        node = self._node % tuple(self._stats(self.node.cpu, self.node.memory, at))
+        order = [2 * i + self._random.getrandbits(1) for i in range(len(self.node.pods))]
+        self._random.shuffle(order)
+        pods = b",\n  ".join([self._pod(self._pods[i], now, at) for i in order])
+        body = b'{\n "node": %b,\n "pods": [\n  %b\n ]\n}' % (node, pods)
         return _add_storage(json.loads(body), now) if full else body
+
+    def _pod(self, pod: _Pod, now: float, at: float) -> bytes:
+        values = []
+        for _, rate, memory in pod.of.containers[:: pod.step]:
+            values += self._stats(rate, memory, now)
+        values += self._stats(pod.cpu, pod.memory, at)
+        return pod.template % tuple(values)
 
     def exposition(self, now: float) -> bytes:
         """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
@@ -113,22 +121,44 @@ class SyntheticSource:
         return math.floor((now - self._phase) / self._period) * self._period + self._phase
 
 
-def _skeleton(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
-    """Give a Summary with `@` for what differs, in the order in which values are filled in."""
+class _Pod:
+    """One pod with its containers in one of two orders: `step` is 1 or -1."""
+
+    def __init__(self, of: SyntheticPod, step: int, template: bytes) -> None:
+        self.of = of
+        self.step = step
+        self.template = template
+        self.cpu = sum(cpu for _, cpu, _ in of.containers)
+        self.memory = sum(memory for _, _, memory in of.containers)
+
+
+def _template(skeleton: dict[str, Any], depth: int) -> bytes:
+    """Give the text with a slot for each `@`, indented as so deep in a document."""
+    text = json.dumps(skeleton, indent=1).replace("\n", "\n" + depth * " ").encode()
+    return _SLOT.sub(b"%b", text.replace(b"%", b"%%"))
+
+
+def _node(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
+    """Give a node's part of a Summary with `@` for what differs, in the order of the values."""
+    return {
+        "nodeName": node.name,
+        "startTime": timestamp(started),
+        **_stats(swap, psi=True),
+    }
+
+
+def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, Any]:
+    """Give a pod's part, likewise."""
     start = timestamp(started)
-    own: dict[str, Any] = {"nodeName": node.name, "startTime": start, **_stats(swap, psi=True)}
-    pods = [
-        {
-            "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
-            "startTime": start,
-            "containers": [
-                {"name": name, "startTime": start, **_stats(swap)} for name, _, _ in pod.containers
-            ],
-            **_stats(swap, psi=True),
-        }
-        for pod in node.pods
-    ]
-    return {"node": own, "pods": pods}
+    return {
+        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
+        "startTime": start,
+        "containers": [
+            {"name": name, "startTime": start, **_stats(swap)}
+            for name, _, _ in pod.containers[::step]
+        ],
+        **_stats(swap, psi=True),
+    }
 
 
 def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import time
+import subprocess
+import sys
 
 from tests.bench.measure import percentile
 from tests.bench.meter import Meter
 from tests.bench.report import table
 
 
+BURN = """
+import time
+print(flush=True)
+while time.process_time() < 0.4:
+    pass
+print(time.process_time(), flush=True)
+input()
+"""
+
+
 def test_a_process_is_charged_for_what_it_uses():
-    meter = Meter(os.getpid())
-    before, own = meter.cpu_seconds(), time.process_time()
-    while time.process_time() - own < 0.2:
-        pass
-    spent = time.process_time() - own
-    assert 0.5 * spent < meter.cpu_seconds() - before < 2 * spent
-    assert meter.memory().peak >= meter.memory().resident * 0.9 > 0
+    """A process of its own, since a meter counts descendants, too, and the tests' has some."""
+    command = [sys.executable, "-c", BURN]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        meter = Meter(process.pid)
+        process.stdout.readline()
+        assert meter.cpu_seconds() < 0.3
+        spent = float(process.stdout.readline())
+        assert 0.5 * spent < meter.cpu_seconds() < 2 * spent
+        assert meter.memory().peak >= meter.memory().resident * 0.9 > 0
+        process.communicate("\n")
 
 
 def test_a_percentile_is_one_of_the_values():
