@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,9 @@ class SandboxError(Exception):
     """The sandbox cannot start or go on; the message says why."""
 
 
+WORKLOADS = "ns-1"  # the namespace of pods with the label "workload"
+
+
 @dataclass(frozen=True)
 class Size:
     """How large the cluster is, and what its synthetic nodes do; see the flags of the same name."""
@@ -50,6 +54,8 @@ class Size:
     nodes: int = 0
     pods: int = 10
     containers: int = 2
+    namespaces: int = 10
+    workloads: tuple[int, ...] = ()
     host: bool = True
     changing: bool = False
     swap_every: int = 0
@@ -68,6 +74,8 @@ class Embedded:
         self, size: Size, directory: Path, port: int | None = None, assets: Path | None = None
     ) -> None:
         self.size = size
+        # The workload of each further pod in the namespace of workloads.
+        self._members = chain.from_iterable(repeat(str(n), n) for n in size.workloads)
         self.directory = directory
         self.cluster = Cluster()
         self.api: Api = (
@@ -141,6 +149,7 @@ class Embedded:
             size.nodes,
             size.pods,
             size.containers,
+            size.namespaces,
             tokens=tokens,
             changing=size.changing,
             swap_every=size.swap_every,
@@ -153,17 +162,21 @@ class Embedded:
         self._synthetic = frozenset(addresses)
 
     def _apply_node(self, i: int, addresses: Addresses) -> None:
-        node = synthetic_node(i, self.size.pods, self.size.containers)
-        every = self.size.swap_every
+        size = self.size
+        node = synthetic_node(i, size.pods, size.containers, size.namespaces)
+        every = size.swap_every
         swap = SWAP_AVAILABLE + SWAP_USED if every and i % every == 0 else 0
         item = synthetic_node_object(node, *addresses[node.name], self.host, swap=swap)
-        if fault := self.size.faults.get(node.name):
+        if fault := size.faults.get(node.name):
             item["metadata"]["annotations"] = {FAULT: str(fault)}
         self.cluster.apply("nodes", item)
         for pod in node.pods:
             containers = [name for name, _, _ in pod.containers]
+            labels = pod.labels
+            if pod.namespace == WORKLOADS and (workload := next(self._members, None)):
+                labels = {**labels, "workload": workload}
             self.cluster.apply(
-                "pods", pod_object(pod.namespace, pod.name, node.name, containers, pod.labels)
+                "pods", pod_object(pod.namespace, pod.name, node.name, containers, labels)
             )
 
     async def _follow(self, namespace: str) -> None:

@@ -40,6 +40,7 @@ class Plan:
     nodes: int
     pods: int
     containers: int
+    namespaces: int
     tokens: dict[str, list[str]]
     first: int = 0
     changing: bool = False
@@ -137,7 +138,7 @@ async def _start(plan: Plan, authority: Authority) -> tuple[Kubelets, Addresses]
     addresses: Addresses = {}
     for i in numbers:
         source = SyntheticSource(
-            synthetic_node(i, plan.pods, plan.containers),
+            synthetic_node(i, plan.pods, plan.containers, plan.namespaces),
             started,
             changing=plan.changing,
             swap=bool(plan.swap_every) and i % plan.swap_every == 0,

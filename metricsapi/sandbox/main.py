@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from metricsapi.sandbox.credentials import admin_client
-from metricsapi.sandbox.embedded import FAULT, Embedded, SandboxError, Size
+from metricsapi.sandbox.embedded import FAULT, WORKLOADS, Embedded, SandboxError, Size
 from metricsapi.sandbox.faults import Fault, fault_named
 from metricsapi.sandbox.kubeapiserver import AssetsError
 from metricsapi.sandbox.manifests import Manifests, ManifestsError
@@ -43,6 +43,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=0, help="synthetic nodes beside this machine")
     parser.add_argument("--pods", type=int, default=10, help="pods on each synthetic node")
     parser.add_argument("--containers", type=int, default=2, help="containers in each of them")
+    parser.add_argument(
+        "--namespaces", type=_some, default=10, help="that the pods are in by turns"
+    )
+    parser.add_argument(
+        "--workloads",
+        type=_sizes,
+        default=(),
+        metavar="SIZES",
+        help=f"1,100: in {WORKLOADS}, one pod has the label workload=1, 100 others workload=100",
+    )
     parser.add_argument("--changing", action="store_true", help="their usage swings; else constant")
     parser.add_argument(
         "--swap-every", type=int, default=0, metavar="N", help="each Nth of them has swap"
@@ -78,6 +88,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    if not all(size.isascii() and size.isdecimal() for size in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of pods: 1,100,1000")
+    return tuple(int(size) for size in text.split(","))
+
+
+def _some(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
 def _manifests(text: str) -> Manifests:
     try:
         return Manifests.load(Path(text))
@@ -102,6 +124,8 @@ async def _run(options: argparse.Namespace) -> int:
         options.nodes,
         options.pods,
         options.containers,
+        options.namespaces,
+        options.workloads,
         host=not options.no_host,
         changing=options.changing,
         swap_every=options.swap_every,

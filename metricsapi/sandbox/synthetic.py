@@ -41,8 +41,8 @@ class SyntheticNode:
     pods: tuple[SyntheticPod, ...]
 
 
-def synthetic_node(i: int, pods: int, containers: int) -> SyntheticNode:
-    """Give node `i` with so many pods of so many containers."""
+def synthetic_node(i: int, pods: int, containers: int, namespaces: int = 10) -> SyntheticNode:
+    """Give node `i` with so many pods of so many containers, in namespaces by turns."""
     name = f"node-{i}"
     labels = {
         "kubernetes.io/hostname": name,
@@ -55,14 +55,14 @@ def synthetic_node(i: int, pods: int, containers: int) -> SyntheticNode:
         labels,
         5 * 10**8 + fnv1a(i, 3) % (35 * 10**8),
         _page(2 * GIB + fnv1a(i, 4) % (12 * GIB)),
-        tuple(_pod(i, p, containers) for p in range(pods)),
+        tuple(_pod(i, p, containers, namespaces) for p in range(pods)),
     )
 
 
-def _pod(i: int, p: int, containers: int) -> SyntheticPod:
+def _pod(i: int, p: int, containers: int, namespaces: int) -> SyntheticPod:
     return SyntheticPod(
         f"app-{i}-{p}",
-        f"ns-{p % 10}",
+        f"ns-{p % namespaces}",
         {"app": f"app-{p}", "tier": str(p % 3)},
         tuple(
             (

@@ -2,8 +2,8 @@
 
 NODES=100, PODS=30 a node; SECONDS of scraping are measured; after MEMORY_AFTER seconds memory is.
 With PEER_PID and PEER_URL a peer is measured in the same run. It must read the same cluster: run
-`metricsapi sandbox --without-server --no-host --changing --nodes=… --pods=30 --state-dir=DIR`,
-start the peer with DIR/server.kubeconfig, and tell CLUSTER=DIR.
+`metricsapi sandbox --without-server --no-host --changing --namespaces=2 --workloads=1,100,1000
+--nodes=… --pods=30 --state-dir=DIR`, start the peer with DIR/server.kubeconfig, tell CLUSTER=DIR.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cases import BASE, cases
+from tests.bench.cases import BASE, cases, query
 from tests.bench.cluster import context_of, sandbox, server
 from tests.bench.measure import (
     Server,
@@ -41,7 +41,7 @@ PODS = int(os.environ.get("PODS", "30"))
 SECONDS = float(os.environ.get("SECONDS_MEASURED", "60"))
 MEMORY_AFTER = float(os.environ.get("MEMORY_AFTER", "300"))
 RESOLUTION = 15
-HPA = f"{BASE}/namespaces/ns-3/pods?labelSelector=app%3Dapp-3"
+HPA = query(1000)
 
 
 def main() -> int:

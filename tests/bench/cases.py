@@ -9,6 +9,11 @@ from tests.bench.client import JSON, PROTOBUF, TABLE
 BASE = "/apis/metrics.k8s.io/v1beta1"
 
 
+def query(matches: int) -> str:
+    """Give the path of an HPA's query with 1, 100 or 1000 matches."""
+    return f"{BASE}/namespaces/ns-1/pods?labelSelector=workload%3D{matches}"
+
+
 @dataclass(frozen=True)
 class Case:
     """One kind of request, and how often it is asked in one round."""
@@ -21,14 +26,12 @@ class Case:
 
 
 def cases(nodes: int) -> list[Case]:
-    """Give the cases for a cluster of `node-<i>` with pods `app-<i>-<p>` in `ns-<p mod 10>`.
+    """Give the cases for a cluster of `node-<i>` with pods `app-<i>-<p>` in `ns-<p mod 2>`.
 
-    The label `app=app-<p>` selects one pod of every node, so the number of matches of an HPA's
-    query is the number of nodes; `kubernetes.io/hostname` and names select one.
+    In `ns-1`, the label `workload` is 1 of one pod, 100 of a hundred, 1000 of a thousand.
     """
     few = max(12, 3000 // nodes)
-    hpa = f"{BASE}/namespaces/ns-3/pods?labelSelector=app%3Dapp-3"
-    one = f"{BASE}/namespaces/ns-3/pods"
+    one = f"{BASE}/namespaces/ns-1/pods"
     return [
         Case("list pods, JSON", f"{BASE}/pods", JSON, few),
         Case("list pods, protobuf", f"{BASE}/pods", PROTOBUF, few),
@@ -36,13 +39,10 @@ def cases(nodes: int) -> list[Case]:
         Case("list pods, JSON, gzip", f"{BASE}/pods", JSON, few, gzip=True),
         Case("list nodes, JSON", f"{BASE}/nodes", JSON, few * 4),
         Case("list nodes, protobuf", f"{BASE}/nodes", PROTOBUF, few * 4),
-        Case(f"HPA query, {nodes} pods, JSON", hpa, JSON, few * 8),
-        Case(f"HPA query, {nodes} pods, protobuf", hpa, PROTOBUF, few * 8),
-        Case(
-            "HPA query, 1 pod, protobuf",
-            f"{one}?fieldSelector=metadata.name%3Dapp-7-3",
-            PROTOBUF,
-            300,
+        *(
+            Case(f"HPA query, {pods} matches, {name}", query(pods), accept, rounds)
+            for pods, rounds in ((1, 300), (100, 200), (1000, 100))
+            for name, accept in (("JSON", JSON), ("protobuf", PROTOBUF))
         ),
         Case("get one pod, JSON", f"{one}/app-7-3", JSON, 300),
         Case("get one node, protobuf", f"{BASE}/nodes/node-7", PROTOBUF, 300),

@@ -16,6 +16,7 @@ from tests.bench.measure import Server
 from tests.bench.meter import Meter
 
 READY = "export KUBECONFIG="
+FLAGS = ("--changing", "--namespaces=2", "--workloads=1,100,1000")
 
 
 def context_of(directory: Path) -> ssl.SSLContext:
@@ -32,7 +33,7 @@ def sandbox(directory: Path, nodes: int, pods: int) -> Iterator[Path]:
     output = directory / "sandbox.log"
     command = [
         *(sys.executable, "-m", "metricsapi", "sandbox", "--without-server", "--no-host"),
-        *("--changing", f"--nodes={nodes}", f"--pods={pods}", f"--state-dir={directory}"),
+        *(*FLAGS, f"--nodes={nodes}", f"--pods={pods}", f"--state-dir={directory}"),
     ]
     with output.open("wb") as out, _process(command, out) as process:
         deadline = time.monotonic() + 60 + nodes * 0.1

@@ -9,7 +9,6 @@ from tests.bench.measure import percentile
 from tests.bench.meter import Meter
 from tests.bench.report import table
 
-
 BURN = """
 import time
 print(flush=True)

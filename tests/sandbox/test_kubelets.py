@@ -131,7 +131,7 @@ async def test_an_answer_in_odd_chunks_is_the_same_answer(authority, kubelets):
 
 
 async def test_a_fleet_serves_from_a_process_of_its_own(authority):
-    fleet = Fleet(Plan(3, 2, 1, tokens={"good": ["stats"]}, first=7), authority)
+    fleet = Fleet(Plan(3, 2, 1, 10, tokens={"good": ["stats"]}, first=7), authority)
     addresses = await fleet.start()
     try:
         assert addresses.keys() == {"node-7", "node-8", "node-9"}
