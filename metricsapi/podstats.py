@@ -29,7 +29,7 @@ class Pod:
         self.node = node
         self.uid = uid
         self.turn = 0
-        self.stats: dict[str, Stat] = {}  # by container name
+        self.stats: tuple[Stat, ...] = ()  # one for each container
         self.since = 0.0  # `usage` is current until `max_age` after this
         self.usage: PodUsage | None = None  # None: not made since the last change
         self.shown = False  # whether it is what is served under its key
@@ -38,24 +38,21 @@ class Pod:
 def advance_containers(pod: Pod, samples: Sequence[ContainerSample], placed: Placement) -> bool:
     """Take a pod's samples into its stats, as `rates` says; tell whether anything changed."""
     # `advance_steadily` may have begun with them.
-    changed = any(stat.came == placed.came for stat in pod.stats.values())
+    changed = any(stat.came == placed.came for stat in pod.stats)
     last = _last_of_each_name(samples)
-    if last.keys() != pod.stats.keys():
-        kept = pod.stats
-        pod.stats = {stat.name: stat for stat in (kept.get(n) or _new_stat(last[n]) for n in last)}
-        changed = True
+    kept = {stat.name: stat for stat in pod.stats}
+    changed = changed or last.keys() != kept.keys()
+    stats = []
     for name, new in last.items():
-        stat = pod.stats[name]
-        if restarted(stat, new):
-            stat = pod.stats[stat.name] = _new_stat(new)
+        stat = kept.get(name)
+        if stat is None or restarted(stat, new):
+            stat = Stat(sys.intern(new.name), new.start)
             changed = True
         if advance(stat, new, placed, RUN):
             changed = True
+        stats.append(stat)
+    pod.stats = tuple(stats)
     return changed
-
-
-def _new_stat(new: ContainerSample) -> Stat:
-    return Stat(sys.intern(new.name), new.start)
 
 
 def well_named(pod: PodStats) -> bool:
@@ -79,7 +76,7 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
     """Make a pod's usage, or give None while one of its containers has none."""
     earliest, since = None, inf
     containers = []
-    for stat in pod.stats.values():
+    for stat in pod.stats:
         if stat.cpu < 0 or stat.memory < 0:
             return None
         if earliest is None or stat.timestamp < earliest.timestamp:
@@ -98,7 +95,7 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
 
 
 def started(pod: Pod) -> float:
-    return max([stat.start or 0.0 for stat in pod.stats.values()], default=0.0)
+    return max([stat.start or 0.0 for stat in pod.stats], default=0.0)
 
 
 def newest(samples: Sequence[ContainerSample]) -> float:

@@ -85,8 +85,8 @@ def restarted(stat: Stat, new: ContainerSample) -> bool:
     return stat.start != new.start and stat.start is not None and new.start is not None
 
 
-def advance_steadily(
-    stats: Mapping[str, Stat],
+def advance_steadily(  # noqa: C901 - a call for each container would cost half as much again
+    stats: Sequence[Stat],
     containers: Sequence[ContainerStats],
     seconds: Mapping[Told, float | None],
     placed: Placement,
@@ -100,8 +100,13 @@ def advance_steadily(
         return False
     came, before, moments, latest = placed.came, placed.before, placed.moments, placed.step * 0.999
     for new in containers:
-        stat, cpu, memory = stats.get(new.name), new.cpu, new.memory
-        if stat is None or cpu is None or memory is None:
+        name, cpu, memory = new.name, new.cpu, new.memory
+        for stat in stats:
+            if stat.name == name:
+                break
+        else:
+            return False
+        if cpu is None or memory is None:
             return False
         if stat.came != before or stat.run < RUN - 1 or stat.start != seconds[new.start_time]:
             return False

@@ -168,7 +168,7 @@ class MetricsStore:
             if node.stat is not None and self._current(node.stat, now):
                 yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
             for pod in list(node.pods.values()):
-                for stat in pod.stats.values() if pod.shown else ():
+                for stat in pod.stats if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
 
@@ -218,9 +218,9 @@ def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
 
 def _known(node: _Node, sample: NodeSample) -> list[Known]:
     found = []
+    stats = {(*pod.key, stat.name): stat for pod in node.pods.values() for stat in pod.stats}
     for ref, new in sample.containers():
-        kept = node.pods.get((ref.namespace, ref.name))
-        stat = kept.stats.get(new.name) if kept else None
+        stat = stats.get((ref.namespace, ref.name, new.name))
         if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
             grown = (new.cpu_counter or 0) - stat.counter
             rate = new.cpu_rate or 0
