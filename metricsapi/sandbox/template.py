@@ -10,6 +10,7 @@ import math
 import re
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from metricsapi.sandbox.state import timestamp
 from metricsapi.sandbox.synthetic import SyntheticNode, SyntheticPod
@@ -17,6 +18,7 @@ from metricsapi.sandbox.synthetic import SyntheticNode, SyntheticPod
 _SLOT = re.compile(rb'"@"')
 SWING = 0.3  # the part of its mean by which changing usage swings
 CYCLE = 97.0  # seconds of one swing
+DAY = 86400
 HOUSEKEEPING = 10.0  # seconds, the kubelet's; a node's own is between one and two of these
 
 
@@ -31,7 +33,7 @@ class SyntheticSource:
     Container stats are read while a request is served, node stats by housekeeping, as with a
     kubelet over containerd, and each answer lists pods and containers in another order, as its maps
     do. Counters are the integral of the usage since `started`, which is constant, or swings if
-    `changing`.
+    `changing`; each container was started at a time of its own before that, and was idle.
     """
 
     def __init__(
@@ -75,14 +77,15 @@ class SyntheticSource:
         memory = ["# TYPE container_memory_working_set_bytes gauge"]
         start = ["# TYPE container_start_time_seconds gauge"]
         for pod in self.node.pods:
-            for name, rate, size in pod.containers:
+            for number, (name, rate, size) in enumerate(pod.containers):
                 labels = f'{{container="{name}",namespace="{pod.namespace}",pod="{pod.name}"}}'
                 seconds = self.counter(rate, now) / 1e9
                 stamp = int(now * 1000)
                 cpu.append(f"container_cpu_usage_seconds_total{labels} {seconds!r} {stamp}")
                 used = self._memory(size, now)
                 memory.append(f"container_memory_working_set_bytes{labels} {used} {stamp}")
-                start.append(f"container_start_time_seconds{labels} {self.started!r}")
+                since = self.started - _earlier(pod, number)
+                start.append(f"container_start_time_seconds{labels} {since!r}")
         stamp = int(at * 1000)
         node = [
             "# TYPE node_cpu_usage_seconds_total counter",
@@ -142,20 +145,25 @@ def _node(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
     """Give a node's part of a Summary with `@` for what differs, in the order of the values."""
     return {
         "nodeName": node.name,
-        "startTime": timestamp(started),
+        "startTime": timestamp(started - DAY),
         **_stats(swap, psi=True),
     }
 
 
+def _earlier(pod: SyntheticPod, container: int) -> int:
+    """Give how many seconds before `started` a container was started: pods, some time that day."""
+    return crc32(pod.name.encode()) % DAY - container
+
+
 def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, Any]:
     """Give a pod's part, likewise."""
-    start = timestamp(started)
+    starts = [timestamp(started - _earlier(pod, n)) for n in range(len(pod.containers))]
+    named = [(name, start) for (name, _, _), start in zip(pod.containers, starts, strict=True)]
     return {
         "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
-        "startTime": start,
+        "startTime": starts[0],
         "containers": [
-            {"name": name, "startTime": start, **_stats(swap)}
-            for name, _, _ in pod.containers[::step]
+            {"name": name, "startTime": start, **_stats(swap)} for name, start in named[::step]
         ],
         **_stats(swap, psi=True),
     }

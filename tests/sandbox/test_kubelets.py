@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 import time
+from datetime import datetime
 
 import httpx
 import pytest
@@ -76,6 +77,19 @@ async def test_counters_are_the_integral_of_the_usage():
         rates = [b - a for a, b in itertools.pairwise(counters)]
         assert 0.69 * 10**8 <= min(rates) <= max(rates) <= 1.31 * 10**8
         assert (len(set(rates)) > 50) is changing
+
+
+async def test_containers_start_at_times_of_their_own_before_their_counters():
+    began = 1.8e9
+    source = SyntheticSource(synthetic_node(1, 30, 2), began)
+    told = json.loads(source.summary(began + 900.0))["pods"]
+    starts = [one["startTime"] for pod in told for one in pod["containers"]]
+    assert len(set(starts)) > 0.9 * len(starts)
+    assert max(datetime.fromisoformat(start).timestamp() for start in starts) <= began + 1
+    lines = re.findall(rb"container_start_time_seconds{.*} (.+)", source.exposition(began + 900.0))
+    assert sorted(datetime.fromisoformat(start).timestamp() for start in starts) == sorted(
+        float(line) for line in lines
+    )
 
 
 async def test_swap_is_told_where_there_is_some(authority, kubelets):
