@@ -13,7 +13,14 @@ from operator import attrgetter
 from metricsapi.names import are_labels, is_subdomain
 from metricsapi.nodeclock import RUN, Placement
 from metricsapi.rates import Stat, advance, restarted
-from metricsapi.samples import ContainerSample, ContainerUsage, PodStats, PodUsage
+from metricsapi.samples import (
+    ContainerSample,
+    ContainerUsage,
+    PodStats,
+    PodUsage,
+    Told,
+    epoch_seconds,
+)
 
 Key = tuple[str, str]  # namespace, name
 _name = attrgetter("name")
@@ -67,7 +74,7 @@ def _last_of_each_name(samples: Sequence[ContainerSample]) -> dict[str, Containe
     last: dict[str, ContainerSample] = {}
     for new in samples:
         other = last.get(new.name)
-        if other is None or (new.start or 0.0) >= (other.start or 0.0):
+        if other is None or _seconds(new.start) >= _seconds(other.start):
             last[new.name] = new
     return last
 
@@ -84,7 +91,7 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
         since = min(since, stat.cpu_since, stat.memory_since)
         swap = stat.swap if has_swap else None
         containers.append(
-            ContainerUsage(stat.name, stat.cpu, stat.memory, swap, stat.ephemeral_storage)
+            ContainerUsage(stat.name, round(stat.cpu), stat.memory, swap, stat.ephemeral_storage)
         )
     if earliest is None:  # it has no containers
         return None
@@ -95,8 +102,12 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
 
 
 def started(pod: Pod) -> float:
-    return max([stat.start or 0.0 for stat in pod.stats], default=0.0)
+    return max([_seconds(stat.start) for stat in pod.stats], default=0.0)
 
 
 def newest(samples: Sequence[ContainerSample]) -> float:
-    return max([new.start or 0.0 for new in samples], default=0.0)
+    return max([_seconds(new.start) for new in samples], default=0.0)
+
+
+def _seconds(start: Told) -> float:
+    return epoch_seconds(start) or 0.0

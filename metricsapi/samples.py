@@ -8,14 +8,40 @@ as floats, durations in seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 # What msgspec checks bounds up to; `collect.tolerant` takes the rare rest.
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# A time as the kubelet told it: `NodeSample.seconds` says what it means.
+# A time as the kubelet told it: RFC 3339 text in the Summary, else seconds since the epoch.
 Told = str | float | None
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_seconds(told: Told) -> float | None:
+    """Give a told time in seconds since the epoch; what is no time, or before 1970, is None."""
+    if not isinstance(told, str):
+        return told
+    try:
+        seconds = (datetime.fromisoformat(told) - _EPOCH).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone
+        return None
+    return seconds if seconds > 0 else None
+
+
+class Seconds(dict[Told, float | None]):
+    """Told times and what they are in seconds since the epoch.
+
+    One answer has few distinct times of readings, so each is read once: make one of these for each
+    answer.
+    """
+
+    def __missing__(self, told: Told) -> float | None:
+        value = self[told] = epoch_seconds(told)
+        return value
 
 
 class CpuStats(Struct, gc=False, rename="camel"):
@@ -88,10 +114,10 @@ class NodeSample(Struct):
 
 
 class ContainerSample(Struct, gc=False):
-    """What one answer says of one container (or node), its times read."""
+    """What one answer says of one container (or node), the times of its readings read."""
 
     name: str
-    start: float | None  # when the container started
+    start: Told  # when the container started, as told
     cpu_time: float | None  # when the CPU counter was read, by the kubelet's clock
     cpu_counter: int | None  # usageCoreNanoSeconds, cumulative since `start`
     cpu_rate: int | None  # usageNanoCores
@@ -109,7 +135,7 @@ def read_stats(of: ContainerStats, seconds: Mapping[Told, float | None]) -> Cont
     swap = of.swap or SwapStats()
     return ContainerSample(
         of.name,
-        seconds[of.start_time],
+        of.start_time,
         seconds[cpu.time],
         cpu.usage_core_nano_seconds,
         cpu.usage_nano_cores,

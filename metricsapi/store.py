@@ -26,7 +26,7 @@ from metricsapi.podstats import (
     started,
     well_named,
 )
-from metricsapi.rates import CLOSEST, Stat, advance, advance_steadily, restarted
+from metricsapi.rates import CLOSEST, Stat, advance, restarted
 from metricsapi.samples import (
     ContainerSample,
     NodeHolding,
@@ -35,8 +35,10 @@ from metricsapi.samples import (
     PodRef,
     PodUsage,
     Reading,
+    epoch_seconds,
     read_stats,
 )
+from metricsapi.steady import put_steadily
 
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
@@ -86,23 +88,14 @@ class MetricsStore:
             stats = read_stats(sample.stats, sample.seconds)
             _put_node(node, stats, placed)
             node.has_swap = self._swap and _has_swap(stats)
-        steady = placed.steady() and placed.came - placed.before >= CLOSEST
-        node.containers = 0
-        for pod in sample.pods:
-            ref, containers = pod.pod_ref, pod.containers or ()
-            node.containers += len(containers)
-            kept = node.pods.get((ref.namespace, ref.name)) if steady else None
-            if (
-                kept is not None
-                and kept.shown
-                and kept.uid == ref.uid
-                and advance_steadily(kept.stats, containers, sample.seconds, placed)
-            ):
-                kept.turn = node.turn
-                kept.usage = None
-            elif well_named(pod):
-                read = [read_stats(one, sample.seconds) for one in containers]
-                self._put_pod(node, ref, read, placed)
+        left = sample.pods
+        if placed.steady() and placed.came - placed.before >= CLOSEST:
+            left = put_steadily(node.pods, node.turn, sample, placed)
+        for pod in left:
+            if well_named(pod):
+                read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
+                self._put_pod(node, pod.pod_ref, read, placed)
+        node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
         self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
     def forget(self, node: str) -> None:
@@ -123,7 +116,7 @@ class MetricsStore:
                 kept.name,
                 stat.timestamp,
                 stat.window,
-                stat.cpu,
+                round(stat.cpu),
                 stat.memory,
                 stat.swap if kept.has_swap else None,
                 stat.ephemeral_storage,
@@ -185,7 +178,7 @@ class MetricsStore:
             if pod is not None and pod.turn == node.turn and newest(samples) < started(pod):
                 return  # the same name twice in one answer: the one that started last is current
             interned = (sys.intern(ref.namespace), ref.name)
-            pod = node.pods[key] = Pod(interned, node.name, ref.uid)
+            pod = node.pods[interned] = Pod(interned, node.name, ref.uid)
         pod.turn = node.turn
         if advance_containers(pod, samples, placed):
             pod.usage = None
@@ -246,7 +239,7 @@ def _reading(node: str, key: Key, stat: Stat, *, has_swap: bool) -> Reading:
         node,
         *key,
         stat.name,
-        stat.start,
+        epoch_seconds(stat.start),
         stat.exact,
         stat.counter,
         stat.memory_time,

@@ -19,8 +19,8 @@ from metricsapi.samples import (
     NodeSample,
     PodRef,
     PodStats,
+    Seconds,
     SwapStats,
-    Told,
 )
 
 _STEP = 0.001
@@ -71,7 +71,7 @@ def decode_resource_metrics(
         wall_offset,
         stats,
         _pods(found),
-        _AsNumbers(),
+        Seconds(),
         time_step=_STEP,
     )
 
@@ -101,13 +101,6 @@ def _take(stats: ContainerStats, metric: str, text: str, milliseconds: str) -> N
         swap.swap_usage_bytes = whole(value)
     else:
         swap.swap_available_bytes = whole(value)
-
-
-class _AsNumbers(dict[Told, float | None]):
-    """The seconds of times that are told in seconds."""
-
-    def __missing__(self, time: Told) -> float | None:
-        return time if isinstance(time, float) else None
 
 
 def _pods(found: dict[_Key | None, ContainerStats]) -> list[PodStats]:

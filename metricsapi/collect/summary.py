@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
-from metricsapi.collect.decoding import DecodeError, Seconds
+from metricsapi.collect.decoding import DecodeError
 from metricsapi.collect.document import Node, Summary
 from metricsapi.collect.tolerant import read_tolerantly
-from metricsapi.samples import ContainerStats, DiskStats, NodeSample
+from metricsapi.samples import ContainerStats, DiskStats, NodeSample, Seconds
 
 __all__ = ["DecodeError", "decode_summary"]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi import store as module
+from metricsapi import steady as module
 from metricsapi.collect.summary import decode_summary
-from metricsapi.rates import advance_steadily
+from metricsapi.steady import advance_steadily
 from metricsapi.store import MetricsStore
 from tests.numbers.simulation import NODE, Load, SimKubelet, SimStat, housekeeping, scrapes
 
