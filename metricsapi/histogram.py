@@ -16,14 +16,20 @@ from prometheus_client.registry import Collector
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Counts:
-    """The counts of one label value."""
+class Series:
+    """The observations under one set of label values: how many in each bucket, and their sum."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_bounds", "counts", "total")
 
-    def __init__(self, size: int) -> None:
-        self.counts = [0] * (size + 1)
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count `value` (`count` times, for many equal ones)."""
+        self.counts[bisect_left(self._bounds, value)] += count
+        self.total += value * count
 
 
 class Histogram(Collector):
@@ -37,17 +43,20 @@ class Histogram(Collector):
         self.buckets = tuple(buckets)
         self.labels = tuple(labels)
         self._bounds = [*map(_go_text, self.buckets), "+Inf"]
-        self.series: dict[tuple[str, ...], Counts] = {}
-        if not labels:  # present from the start
-            self.series[()] = Counts(len(self.buckets))
+        self.series: dict[tuple[str, ...], Series] = {}
+        if not labels:
+            self.of()  # present from the start
+
+    def of(self, *labels: str) -> Series:
+        """Give the series of these label values."""
+        series = self.series.get(labels)
+        if series is None:
+            series = self.series[labels] = Series(self.buckets)
+        return series
 
     def observe(self, value: float, *labels: str, count: int = 1) -> None:
         """Count `value` (`count` times, for many equal ones) under these label values."""
-        series = self.series.get(labels)
-        if series is None:
-            series = self.series[labels] = Counts(len(self.buckets))
-        series.counts[bisect_left(self.buckets, value)] += count
-        series.total += value * count
+        self.of(*labels).observe(value, count)
 
     def forget(self, *labels: str) -> None:
         """Drop the series of these label values, if there is one."""

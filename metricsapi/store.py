@@ -96,7 +96,8 @@ class MetricsStore:
                 read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
                 self._put_pod(node, pod.pod_ref, read, placed)
         node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
-        self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
+        if left or len(node.pods) != len(sample.pods):
+            self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""

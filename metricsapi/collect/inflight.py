@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -26,7 +27,7 @@ class InFlight(Generic[T]):
         self._begin = begin
         self._patience = patience
         self._waiting: OrderedDict[T, None] = OrderedDict()
-        self._begun: dict[T, float] = {}  # when by the loop's clock, oldest first
+        self._begun: dict[T, float] = {}  # when, in monotonic seconds, oldest first
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -46,7 +47,7 @@ class InFlight(Generic[T]):
     def _fill(self) -> None:
         while self._waiting and len(self._begun) < self._limit:
             one, _ = self._waiting.popitem(last=False)
-            self._begun[one] = asyncio.get_running_loop().time()
+            self._begun[one] = time.monotonic()
             self._begin(one)
         if self._waiting and self._timer is None and self._patience is not None:
             oldest = next(iter(self._begun.values()))
@@ -55,6 +56,6 @@ class InFlight(Generic[T]):
 
     def _look(self, patience: float) -> None:
         self._timer = None
-        begun_by = asyncio.get_running_loop().time() - patience + _TICK
+        begun_by = time.monotonic() - patience + _TICK
         self._begun = {one: at for one, at in self._begun.items() if at > begun_by}
         self._fill()

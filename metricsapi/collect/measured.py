@@ -12,6 +12,8 @@ from metricsapi.logs import SCRAPES
 from metricsapi.samples import NodeSample
 from metricsapi.telemetry import Telemetry
 
+_PHASES = ("connect", "wait", "read")  # of a read that succeeds
+
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +27,7 @@ class MeasuredScraper:
     def __init__(self, inner: Scraper, telemetry: Telemetry) -> None:
         self._inner = inner
         self._telemetry = telemetry
+        self._connect, self._wait, self._rest = map(telemetry.scrape_phase.of, _PHASES)
         self.slowest = 0.0  # seconds, of the reads since `tick`
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
@@ -38,10 +41,9 @@ class MeasuredScraper:
         if isinstance(result, Failure):
             self._telemetry.scrape_failures.labels(str(result.cause)).inc()
         else:
-            phase = self._telemetry.scrape_phase.observe
-            phase(max(0.0, result.requested_at - begun), "connect")
-            phase(max(0.0, result.answered_at - result.requested_at), "wait")
-            phase(max(0.0, ended - result.answered_at), "read")
+            self._connect.observe(result.requested_at - begun)
+            self._wait.observe(result.answered_at - result.requested_at)
+            self._rest.observe(ended - result.answered_at)
         self.slowest = max(self.slowest, took)
         if log.isEnabledFor(SCRAPES):
             data = {"node": target.node, "seconds": round(took, 4), "ok": not failed}
@@ -69,12 +71,13 @@ class MeasuredStore:
     def __init__(self, inner: Store, telemetry: Telemetry) -> None:
         self._inner = inner
         self._telemetry = telemetry
+        self._took = telemetry.scrape_phase.of("store")
 
     def put(self, sample: NodeSample) -> None:
         """Store one answer."""
         begun = time.perf_counter()
         self._inner.put(sample)
-        self._telemetry.scrape_phase.observe(time.perf_counter() - begun, "store")
+        self._took.observe(time.perf_counter() - begun)
 
     def forget(self, node: str) -> None:
         """Drop a node that is gone, and its series."""

@@ -60,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self.usable = False
         self._broken: ScrapeError | None = None  # why it is not usable
         self._buffers = buffers
+        self._loop = asyncio.get_running_loop()  # which asks the kernel for the process id
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -73,14 +74,13 @@ class Connection(asyncio.BufferedProtocol):
         """Send the request, give the answer. `deadline` is in monotonic seconds."""
         if self._broken is not None:
             raise self._broken
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Answer] = loop.create_future()
+        waiter: asyncio.Future[Answer] = self._loop.create_future()
         self._waiter = waiter
         self._parser = httptools.HttpResponseParser(self)
         self._size = 0
         self._head_done = self._complete = False
         self._answered_at = 0.0
-        timer = loop.call_at(deadline, self._timed_out)
+        timer = self._loop.call_at(deadline, self._timed_out)
         self._requested_at = time.monotonic()
         self._send(request)
         try:
@@ -190,7 +190,7 @@ class SecureConnection(Connection):
 
     async def handshake(self) -> None:
         """Agree on keys and verify the certificate. Raises OSError (ssl.SSLError is one)."""
-        self._shaken = asyncio.get_running_loop().create_future()
+        self._shaken = self._loop.create_future()
         try:
             self._shake(self._shaken)
             await self._shaken

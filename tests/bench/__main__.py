@@ -41,7 +41,7 @@ PODS = int(os.environ.get("PODS", "30"))
 SECONDS = float(os.environ.get("SECONDS_MEASURED", "120"))
 MEMORY_AFTER = float(os.environ.get("MEMORY_AFTER", "300"))
 RESOLUTION = 15
-WARM = 4  # periods until a node's clock is known well enough for what every later read does
+WARM = 7  # periods until a node's clock is known well enough for what every later read does
 HPA = query(1000)
 
 
