@@ -23,6 +23,7 @@ from metricsapi.samples import (
 )
 
 Key = tuple[str, str]  # namespace, name
+_LONGEST_UID = 253  # characters; nobody names a limit, and real ones have 36 or 32
 _name = attrgetter("name")
 
 
@@ -63,8 +64,10 @@ def advance_containers(pod: Pod, samples: Sequence[ContainerSample], placed: Pla
 
 
 def well_named(pod: PodStats) -> bool:
-    """Tell whether a pod's names are such as the API server takes."""
+    """Tell whether a pod's names are such as the API server takes, and its uid no longer."""
     ref = pod.pod_ref
+    if len(ref.uid) > _LONGEST_UID:
+        return False
     containers = [one.name for one in pod.containers or ()]
     return is_subdomain(ref.name) and are_labels([ref.namespace, *containers])
 

@@ -61,7 +61,8 @@ class Stat:
 
     def __init__(self, name: str, start: Told) -> None:
         self.name = name
-        self.start = start
+        # What is no time is not kept: it could be of any length.
+        self.start = start if epoch_seconds(start) is not None else None
         self.time = 0.0  # when the CPU counter was read, as the kubelet says
         self.counter = -1  # nanocore-seconds; -1 before the first reading
         self.exact = 0.0  # `time` with the best estimate of the fraction that was cut off

@@ -18,6 +18,7 @@ Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # A time as the kubelet told it: RFC 3339 text in the Summary, else seconds since the epoch.
 Told = str | float | None
 
+_LONGEST = 40  # characters: RFC 3339 with nanoseconds and an offset has 35
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +26,8 @@ def epoch_seconds(told: Told) -> float | None:
     """Give a told time in seconds since the epoch; what is no time, or before 1970, is None."""
     if not isinstance(told, str):
         return told
+    if len(told) > _LONGEST:
+        return None
     try:
         seconds = (datetime.fromisoformat(told) - _EPOCH).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone

@@ -212,3 +212,19 @@ def test_a_pod_that_is_gone_is_dropped_even_if_another_is_listed_twice(store):
     now = put(store, 115.0, one, one)
     assert store.pod_usage("ns", "one", now)
     assert store.pod_usage("ns", "two", now) is None
+
+
+def test_nothing_of_any_length_is_kept_of_a_pod(store):
+    """A kubelet's word is bounded by its whole answer alone, and what is kept must be by less."""
+    long_start = f"2027-01-15T08:00:00.{'0' * 10**6}Z"
+    for at in (100.0, 115.0):
+        listed = [
+            ("ns", "pod", "u", [container("c", at, int(at), rate=10**8)]),
+            ("ns", "other", "u" * 254, [container("c", at, int(at), rate=10**8)]),
+        ]
+        sample = node_sample("node-a", at, at + 0.01, EPOCH, listed)
+        sample.pods[0].containers[0].start_time = long_start
+        store.put(sample)
+    assert store.pod_usage("ns", "pod", 115.0)
+    assert store.pod_usage("ns", "other", 115.0) is None
+    assert store.held("ns", "pod").stats[0].start is None
