@@ -31,11 +31,7 @@ from __future__ import annotations
 from math import inf
 
 from metricsapi.nodeclock import LONG_RUN, OLD, Placement
-from metricsapi.samples import (
-    ContainerSample,
-    Told,
-    epoch_seconds,
-)
+from metricsapi.samples import ContainerSample, Told, epoch_seconds
 
 KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
@@ -91,6 +87,11 @@ def restarted(stat: Stat, new: ContainerSample) -> bool:
         return False
     before, now = epoch_seconds(stat.start), epoch_seconds(new.start)
     return before != now and before is not None and now is not None
+
+
+def exact_time(guess: float, time: float, step: float) -> float:
+    """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
+    return min(max(guess, time), time + step * 0.999)
 
 
 def advance(stat: Stat, new: ContainerSample, placed: Placement, needed: int) -> bool:
@@ -151,7 +152,7 @@ def _read(
         else:
             lie = jumped or abs(told - (came - stat.came)) > OLDEST or told <= 0
             rate, window = _by_kubelet_rate(new, grown, 0.0 if lie else told, step)
-        stat.exact = min(max(stat.exact + window, time), time + step * 0.999)
+        stat.exact = exact_time(stat.exact + window, time, step)
     stat.time, stat.counter, stat.came = time, counter, came
     stat.moment = moment if moment is not None else 0.0
     stat.run = run

@@ -12,7 +12,7 @@ from math import nan
 
 from metricsapi.nodeclock import LONG_RUN, RUN, Placement
 from metricsapi.podstats import Key, Pod
-from metricsapi.rates import MOST, Stat
+from metricsapi.rates import MOST, Stat, exact_time
 from metricsapi.samples import ContainerStats, NodeSample, PodStats, Told, ephemeral_storage
 
 
@@ -24,12 +24,12 @@ class _Fresh:
     equal ones, which is less memory to keep and to reach.
     """
 
-    __slots__ = ("exact", "exact_before", "latest", "moment", "moment_before", "time", "window")
+    __slots__ = ("exact", "exact_before", "moment", "moment_before", "step", "time", "window")
 
     def __init__(self, time: float, moment: float, step: float) -> None:
         self.time = time
         self.moment = moment
-        self.latest = time + step * 0.999
+        self.step = step
         self.exact = self.window = 0.0
         self.exact_before = self.moment_before = nan
 
@@ -37,7 +37,7 @@ class _Fresh:
         """Work out window and exact time for stats that were last read when this one was."""
         self.exact_before, self.moment_before = stat.exact, stat.moment
         self.window = self.moment - stat.moment
-        self.exact = min(max(stat.exact + self.window, self.time), self.latest)
+        self.exact = exact_time(stat.exact + self.window, self.time, self.step)
 
 
 def put_steadily(

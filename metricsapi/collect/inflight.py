@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from metricsapi.collect.turns import TICK
+
 PATIENCE = 0.02  # seconds that a read counts as in flight: longer, it waits and does no work
-_TICK = 0.001  # seconds: timers of the loop are no finer
 
 T = TypeVar("T", bound=Hashable)
 
@@ -56,6 +57,6 @@ class InFlight(Generic[T]):
 
     def _look(self, patience: float) -> None:
         self._timer = None
-        begun_by = time.monotonic() - patience + _TICK
+        begun_by = time.monotonic() - patience + TICK
         self._begun = {one: at for one, at in self._begun.items() if at > begun_by}
         self._fill()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-_TICK = 0.001  # seconds: timers of the loop are no finer
+TICK = 0.001  # seconds: timers of the loop are no finer
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Turns(Generic[T]):
         self._timer = loop.call_at(planned[0][0], self._look) if planned else None
 
     def _look(self) -> None:
-        now = asyncio.get_running_loop().time() + _TICK
+        now = asyncio.get_running_loop().time() + TICK
         due = []
         while self._planned and self._planned[0][0] <= now:
             due.append(heappop(self._planned)[2])
