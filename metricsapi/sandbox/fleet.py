@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -47,6 +49,7 @@ class Plan:
     swap_every: int = 0  # each so many-th node has swap; none at 0
 
 
+_OPENSSL = Path(__file__).with_name("kubelet-openssl.cnf")
 Addresses = dict[str, tuple[str, int]]
 
 
@@ -69,6 +72,7 @@ class Fleet:
             stdin=pipe,
             stdout=pipe,
             limit=2**24,
+            env={**os.environ, "OPENSSL_CONF": str(_OPENSSL)},
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         told = {

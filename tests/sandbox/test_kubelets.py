@@ -159,3 +159,15 @@ async def test_a_fleet_serves_from_a_process_of_its_own(authority):
             assert (await client.get(url, headers=headers)).status_code == 500
     finally:
         await asyncio.wait_for(fleet.stop(), 10)
+
+
+async def test_a_fleet_chooses_the_cipher_that_gos_server_does(authority):
+    """metrics-server 0.8.1, asked by OpenSSL, which offers AES-256 first, chose AES-128 too."""
+    fleet = Fleet(Plan(1, 1, 1, 1, tokens={}), authority)
+    ((address, port),) = (await fleet.start()).values()
+    try:
+        _, writer = await asyncio.open_connection(address, port, ssl=trusting(authority))
+        assert writer.get_extra_info("cipher")[:2] == ("TLS_AES_128_GCM_SHA256", "TLSv1.3")
+        writer.close()
+    finally:
+        await asyncio.wait_for(fleet.stop(), 10)
