@@ -45,7 +45,7 @@ class Buffers:
     def __init__(self, max_answer: int) -> None:
         self.max_answer = max_answer
         self.received = memoryview(bytearray(_READ))
-        self.plain = memoryview(bytearray(_RECORD))
+        self.plain = memoryview(bytearray(_READ + _RECORD))  # with the rest of an earlier record
         self.record = ssl.MemoryBIO()
 
 
@@ -152,13 +152,13 @@ class Connection(asyncio.BufferedProtocol):
             self._answered_at = arrived_at
         self._size += len(data)
         limit = self._buffers.max_answer
+        if self._size <= limit:
+            try:
+                self._parser.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                self._fail(Cause.NOT_HTTP, f"{self.where} answered what is not HTTP/1.1: {error}")
         if self._size > limit or (self._size > _LONGEST_HEAD and not self._head_done):
             self._fail(Cause.TOO_LARGE, f"{self.where} answered more than {limit} bytes")
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(Cause.NOT_HTTP, f"{self.where} answered what is not HTTP/1.1: {error}")
 
     def _timed_out(self) -> None:
         said = "did not finish its answer" if self._answered_at else "did not answer"
@@ -187,6 +187,7 @@ class SecureConnection(Connection):
         self._tls = context.wrap_bio(buffers.record, self._outgoing, server_hostname=server_name)
         self._shaken: asyncio.Future[None] | None = None
         self._partial = b""  # the part of the next record that has come
+        self._ended: ScrapeError | None = None  # what TLS could not read, after all before it
 
     async def handshake(self) -> None:
         """Agree on keys and verify the certificate. Raises OSError (ssl.SSLError is one)."""
@@ -208,24 +209,29 @@ class SecureConnection(Connection):
         """Give TLS one whole record after the other.
 
         Asking it for a record that has not come whole ends in an exception of 20 µs, and what it is
-        given is shared with other connections: so neither pieces nor everything at once.
+        given is shared with other connections: so neither pieces nor everything at once. The parser
+        gets all that is in them at once, since it copies what it gives, and parts would be joined.
         """
         arrived_at = time.monotonic()
         data = self._buffers.received[:count]
         if self._partial:
             data = memoryview(b"".join((self._partial, data)))
-        begin = 0
-        record = self._buffers.record
+        begin = size = 0
+        record, plain = self._buffers.record, self._buffers.plain
         while (end := _record_end(data, begin)) <= len(data):
             record.write(data[begin:end])
             begin = end
             if self._shaken is not None and not self._shaken.done():
                 self._shake(self._shaken)
             else:
-                self._decrypt(arrived_at)
+                size += self._decrypt(plain[size:])
             if record.pending:  # TLS wants no more of it, and the next one is another connection's
                 record.read()
         self._partial = bytes(data[begin:])
+        if size:
+            self._plain_received(plain[:size], arrived_at)
+        if self._ended is not None:
+            self._raise(self._ended)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._shaken is not None and not self._shaken.done():
@@ -243,21 +249,19 @@ class SecureConnection(Connection):
             shaken.set_result(None)
         self._flush()
 
-    def _decrypt(self, arrived_at: float) -> None:
-        plain = self._buffers.plain
+    def _decrypt(self, into: memoryview) -> int:
+        size = 0
         try:
             # The stubs know only how read() gives bytes; given a buffer, it gives their number.
-            size = cast("int", self._tls.read(_RECORD, plain))
-        except ssl.SSLWantReadError:
-            self._flush()  # it was a session ticket, say
-        except OSError as error:
-            self._raise(from_tls_error(error, self.where))
-        else:
-            self._flush()
-            if size:
-                self._plain_received(plain[:size], arrived_at)
-            else:
+            size = cast("int", self._tls.read(_RECORD, into))
+            if not size:
                 self.close()  # the other side says that it has ended
+        except ssl.SSLWantReadError:
+            pass  # it was a session ticket, say
+        except OSError as error:
+            self._ended = from_tls_error(error, self.where)
+        self._flush()
+        return size
 
     def _send(self, data: bytes) -> None:
         try:

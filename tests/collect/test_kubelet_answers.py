@@ -77,6 +77,19 @@ async def test_an_answer_that_says_close_is_taken_and_the_next_connection_is_new
         assert kubelet.connections == 2
 
 
+async def test_an_answer_counts_whatever_comes_behind_it():
+    """A record that TLS cannot read, in the same packet."""
+
+    async def answer(_, writer):
+        writer.write(http(summary("n1")))
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+
+    async with Kubelet(answer) as kubelet, Reader(kubelet) as read:
+        assert is_sample(await read())
+        assert is_sample(await read())
+        assert kubelet.connections == 2
+
+
 def half(_):
     return http(summary("n1"))[:200]
 
