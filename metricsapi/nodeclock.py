@@ -54,10 +54,18 @@ class Known(NamedTuple):
     implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
 
 
+class Fresh(Struct, gc=False, eq=False):
+    """When stats were read that look as if that was while we waited: all with one kubelet time."""
+
+    time: float  # the kubelet's, as told
+    moment: float  # ours, monotonic
+    exact: float  # the kubelet's, with the best estimate of the fraction that it cut off
+
+
 class Placement(Struct, gc=False):
     """What the clock says of one answer."""
 
-    moments: dict[float, float]  # kubelet time → our monotonic time, for stats that look fresh
+    fresh: dict[float, Fresh]  # by kubelet time
     believed: bool  # this node has stats that are read at request time
     anew: bool  # readings that had looked fresh were not: runs start anew
     jumped_at: float  # when we last noticed that one of the two clocks had jumped
@@ -77,6 +85,7 @@ class NodeClock(Struct, gc=False):
     low: float = -inf
     high: float = inf
     at: float = 0.0  # monotonic seconds of the last answer
+    shift: float = 0.0  # the offset that exact times have; moved no more than the bounds ask for
     evidence: int = 0
     jumped_at: float = -inf
 
@@ -123,9 +132,9 @@ class NodeClock(Struct, gc=False):
                 agree = [one for one in readings if one.run > 0 and one.time in fresh]
                 self._weigh(agree, len(readings), (requested + answered) / 2)
         self._narrow(fresh, requested, answered, step)
-        moments = {t: self._moment(t, requested, answered, step) for t in fresh}
+        read = {t: self._read(t, requested, answered, step) for t in fresh}
         believed = self.evidence >= ENOUGH
-        return Placement(moments, believed, anew, self.jumped_at, answered, before, step)
+        return Placement(read, believed, anew, self.jumped_at, answered, before, step)
 
     def _fresh(
         self, times: set[float], requested: float, answered: float, step: float
@@ -148,14 +157,21 @@ class NodeClock(Struct, gc=False):
             high = min(self.high, min(fresh) + step - requested)
             if low <= high:
                 self.low, self.high = low, high
+            self.shift = min(max(self.shift, self.low), self.high)
 
-    def _moment(self, time: float, requested: float, answered: float, step: float) -> float:
+    def _read(self, time: float, requested: float, answered: float, step: float) -> Fresh:
         """The middle of what is left: between request and answer, and inside its whole second."""
         earliest = max(requested, time - self.high)
         latest = min(answered, time + step - self.low)
         if earliest > latest:
             earliest, latest = requested, answered
-        return (earliest + latest) / 2
+        moment = (earliest + latest) / 2
+        return Fresh(time, moment, exact_time(moment + self.shift, time, step))
+
+
+def exact_time(guess: float, time: float, step: float) -> float:
+    """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
+    return min(max(guess, time), time + step * 0.999)
 
 
 def _most_common(times: list[float]) -> float:

@@ -30,14 +30,19 @@ _name = attrgetter("name")
 class Pod:
     """A pod as its node's last answer listed it; `turn` is the number of that answer."""
 
-    __slots__ = ("key", "node", "shown", "since", "stats", "turn", "uid", "usage")
+    __slots__ = (
+        "first", "key", "names", "node", "shown", "since", "stats", "turn", "uid", "usage",
+    )  # fmt: skip
 
     def __init__(self, key: Key, node: str, uid: str) -> None:
         self.key = key
         self.node = node
         self.uid = uid
         self.turn = 0
-        self.stats: tuple[Stat, ...] = ()  # one for each container
+        self.stats: tuple[Stat, ...] = ()  # of its containers by name, unless these are in columns
+        # Where they are in its node's columns; -1 while they are not.
+        self.first = -1
+        self.names: tuple[str, ...] = ()
         self.since = 0.0  # `usage` is current until `max_age` after this
         self.usage: PodUsage | None = None  # None: not made since the last change
         self.shown = False  # whether it is what is served under its key
@@ -45,21 +50,21 @@ class Pod:
 
 def advance_containers(pod: Pod, samples: Sequence[ContainerSample], placed: Placement) -> bool:
     """Take a pod's samples into its stats, as `rates` says; tell whether anything changed."""
-    # `advance_steadily` may have begun with them.
-    changed = any(stat.came == placed.came for stat in pod.stats)
     last = _last_of_each_name(samples)
     kept = {stat.name: stat for stat in pod.stats}
-    changed = changed or last.keys() != kept.keys()
+    changed = last.keys() != kept.keys()
     stats = []
     for name, new in last.items():
         stat = kept.get(name)
         if stat is None or restarted(stat, new):
             stat = Stat(sys.intern(new.name), new.start)
             changed = True
+        elif epoch_seconds(new.start) is not None:
+            stat.start = new.start  # the same time, as it is told now
         if advance(stat, new, placed, RUN):
             changed = True
         stats.append(stat)
-    pod.stats = tuple(stats)
+    pod.stats = tuple(sorted(stats, key=_name))
     return changed
 
 
@@ -98,7 +103,6 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
         )
     if earliest is None:  # it has no containers
         return None
-    containers.sort(key=_name)
     pod.since = since
     pod.usage = PodUsage(*pod.key, pod.node, earliest.timestamp, earliest.window, tuple(containers))
     return pod.usage

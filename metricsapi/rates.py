@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from math import inf
 
-from metricsapi.nodeclock import LONG_RUN, OLD, Placement
+from metricsapi.nodeclock import LONG_RUN, OLD, Placement, exact_time
 from metricsapi.samples import ContainerSample, Told, epoch_seconds
 
 KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
@@ -89,11 +89,6 @@ def restarted(stat: Stat, new: ContainerSample) -> bool:
     return before != now and before is not None and now is not None
 
 
-def exact_time(guess: float, time: float, step: float) -> float:
-    """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
-    return min(max(guess, time), time + step * 0.999)
-
-
 def advance(stat: Stat, new: ContainerSample, placed: Placement, needed: int) -> bool:
     """Take a sample of the same container into its stat; tell whether anything changed.
 
@@ -132,29 +127,30 @@ def _read(
     needed: int,
 ) -> None:
     came, step = placed.came, placed.step
-    moment = placed.moments.get(time)
+    fresh = placed.fresh.get(time)
     run = OLD
-    if moment is not None:
+    if fresh is not None:
         run = min(stat.run + 1, 1 if placed.anew else LONG_RUN)
     grown = counter - stat.counter
     rate: int | None
     if stat.counter < 0 or grown < 0:
         rate, window = first_rate(new), KUBELET_WINDOW
-        stat.exact = time + step / 2
+        stat.exact = fresh.exact if fresh is not None else time + step / 2
         stat.cpu = -1.0
         run = min(run, 1)
     else:
         told = time - stat.time
         jumped = placed.jumped_at >= stat.came
-        if moment is not None and run >= needed and placed.believed:
-            ours = moment - stat.moment
+        if fresh is not None and run >= needed and placed.believed:
+            ours = fresh.moment - stat.moment
             rate, window = _by_our_clock(new, grown, ours, told, step, jumped=jumped)
+            stat.exact = fresh.exact
         else:
             lie = jumped or abs(told - (came - stat.came)) > OLDEST or told <= 0
             rate, window = _by_kubelet_rate(new, grown, 0.0 if lie else told, step)
-        stat.exact = exact_time(stat.exact + window, time, step)
+            stat.exact = exact_time(stat.exact + window, time, step)
     stat.time, stat.counter, stat.came = time, counter, came
-    stat.moment = moment if moment is not None else 0.0
+    stat.moment = fresh.moment if fresh is not None else 0.0
     stat.run = run
     if rate is not None and rate <= MOST:
         stat.cpu, stat.window, stat.timestamp, stat.cpu_since = rate, window, time, came

@@ -14,9 +14,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from msgspec import Struct
-
-from metricsapi.nodeclock import LONG_RUN, Known, NodeClock, Placement
+from metricsapi.nodeclock import Placement
+from metricsapi.nodestats import Node, has_swap, read_when
 from metricsapi.podstats import (
     Key,
     Pod,
@@ -26,7 +25,7 @@ from metricsapi.podstats import (
     started,
     well_named,
 )
-from metricsapi.rates import CLOSEST, Stat, advance, restarted
+from metricsapi.rates import CLOSEST, Stat
 from metricsapi.samples import (
     ContainerSample,
     NodeHolding,
@@ -38,25 +37,6 @@ from metricsapi.samples import (
     epoch_seconds,
     read_stats,
 )
-from metricsapi.steady import put_steadily
-
-EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
-
-
-class _Node(Struct):
-    """All that is remembered of one node."""
-
-    name: str
-    clock: NodeClock
-    pods: dict[Key, Pod]
-    turn: int = 0
-    stat: Stat | None = None
-    usage: NodeUsage | None = None
-    has_swap: bool = False
-    step: float = 0.0
-    last_good: float = 0.0
-    wall_offset: float = 0.0
-    containers: int = 0
 
 
 class MetricsStore:
@@ -70,33 +50,37 @@ class MetricsStore:
     def __init__(self, *, max_age: float, swap: bool = True) -> None:
         self.max_age = max_age
         self._swap = swap
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, Node] = {}
         self._pods: dict[Key, Pod] = {}
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
         node = self._nodes.get(sample.node)
         if node is None:
-            node = self._nodes[sample.node] = _Node(sample.node, NodeClock(), {})
+            node = self._nodes[sample.node] = Node(sample.node)
         step = max(sample.time_step, node.step)
         node.step = sample.time_step
         node.turn += 1
         node.last_good = sample.answered_at
         node.wall_offset = sample.wall_offset
-        placed = _place(node, sample, step)
-        if sample.stats is not None:
-            stats = read_stats(sample.stats, sample.seconds)
-            _put_node(node, stats, placed)
-            node.has_swap = self._swap and _has_swap(stats)
-        left = sample.pods
+        stats = read_stats(sample.stats, sample.seconds) if sample.stats is not None else None
+        if stats is not None:
+            node.has_swap = self._swap and has_swap(stats)
+        told = node.columns.gather(node.turn, sample.pods, has_swap=node.has_swap)
+        placed = node.place(sample, told.said | read_when(told.left), step)
+        if stats is not None:
+            node.put(stats, placed)
         if placed.steady() and placed.came - placed.before >= CLOSEST:
-            left = put_steadily(node.pods, node.turn, sample, placed)
+            left = node.columns.take(told, sample, placed)
+        else:
+            node.columns.release_all()
+            left = sample.pods
         for pod in left:
             if well_named(pod):
                 read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
                 self._put_pod(node, pod.pod_ref, read, placed)
-        node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
         if left or len(node.pods) != len(sample.pods):
+            node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
             self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
     def forget(self, node: str) -> None:
@@ -136,7 +120,12 @@ class MetricsStore:
 
     def made(self, pod: Pod) -> PodUsage | None:
         """Give the usage of what is kept of a pod, however old, or None when it is not whole."""
-        return pod.usage or make_usage(pod, has_swap=self._nodes[pod.node].has_swap)
+        if pod.usage is not None:
+            return pod.usage
+        node = self._nodes[pod.node]
+        if pod.first >= 0:
+            return node.columns.usage(pod, has_swap=node.has_swap)
+        return make_usage(pod, has_swap=node.has_swap)
 
     def holding(self, node: str) -> NodeHolding | None:
         """Tell what is kept of a node, or None when it never answered."""
@@ -162,7 +151,7 @@ class MetricsStore:
             if node.stat is not None and self._current(node.stat, now):
                 yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
             for pod in list(node.pods.values()):
-                for stat in pod.stats if pod.shown else ():
+                for stat in node.stats(pod) if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
 
@@ -171,10 +160,12 @@ class MetricsStore:
         return stat.counter >= 0 and stat.memory >= 0 and now - since <= self.max_age
 
     def _put_pod(
-        self, node: _Node, ref: PodRef, samples: list[ContainerSample], placed: Placement
+        self, node: Node, ref: PodRef, samples: list[ContainerSample], placed: Placement
     ) -> None:
         key = (ref.namespace, ref.name)
         pod = node.pods.get(key)
+        if pod is not None and pod.first >= 0:
+            node.columns.release([pod])
         if pod is None or (pod.uid != ref.uid and pod.uid and ref.uid):
             if pod is not None and pod.turn == node.turn and newest(samples) < started(pod):
                 return  # the same name twice in one answer: the one that started last is current
@@ -185,54 +176,24 @@ class MetricsStore:
             pod.usage = None
         owner = self._pods.get(key)
         if owner is not pod and (
-            owner is None or owner.node == node.name or started(pod) >= started(owner)
+            owner is None or owner.node == node.name or started(pod) >= self._started(owner)
         ):
             if owner is not None:
                 owner.shown = False
             pod.shown = True
             self._pods[pod.key] = pod
+        node.columns.admit(pod, placed)
 
-    def _drop(self, node: _Node, pods: list[Pod]) -> None:
+    def _started(self, pod: Pod) -> float:
+        columns = self._nodes[pod.node].columns
+        return columns.started(pod) if pod.first >= 0 else started(pod)
+
+    def _drop(self, node: Node, pods: list[Pod]) -> None:
         for pod in pods:
             node.pods.pop(pod.key, None)
             if pod.shown:
                 pod.shown = False
                 del self._pods[pod.key]
-
-
-def _place(node: _Node, sample: NodeSample, step: float) -> Placement:
-    told = {
-        one.cpu.time for pod in sample.pods for one in pod.containers or () if one.cpu is not None
-    }
-    times = {time for one in told if (time := sample.seconds[one]) is not None}
-    return node.clock.place(
-        times, sample.requested_at, sample.answered_at, step, lambda: _known(node, sample)
-    )
-
-
-def _known(node: _Node, sample: NodeSample) -> list[Known]:
-    found = []
-    stats = {(*pod.key, stat.name): stat for pod in node.pods.values() for stat in pod.stats}
-    for ref, new in sample.containers():
-        stat = stats.get((ref.namespace, ref.name, new.name))
-        if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
-            grown = (new.cpu_counter or 0) - stat.counter
-            rate = new.cpu_rate or 0
-            implied = grown / rate if rate >= EXACT and stat.counter >= 0 else 0.0
-            found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
-    return found
-
-
-def _put_node(node: _Node, new: ContainerSample, placed: Placement) -> None:
-    stat = node.stat
-    if stat is None or restarted(stat, new):
-        stat = node.stat = Stat(node.name, new.start)
-    if advance(stat, new, placed, LONG_RUN):
-        node.usage = None
-
-
-def _has_swap(stats: ContainerSample) -> bool:
-    return (stats.swap or 0) + (stats.swap_available or 0) > 0
 
 
 def _reading(node: str, key: Key, stat: Stat, *, has_swap: bool) -> Reading:

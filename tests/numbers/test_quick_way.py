@@ -1,14 +1,15 @@
-"""The quick way through a steady pod's samples ends where the thorough one does."""
+"""The columns of steady pods hold what the thorough way through their stats ends with."""
 
+from copy import copy
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi import steady as module
 from metricsapi.collect.summary import decode_summary
-from metricsapi.steady import advance_steadily
+from metricsapi.columns import Columns
+from metricsapi.samples import DiskStats, PodRef, SwapStats
 from metricsapi.store import MetricsStore
 from tests.numbers.simulation import NODE, Load, SimKubelet, SimStat, housekeeping, scrapes
 
@@ -17,8 +18,8 @@ PERIOD = 15.0
 STILL = "2027-01-15T08:00:00Z"
 
 
-def never(*_):
-    return False
+def admits_none(*_):
+    """Leave every pod in its stats."""
 
 
 def kubelet(random, *, steady):
@@ -57,6 +58,40 @@ def disturb(random, simulated, at):
         simulated.pods[name] = [*simulated.pods[name], SimStat(f"c{at:.0f}", Load((at - 5.0, 1e8)))]
 
 
+def vary(random, sample):
+    """Let a sample say what the simulation does not: any order, swap, files, what stands still."""
+    with_swap, with_files = random.random() < 0.6, random.random() < 0.6
+    if with_swap:
+        sample.stats.swap = SwapStats(random.choice([0, 2**30]), 4096)
+    for pod in sample.pods:
+        random.shuffle(pod.containers)
+        for one in pod.containers:
+            one.memory.working_set_bytes = random.randrange(2**40)
+            if with_swap:
+                one.swap = SwapStats(2**30, random.choice([None, 0, 8192]))
+            if with_files:
+                one.rootfs, one.logs = DiskStats(random.choice([None, 4096])), DiskStats(4096)
+    for one in sample.pods[0].containers:
+        one.memory.time, one.memory.working_set_bytes = STILL, 4096
+    random.shuffle(sample.pods)
+    disorder(random, sample)
+
+
+def disorder(random, sample):
+    """Now and then, leave out what a kubelet always tells, or list a pod twice."""
+    odd = random.random()
+    if odd < 0.03:
+        random.choice(sample.pods).containers[0].cpu = None
+    elif odd < 0.06:
+        random.choice(sample.pods).containers[0].cpu.usage_core_nano_seconds = 2**64 - 1
+    elif odd < 0.09:
+        sample.pods.append(random.choice(sample.pods))
+    elif odd < 0.12:
+        other = copy(random.choice(sample.pods))
+        other.pod_ref = PodRef(other.pod_ref.name, other.pod_ref.namespace, "another")
+        sample.pods.append(other)
+
+
 def all_of(store, now):
     """All that can be asked of a store."""
     readings = list(store.readings(now))
@@ -77,29 +112,28 @@ def test_both_ways_give_the_same_whatever_happens(seed, exact):
         for repeated in range(1 + (random.random() < 0.1)):
             now = times["answered_at"] + repeated
             sample = decode_summary(NODE, body, **{**times, "answered_at": now})
-            for one in sample.pods[0].containers:
-                # A memory reading that stands still.
-                one.memory.time, one.memory.working_set_bytes = STILL, 4096
+            vary(random, sample)
             quick.put(sample)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(module, "advance_steadily", never)
+                patch.setattr(Columns, "admit", admits_none)
                 thorough.put(sample)
             assert all_of(quick, now) == all_of(thorough, now)
 
 
 def test_a_steady_node_goes_the_quick_way_from_its_fourth_answer_on(monkeypatch):
-    went = []
+    left = []
+    take = Columns.take
 
     def noted(*arguments):
-        went.append(advance_steadily(*arguments))
-        return went[-1]
+        left.append(take(*arguments))
+        return left[-1]
 
-    monkeypatch.setattr(module, "advance_steadily", noted)
+    monkeypatch.setattr(Columns, "take", noted)
     random = Random(1)
     simulated, store = kubelet(random, steady=True), MetricsStore(max_age=60.0)
     for turn, at in enumerate(scrapes(random, TURNS, PERIOD, exact=True)):
-        went.clear()
+        left.clear()
         body, times = simulated.answer(at)
         store.put(decode_summary(NODE, body, **times))
         if turn >= 3:
-            assert went == [True] * len(simulated.pods)
+            assert left == [[]]
