@@ -219,18 +219,22 @@ class Columns:
 
     def usage(self, pod: Pod, *, has_swap: bool) -> PodUsage:
         """Make the usage of a pod that is here."""
-        rows = range(pod.first, pod.first + len(pod.names))
-        earliest = min(rows, key=lambda row: self._reads[row].time)
-        read = self._reads[earliest]
+        earliest = pod.first
         containers = []
-        for row, name in zip(rows, pod.names, strict=True):
-            swap, ephemeral_storage = self._more.get(row, (None, None))
+        for row, name in enumerate(pod.names, pod.first):
+            if self._reads[row].time < self._reads[earliest].time:
+                earliest = row
+            swap = ephemeral_storage = None
+            if row in self._more:
+                swap, ephemeral_storage = self._more[row]
             swap = swap if has_swap else None
-            rate, memory = round(self._rate(row)), self._memories[row]
-            containers.append(ContainerUsage(name, rate, memory, swap, ephemeral_storage))
+            rate = self._rate(row)
+            containers.append(
+                ContainerUsage(name, round(rate), self._memories[row], swap, ephemeral_storage)
+            )
         pod.since = self._came
-        window = self._windows[earliest]
-        pod.usage = PodUsage(*pod.key, pod.node, read.time, window, tuple(containers))
+        time, window = self._reads[earliest].time, self._windows[earliest]
+        pod.usage = PodUsage(*pod.key, pod.node, time, window, tuple(containers))
         return pod.usage
 
     def _rate(self, row: int) -> float:
