@@ -108,6 +108,8 @@ class Columns:
                 row, time = first + names.index(name), cpu.time
                 if memory.time != time or hash(new.start_time) != marks[row]:
                     break
+                if times[row] is not None:  # a container is listed twice
+                    break
                 counter, working_set = cpu.usage_core_nano_seconds, memory.working_set_bytes
                 if counter is None or working_set is None:
                     break

@@ -20,6 +20,10 @@ of five, so that alone proves nothing:
   them, which a runtime that is asked never does.
 - What is believed of a stat is its `run` of fresh readings: two where the node is believed. A stat
   that looked old once starts anew far below that.
+Exact kubelet times, for those who take counters from here, are our moments shifted by one offset
+inside these bounds, which moves no more than the bounds ask for: then the difference of two exact
+times is the window between the two moments, for all stats of the node alike.
+
 When all stats believed fresh leave the intersection together, a clock jumped: the bounds start anew
 where those stats are now. When nothing is believed and the newest stat leaves it, the guess that it
 was fresh had been wrong.

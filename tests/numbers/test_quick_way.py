@@ -90,6 +90,9 @@ def disorder(random, sample):
         other = copy(random.choice(sample.pods))
         other.pod_ref = PodRef(other.pod_ref.name, other.pod_ref.namespace, "another")
         sample.pods.append(other)
+    elif odd < 0.15:
+        containers = random.choice(sample.pods).containers
+        containers[-1] = containers[0]
 
 
 def all_of(store, now):

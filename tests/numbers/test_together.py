@@ -1,0 +1,49 @@
+"""What a kubelet reads together stays together, however its whole-second times fall."""
+
+import pytest
+
+from metricsapi.store import MetricsStore
+from tests.numbers.test_never_wrong import EPOCH, MAX_AGE, container, put
+
+
+def answers(store, *times):
+    """Six pods of one core each, read at these times; give when that was, as kept for Prometheus.
+
+    Where a time is a pair, half of the pods were read at each.
+    """
+    for at in times:
+        first, second = at if isinstance(at, tuple) else (at, at)
+        read = [first, second] * 3
+        pods = [
+            (f"pod-{i}", f"uid-{i}", [container(at=one, counter=int(one * 1e9), rate=10**9)])
+            for i, one in enumerate(read)
+        ]
+        now = put(store, first, *pods)
+    kept = list(store.readings(now))
+    assert len(kept) == 6
+    return {one.cpu_time - EPOCH for one in kept}
+
+
+def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_again():
+    store = MetricsStore(max_age=MAX_AGE)
+    assert len(answers(store, 100.0, 115.0, 130.0, 145.0)) == 1
+    early, late = sorted(answers(store, (159.995, 160.001)))
+    assert 159 <= early < 160 <= late < 161
+    (before,) = answers(store, 175.0)
+    (after,) = answers(store, 190.0)
+    assert after - before == pytest.approx(15.0)
+    for i in range(6):
+        usage = store.pod_usage("ns", f"pod-{i}", 190.02)
+        assert usage.window == pytest.approx(15.0)
+        assert usage.containers[0].cpu == pytest.approx(1e9, rel=1e-3)
+
+
+def test_a_start_told_in_other_words_is_the_same_start():
+    store = MetricsStore(max_age=MAX_AGE)
+    answers(store, 100.0, 115.0, 130.0, 145.0)
+    told = container(at=160, counter=160 * 10**9, rate=1)
+    told.start = "2027-01-15T09:00:00+01:00"
+    now = put(store, 160.0, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
+    for i in range(6):
+        (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
+        assert one.cpu == pytest.approx(1e9)
