@@ -22,6 +22,7 @@ from metricsapi.rates import MOST, Stat
 from metricsapi.samples import (
     ContainerUsage,
     NodeSample,
+    PodRef,
     PodStats,
     PodUsage,
     Told,
@@ -32,6 +33,8 @@ from metricsapi.samples import (
 # When what does not look fresh was read, as far as is known here.
 _NEVER = Fresh(0.0, inf, 0.0)
 
+_MOST_CONTAINERS = 64  # of a pod, since each is looked for among all of them
+
 # Of one container that tells of them: swap and ephemeral storage, in bytes.
 _More = tuple[int | None, int | None]
 
@@ -39,7 +42,9 @@ _More = tuple[int | None, int | None]
 class _Told:
     """What an answer tells of the rows, while it is not known yet when that was read."""
 
-    __slots__ = ("counters", "left", "memories", "more", "said", "taken", "times", "turn")
+    __slots__ = (
+        "again", "broken", "counters", "left", "memories", "more", "said", "taken", "times", "turn",
+    )  # fmt: skip
 
     def __init__(self, turn: int, counters: list[int], memories: list[int]) -> None:
         self.turn = turn
@@ -50,6 +55,8 @@ class _Told:
         self.more: dict[int, _More] = {}
         self.taken = 0  # pods
         self.left: list[PodStats] = []
+        self.broken: list[Pod] = []  # of those here, the ones of which something else is told
+        self.again: set[int] = set()  # keys of pods that are listed more than once
 
 
 class Columns:
@@ -64,7 +71,8 @@ class Columns:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._pods: dict[str, Pod] = {}  # by uid
+        # By the hashes of what tells them from others, for the reason given at `_marks`.
+        self._pods: dict[int, Pod] = {}
         self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}  # names, held once
         self._came = 0.0  # when the last answer came
         self._last: Mapping[float, Fresh] = {}  # what looked fresh in it
@@ -93,26 +101,24 @@ class Columns:
         marks = self._marks.tolist()
         last: Told = nan
         for pod in pods:
-            kept, containers = here.get(pod.pod_ref.uid), pod.containers
-            if kept is None or containers is None or not kept.shown or kept.turn == turn:
+            key = hash(pod.pod_ref)
+            kept, containers = here.get(key), pod.containers or ()
+            if kept is None:
                 left.append(pod)
                 continue
-            names, first = kept.names, kept.first
-            if len(containers) != len(names):
-                left.append(pod)
-                continue
+            if kept.turn == turn:
+                told.again.add(key)
+            kept.turn, names, first = turn, kept.names, kept.first
             for new in containers:
                 name, cpu, memory = new.name, new.cpu, new.memory
                 if name not in names or cpu is None or memory is None:
                     break
                 row, time = first + names.index(name), cpu.time
-                if memory.time != time or hash(new.start_time) != marks[row]:
-                    break
-                if times[row] is not None:  # a container is listed twice
+                if hash(new.start_time) != marks[row] or memory.time != time:
                     break
                 counter, working_set = cpu.usage_core_nano_seconds, memory.working_set_bytes
-                if counter is None or working_set is None:
-                    break
+                if counter is None or working_set is None or times[row] is not None:
+                    break  # the last means that a container is listed twice
                 if time != last:  # nearly all are told in the same words
                     last = time
                     told.said.add(time)
@@ -121,10 +127,12 @@ class Columns:
                     swap = new.swap.swap_usage_bytes if new.swap is not None else None
                     told.more[row] = swap, ephemeral_storage(new)
             else:
-                kept.turn, kept.usage = turn, None
-                told.taken += 1
-                continue
+                if len(containers) == len(names) and kept.shown:
+                    kept.usage = None
+                    told.taken += 1
+                    continue
             left.append(pod)
+            told.broken.append(kept)
         return told
 
     def take(self, told: _Told, sample: NodeSample, placed: Placement) -> list[PodStats]:
@@ -134,7 +142,8 @@ class Columns:
         """
         pods, turn, before = self._pods, told.turn, self._reads
         if told.taken < len(pods):
-            self.release([pod for pod in pods.values() if pod.turn != turn])
+            gone = [pod for pod in pods.values() if pod.turn != turn]
+            self.release([*gone, *told.broken])
         fresh = {
             time: read
             for time in told.said
@@ -152,10 +161,12 @@ class Columns:
             windows = [read.moment - old.moment for read, old in zip(reads, before, strict=True)]
         grown = list(map(sub, told.counters, self._counters))
         least, most, window = min(grown, default=0), max(grown, default=0), min(windows, default=1)
-        if _NEVER in reads or least < 0 or window <= 0 or most > MOST * window:
-            uids = self._release_wrong(reads, grown, windows)
+        wrong = _NEVER in reads or least < 0 or window <= 0 or most > MOST * window
+        if wrong or told.again:
+            keys = told.again | self._wrong(reads, grown, windows)
+            self.release([pods[key] for key in keys if key in pods])
             left = {id(pod) for pod in told.left}
-            told.left = [pod for pod in sample.pods if id(pod) in left or pod.pod_ref.uid in uids]
+            told.left = [pod for pod in sample.pods if id(pod) in left or hash(pod.pod_ref) in keys]
         self._came, self._last, self._more = placed.came, placed.fresh, told.more
         self._before, self._counters = self._counters, array("Q", told.counters)
         self._memories = array("Q", told.memories)
@@ -172,10 +183,10 @@ class Columns:
                 return
             if stat.cpu * stat.window > stat.counter:  # from before its start
                 return
-        if not (stats and pod.uid and pod.shown and placed.steady()) or pod.uid in self._pods:
+        if not (0 < len(stats) <= _MOST_CONTAINERS and pod.uid and pod.shown and placed.steady()):
             return
         self._came, self._last = came, placed.fresh
-        self._pods[pod.uid] = pod
+        self._pods[_key(pod)] = pod
         pod.first, pod.stats = len(self._reads), ()
         names = tuple([stat.name for stat in stats])
         pod.names = self._layouts.setdefault(names, names)
@@ -193,10 +204,11 @@ class Columns:
     def release(self, pods: Iterable[Pod]) -> None:
         """Give these pods their stats, and let them go."""
         for pod in pods:
-            pod.stats = tuple(self.stats(pod))
-            pod.first, pod.names = -1, ()
-            del self._pods[pod.uid]
-            self._unused = True
+            if pod.first >= 0:
+                pod.stats = tuple(self.stats(pod))
+                pod.first, pod.names = -1, ()
+                del self._pods[_key(pod)]
+                self._unused = True
 
     def release_all(self) -> None:
         """Let all pods go."""
@@ -242,21 +254,17 @@ class Columns:
     def _rate(self, row: int) -> float:
         return (self._counters[row] - self._before[row]) / self._windows[row]
 
-    def _release_wrong(
-        self, reads: list[Fresh], grown: list[int], windows: list[float]
-    ) -> set[str]:
-        """Let pods go that were not read now or whose counters jumped, and give their uids."""
-        wrong = []
-        for pod in self._pods.values():
-            rows = range(pod.first, pod.first + len(pod.names))
-            right = [
-                reads[i] is not _NEVER and windows[i] > 0 and 0 <= grown[i] <= MOST * windows[i]
-                for i in rows
-            ]
-            if not all(right):
-                wrong.append(pod)
-        self.release(wrong)
-        return {pod.uid for pod in wrong}
+    def _wrong(self, reads: list[Fresh], grown: list[int], windows: list[float]) -> set[int]:
+        """Give the keys of pods that were not read now, or whose counters jumped."""
+        right = [
+            read is not _NEVER and window > 0 and 0 <= more <= MOST * window
+            for read, more, window in zip(reads, grown, windows, strict=True)
+        ]
+        return {
+            key
+            for key, pod in self._pods.items()
+            if not all(right[pod.first : pod.first + len(pod.names)])
+        }
 
     def _compact(self) -> None:
         """Drop the rows that no pod has."""
@@ -278,3 +286,7 @@ class Columns:
 
 def _all_one(reads: list[Fresh]) -> bool:
     return bool(reads) and reads.count(reads[0]) == len(reads)
+
+
+def _key(pod: Pod) -> int:
+    return hash(PodRef(pod.key[1], pod.key[0], pod.uid))

@@ -17,7 +17,7 @@ class Node:
     """All that is remembered of one node; `turn` is the number of its last answer."""
 
     __slots__ = (
-        "clock", "columns", "containers", "has_swap", "last_good", "name", "pods", "stat",
+        "clock", "columns", "containers", "has_swap", "last_good", "left", "name", "pods", "stat",
         "step", "turn", "usage", "wall_offset",
     )  # fmt: skip
 
@@ -27,6 +27,7 @@ class Node:
         self.pods: dict[Key, Pod] = {}
         self.columns = Columns()  # of those that are steady
         self.turn = 0
+        self.left = False  # whether its last answer told of pods that were not steady
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None
         self.has_swap = False

@@ -37,6 +37,7 @@ KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekee
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
 MOST = 1e15  # nanocores: a million cores are no usage but a broken counter
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
+FINEST = 0.001  # seconds: what kubelets' times are cut to at least
 NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
@@ -146,7 +147,7 @@ def _read(
             rate, window = _by_our_clock(new, grown, ours, told, step, jumped=jumped)
             stat.exact = fresh.exact
         else:
-            lie = jumped or abs(told - (came - stat.came)) > OLDEST or told <= 0
+            lie = jumped or abs(told - (came - stat.came)) > OLDEST or told < FINEST
             rate, window = _by_kubelet_rate(new, grown, 0.0 if lie else told, step)
             stat.exact = exact_time(stat.exact + window, time, step)
     stat.time, stat.counter, stat.came = time, counter, came
@@ -168,7 +169,7 @@ def _by_our_clock(
         implied = grown / new.cpu_rate if new.cpu_rate else 0.0
         if abs(implied - told) <= step + NEAR * told and abs(implied - ours) > NEAR * ours:
             return first_rate(new), KUBELET_WINDOW
-    elif step < CLOSEST and told > 0:
+    elif step < CLOSEST and told >= FINEST:
         return round(grown / told), told  # milliseconds beat what the exchange takes
     return round(grown / ours), ours
 

@@ -20,19 +20,25 @@ Told = str | float | None
 
 _LONGEST = 40  # characters: RFC 3339 with nanoseconds and an offset has 35
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 253_402_300_800.0  # the year 10000, which RFC 3339 has no text for
 
 
 def epoch_seconds(told: Told) -> float | None:
-    """Give a told time in seconds since the epoch; what is no time, or before 1970, is None."""
-    if not isinstance(told, str):
-        return told
+    """Give a told time in seconds since the epoch.
+
+    What is no time is None, and so is what is before 1970 or cannot be written as a time again.
+    """
+    seconds = _parsed(told) if isinstance(told, str) else told
+    return seconds if seconds is not None and 0 < seconds < _LATEST else None
+
+
+def _parsed(told: str) -> float | None:
     if len(told) > _LONGEST:
         return None
     try:
-        seconds = (datetime.fromisoformat(told) - _EPOCH).total_seconds()
+        return (datetime.fromisoformat(told) - _EPOCH).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone
         return None
-    return seconds if seconds > 0 else None
 
 
 class Seconds(dict[Told, float | None]):
@@ -84,7 +90,7 @@ class ContainerStats(Struct, gc=False, rename="camel"):
     logs: DiskStats | None = None
 
 
-class PodRef(Struct, gc=False):
+class PodRef(Struct, frozen=True, gc=False):
     name: str
     namespace: str
     uid: str = ""  # tells a recreated pod; not its API object's uid for a static pod

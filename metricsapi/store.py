@@ -79,7 +79,8 @@ class MetricsStore:
             if well_named(pod):
                 read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
                 self._put_pod(node, pod.pod_ref, read, placed)
-        if left or len(node.pods) != len(sample.pods):
+        if left or node.left or len(node.pods) != len(sample.pods):
+            node.left = bool(left)
             node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
             self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
 
@@ -151,7 +152,8 @@ class MetricsStore:
             if node.stat is not None and self._current(node.stat, now):
                 yield _reading(node.name, ("", ""), node.stat, has_swap=node.has_swap)
             for pod in list(node.pods.values()):
-                for stat in node.stats(pod) if pod.shown else ():
+                # All at once: whoever takes these may pause between two of them.
+                for stat in tuple(node.stats(pod)) if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
 

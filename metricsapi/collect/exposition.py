@@ -24,12 +24,13 @@ from metricsapi.samples import (
 )
 
 _STEP = 0.001
+_NANO = 1e9
 
 # group 1: metric; 2: its labels; 3: value; 4: milliseconds since the epoch
 _LINE = re.compile(
     r"^((?:container|node)_(?:cpu_usage_seconds_total|memory_working_set_bytes"
     r"|start_time_seconds|swap_usage_bytes|swap_limit_bytes))"
-    r"(?:\{([^}\n]*)\})? +(\S+)(?: +(\d+))?$",
+    r"(?:\{([^}\n]*)\})? +(\S+)(?: +(\d{1,16}))?$",
     re.MULTILINE,
 )
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -87,12 +88,12 @@ def _take(stats: ContainerStats, metric: str, text: str, milliseconds: str) -> N
         value = float(text)
     except ValueError:
         return
-    if cpu is None or memory is None or swap is None or not isfinite(value):
+    if cpu is None or memory is None or swap is None or not isfinite(value * _NANO):
         return
     time = int(milliseconds) / 1000 if milliseconds else None
     field = metric.partition("_")[2]
     if field == "cpu_usage_seconds_total":
-        cpu.usage_core_nano_seconds, cpu.time = whole(round(value * 1e9)), time
+        cpu.usage_core_nano_seconds, cpu.time = whole(round(value * _NANO)), time
     elif field == "memory_working_set_bytes":
         memory.working_set_bytes, memory.time = whole(value), time
     elif field == "start_time_seconds":

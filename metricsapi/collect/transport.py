@@ -259,7 +259,8 @@ class SecureConnection(Connection):
         except ssl.SSLWantReadError:
             pass  # it was a session ticket, say
         except OSError as error:
-            self._ended = from_tls_error(error, self.where)
+            # What comes after the first failure says less of it.
+            self._ended = self._ended or from_tls_error(error, self.where)
         self._flush()
         return size
 

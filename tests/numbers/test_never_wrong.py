@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from math import isfinite
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.collect.exposition import decode_resource_metrics
+from metricsapi.collect.summary import decode_summary
 from metricsapi.rates import KUBELET_WINDOW
 from metricsapi.samples import ContainerSample
+from metricsapi.serve.render.times import rfc3339
 from metricsapi.store import MetricsStore
 from tests.samples import node_sample
 
@@ -228,3 +232,51 @@ def test_nothing_of_any_length_is_kept_of_a_pod(store):
     assert store.pod_usage("ns", "pod", 115.0)
     assert store.pod_usage("ns", "other", 115.0) is None
     assert store.held("ns", "pod").stats[0].start is None
+
+
+@pytest.mark.parametrize(
+    "told", [1e300, 1.7e18, -1e300, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
+)
+def test_a_time_that_cannot_be_written_costs_its_own_pod(told):
+    """Lists and `/metrics/resource` write times: one that they cannot would cost everybody."""
+    store = MetricsStore(max_age=MAX_AGE)
+
+    def stats(time):
+        cpu = {"time": time, "usageNanoCores": 10**8, "usageCoreNanoSeconds": 10**12}
+        return {"cpu": cpu, "memory": {"time": time, "workingSetBytes": 4096}}
+
+    pods = [
+        {"podRef": {"name": name, "namespace": "ns"}, "containers": [{"name": "c", **stats(time)}]}
+        for name, time in (("bad", told), ("good", "2027-01-15T08:01:40Z"))
+    ]
+    body = json.dumps({"node": {"nodeName": "n", **stats(told)}, "pods": pods}).encode()
+    store.put(decode_summary("n", body, requested_at=100.0, answered_at=100.1, wall_offset=EPOCH))
+    assert store.node_usage("n", 100.1) is None
+    assert store.pod_usage("ns", "bad", 100.1) is None
+    assert rfc3339(int(store.pod_usage("ns", "good", 100.1).timestamp)) == "2027-01-15T08:01:40Z"
+    assert [one.pod for one in store.readings(100.1)] == ["good"]
+
+
+def test_times_that_are_next_to_each_other_give_no_rate(store):
+    """No kubelet's times are finer than a millisecond; divided by less, a rate is infinite."""
+    for at, time in ((100.0, 1e-320), (115.0, 2e-320)):
+        one = container(at=at, counter=int(at), rate=None)
+        one.cpu_time = time
+        store.put(node_sample("node-a", at, at + 0.01, EPOCH, [("ns", "pod", "u", [one])]))
+    assert store.pod_usage("ns", "pod", 115.1) is None
+
+
+@pytest.mark.parametrize("odd", ["1e300 1800000100000", f"5 {'9' * 400}"])
+def test_a_resource_metric_that_no_number_holds_costs_its_own_pod(store, odd):
+    series = 'container_{}{{container="c",namespace="ns",pod="{}"}} {}\n'
+    for at in (100.0, 115.0):
+        now = f"{int(at)} {1_800_000_000_000 + int(at * 1000)}"
+        text = "".join(
+            series.format("cpu_usage_seconds_total", pod, cpu)
+            + series.format("memory_working_set_bytes", pod, now)
+            for pod, cpu in (("bad", odd), ("good", now))
+        )
+        times = {"requested_at": at, "answered_at": at + 0.01, "wall_offset": EPOCH}
+        store.put(decode_resource_metrics("n", text.encode(), **times))
+    assert store.pod_usage("ns", "bad", 115.1) is None
+    assert store.pod_usage("ns", "good", 115.1).containers[0].cpu == pytest.approx(10**9)

@@ -1,6 +1,6 @@
 """The columns of steady pods hold what the thorough way through their stats ends with."""
 
-from copy import copy
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metricsapi.collect.summary import decode_summary
 from metricsapi.columns import Columns
-from metricsapi.samples import DiskStats, PodRef, SwapStats
+from metricsapi.samples import DiskStats, PodRef, PodStats, SwapStats
 from metricsapi.store import MetricsStore
 from tests.numbers.simulation import NODE, Load, SimKubelet, SimStat, housekeeping, scrapes
 
@@ -58,7 +58,7 @@ def disturb(random, simulated, at):
         simulated.pods[name] = [*simulated.pods[name], SimStat(f"c{at:.0f}", Load((at - 5.0, 1e8)))]
 
 
-def vary(random, sample):
+def vary(random, sample, *, steady):
     """Let a sample say what the simulation does not: any order, swap, files, what stands still."""
     with_swap, with_files = random.random() < 0.6, random.random() < 0.6
     if with_swap:
@@ -71,28 +71,35 @@ def vary(random, sample):
                 one.swap = SwapStats(2**30, random.choice([None, 0, 8192]))
             if with_files:
                 one.rootfs, one.logs = DiskStats(random.choice([None, 4096])), DiskStats(4096)
-    for one in sample.pods[0].containers:
+    for one in [] if steady else sample.pods[0].containers:
         one.memory.time, one.memory.working_set_bytes = STILL, 4096
     random.shuffle(sample.pods)
     disorder(random, sample)
 
 
 def disorder(random, sample):
-    """Now and then, leave out what a kubelet always tells, or list a pod twice."""
-    odd = random.random()
-    if odd < 0.03:
-        random.choice(sample.pods).containers[0].cpu = None
-    elif odd < 0.06:
-        random.choice(sample.pods).containers[0].cpu.usage_core_nano_seconds = 2**64 - 1
-    elif odd < 0.09:
-        sample.pods.append(random.choice(sample.pods))
-    elif odd < 0.12:
-        other = copy(random.choice(sample.pods))
-        other.pod_ref = PodRef(other.pod_ref.name, other.pod_ref.namespace, "another")
-        sample.pods.append(other)
-    elif odd < 0.15:
-        containers = random.choice(sample.pods).containers
-        containers[-1] = containers[0]
+    """Now and then, leave out what a kubelet always tells, or list a pod or container twice."""
+    odd = random.randrange(40)
+    at = random.randrange(len(sample.pods) + 1)
+    pod = random.choice(sample.pods)
+    if odd == 0:
+        pod.containers[0].cpu = None
+    elif odd == 1:
+        pod.containers[0].cpu.usage_core_nano_seconds = 2**64 - 1
+    elif odd == 2:
+        sample.pods.insert(at, pod)
+    elif odd == 3:  # a pod that is listed twice, once without one of its containers
+        sample.pods.insert(at, PodStats(pod.pod_ref, pod.containers[:1]))
+    elif odd == 4:  # two pods of one uid
+        ref = PodRef("other", "ns", pod.pod_ref.uid)
+        sample.pods.insert(at, PodStats(ref, deepcopy(pod.containers)))
+    elif odd == 5:  # two pods of one name
+        ref = PodRef(pod.pod_ref.name, "ns", "another")
+        sample.pods.append(PodStats(ref, pod.containers))
+    elif odd == 6:
+        pod.containers[-1] = pod.containers[0]
+    elif odd == 7:  # no name that an API server would take
+        sample.pods.append(PodStats(PodRef("Pod!", "ns", "u"), pod.containers))
 
 
 def all_of(store, now):
@@ -103,10 +110,10 @@ def all_of(store, now):
     return readings, usages, store.node_usage(NODE, now), store.holding(NODE)
 
 
-@given(st.integers(0, 2**32), st.booleans())
-def test_both_ways_give_the_same_whatever_happens(seed, exact):
+@given(st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_both_ways_give_the_same_whatever_happens(seed, exact, steady):
     random = Random(seed)
-    simulated = kubelet(random, steady=False)
+    simulated = kubelet(random, steady=steady)
     quick, thorough = MetricsStore(max_age=60.0), MetricsStore(max_age=60.0)
     for at in scrapes(random, TURNS, PERIOD, exact=exact):
         if random.random() < 0.4:
@@ -115,7 +122,7 @@ def test_both_ways_give_the_same_whatever_happens(seed, exact):
         for repeated in range(1 + (random.random() < 0.1)):
             now = times["answered_at"] + repeated
             sample = decode_summary(NODE, body, **{**times, "answered_at": now})
-            vary(random, sample)
+            vary(random, sample, steady=steady)
             quick.put(sample)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(Columns, "admit", admits_none)

@@ -47,3 +47,28 @@ def test_a_start_told_in_other_words_is_the_same_start():
     for i in range(6):
         (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
         assert one.cpu == pytest.approx(1e9)
+
+
+def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
+    """Those who write them pause now and then, so that others get their turn."""
+    store = MetricsStore(max_age=MAX_AGE)
+
+    def put_pods(at, *names):
+        for_each = {"one": "c", "two": "ab", "three": "c"}
+        counters = {"a": 10**9, "b": 2 * 10**9, "c": 3 * 10**9}
+        pods = [
+            (name, name, [container(c, at, counters[c] + int(at), rate=1) for c in for_each[name]])
+            for name in names
+        ]
+        return put(store, at, *pods)
+
+    for at in (100.0, 115.0, 130.0, 145.0):
+        put_pods(at, "one", "two", "three")
+    now = put_pods(160.0, "two", "three")
+    readings = store.readings(now)
+    first = next(readings)
+    put_pods(175.0, "two", "three")
+    second = next(readings)
+    assert [(one.pod, one.name) for one in (first, second)] == [("two", "a"), ("two", "b")]
+    assert (first.cpu_counter, second.cpu_counter) == (10**9 + 160, 2 * 10**9 + 160)
+    assert second.cpu_time == first.cpu_time
