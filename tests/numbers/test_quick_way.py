@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metricsapi.collect.summary import decode_summary
 from metricsapi.columns import Columns
-from metricsapi.samples import DiskStats, PodRef, PodStats, SwapStats
+from metricsapi.samples import ContainerStats, DiskStats, PodRef, PodStats, SwapStats
 from metricsapi.store import MetricsStore
 from tests.numbers.simulation import NODE, Load, SimKubelet, SimStat, housekeeping, scrapes
 
@@ -100,6 +100,9 @@ def disorder(random, sample):
         pod.containers[-1] = pod.containers[0]
     elif odd == 7:  # no name that an API server would take
         sample.pods.append(PodStats(PodRef("Pod!", "ns", "u"), pod.containers))
+    elif odd == 8:  # a pod that is listed twice, first without its usage
+        bare = [ContainerStats(one.name, one.start_time) for one in pod.containers]
+        sample.pods.insert(0, PodStats(pod.pod_ref, bare))
 
 
 def all_of(store, now):

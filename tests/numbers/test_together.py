@@ -30,11 +30,12 @@ def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_aga
     early, late = sorted(answers(store, (159.995, 160.001)))
     assert 159 <= early < 160 <= late < 161
     (before,) = answers(store, 175.0)
-    (after,) = answers(store, 190.0)
-    assert after - before == pytest.approx(15.0)
+    (after,) = answers(store, 190.7)
+    assert after - before == pytest.approx(15.7)
+    assert after == pytest.approx(190.7, abs=0.02)  # which the border has told
     for i in range(6):
-        usage = store.pod_usage("ns", f"pod-{i}", 190.02)
-        assert usage.window == pytest.approx(15.0)
+        usage = store.pod_usage("ns", f"pod-{i}", 190.72)
+        assert usage.window == pytest.approx(15.7)
         assert usage.containers[0].cpu == pytest.approx(1e9, rel=1e-3)
 
 
@@ -47,6 +48,18 @@ def test_a_start_told_in_other_words_is_the_same_start():
     for i in range(6):
         (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
         assert one.cpu == pytest.approx(1e9)
+
+
+def test_no_rate_reaches_across_a_restart_after_which_the_counter_is_higher():
+    store = MetricsStore(max_age=MAX_AGE)
+    for at in (100.0, 115.0, 130.0, 145.0):
+        told = container(at=at, counter=int(at * 1e7), rate=10**7)
+        put(store, at, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
+    told = container(at=160, counter=7 * 10**9, start=150, rate=7 * 10**8)
+    now = put(store, 160.0, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
+    for i in range(6):
+        (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
+        assert one.cpu == 7 * 10**8  # the kubelet's own
 
 
 def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
