@@ -2,6 +2,7 @@
 
 import pytest
 
+from metricsapi.rates import KUBELET_WINDOW
 from metricsapi.store import MetricsStore
 from tests.numbers.test_never_wrong import EPOCH, MAX_AGE, container, put
 
@@ -52,14 +53,18 @@ def test_a_start_told_in_other_words_is_the_same_start():
 
 def test_no_rate_reaches_across_a_restart_after_which_the_counter_is_higher():
     store = MetricsStore(max_age=MAX_AGE)
-    for at in (100.0, 115.0, 130.0, 145.0):
+
+    def put_pods(at, first):
         told = container(at=at, counter=int(at * 1e7), rate=10**7)
-        put(store, at, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
-    told = container(at=160, counter=7 * 10**9, start=150, rate=7 * 10**8)
-    now = put(store, 160.0, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
-    for i in range(6):
-        (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
-        assert one.cpu == 7 * 10**8  # the kubelet's own
+        others = [(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)]
+        return put(store, at, ("pod", "uid", [first or told]), *others)
+
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0):
+        put_pods(at, None)
+    now = put_pods(175.0, container(at=175, counter=7 * 10**9, start=165, rate=7 * 10**8))
+    usage = store.pod_usage("ns", "pod", now)
+    assert (usage.containers[0].cpu, usage.window) == (7 * 10**8, KUBELET_WINDOW)
+    assert store.pod_usage("ns", "pod-1", now).window == pytest.approx(15.0)
 
 
 def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
