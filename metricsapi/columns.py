@@ -227,12 +227,8 @@ class Columns:
             stat.swap, stat.ephemeral_storage = self._more.get(row, (None, None))
             yield stat
 
-    def started(self, pod: Pod) -> float:
-        """Give when the last container of a pod that is here started; 0 if none tells."""
-        return max(self._starts[pod.first : pod.first + len(pod.names)])
-
     def usage(self, pod: Pod, *, has_swap: bool) -> PodUsage:
-        """Make the usage of a pod that is here."""
+        """Make the usage of a pod that is here, as `make_usage` does of stats."""
         earliest = pod.first
         containers = []
         for row, name in enumerate(pod.names, pod.first):

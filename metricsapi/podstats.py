@@ -6,7 +6,7 @@ A pod is served whole or not at all, so its usage is made once all of its contai
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from operator import attrgetter
 
@@ -108,8 +108,8 @@ def make_usage(pod: Pod, *, has_swap: bool) -> PodUsage | None:
     return pod.usage
 
 
-def started(pod: Pod) -> float:
-    return max([_seconds(stat.start) for stat in pod.stats], default=0.0)
+def started(stats: Iterable[Stat]) -> float:
+    return max([_seconds(stat.start) for stat in stats], default=0.0)
 
 
 def newest(samples: Sequence[ContainerSample]) -> float:

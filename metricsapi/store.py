@@ -169,7 +169,7 @@ class MetricsStore:
         if pod is not None and pod.first >= 0:
             node.columns.release([pod])
         if pod is None or (pod.uid != ref.uid and pod.uid and ref.uid):
-            if pod is not None and pod.turn == node.turn and newest(samples) < started(pod):
+            if pod is not None and pod.turn == node.turn and newest(samples) < started(pod.stats):
                 return  # the same name twice in one answer: the one that started last is current
             interned = (sys.intern(ref.namespace), ref.name)
             pod = node.pods[interned] = Pod(interned, node.name, ref.uid)
@@ -178,17 +178,15 @@ class MetricsStore:
             pod.usage = None
         owner = self._pods.get(key)
         if owner is not pod and (
-            owner is None or owner.node == node.name or started(pod) >= self._started(owner)
+            owner is None
+            or owner.node == node.name
+            or started(pod.stats) >= started(self._nodes[owner.node].stats(owner))
         ):
             if owner is not None:
                 owner.shown = False
             pod.shown = True
             self._pods[pod.key] = pod
         node.columns.admit(pod, placed)
-
-    def _started(self, pod: Pod) -> float:
-        columns = self._nodes[pod.node].columns
-        return columns.started(pod) if pod.first >= 0 else started(pod)
 
     def _drop(self, node: Node, pods: list[Pod]) -> None:
         for pod in pods:

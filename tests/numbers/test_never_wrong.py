@@ -280,3 +280,26 @@ def test_a_resource_metric_that_no_number_holds_costs_its_own_pod(store, odd):
         store.put(decode_resource_metrics("n", text.encode(), **times))
     assert store.pod_usage("ns", "bad", 115.1) is None
     assert store.pod_usage("ns", "good", 115.1).containers[0].cpu == pytest.approx(10**9)
+
+
+def test_of_a_pod_that_two_nodes_list_the_one_that_started_last_is_served(store):
+    """Moved at once, as a StatefulSet's pod is: both kubelets list it for a while."""
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0):
+        for node, start, cores in (("node-a", 50, 1), ("node-b", 90, 2), ("node-a", 50, 1)):
+            one = container(at=at, counter=int(at * cores * 1e9), start=start, rate=cores * 10**9)
+            alone = [
+                (f"on-{node}-{i}", f"uid-{i}", [container(at=at, counter=int(at * 1e9))])
+                for i in range(5)
+            ]
+            listed = [("ns", *pod) for pod in (("pod", f"uid-{node}", [one]), *alone)]
+            store.put(node_sample(node, at, at + 0.01, EPOCH, listed))
+        usage = store.pod_usage("ns", "pod", at + 0.01)
+        assert (usage.node, usage.containers[0].cpu) == ("node-b", pytest.approx(2e9))
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_of_a_name_that_is_listed_twice_the_one_that_started_last_is_served(store, newest_first):
+    old = ("pod", "old", [container(at=100, counter=10**12, start=10, rate=10**8)])
+    new = ("pod", "new", [container(at=100, counter=10**10, start=90, rate=3 * 10**8)])
+    now = put(store, 100.0, *([new, old] if newest_first else [old, new]))
+    assert only(store, now) == 3 * 10**8
