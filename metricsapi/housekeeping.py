@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from metricsapi.logs import LOG
-from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
+from metricsapi.nodestatus import FAILING, OK, PENDING, States, in_state
 from metricsapi.telemetry import Telemetry
 
 LAG_INTERVAL = 1.0  # seconds between looks at the event loop; an idle process wakes for no more
@@ -48,42 +48,34 @@ async def watch_loop(telemetry: Telemetry, beat: Beat, clock: Clock) -> None:
 
 async def summarize(
     beat: Beat,
-    rows: Callable[[], Sequence[NodeStatus]],
+    states: Callable[[], States],
     extra: Callable[[], Mapping[str, object]],
     interval: float = SUMMARY_INTERVAL,
 ) -> None:
     """Log one line per interval that says how things stand, until cancelled."""
     while True:
         await asyncio.sleep(interval)
-        LOG.info("summary", extra={"data": {**summary(rows()), **extra()}})
+        LOG.info("summary", extra={"data": {**summary(states()), **extra()}})
         beat.turn()
 
 
-def summary(rows: Sequence[NodeStatus]) -> dict[str, object]:
+def summary(states: States) -> dict[str, object]:
     """Return the counts that tell at a glance whether anything is wrong."""
-    ages = [row.sample_age for row in rows if row.sample_age is not None]
-    causes: dict[str, int] = {}
-    for row in rows:
-        if row.state == FAILING:
-            causes[row.cause] = causes.get(row.cause, 0) + 1
     return {
-        "nodes": len(rows),
-        **{state: sum(row.state == state for row in rows) for state in (OK, FAILING, PENDING)},
-        "causes": causes,
-        "containers": sum(row.containers or 0 for row in rows),
-        "oldest_usage_seconds": round(max(ages), 1) if ages else None,
+        "nodes": sum(states.values()),
+        **{state: in_state(states, state) for state in (OK, FAILING, PENDING)},
+        "causes": {cause: count for (state, cause), count in states.items() if state == FAILING},
     }
 
 
-def remarks(rows: Sequence[NodeStatus]) -> list[str]:
+def remarks(states: States) -> list[str]:
     """Say what must not be hidden: a server that is ready although it lacks usage."""
-    if not rows:
+    nodes, failing = sum(states.values()), in_state(states, FAILING)
+    if not nodes:
         return ["there are no nodes to read"]
-    good = sum(row.state == OK for row in rows)
-    if good == 0 and all(row.state == FAILING for row in rows):
-        return [f"none of {len(rows)} nodes could be read"]
-    failing = sum(row.state == FAILING for row in rows)
-    return [f"{failing} of {len(rows)} nodes could not be read"] * bool(failing)
+    if failing == nodes:
+        return [f"none of {nodes} nodes could be read"]
+    return [f"{failing} of {nodes} nodes could not be read"] * bool(failing)
 
 
 def pointing(remarks: Sequence[str]) -> list[str]:

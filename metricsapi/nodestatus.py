@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 OK = "ok"  # the last read succeeded
 FAILING = "failing"  # the last read failed; earlier usage may still be served
 PENDING = "pending"  # not tried yet
+
+# How many nodes there are by state and, if that is FAILING, by cause (else empty).
+States = Mapping[tuple[str, str], int]
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):
@@ -34,3 +39,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     memory: int | None = None
     cpu_allocatable: int | None = None  # what the node may give to pods
     memory_allocatable: int | None = None
+
+
+def in_state(states: States, wanted: str) -> int:
+    """Give the number of nodes in a state, whatever the cause."""
+    return sum([count for (state, _), count in states.items() if state == wanted])

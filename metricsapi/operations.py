@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from metricsapi import __version__, logs
 from metricsapi.housekeeping import LAG_INTERVAL, Beat, pointing, remarks, summarize, watch_loop
-from metricsapi.nodestatus import PENDING, NodeStatus
+from metricsapi.nodestatus import PENDING, NodeStatus, States, in_state
 from metricsapi.samples import Reading
 from metricsapi.serve.flagz import flagz_route
 from metricsapi.serve.health import Probes, health_routes, problems
@@ -45,9 +45,11 @@ class Parts:
     pods_synced: asyncio.Event
     leaving: Callable[[], asyncio.Event]
     rows: Callable[[], Sequence[NodeStatus]]
+    states: Callable[[], States]  # of the same nodes
     newest_turn: Callable[[], float | None]  # monotonic seconds when a read was last begun
     tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, pool
     storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)  # nodes, containers
+    oldest_usage: Callable[[], float | None] = lambda: None  # age of a node's, in seconds
     watch_restarts: Callable[[], Mapping[str, int]] = dict
     turns_skipped: Callable[[], int] = int
     caches: Callable[[], Mapping[str, tuple[int, int]]] = dict  # hits and misses of each
@@ -97,7 +99,7 @@ class Operations:
             clock=time.time,
             nodes=parts.rows,
             unready=lambda: problems(probes.readiness),
-            remarks=lambda: remarks(parts.rows()),
+            remarks=lambda: remarks(parts.states()),
             paths=sorted(paths | set(parts.paths)),
         )
         return [
@@ -113,7 +115,7 @@ class Operations:
         probes = self._probes(parts)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch_loop(self.telemetry, self._loop, time.monotonic))
-            group.create_task(summarize(self._minute, parts.rows, self._counts))
+            group.create_task(summarize(self._minute, parts.states, lambda: self._counts(parts)))
             group.create_task(self._follow_readiness(parts, probes))
             while True:
                 await asyncio.sleep(self._settings.metric_resolution)
@@ -125,7 +127,7 @@ class Operations:
             self.telemetry.ready.set(not failing)
             if bool(failing) == self._was_ready:
                 self._was_ready = not failing
-                notes = pointing(remarks(parts.rows()))
+                notes = pointing(remarks(parts.states()))
                 data: dict[str, object] = {"remarks": notes} if not failing else {"why": failing}
                 logs.LOG.info("ready" if not failing else "not ready", extra={"data": data})
                 if not failing:
@@ -137,14 +139,20 @@ class Operations:
             else:
                 await asyncio.sleep(0.25)
 
-    def _counts(self) -> dict[str, object]:
+    def _counts(self, parts: Parts) -> dict[str, object]:
         requests = sum(
             sample.value
             for family in self.telemetry.requests.collect()
             for sample in family.samples
         )
         lag = self.telemetry.loop_lag.series[()]
-        return {"requests": int(requests), "loop_lag_seconds": round(lag.total, 3)}
+        oldest = parts.oldest_usage()
+        return {
+            "containers": parts.storage_points()[1],
+            "oldest_usage_seconds": None if oldest is None else round(oldest, 1),
+            "requests": int(requests),
+            "loop_lag_seconds": round(lag.total, 3),
+        }
 
     def _probes(self, parts: Parts) -> Probes:
         def synced(event: asyncio.Event, what: str) -> Callable[[], str | None]:
@@ -160,7 +168,7 @@ class Operations:
             nodes_synced=synced(parts.nodes_synced, "nodes"),
             pods_synced=synced(parts.pods_synced, "pods"),
             shutdown=lambda: "shutting down" if parts.leaving().is_set() else None,
-            remarks=lambda: pointing(remarks(parts.rows())),
+            remarks=lambda: pointing(remarks(parts.states())),
         )
 
     def _collection_problem(self, parts: Parts) -> str | None:
@@ -179,7 +187,7 @@ class Operations:
             return "the list of nodes has not arrived"
         now = time.monotonic()
         self._synced_at = self._synced_at or now
-        untried = sum(row.state == PENDING for row in parts.rows())
+        untried = in_state(parts.states(), PENDING)
         if untried and now - self._synced_at < LONGEST_UNREADY:
             return f"{untried} nodes have not been tried yet"
         self._all_tried = True

@@ -21,7 +21,7 @@ from metricsapi.collect.kubelet import kubelet_client
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.rows import Rows
+from metricsapi.collect.rows import Rows, counted
 from metricsapi.collect.targets import family
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
@@ -87,9 +87,11 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             rows=lambda: rows.of(
                 pool.states.values(), time.monotonic(), time.time() - time.monotonic()
             ),
+            states=lambda: counted(pool.states.values()),
             newest_turn=lambda: pool.newest_turn,
             tasks=forever,
             storage_points=store.points,
+            oldest_usage=lambda: _age(store.oldest(time.monotonic())),
             watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
             turns_skipped=lambda: pool.skipped,
             caches=trust.caches,
@@ -134,6 +136,10 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             for task in (*forever, *told):
                 task.cancel()
     return 0
+
+
+def _age(timestamp: float | None) -> float | None:
+    return None if timestamp is None else max(0.0, time.time() - timestamp)
 
 
 def _address(settings: Settings) -> str:

@@ -93,9 +93,7 @@ class MetricsStore:
         """Give a node's usage at the monotonic time `now`, or None when there is none current."""
         kept = self._nodes.get(node)
         stat = kept.stat if kept else None
-        if kept is None or stat is None or not stat.known:
-            return None
-        if now - min(stat.cpu_since, stat.memory_since) > self.max_age:
+        if kept is None or stat is None or not self._served(stat, now):
             return None
         if kept.usage is None:
             kept.usage = NodeUsage(
@@ -108,6 +106,11 @@ class MetricsStore:
                 stat.ephemeral_storage,
             )
         return kept.usage
+
+    def oldest(self, now: float) -> float | None:
+        """Give the earliest timestamp of the nodes' usage at `now`, or None without any."""
+        stats = [node.stat for node in self._nodes.values() if node.stat is not None]
+        return min([one.timestamp for one in stats if self._served(one, now)], default=None)
 
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None:
         """Give a pod's usage at the monotonic time `now`, or None when it is not wholly current."""
@@ -156,6 +159,9 @@ class MetricsStore:
                 for stat in tuple(node.stats(pod)) if pod.shown else ():
                     if self._current(stat, now):
                         yield _reading(node.name, pod.key, stat, has_swap=node.has_swap)
+
+    def _served(self, stat: Stat, now: float) -> bool:
+        return stat.known and now - min(stat.cpu_since, stat.memory_since) <= self.max_age
 
     def _current(self, stat: Stat, now: float) -> bool:
         since = min(stat.came, stat.memory_since)

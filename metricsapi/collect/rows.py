@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 from metricsapi.collect.pool import NodeState
 from metricsapi.collect.targets import Target
 from metricsapi.kube.objects import Node
-from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus
+from metricsapi.nodestatus import FAILING, OK, PENDING, NodeStatus, States
 from metricsapi.samples import NodeHolding, NodeUsage
 
 
@@ -55,10 +56,11 @@ class Rows:
         usage = self.store.node_usage(name, now)
         holding = self.store.holding(name)
         node = self.nodes.objects.get(name)
+        standing, cause = _standing(state)
         return NodeStatus(
             name=name,
-            state=FAILING if failure else OK if state.tried else PENDING,
-            cause=str(failure.cause) if failure else "",
+            state=standing,
+            cause=cause,
             message=failure.message if failure else "",
             address=self.ways.address(name) or _first(target),
             endpoint=self.ways.endpoint(target),
@@ -74,6 +76,17 @@ class Rows:
             cpu_allocatable=node.cpu if node else None,
             memory_allocatable=node.memory if node else None,
         )
+
+
+def counted(states: Iterable[NodeState]) -> States:
+    """Count nodes by state and cause, which costs far less than their rows."""
+    return Counter(map(_standing, states))
+
+
+def _standing(state: NodeState) -> tuple[str, str]:
+    if state.failure is not None:
+        return FAILING, str(state.failure.cause)
+    return (OK if state.tried else PENDING), ""
 
 
 def _first(target: Target) -> str:

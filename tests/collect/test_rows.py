@@ -1,10 +1,11 @@
 """What the status page is told of each node."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.pool import NodeState
-from metricsapi.collect.rows import Rows
+from metricsapi.collect.rows import Rows, counted
 from metricsapi.collect.targets import Target
 from metricsapi.kube.objects import Node
 
@@ -43,3 +44,13 @@ def test_a_node_that_has_just_gone_has_no_amounts():
     made = row(failing, nodes=())
     assert (made.cpu_allocatable, made.state, made.cause) == (None, "failing", "refused")
     assert made.since == 1090.0
+
+
+def test_nodes_are_counted_as_their_rows_tell():
+    tried, refused, reset = state(), state(), state()
+    tried.changed_at = refused.changed_at = reset.changed_at = 90.0
+    refused.failure, reset.failure = Failure(Cause.REFUSED, "no"), Failure(Cause.RESET, "no")
+    states = [state(), tried, refused, refused, reset]
+    rows = [row(one) for one in states]
+    assert counted(states) == Counter((one.state, one.cause) for one in rows)
+    assert sum(counted(states).values()) == 5

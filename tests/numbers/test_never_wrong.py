@@ -121,6 +121,14 @@ def test_a_node_that_stops_answering_is_served_until_max_age_and_honestly_dated(
     assert store.node_usage("node-a", now + MAX_AGE + 1) is None
 
 
+def test_the_oldest_usage_of_nodes_is_told_while_it_is_served(store):
+    for name, at in (("old", 90), ("new", 110), ("unknown", None)):
+        own = container(at=at, rate=5) if at else None
+        store.put(node_sample(name, 110.0, 110.01, EPOCH, [], own=own))
+    assert store.oldest(111.0) == store.node_usage("old", 111.0).timestamp == EPOCH + 90
+    assert store.oldest(111.0 + MAX_AGE) is None
+
+
 def test_the_same_answer_again_is_no_new_reading(store):
     sample = [("pod", "u", [container(at=100, counter=10**9, rate=10**7)])]
     put(store, 100.0, *sample)

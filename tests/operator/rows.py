@@ -1,5 +1,7 @@
 """Nodes as the scraper pool would report them, for the pages' tests."""
 
+from collections import Counter
+
 from metricsapi.nodestatus import NodeStatus
 from metricsapi.serve.statusz import StatusSource
 
@@ -29,6 +31,10 @@ def good(name, number=1, **more):
 def failing(name, cause, message, **more):
     values = {"last_attempt": NOW - 3, "last_good": NOW - 95, "duration": 10.0, **more}
     return NodeStatus(name=name, state="failing", cause=cause, message=message, **values)
+
+
+def counted(nodes):
+    return Counter((node.state, node.cause) for node in nodes)
 
 
 def source(nodes, **more):

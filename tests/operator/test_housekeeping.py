@@ -9,10 +9,10 @@ import time
 from prometheus_client import CollectorRegistry
 
 from metricsapi import logs
-from metricsapi.housekeeping import Beat, pointing, remarks, summarize, summary, watch_loop
+from metricsapi.housekeeping import Beat, pointing, remarks, summarize, watch_loop
 from metricsapi.telemetry import Telemetry
 from tests.conditions import until
-from tests.operator.rows import failing, good, mixed
+from tests.operator.rows import counted, failing, good, mixed
 
 
 def test_a_beat_fails_only_after_its_loop_stood_still():
@@ -43,7 +43,7 @@ async def test_one_summary_line_per_interval():
     logs.configure("json", 0, stream)
     beat = Beat("x", 1.0, time.monotonic)
     task = asyncio.create_task(
-        summarize(beat, lambda: mixed(10), lambda: {"requests": 7}, interval=0.01)
+        summarize(beat, lambda: counted(mixed(10)), lambda: {"requests": 7}, interval=0.01)
     )
     await until(lambda: stream.getvalue().count("\n") >= 2)
     task.cancel()
@@ -55,11 +55,11 @@ async def test_one_summary_line_per_interval():
 
 
 def test_a_ready_server_without_usage_says_so():
-    assert remarks([]) == ["there are no nodes to read"]
     bad = [failing("a", "refused", "x"), failing("b", "refused", "x")]
-    assert remarks(bad) == ["none of 2 nodes could be read"]
-    assert remarks([*bad, good("c")]) == ["2 of 3 nodes could not be read"]
-    assert pointing(remarks(bad)) == ["none of 2 nodes could be read; /statusz says why"]
-    assert pointing(remarks([])) == ["there are no nodes to read"]
-    assert remarks([good("c")]) == []
-    assert summary([])["oldest_usage_seconds"] is None
+    none, some = counted(bad), counted([*bad, good("c")])
+    assert remarks({}) == ["there are no nodes to read"]
+    assert remarks(none) == ["none of 2 nodes could be read"]
+    assert remarks(some) == ["2 of 3 nodes could not be read"]
+    assert pointing(remarks(none)) == ["none of 2 nodes could be read; /statusz says why"]
+    assert pointing(remarks({})) == ["there are no nodes to read"]
+    assert remarks(counted([good("c")])) == []

@@ -2,22 +2,25 @@
 
 import asyncio
 import gc
+from functools import partial
 
 import httpx
 import pytest
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
 
+from metricsapi import operations
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.targets import Target
+from metricsapi.housekeeping import summarize
 from metricsapi.nodestatus import NodeStatus
 from metricsapi.operations import Operations, Parts
 from metricsapi.samples import ContainerSample
 from metricsapi.settings import Settings
 from metricsapi.store import MetricsStore
 from tests.conditions import until
-from tests.operator.rows import failing, good
+from tests.operator.rows import counted, failing, good
 from tests.samples import node_sample
 
 
@@ -35,6 +38,7 @@ class Cluster:
             pods_synced=asyncio.Event(),
             leaving=lambda: self.leaving,
             rows=lambda: self.rows,
+            states=lambda: counted(self.rows),
             newest_turn=lambda: self.newest,
         )
         app = Starlette(routes=self.operations.routes(self.parts))
@@ -105,6 +109,19 @@ async def test_readiness_is_logged_when_it_changes(caplog):
     assert (ready.msg, not_ready.msg) == ("ready", "not ready")
     assert ready.data == {"remarks": ["none of 1 nodes could be read; /statusz says why"]}
     assert not_ready.data == {"why": {"shutdown": "shutting down"}}
+
+
+async def test_the_minutes_summary_tells_amounts_and_the_oldest_usage(caplog, monkeypatch):
+    monkeypatch.setattr(operations, "summarize", partial(summarize, interval=0.01))
+    caplog.set_level("INFO", logger="metricsapi")
+    cluster = Cluster().synced(good("a"), good("b"))
+    cluster.parts.storage_points, cluster.parts.oldest_usage = lambda: (2, 120), lambda: 7.25
+    task = asyncio.create_task(cluster.operations.run(cluster.parts))
+    await until(lambda: any(record.msg == "summary" for record in caplog.records))
+    task.cancel()
+    line = next(record for record in caplog.records if record.msg == "summary").data
+    assert (line["nodes"], line["ok"], line["containers"]) == (2, 2, 120)
+    assert line["oldest_usage_seconds"] == 7.2
 
 
 async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
