@@ -13,67 +13,36 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import inf, nan
+from math import inf
 from operator import sub
 
+from metricsapi.columnindex import Gathered, Index, More
 from metricsapi.nodeclock import RUN, Fresh, Placement
 from metricsapi.podstats import Pod
 from metricsapi.rates import MOST, Stat
 from metricsapi.samples import (
     ContainerUsage,
     NodeSample,
-    PodRef,
     PodStats,
     PodUsage,
-    Told,
-    ephemeral_storage,
     epoch_seconds,
 )
 
 # When what does not look fresh was read, as far as is known here.
 _NEVER = Fresh(0.0, inf, 0.0)
 
-_MOST_CONTAINERS = 64  # of a pod, since each is looked for among all of them
-
-# Of one container that tells of them: swap and ephemeral storage, in bytes.
-_More = tuple[int | None, int | None]
-
-
-class _Told:
-    """What an answer tells of the rows, while it is not known yet when that was read."""
-
-    __slots__ = (
-        "again", "broken", "counters", "left", "memories", "more", "said", "taken", "times", "turn",
-    )  # fmt: skip
-
-    def __init__(self, turn: int, counters: list[int], memories: list[int]) -> None:
-        self.turn = turn
-        self.counters = counters
-        self.memories = memories
-        self.times: list[Told] = [None] * len(counters)
-        self.said: set[Told] = set()  # the distinct ones of these
-        self.more: dict[int, _More] = {}
-        self.taken = 0  # pods
-        self.left: list[PodStats] = []
-        self.broken: list[Pod] = []  # of those here, the ones of which something else is told
-        self.again: set[int] = set()  # keys of pods that are listed more than once
-
 
 class Columns:
-    """One node's steady pods: each has the rows from its `first` on, one for each of its `names`.
-
-    Times are those of `nodeclock`.
-    """
+    """One node's steady pods, a row for each container. Times are those of `nodeclock`."""
 
     __slots__ = (
-        "_before", "_came", "_counters", "_last", "_layouts", "_marks", "_memories", "_more",
-        "_pods", "_reads", "_starts", "_unused", "_windows",
+        "_before", "_came", "_counters", "_index", "_last", "_made", "_memories", "_more", "_reads",
+        "_windows",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        # By the hashes of what tells them from others, for the reason given at `_marks`.
-        self._pods: dict[int, Pod] = {}
-        self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}  # names, held once
+        self._index = Index()
+        self._made: list[Pod] = []  # that have usage
         self._came = 0.0  # when the last answer came
         self._last: Mapping[float, Fresh] = {}  # what looked fresh in it
         self._counters = array("Q")  # nanocore-seconds
@@ -81,92 +50,46 @@ class Columns:
         self._before = array("Q")  # the counters of the answer before
         self._reads: list[Fresh] = []
         self._windows: list[float] = []
-        self._starts = array("d")  # of containers, in seconds since the epoch; 0 if not known
-        # Hashes of the starts as told, since comparing these would wait for each in memory. That
-        # another start has the same one is as likely as 1 in 2^64.
-        self._marks = array("q")
-        self._more: dict[int, _More] = {}
-        self._unused = False  # whether there are rows that no pod has
+        self._more: dict[int, More] = {}
 
-    # One loop: a call for each container would cost half as much again.
-    def gather(  # noqa: C901
-        self, turn: int, pods: Sequence[PodStats], *, has_swap: bool
-    ) -> _Told:
+    def gather(self, pods: Sequence[PodStats], *, has_swap: bool) -> Gathered:
         """Put together what an answer tells of the pods that are here; nothing is taken yet."""
-        if self._unused:
+        if self._index.unused:
             self._compact()
-        here = self._pods
-        told = _Told(turn, self._counters.tolist(), self._memories.tolist())
-        counters, memories, times, left = told.counters, told.memories, told.times, told.left
-        marks = self._marks.tolist()
-        last: Told = nan
-        for pod in pods:
-            key = hash(pod.pod_ref)
-            kept, containers = here.get(key), pod.containers or ()
-            if kept is None:
-                left.append(pod)
-                continue
-            if kept.turn == turn:
-                told.again.add(key)
-            kept.turn, names, first = turn, kept.names, kept.first
-            for new in containers:
-                name, cpu, memory = new.name, new.cpu, new.memory
-                if name not in names or cpu is None or memory is None:
-                    break
-                row, time = first + names.index(name), cpu.time
-                if hash(new.start_time) != marks[row] or memory.time != time:
-                    break
-                counter, working_set = cpu.usage_core_nano_seconds, memory.working_set_bytes
-                if counter is None or working_set is None or times[row] is not None:
-                    break  # the last means that a container is listed twice
-                if time != last:  # nearly all are told in the same words
-                    last = time
-                    told.said.add(time)
-                counters[row], memories[row], times[row] = counter, working_set, last
-                if has_swap or new.rootfs is not None:
-                    swap = new.swap.swap_usage_bytes if new.swap is not None else None
-                    told.more[row] = swap, ephemeral_storage(new)
-            else:
-                if len(containers) == len(names) and kept.shown:
-                    kept.usage = None
-                    told.taken += 1
-                    continue
-            left.append(pod)
-            told.broken.append(kept)
-        return told
+        return self._index.gather(pods, has_swap=has_swap)
 
-    def take(self, told: _Told, sample: NodeSample, placed: Placement) -> list[PodStats]:
+    def take(self, told: Gathered, sample: NodeSample, placed: Placement) -> list[PodStats]:
         """Take what a `steady` answer tells, and give the pods that are not here any more.
 
         Those that were have the stats of the answer before.
         """
-        pods, turn, before = self._pods, told.turn, self._reads
-        if told.taken < len(pods):
-            gone = [pod for pod in pods.values() if pod.turn != turn]
-            self.release([*gone, *told.broken])
+        before = self._reads
         fresh = {
             time: read
             for time in told.said
-            if (seconds := sample.seconds[time]) is not None
+            if (seconds := epoch_seconds(time)) is not None
             and seconds not in self._last
             and (read := placed.fresh.get(seconds)) is not None
         }
-        if len(told.said) == 1 and not self._unused:
-            reads = list(fresh.values() or [_NEVER]) * len(told.times)
+        one = told.whole and len(fresh) == len(told.said) == 1
+        if one:
+            reads = list(fresh.values()) * len(told.times)
         else:
             reads = [fresh.get(time, _NEVER) for time in told.times]
-        if _all_one(reads) and _all_one(before):
-            windows = [reads[0].moment - before[0].moment] * len(reads)
+        if one and before.count(before[0]) == len(before):
+            window = least = reads[0].moment - before[0].moment
+            windows = [window] * len(reads)
         else:
             windows = [read.moment - old.moment for read, old in zip(reads, before, strict=True)]
+            least = min(windows, default=1.0)
         grown = list(map(sub, told.counters, self._counters))
-        least, most, window = min(grown, default=0), max(grown, default=0), min(windows, default=1)
-        wrong = _NEVER in reads or least < 0 or window <= 0 or most > MOST * window
-        if wrong or told.again:
-            keys = told.again | self._wrong(reads, grown, windows)
-            self.release([pods[key] for key in keys if key in pods])
-            left = {id(pod) for pod in told.left}
-            told.left = [pod for pod in sample.pods if id(pod) in left or hash(pod.pod_ref) in keys]
+        sound = least > 0 and min(grown, default=0) >= 0 and max(grown, default=0) <= MOST * least
+        if not (sound and told.whole and len(fresh) == len(told.said)):
+            self._part(told, sample, reads, grown, windows)
+        for pod in self._made:
+            if pod.first >= 0:
+                pod.usage = None
+        self._made = []
         self._came, self._last, self._more = placed.came, placed.fresh, told.more
         self._before, self._counters = self._counters, array("Q", told.counters)
         self._memories = array("Q", told.memories)
@@ -183,18 +106,13 @@ class Columns:
                 return
             if stat.cpu * stat.window > stat.counter:  # from before its start
                 return
-        if not (0 < len(stats) <= _MOST_CONTAINERS and pod.uid and pod.shown and placed.steady()):
+        if not (stats and pod.uid and pod.shown and placed.steady()):
             return
         self._came, self._last = came, placed.fresh
-        self._pods[_key(pod)] = pod
-        pod.first, pod.stats = len(self._reads), ()
-        names = tuple([stat.name for stat in stats])
-        pod.names = self._layouts.setdefault(names, names)
-        for row, stat in enumerate(stats, pod.first):
+        pod.stats = ()
+        for row, stat in enumerate(stats, self._index.add(pod, stats)):
             self._counters.append(stat.counter)
             self._memories.append(stat.memory)
-            self._starts.append(epoch_seconds(stat.start) or 0.0)
-            self._marks.append(hash(stat.start))
             self._before.append(stat.counter - round(stat.cpu * stat.window))
             self._reads.append(placed.fresh[stat.time])
             self._windows.append(stat.window)
@@ -206,18 +124,17 @@ class Columns:
         for pod in pods:
             if pod.first >= 0:
                 pod.stats = tuple(self.stats(pod))
-                pod.first, pod.names = -1, ()
-                del self._pods[_key(pod)]
-                self._unused = True
+                self._index.drop(pod)
 
     def release_all(self) -> None:
         """Let all pods go."""
-        self.release(list(self._pods.values()))
+        self.release([self._index.pods[first] for first in self._index.firsts.values()])
+        self._made = []
 
     def stats(self, pod: Pod) -> Iterator[Stat]:
         """Give the stats of a pod that is here."""
-        for row, name in enumerate(pod.names, pod.first):
-            stat, read = Stat(name, self._starts[row] or None), self._reads[row]
+        for row, name in enumerate(self._index.layouts[pod.first], pod.first):
+            stat, read = Stat(name, self._index.starts[row] or None), self._reads[row]
             stat.time = stat.timestamp = stat.memory_time = read.time
             stat.exact, stat.moment = read.exact, read.moment
             stat.came = stat.cpu_since = stat.memory_since = self._came
@@ -231,7 +148,7 @@ class Columns:
         """Make the usage of a pod that is here, as `make_usage` does of stats."""
         earliest = pod.first
         containers = []
-        for row, name in enumerate(pod.names, pod.first):
+        for row, name in enumerate(self._index.layouts[pod.first], pod.first):
             if self._reads[row].time < self._reads[earliest].time:
                 earliest = row
             swap = ephemeral_storage = None
@@ -245,44 +162,41 @@ class Columns:
         pod.since = self._came
         time, window = self._reads[earliest].time, self._windows[earliest]
         pod.usage = PodUsage(*pod.key, pod.node, time, window, tuple(containers))
+        self._made.append(pod)
         return pod.usage
 
     def _rate(self, row: int) -> float:
         return (self._counters[row] - self._before[row]) / self._windows[row]
 
-    def _wrong(self, reads: list[Fresh], grown: list[int], windows: list[float]) -> set[int]:
-        """Give the keys of pods that were not read now, or whose counters jumped."""
+    def _part(
+        self,
+        told: Gathered,
+        sample: NodeSample,
+        reads: list[Fresh],
+        grown: list[int],
+        windows: list[float],
+    ) -> None:
+        """Let pods go that are not told of any more, or not as before, or whose counters jumped."""
         right = [
             read is not _NEVER and window > 0 and 0 <= more <= MOST * window
             for read, more, window in zip(reads, grown, windows, strict=True)
         ]
-        return {
+        index = self._index
+        keys = {
             key
-            for key, pod in self._pods.items()
-            if not all(right[pod.first : pod.first + len(pod.names)])
+            for key, first in index.firsts.items()
+            if first in told.broken or not all(right[first : first + len(index.layouts[first])])
         }
+        self.release([index.pods[index.firsts[key]] for key in keys])
+        left = {id(pod) for pod in told.left}
+        told.left = [pod for pod in sample.pods if id(pod) in left or hash(pod.pod_ref) in keys]
 
     def _compact(self) -> None:
-        """Drop the rows that no pod has."""
-        rows: list[int] = []
-        for pod in self._pods.values():
-            first, pod.first = pod.first, len(rows)
-            rows += range(first, first + len(pod.names))
+        """Leave out the rows that no pod has."""
+        rows = self._index.compact()
         self._counters = array("Q", [self._counters[row] for row in rows])
         self._memories = array("Q", [self._memories[row] for row in rows])
         self._before = array("Q", [self._before[row] for row in rows])
         self._reads = [self._reads[row] for row in rows]
         self._windows = [self._windows[row] for row in rows]
-        self._starts = array("d", [self._starts[row] for row in rows])
-        self._marks = array("q", [self._marks[row] for row in rows])
         self._more = {new: self._more[row] for new, row in enumerate(rows) if row in self._more}
-        self._layouts = {pod.names: pod.names for pod in self._pods.values()}
-        self._unused = False
-
-
-def _all_one(reads: list[Fresh]) -> bool:
-    return bool(reads) and reads.count(reads[0]) == len(reads)
-
-
-def _key(pod: Pod) -> int:
-    return hash(PodRef(pod.key[1], pod.key[0], pod.uid))

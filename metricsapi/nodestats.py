@@ -8,7 +8,14 @@ from metricsapi.columns import Columns
 from metricsapi.nodeclock import LONG_RUN, Known, NodeClock, Placement
 from metricsapi.podstats import Key, Pod
 from metricsapi.rates import Stat, advance, restarted
-from metricsapi.samples import ContainerSample, NodeSample, NodeUsage, PodStats, Told
+from metricsapi.samples import (
+    ContainerSample,
+    NodeSample,
+    NodeUsage,
+    PodStats,
+    Told,
+    epoch_seconds,
+)
 
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
@@ -42,7 +49,7 @@ class Node:
 
     def place(self, sample: NodeSample, told: set[Told], step: float) -> Placement:
         """Ask the clock about an answer whose containers were read at the times `told`."""
-        times = {time for one in told if (time := sample.seconds[one]) is not None}
+        times = {time for one in told if (time := epoch_seconds(one)) is not None}
         return self.clock.place(
             times, sample.requested_at, sample.answered_at, step, lambda: self._known(sample)
         )

@@ -31,7 +31,7 @@ class Pod:
     """A pod as its node's last answer listed it; `turn` is the number of that answer."""
 
     __slots__ = (
-        "first", "key", "names", "node", "shown", "since", "stats", "turn", "uid", "usage",
+        "first", "key", "node", "shown", "since", "stats", "turn", "uid", "usage",
     )  # fmt: skip
 
     def __init__(self, key: Key, node: str, uid: str) -> None:
@@ -40,9 +40,7 @@ class Pod:
         self.uid = uid
         self.turn = 0
         self.stats: tuple[Stat, ...] = ()  # of its containers by name, unless these are in columns
-        # Where they are in its node's columns; -1 while they are not.
-        self.first = -1
-        self.names: tuple[str, ...] = ()
+        self.first = -1  # their first row in the node's columns; -1 while they are not there
         self.since = 0.0  # `usage` is current until `max_age` after this
         self.usage: PodUsage | None = None  # None: not made since the last change
         self.shown = False  # whether it is what is served under its key

@@ -7,8 +7,9 @@ as floats, durations in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -28,29 +29,21 @@ def epoch_seconds(told: Told) -> float | None:
 
     What is no time is None, and so is what is before 1970 or cannot be written as a time again.
     """
-    seconds = _parsed(told) if isinstance(told, str) else told
+    seconds: float | None
+    if isinstance(told, str):  # noqa: SIM108  not one condition in another
+        seconds = _parsed(told) if len(told) <= _LONGEST else None
+    else:
+        seconds = told
     return seconds if seconds is not None and 0 < seconds < _LATEST else None
 
 
+# Times of readings are few, since they are whole seconds and clocks agree; each is read once.
+@lru_cache(maxsize=1024)
 def _parsed(told: str) -> float | None:
-    if len(told) > _LONGEST:
-        return None
     try:
         return (datetime.fromisoformat(told) - _EPOCH).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone
         return None
-
-
-class Seconds(dict[Told, float | None]):
-    """Told times and what they are in seconds since the epoch.
-
-    One answer has few distinct times of readings, so each is read once: make one of these for each
-    answer.
-    """
-
-    def __missing__(self, told: Told) -> float | None:
-        value = self[told] = epoch_seconds(told)
-        return value
 
 
 class CpuStats(Struct, gc=False, rename="camel"):
@@ -112,14 +105,13 @@ class NodeSample(Struct):
     wall_offset: float  # our wall clock minus our monotonic clock at that moment
     stats: ContainerStats | None  # the node's own stats; its `name` is the node's name
     pods: list[PodStats]
-    seconds: Mapping[Told, float | None]  # seconds since the epoch of each time in the answer
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
 
     def containers(self) -> Iterator[tuple[PodRef, ContainerSample]]:
         """Give what is told of each container, with its pod."""
         for pod in self.pods:
             for one in pod.containers or ():
-                yield pod.pod_ref, read_stats(one, self.seconds)
+                yield pod.pod_ref, read_stats(one)
 
 
 class ContainerSample(Struct, gc=False):
@@ -137,18 +129,18 @@ class ContainerSample(Struct, gc=False):
     ephemeral_storage: int | None = None
 
 
-def read_stats(of: ContainerStats, seconds: Mapping[Told, float | None]) -> ContainerSample:
-    """Give what is told of a container; `seconds` are those of its answer."""
+def read_stats(of: ContainerStats) -> ContainerSample:
+    """Give what is told of a container, the times of its readings read."""
     cpu = of.cpu or CpuStats()
     memory = of.memory or MemoryStats()
     swap = of.swap or SwapStats()
     return ContainerSample(
         of.name,
         of.start_time,
-        seconds[cpu.time],
+        epoch_seconds(cpu.time),
         cpu.usage_core_nano_seconds,
         cpu.usage_nano_cores,
-        seconds[memory.time],
+        epoch_seconds(memory.time),
         memory.working_set_bytes,
         swap.swap_usage_bytes,
         swap.swap_available_bytes,

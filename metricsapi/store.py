@@ -63,10 +63,10 @@ class MetricsStore:
         node.turn += 1
         node.last_good = sample.answered_at
         node.wall_offset = sample.wall_offset
-        stats = read_stats(sample.stats, sample.seconds) if sample.stats is not None else None
+        stats = read_stats(sample.stats) if sample.stats is not None else None
         if stats is not None:
             node.has_swap = self._swap and has_swap(stats)
-        told = node.columns.gather(node.turn, sample.pods, has_swap=node.has_swap)
+        told = node.columns.gather(sample.pods, has_swap=node.has_swap)
         placed = node.place(sample, told.said | read_when(told.left), step)
         if stats is not None:
             node.put(stats, placed)
@@ -77,12 +77,13 @@ class MetricsStore:
             left = sample.pods
         for pod in left:
             if well_named(pod):
-                read = [read_stats(one, sample.seconds) for one in pod.containers or ()]
+                read = [read_stats(one) for one in pod.containers or ()]
                 self._put_pod(node, pod.pod_ref, read, placed)
         if left or node.left or len(node.pods) != len(sample.pods):
             node.left = bool(left)
             node.containers = sum([len(pod.containers or ()) for pod in sample.pods])
-            self._drop(node, [pod for pod in node.pods.values() if pod.turn != node.turn])
+            here = node.turn
+            self._drop(node, [p for p in node.pods.values() if p.first < 0 and p.turn != here])
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
@@ -172,8 +173,9 @@ class MetricsStore:
     ) -> None:
         key = (ref.namespace, ref.name)
         pod = node.pods.get(key)
-        if pod is not None and pod.first >= 0:
+        if pod is not None and pod.first >= 0:  # which means that it is listed, too
             node.columns.release([pod])
+            pod.turn = node.turn
         if pod is None or (pod.uid != ref.uid and pod.uid and ref.uid):
             if pod is not None and pod.turn == node.turn and newest(samples) < started(pod.stats):
                 return  # the same name twice in one answer: the one that started last is current
@@ -190,6 +192,7 @@ class MetricsStore:
         ):
             if owner is not None:
                 owner.shown = False
+                self._nodes[owner.node].columns.release([owner])
             pod.shown = True
             self._pods[pod.key] = pod
         node.columns.admit(pod, placed)

@@ -15,13 +15,6 @@ from metricsapi.samples import (
 )
 
 
-class AsNumbers(dict):
-    """The seconds of times that are told in seconds."""
-
-    def __missing__(self, time):
-        return time
-
-
 def stats(of: ContainerSample) -> ContainerStats:
     """Give the stats that are read as this sample."""
     return ContainerStats(
@@ -42,4 +35,4 @@ def node_sample(node, requested, answered, wall_offset, pods, *, own=None) -> No
         for namespace, name, uid, containers in pods
     ]
     told = stats(own) if own else None
-    return NodeSample(node, requested, answered, wall_offset, told, listed, AsNumbers())
+    return NodeSample(node, requested, answered, wall_offset, told, listed)

@@ -19,7 +19,6 @@ from metricsapi.samples import (
     NodeSample,
     PodRef,
     PodStats,
-    Seconds,
     SwapStats,
 )
 
@@ -72,7 +71,6 @@ def decode_resource_metrics(
         wall_offset,
         stats,
         _pods(found),
-        Seconds(),
         time_step=_STEP,
     )
 

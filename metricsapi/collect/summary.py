@@ -12,7 +12,7 @@ import msgspec
 from metricsapi.collect.decoding import DecodeError
 from metricsapi.collect.document import Node, Summary
 from metricsapi.collect.tolerant import read_tolerantly
-from metricsapi.samples import ContainerStats, DiskStats, NodeSample, Seconds
+from metricsapi.samples import ContainerStats, DiskStats, NodeSample
 
 __all__ = ["DecodeError", "decode_summary"]
 
@@ -45,7 +45,6 @@ def decode_summary(
         wall_offset,
         _node_stats(summary.node),
         summary.pods or [],
-        Seconds(),
     )
 
 

@@ -186,7 +186,7 @@ def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
         for pod, one in containers
         if one.cpu_counter is None or one.memory is None
     ]
-    stats = read_stats(sample.stats, sample.seconds) if sample.stats else None
+    stats = read_stats(sample.stats) if sample.stats else None
     has = stats is not None and stats.cpu_counter is not None and stats.memory is not None
     return Sizes(len(containers), without, has)
 

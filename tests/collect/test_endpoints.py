@@ -26,7 +26,7 @@ class Answers:
 
 def decode_resource(node, body, *, requested_at, answered_at, wall_offset):
     assert body == METRICS
-    return NodeSample(node, requested_at, answered_at, wall_offset, None, [], {})
+    return NodeSample(node, requested_at, answered_at, wall_offset, None, [])
 
 
 def reader(kubelet, **options):

@@ -44,5 +44,5 @@ def stats(sample: NodeSample) -> dict[Key, ContainerSample]:
     """Give every stat of a sample by its key."""
     found = {(pod.namespace, pod.name, one.name): one for pod, one in sample.containers()}
     if sample.stats is not None:
-        found["", "", sample.node] = read_stats(sample.stats, sample.seconds)
+        found["", "", sample.node] = read_stats(sample.stats)
     return found

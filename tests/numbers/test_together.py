@@ -5,6 +5,7 @@ import pytest
 from metricsapi.rates import KUBELET_WINDOW
 from metricsapi.store import MetricsStore
 from tests.numbers.test_never_wrong import EPOCH, MAX_AGE, container, put
+from tests.samples import node_sample
 
 
 def answers(store, *times):
@@ -90,3 +91,54 @@ def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
     assert [(one.pod, one.name) for one in (first, second)] == [("two", "a"), ("two", "b")]
     assert (first.cpu_counter, second.cpu_counter) == (10**9 + 160, 2 * 10**9 + 160)
     assert second.cpu_time == first.cpu_time
+
+
+def test_a_pod_that_another_node_listed_for_a_while_is_served_from_its_own_again():
+    store = MetricsStore(max_age=MAX_AGE)
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0, 175.0):
+        answers(store, at)
+        listed = []
+        if at == 145.0:
+            elsewhere = container(at=at, counter=10**9, start=140, rate=2 * 10**8)
+            listed = [("ns", "pod-0", "uid-0", [elsewhere])]
+        store.put(node_sample("node-b", at, at + 0.01, EPOCH, listed))
+        if at == 145.0:
+            assert store.pod_usage("ns", "pod-0", at).node == "node-b"
+    usage = store.pod_usage("ns", "pod-0", 175.02)
+    assert (usage.node, usage.timestamp) == ("node-a", EPOCH + 175)
+
+
+def test_usage_stays_the_same_object_while_a_pod_is_listed_without_new_usage():
+    store = MetricsStore(max_age=MAX_AGE)
+    answers(store, 100.0, 115.0, 130.0, 145.0)
+    before = store.pod_usage("ns", "pod-0", 145.02)
+    told = [container(at=160, counter=160 * 10**9, rate=10**9)]
+    others = [(f"pod-{i}", f"uid-{i}", told) for i in range(1, 6)]
+    bare = ("pod-0", "uid-0", [container(at=145, cpu=False)])
+    now = put(store, 160.0, bare, *others)
+    assert before.timestamp == EPOCH + 145
+    assert store.pod_usage("ns", "pod-0", now) is before
+    assert store.pod_usage("ns", "pod-1", now).timestamp == EPOCH + 160
+
+
+def test_an_idle_container_that_is_not_listed_any_more_is_gone():
+    """What is not told of is not a counter that stayed 0."""
+    store = MetricsStore(max_age=MAX_AGE)
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0):
+        told = [container(at=at, counter=int(at * 1e9), rate=10**9)]
+        idle = [container("idle", at=at, counter=0, rate=0)] if at < 160 else []
+        pods = [(f"pod-{i}", f"uid-{i}", told + idle) for i in range(6)]
+        now = put(store, at, *pods, *[("pod", "uid", idle)] * (at < 160))
+    assert [one.name for one in store.pod_usage("ns", "pod-0", now).containers] == ["c"]
+    assert store.pod_usage("ns", "pod", now) is None
+
+
+def test_a_counter_that_jumps_beyond_all_processors_leaves_the_usage_before():
+    store = MetricsStore(max_age=MAX_AGE)
+    answers(store, 100.0, 115.0, 130.0, 145.0)
+    told = container(at=160, counter=160 * 10**9, rate=10**9)
+    jumped = container(at=160, counter=2**63, rate=10**9)
+    pods = [(f"pod-{i}", f"uid-{i}", [told if i else jumped]) for i in range(6)]
+    now = put(store, 160.0, *pods)
+    ages = [now + EPOCH - store.pod_usage("ns", f"pod-{i}", now).timestamp for i in range(2)]
+    assert ages == [pytest.approx(15.01), pytest.approx(0.01)]
