@@ -50,7 +50,7 @@ class Telemetry:
         def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
-        # The reference's six; last_request_time and storage_points are made by _AtRead.
+        # The reference's six; three of them are made by _AtRead.
         self.freshness = histogram(
             "metrics_server_api_metric_freshness_seconds",
             "[ALPHA] Freshness of metrics exported",
@@ -62,12 +62,7 @@ class Telemetry:
             DEFAULT_BUCKETS,
             ["node"],
         )
-        self._kubelet_requests = counter(
-            "metrics_server_kubelet_request",
-            "[ALPHA] Number of requests sent to Kubelet API",
-            ["success"],
-        )
-        self._good = self._kubelet_requests.labels("true")
+        self.kubelet_requests = Tally(true=0)  # by whether they succeeded
         self.tick = histogram(
             "metrics_server_manager_tick_duration_seconds",
             "[ALPHA] The total time spent collecting and storing metrics in seconds.",
@@ -135,10 +130,7 @@ class Telemetry:
         """Count one request to a kubelet that took `seconds` and ended at `at` (epoch)."""
         self.kubelet_duration.observe(seconds, node)
         self.last_request[node] = at
-        if success:
-            self._good.inc()
-        else:
-            self._kubelet_requests.labels("false").inc()
+        self.kubelet_requests["true" if success else "false"] += 1
 
     def forget_node(self, node: str) -> None:
         """Drop the series of a node that is gone from the cluster."""
@@ -181,6 +173,14 @@ class _AtRead(Collector):
         for node, at in list(self._telemetry.last_request.items()):
             last.add_metric([node], at)
         yield last
+        requests = CounterMetricFamily(
+            "metrics_server_kubelet_request",
+            "[ALPHA] Number of requests sent to Kubelet API",
+            labels=["success"],
+        )
+        for success, count in self._telemetry.kubelet_requests.items():
+            requests.add_metric([success], count)
+        yield requests
         points = GaugeMetricFamily(
             "metrics_server_storage_points",
             "[ALPHA] Number of metrics points stored.",

@@ -45,6 +45,15 @@ class InFlight(Generic[T]):
         self._begun.pop(one, None)
         self._fill()
 
+    def replace(self, one: T) -> T | None:
+        """Give its place to the next and return that, begun by whoever asks; None without one."""
+        self._begun.pop(one, None)
+        if not self._waiting or len(self._begun) >= self._limit:
+            return None
+        following, _ = self._waiting.popitem(last=False)
+        self._begun[following] = time.monotonic()
+        return following
+
     def _fill(self) -> None:
         while self._waiting and len(self._begun) < self._limit:
             one, _ = self._waiting.popitem(last=False)

@@ -178,19 +178,37 @@ class ScraperPool:
     def _begin(self, state: NodeState) -> None:
         state.task = asyncio.get_running_loop().create_task(self._scrape(state))
 
-    async def _scrape(self, state: NodeState) -> None:
-        begun = time.monotonic()
-        try:
-            failure = await self._read(state.target, begun + self._settings.timeout)
-            now = time.monotonic()
-            state.duration = now - begun
-            if failure is None:
-                self._has_answered(state, now)
-            else:
-                self._has_failed(state, failure, now)
-        finally:
-            if state.task is asyncio.current_task():
-                self._ended(state)
+    async def _scrape(self, state: NodeState | None) -> None:
+        """Read a node, and while that goes well, each that gets the place of the last one.
+
+        A task for each read would cost more than to ask a kubelet does.
+        """
+        while state is not None:
+            task, begun = state.task, time.monotonic()
+            following = None
+            try:
+                failure = await self._read(state.target, begun + self._settings.timeout)
+                now = time.monotonic()
+                state.duration = now - begun
+                if failure is not None:
+                    self._has_failed(state, failure, now)
+                else:
+                    self._has_answered(state, now)
+                    following = self._followed(state, task)
+            finally:
+                if state.task is task:  # else it was stopped, and perhaps begun again
+                    self._ended(state)
+            state = following
+
+    def _followed(self, state: NodeState, task: asyncio.Task[None] | None) -> NodeState | None:
+        """End a turn that went well; give the node that this task is to read next, if any is."""
+        if state.task is not task or state.reads is None:
+            return None
+        following = state.reads.replace(state)
+        state.reads = state.task = None
+        if following is not None:
+            following.task = task
+        return following
 
     async def _read(self, target: Target, deadline: float) -> Failure | None:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from metricsapi.collect import pool as module
 from metricsapi.collect.failure import Cause, Failure
+from metricsapi.collect.inflight import InFlight
 from metricsapi.collect.options import CollectSettings
 from metricsapi.collect.pool import ScraperPool
 from metricsapi.samples import NodeSample
@@ -270,6 +271,55 @@ async def test_a_node_that_is_gone_is_forgotten_at_once():
         count = len(client.of("n0"))
         await until(lambda: len(client.of("n1")) >= 5)
         assert len(client.of("n0")) == count
+
+
+async def test_reads_that_go_well_follow_each_other_in_one_task():
+    client, store, tasks = Client(), Store(), {}
+
+    async def answer(target):
+        await asyncio.sleep(0)
+        tasks[target.node] = asyncio.current_task()
+        return REFUSED if target.node == "n3" else sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(*many(8)), client, store, resolution=60.0, concurrency=1):
+        await until(lambda: len(store.samples) == 7)
+    assert client.most == 1
+    assert len({tasks[name] for name in ("n0", "n1", "n2", "n3")}) == 1
+    assert len(set(tasks.values())) == 2
+
+
+async def test_a_read_that_took_long_gives_no_place_to_another_when_it_ends_at_last():
+    """It had lost its own: what began in its place is in flight."""
+    begun, followed = [], []
+
+    def begin(one):
+        begun.append(one)
+        if one == "second":
+            followed.append(reads.replace("first"))
+
+    reads = InFlight(1, begin, patience=0.01)
+    for one in ("first", "second", "third"):
+        reads.add(one)
+    await until(lambda: begun == ["first", "second", "third"])
+    assert followed == [None]
+
+
+async def test_a_node_that_goes_ends_its_own_read_and_none_that_came_before_or_waits(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    client, store, nodes = Client(), Store(), Nodes(*many(4))
+
+    async def answer(target):
+        await asyncio.sleep(60.0 if target.node == "n1" else 0)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0, timeout=60.0, concurrency=1):
+        await until(lambda: "n0" in store.samples and client.running == 1)
+        assert not client.of("n2")
+        nodes.delete("n1")
+        await until(lambda: store.samples.keys() == {"n0", "n2", "n3"})
+        await until(lambda: client.running == 0)
 
 
 async def test_reading_nothing_is_no_delay_when_the_last_node_is_gone():
