@@ -48,17 +48,16 @@ class InFlight(Generic[T]):
     def replace(self, one: T) -> T | None:
         """Give its place to the next and return that, begun by whoever asks; None without one."""
         self._begun.pop(one, None)
-        if not self._waiting or len(self._begun) >= self._limit:
-            return None
-        following, _ = self._waiting.popitem(last=False)
-        self._begun[following] = time.monotonic()
-        return following
+        return self._next() if self._waiting and len(self._begun) < self._limit else None
+
+    def _next(self) -> T:
+        one, _ = self._waiting.popitem(last=False)
+        self._begun[one] = time.monotonic()
+        return one
 
     def _fill(self) -> None:
         while self._waiting and len(self._begun) < self._limit:
-            one, _ = self._waiting.popitem(last=False)
-            self._begun[one] = time.monotonic()
-            self._begin(one)
+            self._begin(self._next())
         if self._waiting and self._timer is None and self._patience is not None:
             oldest = next(iter(self._begun.values()))
             loop = asyncio.get_running_loop()
