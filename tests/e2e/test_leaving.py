@@ -1,4 +1,4 @@
-"""Ctrl-C ends everything: no process and no port stays."""
+"""A server from its start to Ctrl-C, which ends everything: no process and no port stays."""
 
 import signal
 import socket
@@ -8,6 +8,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.conditions import until
 from tests.e2e.conftest import Sandbox
 
 
@@ -28,3 +29,14 @@ def test_a_signal_ends_the_sandbox_and_all_that_it_started(tmp_path, sig):
         assert probe.connect_ex((server.hostname, server.port)) != 0
     assert "Traceback" not in running.text()
     assert tmp_path.exists(), "the state directory named by the user is left in place"
+
+
+async def test_the_log_says_that_the_server_is_ready_and_hides_nothing_about_its_nodes(tmp_path):
+    running = Sandbox(tmp_path, "--nodes=2", "--pods=1", "--no-host")
+    try:
+        running.wait_ready()
+        log = tmp_path / "server.log"
+        await until(lambda: '"ready" ' in log.read_text())
+        assert '"ready" remarks=[]' in log.read_text()
+    finally:
+        running.stop()
