@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import time
 from collections.abc import Callable
@@ -152,7 +153,7 @@ class KubeletConnection(asyncio.Protocol):
         line, kind, body = self._kubelet.answer(method, target, token)
         if fault is Fault.GARBAGE:
             body = b"\x00\xff<html>" + body[:1000]
-        date = formatdate(clock(fault, time.time()), usegmt=True)
+        date = _date(int(clock(fault, time.time())))
         head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
         if fault is Fault.CHUNKED:
             transport.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + _chunks(body))
@@ -167,6 +168,11 @@ class KubeletConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(SLOW_SECONDS, transport.write, answer)
         else:
             transport.write(answer)
+
+
+@functools.lru_cache(maxsize=64)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _chunks(body: bytes) -> bytes:

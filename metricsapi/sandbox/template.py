@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 from zlib import crc32
 
+from metricsapi.sandbox.loads import HOUSEKEEPING, Load, Moment, load_of
 from metricsapi.sandbox.state import timestamp
 from metricsapi.sandbox.synthetic import SyntheticNode, SyntheticPod
 
-_SLOT = re.compile(rb'"@"')
-SWING = 0.3  # the part of its mean by which changing usage swings
-CYCLE = 97.0  # seconds of one swing
+_SLOT = re.compile(rb'"([@#])"')  # where a time stands, or a number
 DAY = 86400
-HOUSEKEEPING = 10.0  # seconds, the kubelet's; a node's own is between one and two of these
 
 
 SWAP_AVAILABLE, SWAP_USED = 2**30, 2**24  # bytes, where there is swap
@@ -46,103 +45,95 @@ class SyntheticSource:
         self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
         self._phase = float(node.index % 89)
         self._random = Random(node.index)
+        self._load = self._load_of(node.cpu, node.memory)
         self._node = _template(_node(node, started, swap), depth=1)
-        self._pods = [
-            _Pod(pod, reverse, _template(_pod(pod, reverse, started, swap), depth=2))
-            for pod in node.pods
-            for reverse in (1, -1)
-        ]
+        self._pods = [self._prepared(pod, step, swap) for pod in node.pods for step in (1, -1)]
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
         """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
-        at = self._housekeeping(now)
-        node = self._node % tuple(self._stats(self.node.cpu, self.node.memory, at))
+        here, earlier = self._moment(now), self._moment(self._housekeeping(now))
+        node = self._node % tuple(earlier.stats([self._load]))
         order = [2 * i + self._random.getrandbits(1) for i in range(len(self.node.pods))]
         self._random.shuffle(order)
-        pods = b",\n  ".join([self._pod(self._pods[i], now, at) for i in order])
+        pods = b",\n  ".join(
+            [
+                pod.template % (*here.stats(pod.containers), *earlier.stats(pod.whole))
+                for pod in [self._pods[i] for i in order]
+            ]
+        )
         body = b'{\n "node": %b,\n "pods": [\n  %b\n ]\n}' % (node, pods)
         return _add_storage(json.loads(body), now) if full else body
-
-    def _pod(self, pod: _Pod, now: float, at: float) -> bytes:
-        values = []
-        for _, rate, memory in pod.of.containers[:: pod.step]:
-            values += self._stats(rate, memory, now)
-        values += self._stats(pod.cpu, pod.memory, at)
-        return pod.template % tuple(values)
 
     def exposition(self, now: float) -> bytes:
         """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
         at = self._housekeeping(now)
+        here, earlier = self._moment(now), self._moment(at)
         cpu = ["# TYPE container_cpu_usage_seconds_total counter"]
         memory = ["# TYPE container_memory_working_set_bytes gauge"]
         start = ["# TYPE container_start_time_seconds gauge"]
+        stamp = int(now * 1000)
         for pod in self.node.pods:
             for number, (name, rate, size) in enumerate(pod.containers):
                 labels = f'{{container="{name}",namespace="{pod.namespace}",pod="{pod.name}"}}'
-                seconds = self.counter(rate, now) / 1e9
-                stamp = int(now * 1000)
+                load = self._load_of(rate, size)
+                seconds = here.counter(load) / 1e9
                 cpu.append(f"container_cpu_usage_seconds_total{labels} {seconds!r} {stamp}")
-                used = self._memory(size, now)
+                used = here.memory(load)
                 memory.append(f"container_memory_working_set_bytes{labels} {used} {stamp}")
                 since = self.started - _earlier(pod, number)
                 start.append(f"container_start_time_seconds{labels} {since!r}")
-        stamp = int(at * 1000)
+        stamp, seconds = int(at * 1000), earlier.counter(self._load) / 1e9
         node = [
             "# TYPE node_cpu_usage_seconds_total counter",
-            f"node_cpu_usage_seconds_total {self.counter(self.node.cpu, at) / 1e9!r} {stamp}",
+            f"node_cpu_usage_seconds_total {seconds!r} {stamp}",
             "# TYPE node_memory_working_set_bytes gauge",
-            f"node_memory_working_set_bytes {self._memory(self.node.memory, at)} {stamp}",
+            f"node_memory_working_set_bytes {earlier.memory(self._load)} {stamp}",
         ]
         return "\n".join([*cpu, *memory, *start, *node, ""]).encode()
 
     def counter(self, mean: int, now: float) -> int:
         """Give the CPU counter in nanocore-seconds of something that uses `mean` nanocores."""
-        age = now - self.started
-        if not self.changing:
-            return round(age * mean)
-        turn = 2 * math.pi / CYCLE
-        phase = self._phase + mean % 89  # no two containers swing together
-        swing = math.cos(turn * phase) - math.cos(turn * (age + phase))
-        return round(mean * (age + SWING / turn * swing))
+        return self._moment(now).counter(self._load_of(mean, 0))
 
-    def _stats(self, cpu: int, memory: int, at: float) -> list[bytes]:
-        """Give CPU time, rate and counter, memory time and working set, as text."""
-        when = b'"%b"' % timestamp(at).encode()
-        return [when, *self._cpu(cpu, at), when, b"%d" % self._memory(memory, at)]
+    def _moment(self, now: float) -> Moment:
+        return Moment(now, now - self.started, changing=self.changing)
 
-    def _cpu(self, mean: int, now: float) -> tuple[bytes, bytes]:
-        """Give usageNanoCores (over the last housekeeping period) and the counter, as text."""
-        counter = self.counter(mean, now)
-        before = self.counter(mean, now - HOUSEKEEPING)
-        return b"%d" % ((counter - before) // int(HOUSEKEEPING)), b"%d" % counter
+    def _load_of(self, cpu: int, memory: int) -> Load:
+        return load_of(cpu, memory, self._phase if self.changing else None)
 
-    def _memory(self, mean: int, now: float) -> int:
-        return mean + (int(now) % 64) * 4096 if self.changing else mean
+    def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:
+        containers = pod.containers[::step]
+        cpu = sum(rate for _, rate, _ in containers)
+        memory = sum(size for _, _, size in containers)
+        return _Pod(
+            _template(_pod(pod, step, self.started, swap), depth=2),
+            [self._load_of(rate, size) for _, rate, size in containers],
+            [self._load_of(cpu, memory)],
+        )
 
     def _housekeeping(self, now: float) -> float:
         """Give when housekeeping last read the node's own stats."""
         return math.floor((now - self._phase) / self._period) * self._period + self._phase
 
 
+@dataclass(frozen=True)
 class _Pod:
-    """One pod with its containers in one of two orders: `step` is 1 or -1."""
+    """One pod with its containers in one of two orders."""
 
-    def __init__(self, of: SyntheticPod, step: int, template: bytes) -> None:
-        self.of = of
-        self.step = step
-        self.template = template
-        self.cpu = sum(cpu for _, cpu, _ in of.containers)
-        self.memory = sum(memory for _, _, memory in of.containers)
+    template: bytes
+    containers: list[Load]
+    whole: list[Load]  # the pod's own
 
 
 def _template(skeleton: dict[str, Any], depth: int) -> bytes:
-    """Give the text with a slot for each `@`, indented as so deep in a document."""
+    """Give the text with a slot for each `@` and `#`, indented as so deep in a document."""
     text = json.dumps(skeleton, indent=1).replace("\n", "\n" + depth * " ").encode()
-    return _SLOT.sub(b"%b", text.replace(b"%", b"%%"))
+    slots = {b"@": b'"%b"', b"#": b"%d"}
+    return _SLOT.sub(lambda slot: slots[slot[1]], text.replace(b"%", b"%%"))
 
 
 def _node(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
-    """Give a node's part of a Summary with `@` for what differs, in the order of the values."""
+    """Give a node's part of a Summary: `@` or `#` for what differs, in the order of the stats."""
     return {
         "nodeName": node.name,
         "startTime": timestamp(started - DAY),
@@ -173,12 +164,12 @@ def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
     """Give what a kubelet tells of a node, a pod (with pressure) or a container."""
     none = {"total": 0, "avg10": 0, "avg60": 0, "avg300": 0}
     pressure = {"psi": {"full": none, "some": none}} if psi else {}
-    cpu = {"time": "@", "usageNanoCores": "@", "usageCoreNanoSeconds": "@", **pressure}
+    cpu = {"time": "@", "usageNanoCores": "#", "usageCoreNanoSeconds": "#", **pressure}
     memory = {
         "time": "@",
         "availableBytes": 0,
         "usageBytes": 536870912,
-        "workingSetBytes": "@",
+        "workingSetBytes": "#",
         "rssBytes": 268435456,
         "pageFaults": 1465226,
         "majorPageFaults": 14,

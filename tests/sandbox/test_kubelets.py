@@ -79,6 +79,22 @@ async def test_counters_are_the_integral_of_the_usage():
         assert (len(set(rates)) > 50) is changing
 
 
+async def test_an_answer_tells_the_usage_of_its_moment():
+    node = synthetic_node(1, 3, 2)
+    source = SyntheticSource(node, 1000.0, changing=True)
+    told = {
+        (pod["podRef"]["name"], one["name"]): one["cpu"]
+        for pod in json.loads(source.summary(2000.25))["pods"]
+        for one in pod["containers"]
+    }
+    assert len(told) == 6
+    for pod in node.pods:
+        for name, mean, _ in pod.containers:
+            counter, earlier = source.counter(mean, 2000.25), source.counter(mean, 1990.25)
+            assert told[pod.name, name]["usageCoreNanoSeconds"] == counter
+            assert told[pod.name, name]["usageNanoCores"] == (counter - earlier) // 10
+
+
 async def test_containers_start_at_times_of_their_own_before_their_counters():
     began = 1.8e9
     source = SyntheticSource(synthetic_node(1, 30, 2), began)
