@@ -9,7 +9,9 @@ from metricsapi.logs import LOG
 from metricsapi.nodestatus import FAILING, OK, PENDING, States, in_state
 from metricsapi.telemetry import Telemetry
 
-LAG_INTERVAL = 1.0  # seconds between looks at the event loop; an idle process wakes for no more
+# Seconds between looks at the event loop. An idle process wakes for nothing else, and each time
+# costs 0.2 ms, since everything has left the processor's caches.
+LAG_INTERVAL = 3.0
 SUMMARY_INTERVAL = 60.0
 _STALLED = 10  # a loop that has not turned for so many of its intervals stands still
 
@@ -37,11 +39,13 @@ class Beat:
         return f"{self._what} has not turned for {age:.0f} s"
 
 
-async def watch_loop(telemetry: Telemetry, beat: Beat, clock: Clock) -> None:
+async def watch_loop(
+    telemetry: Telemetry, beat: Beat, clock: Clock, interval: float = LAG_INTERVAL
+) -> None:
     """Measure how late the event loop runs a timer, until cancelled."""
     while True:
-        due = clock() + LAG_INTERVAL
-        await asyncio.sleep(LAG_INTERVAL)
+        due = clock() + interval
+        await asyncio.sleep(interval)
         telemetry.loop_lag.observe(max(0.0, clock() - due))
         beat.turn()
 

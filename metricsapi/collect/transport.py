@@ -228,6 +228,7 @@ class SecureConnection(Connection):
             if record.pending:  # TLS wants no more of it, and the next one is another connection's
                 record.read()
         self._partial = bytes(data[begin:])
+        self._flush()
         if size:
             self._plain_received(plain[:size], arrived_at)
         if self._ended is not None:
@@ -253,7 +254,7 @@ class SecureConnection(Connection):
         size = 0
         try:
             # The stubs know only how read() gives bytes; given a buffer, it gives their number.
-            size = cast("int", self._tls.read(_RECORD, into))
+            size = self._tls.read(_RECORD, into)  # type: ignore[assignment]
             if not size:
                 self.close()  # the other side says that it has ended
         except ssl.SSLWantReadError:
@@ -261,7 +262,6 @@ class SecureConnection(Connection):
         except OSError as error:
             # What comes after the first failure says less of it.
             self._ended = self._ended or from_tls_error(error, self.where)
-        self._flush()
         return size
 
     def _send(self, data: bytes) -> None:

@@ -29,7 +29,7 @@ def test_a_beat_fails_only_after_its_loop_stood_still():
 async def test_a_blocked_event_loop_is_measured():
     telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
     beat = Beat("x", 1.0, time.monotonic)
-    task = asyncio.create_task(watch_loop(telemetry, beat, time.monotonic))
+    task = asyncio.create_task(watch_loop(telemetry, beat, time.monotonic, 1.0))
     await asyncio.sleep(0)
     time.sleep(1.5)  # what must never happen  # noqa: ASYNC251
     counts = telemetry.loop_lag.series[()]
