@@ -1,7 +1,7 @@
 # The build stage assembles the file system with the steps of image/rootfs.py, which `make rootfs`
 # runs too; the image is that folder and nothing else. Any image with Python 3.11 or newer, glibc
 # and pip can be the base: --build-arg BASE_IMAGE=...
-ARG BASE_IMAGE=python:3.13-slim-bookworm
+ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src

@@ -62,7 +62,7 @@ security: $(VENV)/dev.stamp ## attempts on identity, permission and availability
 
 bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
 	@$(MAKE) --no-print-directory VENV=$(VENV)-run $(VENV)-run/run.stamp
-	@SERVER_PYTHON=$(VENV)-run/bin/python $(BIN)/python -m tests.bench
+	@SERVER_PYTHON="$(or $(SERVER_PYTHON),$(VENV)-run/bin/python)" $(BIN)/python -m tests.bench
 
 bench-quick: $(VENV)/dev.stamp ## counts of work against a stored baseline; UPDATE=1 stores it
 	@$(BIN)/python -m tests.bench.quick

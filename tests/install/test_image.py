@@ -1,7 +1,7 @@
 """The image, built and run by a container engine as the Deployment would run it.
 
 Needs an engine that answers, and METRICSAPI_BASE_IMAGE: an image that the engine has, with Python
-3.11 or newer, glibc and pip (python:3.13-slim-bookworm). The build itself has no network.
+3.11 or newer, glibc and pip (python:3.13-slim-trixie). The build itself has no network.
 """
 
 import asyncio
