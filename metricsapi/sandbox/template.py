@@ -20,7 +20,6 @@ from metricsapi.sandbox.synthetic import SyntheticNode, SyntheticPod
 _SLOT = re.compile(rb'"([@#])"')  # where a time stands, or a number
 DAY = 86400
 
-
 SWAP_AVAILABLE, SWAP_USED = 2**30, 2**24  # bytes, where there is swap
 ROOTFS, LOGS = 40960, 8192  # bytes, of each container
 DISK = 256 * 2**30
