@@ -163,6 +163,27 @@ async def test_a_refused_client_certificate_is_told():
         await serving
 
 
+async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_told():
+    context = Kubelet().context
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def serve():
+        connection, _address = listener.accept()
+        connection.settimeout(10)
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65536)
+            socket.socket.send(secure, b"\x17\x03\x03\x00\x20" + bytes(32))
+            with pytest.raises(ssl.SSLError, match=r"(?i)alert.bad.record.mac"):
+                secure.recv(1)
+
+    serving = asyncio.get_running_loop().run_in_executor(None, serve)
+    with listener:
+        async with Reader(Kubelet(), port=listener.getsockname()[1]) as read:
+            await read()
+        await serving
+
+
 async def test_a_token_that_was_rotated_is_read_again_on_401(tmp_path):
     from metricsapi.kube.credentials import TokenFile
 

@@ -7,6 +7,7 @@ import re
 import ssl
 import time
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -56,6 +57,7 @@ async def start(kubelets, number=3, **options):
 async def test_the_summary_has_the_form_of_the_real_one(authority, kubelets):
     answer = await get(authority, await start(kubelets))
     assert answer.text.startswith('{\n "node": {\n  "nodeName": "node-3"')
+    assert abs(parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()) < 60
     container = answer.json()["pods"][0]["containers"][0]
     assert container.keys() == {"name", "startTime", "cpu", "memory", "swap"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", container["cpu"]["time"])
@@ -93,6 +95,17 @@ async def test_an_answer_tells_the_usage_of_its_moment():
             counter, earlier = source.counter(mean, 2000.25), source.counter(mean, 1990.25)
             assert told[pod.name, name]["usageCoreNanoSeconds"] == counter
             assert told[pod.name, name]["usageNanoCores"] == (counter - earlier) // 10
+
+
+async def test_changing_memory_grows_and_both_endpoints_tell_the_same():
+    source = SyntheticSource(synthetic_node(1, 1, 1), 1000.0, changing=True)
+    told = []
+    for now in (2000.25, 2003.25):
+        (pod,) = json.loads(source.summary(now))["pods"]
+        told.append(pod["containers"][0]["memory"]["workingSetBytes"])
+        line = rb"container_memory_working_set_bytes{.*} (\d+) "
+        assert re.findall(line, source.exposition(now)) == [b"%d" % told[-1]]
+    assert told[1] - told[0] == 3 * 4096
 
 
 async def test_containers_start_at_times_of_their_own_before_their_counters():
