@@ -42,6 +42,11 @@ def _child(pid):
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
 
+def _sleeps(pid):
+    """Whether a process waits in the kernel (its name, the second field, may hold spaces)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
+
+
 async def test_a_pod_that_is_deleted_while_it_starts_does_not_wait_for_its_kill(tmp_path):
     authority = tmp_path / "ca.crt"
     os.mkfifo(authority)  # whoever reads it waits: the start lasts as long as the test wants
@@ -61,7 +66,11 @@ async def test_a_pod_that_is_deleted_while_it_starts_does_not_wait_for_its_kill(
 
     try:
         await until(starting, seconds=30, what="the start")
-        os.kill(_child(process.pid), signal.SIGTERM)
+        # Until it has gone from open() into read(): Python would see a signal on the way only
+        # after read(), which no real file keeps waiting.
+        server = _child(process.pid)
+        await until(lambda: _sleeps(server), what="the read")
+        os.kill(server, signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 128 + signal.SIGTERM
     finally:
         if process.returncode is None:
