@@ -17,11 +17,13 @@ class ServerProcess:
         self._directory = directory
         self._flags = flags
         self._process: asyncio.subprocess.Process | None = None
+        self._reserved: socket.socket | None = None
         self.port = 0
 
     async def start(self) -> None:
         """Start it on a free port. What says where things are here wins over `flags`."""
-        self.port = _free_port()
+        self._reserved = _bound()
+        self.port = int(self._reserved.getsockname()[1])
         kubeconfig = self._directory / "server.kubeconfig"
         command = [
             sys.executable,
@@ -33,6 +35,7 @@ class ServerProcess:
             f"--authorization-kubeconfig={kubeconfig}",
             *self._flags,
             f"--secure-port={self.port}",
+            "--permit-port-sharing",  # with the socket that keeps the port for it
             "--bind-address=127.0.0.1",
             f"--cert-dir={self._directory / 'certificates'}",
             "--kubelet-preferred-address-types=InternalIP",
@@ -71,6 +74,8 @@ class ServerProcess:
         except TimeoutError:
             process.kill()
             await process.wait()
+        if self._reserved is not None:
+            self._reserved.close()
 
     def epitaph(self) -> str:
         """Say how it ended, with the end of its log."""
@@ -86,7 +91,9 @@ class ServerProcess:
         return self._process
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _bound() -> socket.socket:
+    """Take a free port, which nobody else gets until this socket is closed."""
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    taken.bind(("127.0.0.1", 0))
+    return taken

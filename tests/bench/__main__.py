@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cases import BASE, cases, query
+from tests.bench.cases import cases, query
 from tests.bench.cluster import context_of, sandbox, server
 from tests.bench.measure import (
     Server,
+    ages,
     capacity,
     memory,
-    percentile,
     reading,
     scraping,
     stalls,
@@ -107,21 +107,9 @@ async def measure(servers: list[Server]) -> dict[str, Any]:
     await asyncio.sleep(max(0.0, rest))
     found["memory"] = {one.name: memory(one) for one in servers}
     found["event loop"] = {ours.name: await stalls(ours)}
-    found["age of container usage when read"] = {one.name: await ages(one) for one in servers}
+    say(f"age of usage, {RESOLUTION} s")
+    found["age of container usage when read"] = await ages(servers, RESOLUTION)
     return found
-
-
-async def ages(one: Server) -> dict[str, float]:
-    """Seconds from a pod's timestamp to the reading of it, over all pods at one moment."""
-    connection = one.connect()
-    answer = await connection.get(f"{BASE}/pods")
-    await connection.close()
-    now = time.time()
-    found = [
-        now - time.mktime(time.strptime(item["timestamp"], "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
-        for item in json.loads(answer.body)["items"]
-    ]
-    return {"median_seconds": percentile(found, 0.5), "oldest_seconds": max(found)}
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,6 +20,14 @@ from tests.bench.meter import Meter
 
 TAKES = 3  # of each case
 PAUSE = 1.0  # seconds between takes: longer than reading 1,000 nodes takes
+
+
+class _Pod(msgspec.Struct):
+    timestamp: datetime
+
+
+class _Pods(msgspec.Struct):
+    items: list[_Pod]
 
 
 @dataclass
@@ -187,4 +196,26 @@ async def stalls(server: Server) -> dict[str, float]:
         "looks": total,
         "late_by_10_ms": late[min(bound for bound in late if bound >= 0.01)],
         "late_by_100_ms": late[min(bound for bound in late if bound >= 0.1)],
+    }
+
+
+async def ages(servers: list[Server], resolution: int) -> Any:
+    """Seconds from a pod's timestamp to the reading of it: all pods, looked at each second.
+
+    Over one resolution, since a server that reads all nodes at one moment tells ages from nothing
+    to the resolution, as one happens to look. Timestamps are of whole seconds.
+    """
+    found: dict[str, list[float]] = {server.name: [] for server in servers}
+    began = time.monotonic()
+    for second in range(resolution):
+        await asyncio.sleep(max(0.0, began + second - time.monotonic()))
+        for server in servers:
+            connection = server.connect()
+            answer = await connection.get(f"{BASE}/pods", JSON)
+            await connection.close()
+            now, pods = time.time(), msgspec.json.decode(answer.body, type=_Pods).items
+            found[server.name] += [now - pod.timestamp.timestamp() for pod in pods]
+    return {
+        name: {"median_seconds": percentile(ages, 0.5), "oldest_seconds": max(ages)}
+        for name, ages in found.items()
     }

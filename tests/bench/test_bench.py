@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
-from tests.bench.measure import percentile
+import msgspec
+import pytest
+
+from tests.bench.client import Answer
+from tests.bench.measure import ages, percentile
 from tests.bench.meter import Meter
 from tests.bench.report import table
 
 BURN = """
 import time
 print(flush=True)
+input()
 while time.process_time() < 0.4:
     pass
 print(time.process_time(), flush=True)
@@ -27,10 +33,43 @@ def test_a_process_is_charged_for_what_it_uses():
         meter = Meter(process.pid)
         process.stdout.readline()
         assert meter.cpu_seconds() < 0.3
+        process.stdin.write("\n")
+        process.stdin.flush()
         spent = float(process.stdout.readline())
         assert 0.5 * spent < meter.cpu_seconds() < 2 * spent
         assert meter.memory().peak >= meter.memory().resident * 0.9 > 0
         process.communicate("\n")
+
+
+class Aging:
+    """A server whose pods were read 5, 10 and 20 s before its first look."""
+
+    name = "aging"
+
+    def __init__(self):
+        self.looks = 0
+        first = datetime.now(UTC).replace(microsecond=0)
+        items = [{"timestamp": (first - timedelta(seconds=age)).isoformat()} for age in (5, 10, 20)]
+        self.body = msgspec.json.encode({"items": items})
+
+    def connect(self):
+        return self
+
+    async def get(self, path, accept):
+        assert (path, accept) == ("/apis/metrics.k8s.io/v1beta1/pods", "application/json")
+        self.looks += 1
+        return Answer(200, len(self.body), 0.0, self.body)
+
+    async def close(self):
+        pass
+
+
+async def test_ages_are_looked_at_each_second_of_a_period():
+    server = Aging()
+    found = (await ages([server], 2))["aging"]
+    assert server.looks == 2
+    assert found["median_seconds"] > 10.9  # of 5, 10, 20, and 6, 11, 21 a second later
+    assert found["oldest_seconds"] - found["median_seconds"] == pytest.approx(10)
 
 
 def test_a_percentile_is_one_of_the_values():

@@ -148,9 +148,10 @@ async def reset(_, writer):
     ],
 )
 async def test_a_broken_answer_is_a_failure_and_the_next_good_one_a_sample(answer, cause):
+    seconds = 1.0 if cause is Cause.TIMEOUT else 10.0
     async with (
         Kubelet(answer) as kubelet,
-        Reader(kubelet, seconds=1.0, max_answer=2**19) as read,
+        Reader(kubelet, seconds=seconds, max_answer=2**19) as read,
     ):
         failure = await read()
         assert failure.cause is cause, failure

@@ -1,6 +1,7 @@
 """Every node has its turn, whatever other nodes do."""
 
 import asyncio
+import itertools
 import logging
 import statistics
 import time
@@ -114,7 +115,8 @@ def many(count):
     return [node(f"n{i}") for i in range(count)]
 
 
-async def test_every_node_is_asked_at_once_within_the_bound():
+async def test_every_node_is_asked_at_once_within_the_bound(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
     client, store = Client(), Store()
 
     async def answer(target):
@@ -128,16 +130,18 @@ async def test_every_node_is_asked_at_once_within_the_bound():
 
 
 async def test_each_node_keeps_its_period():
-    """By the median of several threes of periods: a moment in which this machine stood still
-    moves two of them.
+    """By medians: a moment in which this machine stood still moves two periods and one turn, or
+    takes one turn away.
     """
     client = Client()
     async with running(Nodes(*many(10)), client):
         await until(lambda: all(len(client.of(f"n{i}")) >= 10 for i in range(10)))
     for i in range(10):
         turns = client.of(f"n{i}")[2:10]
-        threes = [later - earlier for earlier, later in zip(turns, turns[3:], strict=False)]
-        assert statistics.median(threes) == pytest.approx(0.9, abs=0.05)
+        periods = [later - earlier for earlier, later in itertools.pairwise(turns)]
+        assert statistics.median(periods) == pytest.approx(0.3, abs=0.05)
+        places = [(at + 0.1) % 0.3 for at in turns]  # all are read at multiples of the period
+        assert statistics.median(places) == pytest.approx(0.1, abs=0.05)
 
 
 async def test_hanging_nodes_delay_nobody(monkeypatch):
@@ -273,7 +277,8 @@ async def test_a_node_that_is_gone_is_forgotten_at_once():
         assert len(client.of("n0")) == count
 
 
-async def test_reads_that_go_well_follow_each_other_in_one_task():
+async def test_reads_that_go_well_follow_each_other_in_one_task(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
     client, store, tasks = Client(), Store(), {}
 
     async def answer(target):

@@ -25,6 +25,16 @@ def kubectl_binary():
     return needed("kubectl")
 
 
+def lasts(namespace):
+    """Tell whether its pods stay: in `host` are this machine's processes, which may end."""
+    return namespace != "host"
+
+
+def lasting(items):
+    """Give the metadata of a pod in the list that stays."""
+    return next(one["metadata"] for one in items if lasts(one["metadata"]["namespace"]))
+
+
 _COMMAND = [sys.executable, "-m", "metricsapi", "sandbox"]
 if ASSETS:
     _COMMAND.append(f"--kubebuilder-assets={ASSETS}")

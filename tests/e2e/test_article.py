@@ -2,14 +2,11 @@
 
 import json
 
+from tests.e2e.conftest import lasting, lasts
+
 
 def lines_with(text, word):
     return [line for line in text.splitlines() if word in line]
-
-
-def lasts(namespace):
-    """Tell whether its pods stay: in `host` are this machine's processes, which may end."""
-    return namespace != "host"
 
 
 def test_the_pod_the_service_and_the_apiservice_are_found_by_name(kubectl):
@@ -35,7 +32,7 @@ def test_the_four_raw_calls(kubectl):
     node = json.loads(kubectl("get", "--raw", f"{base}/nodes/{name}"))
     assert node["kind"] == "NodeMetrics"
     assert node["usage"].keys() >= {"cpu", "memory"}
-    at = next(m for m in (item["metadata"] for item in pods["items"]) if lasts(m["namespace"]))
+    at = lasting(pods["items"])
     pod = json.loads(
         kubectl("get", "--raw", f"{base}/namespace/{at['namespace']}/pods/{at['name']}")
     )

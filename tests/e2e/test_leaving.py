@@ -14,7 +14,7 @@ from tests.e2e.conftest import Sandbox
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_sandbox_and_all_that_it_started(tmp_path, sig):
-    running = Sandbox(tmp_path, "--nodes=1", "--pods=1")
+    running = Sandbox(tmp_path, "--nodes=1", "--pods=1", "--port=0")
     try:
         running.wait_ready()
         with open(running.kubeconfig) as file:  # noqa: PTH123

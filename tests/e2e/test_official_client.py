@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.e2e.conftest import lasting
+
 client = pytest.importorskip("kubernetes.client")
 config = pytest.importorskip("kubernetes.config")
 
@@ -17,7 +19,7 @@ def test_custom_objects_lists_nodes_and_pods(api):
     assert nodes["items"]
     assert all(item["usage"]["cpu"] for item in nodes["items"])
     pods = api.list_cluster_custom_object("metrics.k8s.io", "v1beta1", "pods")
-    at = pods["items"][0]["metadata"]
+    at = lasting(pods["items"])
     one = api.get_namespaced_custom_object(
         "metrics.k8s.io", "v1beta1", at["namespace"], "pods", at["name"]
     )

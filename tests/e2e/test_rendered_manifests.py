@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metricsapi.sandbox.manifests import Manifests, ManifestsError
-from tests.e2e.conftest import Sandbox
+from tests.e2e.conftest import Sandbox, lasting
 
 RENDERED = Path(__file__).parents[2] / "manifests" / "rendered"
 BASE = "/apis/metrics.k8s.io/v1beta1"
@@ -45,7 +45,7 @@ def test_the_article(kubectl):
     name = nodes[0]["metadata"]["name"]
     assert json.loads(kubectl("get", "--raw", f"{BASE}/nodes/{name}"))["usage"]
     pods = json.loads(kubectl("get", "--raw", f"{BASE}/pods"))["items"]
-    at = pods[0]["metadata"]
+    at = lasting(pods)
     path = f"{BASE}/namespace/{at['namespace']}/pods/{at['name']}"
     assert json.loads(kubectl("get", "--raw", path))["containers"]
     assert "node-0" in kubectl("top", "nodes")

@@ -61,7 +61,7 @@ class Replica:
 class Installation:
     """`with` it: an API server with the objects, kubelets, and as many replicas as are started."""
 
-    def __init__(self, objects, directory, *, shutdown_delay="1s"):
+    def __init__(self, objects, directory, *, shutdown_delay="2s"):
         self.objects = objects
         self.directory = directory
         self.cluster = Cluster()
@@ -70,7 +70,7 @@ class Installation:
         self.replicas = []
         self.asked = []
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
-        self._following = None
+        self._following = []
 
     async def __aenter__(self):
         await self.api.start()
@@ -90,11 +90,13 @@ class Installation:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.direct = httpx.AsyncClient(verify=context, trust_env=False, timeout=5.0)
         self.admin = self.client(self.api.add_user(ADMIN, ("system:masters",)))
-        self._following = asyncio.create_task(self._follow_endpoints())
+        duties = (self._probe_replicas(), self._follow_endpoints())
+        self._following = [asyncio.create_task(duty) for duty in duties]
         return self
 
     async def __aexit__(self, *_):
-        self._following.cancel()
+        for task in self._following:
+            task.cancel()
         for replica in self.replicas:
             with contextlib.suppress(ProcessLookupError):
                 replica.kill()
@@ -185,11 +187,18 @@ class Installation:
         self.asked.append((asked, answer))
         return 200 if answer else 403
 
-    async def _follow_endpoints(self):
-        """Keep the Service's endpoints those replicas whose readiness probe succeeds."""
+    async def _probe_replicas(self):
         while True:
             for replica in self.replicas:
                 replica.ready = bool(replica.port) and await self._probe(replica)
+            await asyncio.sleep(0.02)
+
+    async def _follow_endpoints(self):
+        """Keep the Service's endpoints those replicas whose readiness probe succeeds.
+
+        Apart from the probes, which take their time, and a replica that leaves has little.
+        """
+        while True:
             self.api.aggregator.endpoints[SERVICE] = [
                 ("127.0.0.1", one.port)
                 for one in self.replicas

@@ -22,7 +22,7 @@ URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")
 @pytest.fixture
 async def served(tmp_path):
     """Give a cluster and the port of a server in it."""
-    async with Embedded(Size(nodes=2, pods=1, host=False), tmp_path) as embedded:
+    async with Embedded(Size(nodes=2, pods=1, host=False), tmp_path, port=0) as embedded:
         server = ServerProcess(tmp_path, ())
         await server.start()
         log = tmp_path / "server.log"

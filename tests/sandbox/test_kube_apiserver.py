@@ -42,7 +42,8 @@ def test_a_binary_that_is_missing(assets, tmp_path):
 
 def test_a_binary_that_ends_is_quoted_and_the_other_is_ended(assets, tmp_path):
     script(assets / "etcd", f"echo $$ > {tmp_path}/pid; exec sleep 60")
-    script(assets / "kube-apiserver", "echo unknown flag: --frobnicate; exit 3")
+    waits = f"while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done"
+    script(assets / "kube-apiserver", f"{waits}; echo unknown flag: --frobnicate; exit 3")
     done = start(assets, tmp_path / "state")
     assert done.returncode == 1
     assert "kube-apiserver ended with exit status 3" in done.stderr

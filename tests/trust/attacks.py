@@ -19,7 +19,7 @@ LIMITS = Limits(
     header_count=64,
     target_bytes=1024,
     body_bytes=2048,
-    header_timeout=0.4,
+    header_timeout=1.0,  # of the handshake, too
     body_timeout=0.4,
     idle_timeout=1.0,
 )
@@ -62,10 +62,13 @@ def _framing(name: str, headers: str, body: str = "", outcome: int | str = 400) 
 
 
 async def _slow_headers(connection: Connection) -> None:
-    for byte in b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: yes":
-        await connection.send(bytes([byte]))
+    """Send one byte after the other, until the time is over and the answer is not yet the end."""
+    loop = asyncio.get_running_loop()
+    enough = loop.time() + LIMITS.header_timeout + 0.1
+    await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    while loop.time() < enough:
+        await connection.send(b"y")
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.3)
 
 
 async def _slow_body(connection: Connection) -> None:
