@@ -17,7 +17,7 @@ PENDING = "pending"  # not tried yet
 States = Mapping[tuple[str, str], int]
 
 
-class NodeStatus(Struct, frozen=True, kw_only=True):
+class NodeStatus(Struct, frozen=True, kw_only=True, gc=False):
     """One node. Times are seconds since the epoch (UTC), durations seconds, CPU nanocores,
     memory bytes; None is "never" or "unknown".
     """

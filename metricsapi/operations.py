@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
@@ -32,8 +33,20 @@ from metricsapi.telemetry import Telemetry
 LONGEST_UNREADY = 60.0
 
 
+ROWS = 64  # that are made between two turns of the loop
+
+
 def _nothing() -> None:
     pass
+
+
+async def _in_turns(rows: Iterable[NodeStatus]) -> list[NodeStatus]:
+    """Take rows that are made when asked for: those of 5,000 nodes at once took 30 ms."""
+    rows, taken = iter(rows), []
+    while some := list(islice(rows, ROWS)):
+        taken += some
+        await asyncio.sleep(0)
+    return taken
 
 
 @dataclass(kw_only=True)
@@ -44,7 +57,7 @@ class Parts:
     nodes_synced: asyncio.Event
     pods_synced: asyncio.Event
     leaving: Callable[[], asyncio.Event]
-    rows: Callable[[], Sequence[NodeStatus]]
+    rows: Callable[[], Iterable[NodeStatus]]
     states: Callable[[], States]  # of the same nodes
     newest_turn: Callable[[], float | None]  # monotonic seconds when a read was last begun
     tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, pool
@@ -76,7 +89,6 @@ class Operations:
     def routes(self, parts: Parts) -> list[BaseRoute]:
         """Give every route of an operator. Also tells telemetry where to ask."""
         telemetry = self.telemetry
-        telemetry.nodes = parts.rows
         telemetry.storage_points = parts.storage_points
         telemetry.watch_restarts = parts.watch_restarts
         telemetry.turns_skipped = parts.turns_skipped
@@ -87,8 +99,8 @@ class Operations:
         if self._settings.enable_resource_metrics:
             resource.append(resource_metrics_route(parts.readings, parts.rows))
 
-        def look() -> None:
-            rows, points = parts.rows(), parts.storage_points()
+        async def look() -> None:
+            rows, points = await _in_turns(parts.rows()), parts.storage_points()
             telemetry.nodes, telemetry.storage_points = lambda: rows, lambda: points
 
         paths = {route.path for route in [*health, *resource]} | {"/metrics", "/statusz", "/flagz"}

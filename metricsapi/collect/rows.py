@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,9 +46,14 @@ class Rows:
     ways: Ways
     nodes: KnownNodes
 
-    def of(self, states: Iterable[NodeState], now: float, wall_offset: float) -> list[NodeStatus]:
-        """Give the rows at `now` (monotonic); `wall_offset` makes epoch seconds of it."""
-        return [self._row(state, now, wall_offset) for state in states]
+    def of(
+        self, states: Iterable[NodeState], now: float, wall_offset: float
+    ) -> Iterator[NodeStatus]:
+        """Give the rows at `now` (monotonic), each made when it is asked for.
+
+        `wall_offset` makes epoch seconds of it.
+        """
+        return (self._row(state, now, wall_offset) for state in list(states))
 
     def _row(self, state: NodeState, now: float, wall_offset: float) -> NodeStatus:
         target, failure = state.target, state.failure

@@ -16,6 +16,7 @@ from msgspec import Struct
 from metricsapi.kube.objects import Node, Pod
 from metricsapi.kube.selectors import IN, Requirement
 from metricsapi.samples import NodeUsage, PodUsage
+from metricsapi.serve.batches import Batches, in_batches
 
 INDEXES = 16  # label keys indexed in one namespace, at most
 UNUSED = 600.0  # seconds after which an index that nobody asked for is dropped
@@ -145,7 +146,7 @@ class Namespace:
 class Selection:
     """Entries in the order of a list, and the conditions that each of them has yet to meet."""
 
-    entries: list[Entry]
+    batches: Batches[Entry]
     requirements: tuple[Requirement, ...] = ()
 
     def keeps(self, entry: Entry) -> bool:
@@ -201,7 +202,7 @@ class Objects(Generic[T]):
 
         With `name`, find no others than those of this name.
 
-        The list is the caller's own: later events do not change it.
+        The batches are the caller's own: later events do not change them.
         """
         self._trim(now)
         first, last = 0, len(self._order)
@@ -210,21 +211,21 @@ class Objects(Generic[T]):
             last = bisect_right(self._order, namespace)
         if after is not None:
             first = max(first, bisect_left(self._order, after[0]))
-        entries: list[Entry] = []
+        runs: list[Sequence[Entry]] = []
         wanted = [one for one in requirements if one.operator == IN]
         left = tuple(requirements)
         for scope in self._order[first:last]:
             if name is not None:
                 named = self.namespaces[scope].entries.get(name)
                 if named is not None and (after is None or (scope, name) > after):
-                    entries.append(named)
+                    runs.append((named,))
                 continue
             run, met = _narrowest(self.namespaces[scope], wanted, now)
             start = bisect_right(run.names, after[1]) if after and after[0] == scope else 0
-            entries += run.entries[start:] if start else run.entries
+            runs.append(run.entries[start:] if start else run.entries)
             if len(left) == 1 and met is left[0]:
                 left = ()  # the index has seen to the only condition, in every namespace
-        return Selection(entries, left)
+        return Selection(in_batches(runs), left)
 
     def _trim(self, now: float) -> None:
         if now - self._trimmed_at > UNUSED:

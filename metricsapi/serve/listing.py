@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from metricsapi.kube.fields import NAME, NAMESPACE, FieldTerm
 from metricsapi.kube.objects import Pod
 from metricsapi.samples import PodUsage
+from metricsapi.serve.batches import Batches, after, count, first
 from metricsapi.serve.catalog import Entry, Selection
 from metricsapi.serve.options import Options
 from metricsapi.serve.paging import make_token, read_token
@@ -21,7 +22,7 @@ from metricsapi.serve.sending import send_framed
 from metricsapi.serve.shapes import Page, Request, Shape, list_shape, table_shape, whole
 from metricsapi.serve.status import Send, StatusError, bad_request
 
-BATCH = 256  # entries that are looked at in one go
+T = TypeVar("T")
 PATIENCE = 0.001  # seconds that the loop may be held; turns cost little, so others wait little
 
 
@@ -54,56 +55,64 @@ class Listing:
         encode, framed = await self._shape(request, page)
         size = 0
 
-        def work(batch: list[Entry]) -> list[bytes]:
+        def work(batch: tuple[Entry, ...]) -> tuple[bytes, ...]:
             nonlocal size
             self._observe(batch)
-            items = encode(batch)
+            items = tuple(encode(batch))
             size += sum(map(len, items))
             return items
 
-        items = await self._in_batches(work, page.entries)
+        items = await self._each(work, page.batches)
         frame = framed(size)
         await send_framed(send, request.media.type, frame, items, size, gzip=request.gzip)
 
     async def _shape(self, request: Request, page: Page) -> Shape:
         if request.media.convert is None or request.media.convert.kind != "Table":
             return list_shape(request, page)
-        found = set(await self._in_batches(table.resources_of, page.entries))
+        found = set(table.resources_of(()))
+        found.update(*await self._each(table.resources_of, page.batches))
         return table_shape(request, page, [name for name in table.RESOURCES if name in found])
 
     async def _page(self, request: Request) -> Page:
         """Find what is listed: entries with usage that fulfil every condition, up to the limit."""
         options, resource = request.options, request.resource
-        after = None
+        beyond = None
         if options.token:
-            after = read_token(options.token, resource.name, request.namespace)
-        selection = _select(request, after, self._clock())
+            beyond = read_token(options.token, resource.name, request.namespace)
+        selection = _select(request, beyond, self._clock())
         look = partial(_listed, resource, selection, options.fields, self._clock())
         limit = options.limit
-        if not 0 < limit < len(selection.entries):
-            return Page(await self._in_batches(look, selection.entries))
-        found = await self._in_batches(look, selection.entries, enough=limit + 1)
-        if len(found) <= limit:
+        if not 0 < limit < count(selection.batches):
+            return Page(await self._each(look, selection.batches))
+        found = await self._each(look, selection.batches, enough=limit + 1)
+        if count(found) <= limit:
             return Page(found)
-        del found[limit:]
-        last = found[-1]
+        found = first(found, limit)
+        last = found[-1][-1]
         token = make_token(resource.name, request.namespace, _key(last))
         remaining = None
         if not options.labels and not options.fields:
-            remaining = len(selection.entries) - selection.entries.index(last) - 1
+            remaining = after(selection.batches, last)
         return Page(found, token, remaining)
 
-    async def _in_batches(
-        self, work: Callable[[list[Any]], list[Any]], entries: list[Any], enough: int = 2**63
-    ) -> list[Any]:
-        """Do work on entries, letting the loop run other tasks from time to time."""
-        if len(entries) <= BATCH:
-            return work(entries)
-        found: list[Any] = []
+    async def _each(
+        self,
+        work: Callable[[tuple[Entry, ...]], tuple[T, ...]],
+        batches: Batches[Entry],
+        enough: int = 2**63,
+    ) -> Batches[T]:
+        """Do work on each batch, letting the loop run other tasks from time to time.
+
+        What comes of it is in batches, too: none is empty, and no more than have `enough` items.
+        """
+        found: Batches[T] = []
         began = self._clock()
-        for at in range(0, len(entries), BATCH):
-            found += work(entries[at : at + BATCH])
-            if len(found) >= enough:
+        for batch in batches:
+            done = work(batch)
+            if done:
+                found.append(done)
+                enough -= len(done)
+            if enough <= 0:
                 break
             if self._clock() - began > PATIENCE:
                 await asyncio.sleep(0)
@@ -111,7 +120,7 @@ class Listing:
         return found
 
 
-def _select(request: Request, after: tuple[str, str] | None, now: float) -> Selection:
+def _select(request: Request, beyond: tuple[str, str] | None, now: float) -> Selection:
     namespace, name = request.namespace, None
     for term in request.options.fields:
         if term.field == NAME and not term.negated:
@@ -119,7 +128,7 @@ def _select(request: Request, after: tuple[str, str] | None, now: float) -> Sele
         elif term.field == NAMESPACE and not term.negated and namespace is None:
             namespace = term.value
     objects = request.resource.objects
-    return objects.select(namespace, request.options.labels, now=now, name=name, after=after)
+    return objects.select(namespace, request.options.labels, now=now, name=name, after=beyond)
 
 
 def _listed(
@@ -127,14 +136,14 @@ def _listed(
     selection: Selection,
     terms: Sequence[FieldTerm],
     now: float,
-    batch: list[Entry],
-) -> list[Entry]:
+    batch: Sequence[Entry],
+) -> tuple[Entry, ...]:
     if selection.requirements:
         batch = [entry for entry in batch if selection.keeps(entry)]
     batch = resource.current(batch, now)
     if terms:
         batch = [entry for entry in batch if all(_fulfils(entry, term) for term in terms)]
-    return batch
+    return tuple(batch)
 
 
 def _fulfils(entry: Entry, term: FieldTerm) -> bool:

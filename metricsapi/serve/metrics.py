@@ -5,39 +5,52 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metricsapi.serve.sending import PIECE
 from metricsapi.telemetry import Telemetry
 
 
 def metrics_route(
-    registry: CollectorRegistry, *, started: float, prepare: Callable[[], None] = lambda: None
+    registry: CollectorRegistry,
+    *,
+    started: float,
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> Route:
     """Return the route of `/metrics`; `started` is when the process started (epoch seconds).
 
     Encoding runs in a thread: with thousands of nodes it takes longer than a loop may stand.
-    `prepare` is called in the loop before, to look at what must not change meanwhile.
+    `prepare` is awaited before, to look at what must not change meanwhile.
     """
 
     async def endpoint(request: Request) -> Response:
-        prepare()
+        if prepare is not None:
+            await prepare()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         body = await asyncio.to_thread(encode, registry)
         headers = {
             "Cache-Control": "no-cache, private",
+            "Content-Length": str(len(body)),
             "Content-Type": content_type,
             "Process-Start-Time-Unix": str(int(started)),
         }
-        return Response(body, headers=headers)
+        return StreamingResponse(_pieces(body), headers=headers)
 
     return Route("/metrics", endpoint)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """Cut a body, since to encrypt one of 7 MB at once holds the loop for 20 ms."""
+    for at in range(0, len(body), PIECE):
+        yield body[at : at + PIECE]
+        await asyncio.sleep(0)
 
 
 _RESOURCE = re.compile(

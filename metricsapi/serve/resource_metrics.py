@@ -8,7 +8,7 @@ right however often it is scraped. Written in pieces: a large cluster never hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -24,7 +24,7 @@ Value = Callable[[Reading], str | None]
 
 
 def resource_metrics_route(
-    readings: Callable[[], Iterable[Reading]], rows: Callable[[], Sequence[NodeStatus]]
+    readings: Callable[[], Iterable[Reading]], rows: Callable[[], Iterable[NodeStatus]]
 ) -> Route:
     """Route of `/metrics/resource`; `readings` gives what is current, nodes and containers."""
 
@@ -41,7 +41,7 @@ def resource_metrics_route(
 
 
 async def exposition(
-    readings: Iterable[Reading], rows: Sequence[NodeStatus]
+    readings: Iterable[Reading], rows: Iterable[NodeStatus]
 ) -> AsyncIterator[bytes]:
     """Yield the text, one family after the other as the format wants it."""
     nodes: list[Labelled] = []
@@ -76,7 +76,7 @@ async def _family(
         await asyncio.sleep(0)
 
 
-def _errors(rows: Sequence[NodeStatus]) -> bytes:
+def _errors(rows: Iterable[NodeStatus]) -> bytes:
     name = "resource_scrape_error"
     lines = [
         f"# HELP {name} 1 if the last read of the node failed, 0 otherwise\n",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import chain, islice
 
+from metricsapi.serve.batches import Batches, count
 from metricsapi.serve.render.frame import Frame
 from metricsapi.serve.status import CACHE_CONTROL, Headers, Send
 
@@ -19,7 +21,7 @@ async def send_framed(
     send: Send,
     content_type: str,
     frame: Frame,
-    items: Sequence[bytes] = (),
+    batches: Batches[bytes] | None = None,
     items_size: int = 0,
     *,
     gzip: bool = False,
@@ -28,7 +30,9 @@ async def send_framed(
 
     The whole body never exists at once, and between some pieces the loop runs other tasks.
     """
-    between = len(frame.separator) * max(0, len(items) - 1)
+    batches = batches or []
+    number = count(batches)
+    between = len(frame.separator) * max(0, number - 1)
     size = len(frame.head) + items_size + between + len(frame.tail)
     headers: Headers = [CACHE_CONTROL, (b"content-type", content_type.encode())]
     compressed = gzip and size >= COMPRESS_FROM
@@ -38,16 +42,16 @@ async def send_framed(
         headers.append((b"content-length", b"%d" % size))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if size <= PIECE:
-        body = frame.head + frame.separator.join(items) + frame.tail
+        body = frame.head + frame.separator.join(chain.from_iterable(batches)) + frame.tail
         await send({"type": "http.response.body", "body": body})
         return
-    pieces = _pieces(frame, items, size)
+    pieces = _pieces(frame, batches, number, size)
     if compressed:
         await _send_compressed(send, pieces)
         return
-    for number, piece in enumerate(pieces, 1):
+    for sent, piece in enumerate(pieces, 1):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if number % PIECES == 0:
+        if sent % PIECES == 0:
             await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b""})
 
@@ -62,11 +66,11 @@ async def _send_compressed(send: Send, pieces: Iterator[bytes]) -> None:
     await send({"type": "http.response.body", "body": gzip.flush()})
 
 
-def _pieces(frame: Frame, items: Sequence[bytes], size: int) -> Iterator[bytes]:
+def _pieces(frame: Frame, batches: Batches[bytes], number: int, size: int) -> Iterator[bytes]:
     """Cut a body into pieces of about `PIECE` bytes, taking items to be of much the same size."""
-    count = max(1, len(items) * PIECE // size)
+    items, some = chain.from_iterable(batches), max(1, number * PIECE // size)
     before = frame.head
-    for at in range(0, len(items), count):
-        yield before + frame.separator.join(items[at : at + count])
+    for _ in range(0, number, some):
+        yield before + frame.separator.join(islice(items, some))
         before = frame.separator
-    yield (frame.tail if items else frame.head + frame.tail)
+    yield (frame.tail if number else frame.head + frame.tail)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from metricsapi.serve.batches import Batches
 from metricsapi.serve.catalog import Entry
 from metricsapi.serve.options import Options
 from metricsapi.serve.render import frame, json, protobuf, table
@@ -14,7 +15,7 @@ from metricsapi.serve.render.frame import Frame
 from metricsapi.serve.render.negotiation import JSON, PROTOBUF, Convert, MediaType
 from metricsapi.serve.resource import Resource
 
-Encode = Callable[[list[Entry]], list[bytes]]
+Encode = Callable[[Sequence[Entry]], list[bytes]]
 # How entries of a list are encoded, and how it is framed when its items have so many bytes.
 Shape = tuple[Encode, Callable[[int], Frame]]
 
@@ -36,7 +37,7 @@ class Request:
 class Page:
     """What is listed: entries with usage, and the token of the next page if there is one."""
 
-    entries: list[Entry]
+    batches: Batches[Entry]
     token: str = ""
     remaining: int | None = None
 
@@ -58,7 +59,7 @@ def whole(request: Request, entry: Entry) -> bytes:
         )
     if media.convert.kind != "Table":
         return frame.whole(style, table.partial(entry, media.convert.version))
-    encode, framed = table_shape(request, Page([entry]), table.resources_of([entry]))
+    encode, framed = table_shape(request, Page([(entry,)]), table.resources_of([entry]))
     items = encode([entry])
     around = framed(len(items[0]))
     return around.head + items[0] + around.tail
@@ -93,7 +94,7 @@ def _protobuf(request: Request, page: Page, convert: Convert | None) -> Shape:
     )
 
 
-def table_shape(request: Request, page: Page, names: list[str]) -> Shape:
+def table_shape(request: Request, page: Page, names: Sequence[str]) -> Shape:
     """Give the shape of a Table with these resources."""
     convert = request.media.convert
     assert convert is not None  # noqa: S101  that is how a Table is asked for

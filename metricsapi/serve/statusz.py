@@ -10,7 +10,7 @@ import asyncio
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,7 +40,7 @@ class StatusSource:
     started: float
     resolution: float
     clock: Callable[[], float]
-    nodes: Callable[[], Sequence[NodeStatus]]
+    nodes: Callable[[], Iterable[NodeStatus]]
     unready: Callable[[], Mapping[str, str]]  # failing readiness checks and why
     remarks: Callable[[], Sequence[str]] = tuple
     paths: Sequence[str] = ()

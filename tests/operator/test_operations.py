@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from functools import partial
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
 
-from metricsapi import operations
+from metricsapi import operations, service
 from metricsapi.collect.failure import Cause, Failure
 from metricsapi.collect.measured import MeasuredScraper, MeasuredStore
 from metricsapi.collect.targets import Target
@@ -177,3 +178,46 @@ def test_every_cause_has_a_remedy(cause):
     from metricsapi.remedies import REMEDIES
 
     assert str(cause) in REMEDIES
+
+
+def test_a_thread_that_encodes_lets_the_loop_have_its_turn_soon(monkeypatch):
+    before, during = sys.getswitchinterval(), []
+
+    def serve(coroutine):
+        coroutine.close()
+        during.append(sys.getswitchinterval())
+        return 0
+
+    monkeypatch.setattr(service, "load_credentials", lambda _: None)
+    monkeypatch.setattr(service, "_allow_files", lambda: None)
+    monkeypatch.setattr(service.uvloop, "run", serve)
+    try:
+        assert service.run(Settings()) == 0
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()
+    assert during[0] < before / 5
+
+
+async def test_rows_for_self_metrics_are_made_in_turns_with_other_tasks():
+    cluster, turns, seen = Cluster(), 0, []
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def rows():
+        for number in range(5 * operations.ROWS):
+            seen.append(turns)
+            yield good(f"n{number}")
+
+    cluster.parts.rows = rows
+    task = asyncio.create_task(other())
+    text = (await cluster.http.get("/metrics")).text
+    task.cancel()
+    assert f'metricsapi_nodes{{cause="",state="ok"}} {5 * operations.ROWS}.0' in text
+    assert max(seen) - min(seen) >= 4
+    assert seen == sorted(seen)
+    assert max(map(seen.count, seen)) <= operations.ROWS

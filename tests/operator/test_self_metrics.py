@@ -1,5 +1,6 @@
 """Self-metrics: the reference's six series, ours, and none of nodes that are gone."""
 
+import asyncio
 import re
 
 import httpx
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from metricsapi.histogram import Histogram, scrape_buckets
 from metricsapi.nodestatus import NodeStatus
 from metricsapi.serve.metrics import RequestTelemetry, metrics_route, target_of
+from metricsapi.serve.sending import PIECE
 from metricsapi.telemetry import Telemetry
 
 
@@ -139,3 +141,43 @@ async def test_metrics_endpoint_and_request_series(telemetry):
     assert [dict(labels)["code"] for _, labels in counted] == ["418"]
     assert "process_resident_memory_bytes" in got.text
     assert "python_info" in got.text
+    assert int(got.headers["Content-Length"]) == len(got.content)
+
+
+async def test_a_large_answer_comes_in_pieces(telemetry):
+    for number in range(400):
+        telemetry.kubelet_request(f"n{number}", 0.01, success=True, at=1e9)
+    pieces = []
+
+    async def send(message):
+        pieces.append(message.get("body", b""))
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/metrics",
+        "headers": [],
+        "query_string": b"",
+    }
+    app = Starlette(routes=[metrics_route(telemetry.registry, started=0.0)])
+    await app(scope, receive, send)
+    assert len(b"".join(pieces)) > 2 * PIECE
+    assert max(map(len, pieces)) == PIECE
+    assert series(b"".join(pieces).decode()).keys() == series(text_of(telemetry)).keys()
+
+
+def test_samples_are_made_while_they_are_encoded():
+    histogram = Histogram("h", "help", (1.0,), ["node"])
+    (family,) = histogram.collect()
+    assert not list(family.samples)
+    histogram.observe(0.5, "a")
+    assert [sample.name for sample in family.samples] == [
+        "h_bucket",
+        "h_bucket",
+        "h_count",
+        "h_sum",
+    ]
+    assert len(list(family.samples)) == 4

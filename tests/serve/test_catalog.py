@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from metricsapi.kube.objects import Pod
 from metricsapi.samples import ContainerSample, ContainerUsage, PodUsage
 from metricsapi.serve import listing
+from metricsapi.serve.batches import BATCH
 from metricsapi.serve.catalog import Catalog
 from metricsapi.store import MetricsStore
 from tests.samples import node_sample
@@ -63,7 +64,7 @@ def test_what_the_catalog_gives_is_what_the_store_gives_by_name(run):
 async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
     monkeypatch.setattr(listing, "PATIENCE", -1.0)  # other tasks run after every batch
     cluster = Cluster()
-    for number in range(3 * listing.BATCH):
+    for number in range(3 * BATCH):
         name = f"p{number:04}"
         usage = PodUsage("d", name, "n", EPOCH, 15.0, (ContainerUsage("a", 1, 1),))
         cluster.add(Pod("d", name, {}), usage)
@@ -77,4 +78,4 @@ async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
     answer = await ask(cluster.app, "/apis/metrics.k8s.io/v1beta1/pods", "GET", {})
     await relabelling
     assert answer.status == 200
-    assert len(json.loads(answer.body)["items"]) == 3 * listing.BATCH
+    assert len(json.loads(answer.body)["items"]) == 3 * BATCH

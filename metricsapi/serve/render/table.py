@@ -26,14 +26,14 @@ def columns(names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def resources_of(entries: Iterable[Entry]) -> list[str]:
+def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
     """Give the names of the resources that any of these has: cpu and memory, and what more."""
     parts = [part for entry in entries for part in _parts(entry.usage)]
     found = {"cpu", "memory"}
     for name, field in _OPTIONAL.items():
         if any(getattr(part, field) is not None for part in parts):
             found.add(name)
-    return [name for name in RESOURCES if name in found]
+    return tuple(name for name in RESOURCES if name in found)
 
 
 def row(entry: Entry, names: Sequence[str], shown: Callable[[Entry], bytes]) -> bytes:

@@ -1,0 +1,52 @@
+"""What is listed, in batches: tuples of some hundred.
+
+As one list it would be young in every look that the garbage collector takes while the answer is
+made: for 150,000 pods that held the loop for 17 to 87 ms each time. Tuples of objects that the
+collector need not follow, as entries and bytes are, it looks at once and then leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain, islice
+from typing import TypeVar
+
+BATCH = 256  # entries that are looked at in one go
+
+T = TypeVar("T")
+Batches = list[tuple[T, ...]]
+
+
+def in_batches(runs: Iterable[Iterable[T]]) -> Batches[T]:
+    """Cut what comes one run after the other into batches."""
+    items = chain.from_iterable(runs)
+    batches = []
+    while batch := tuple(islice(items, BATCH)):
+        batches.append(batch)
+    return batches
+
+
+def count(batches: Batches[T]) -> int:
+    """How many items there are in all batches."""
+    return sum(map(len, batches))
+
+
+def first(batches: Batches[T], limit: int) -> Batches[T]:
+    """Give batches of no more than the first `limit` items."""
+    kept = []
+    for batch in batches:
+        kept.append(batch[:limit])
+        limit -= len(batch)
+        if limit <= 0:
+            break
+    return kept
+
+
+def after(batches: Batches[T], item: T) -> int:
+    """How many items come after this one; raises ValueError when it is none of them."""
+    left = count(batches)
+    for batch in batches:
+        left -= len(batch)
+        if item in batch:
+            return left + len(batch) - batch.index(item) - 1
+    raise ValueError("the item is in no batch")
