@@ -31,8 +31,6 @@ from metricsapi.telemetry import Telemetry
 # A node that has not been tried so long after the nodes were listed no longer holds up
 # readiness: a cluster whose kubelets all hang must not lose its APIService for minutes.
 LONGEST_UNREADY = 60.0
-
-
 ROWS = 64  # that are made between two turns of the loop
 
 

@@ -103,7 +103,8 @@ class Listing:
     ) -> Batches[T]:
         """Do work on each batch, letting the loop run other tasks from time to time.
 
-        What comes of it is in batches, too: none is empty, and no more than have `enough` items.
+        What comes of it is in batches, too, none of them empty; no more of them are made than it
+        takes to have `enough` items.
         """
         found: Batches[T] = []
         began = self._clock()
