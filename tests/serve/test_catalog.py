@@ -61,13 +61,19 @@ def test_what_the_catalog_gives_is_what_the_store_gives_by_name(run):
         assert catalog.pod_usages(entries, now) == by_name
 
 
-async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
-    monkeypatch.setattr(listing, "PATIENCE", -1.0)  # other tasks run after every batch
+def three_batches():
+    """A cluster with as many pods, each with usage."""
     cluster = Cluster()
     for number in range(3 * BATCH):
         name = f"p{number:04}"
         usage = PodUsage("d", name, "n", EPOCH, 15.0, (ContainerUsage("a", 1, 1),))
         cluster.add(Pod("d", name, {}), usage)
+    return cluster
+
+
+async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
+    monkeypatch.setattr(listing, "PATIENCE", -1.0)  # other tasks run after every batch
+    cluster = three_batches()
 
     async def relabel():
         for number in range(5):
@@ -79,3 +85,28 @@ async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
     await relabelling
     assert answer.status == 200
     assert len(json.loads(answer.body)["items"]) == 3 * BATCH
+
+
+def test_a_page_that_ends_with_a_batch_tells_of_the_rest_and_has_not_looked_at_all_of_it():
+    cluster, looked = three_batches(), []
+    held = cluster.usages.held
+    cluster.usages.held = lambda namespace, name: looked.append(name) or held(namespace, name)
+    answer = cluster.get(f"/apis/metrics.k8s.io/v1beta1/pods?limit={BATCH}")
+    page = json.loads(answer.body)
+    assert len(page["items"]) == BATCH
+    assert page["metadata"]["remainingItemCount"] == 2 * BATCH
+    assert len(looked) == 2 * BATCH  # one entry more than the page would have been enough
+    token = page["metadata"]["continue"]
+    rest = json.loads(cluster.get(f"/apis/metrics.k8s.io/v1beta1/pods?continue={token}").body)
+    assert [item["metadata"]["name"] for item in (rest["items"][0], rest["items"][-1])] == [
+        f"p{BATCH:04}",
+        f"p{3 * BATCH - 1:04}",
+    ]
+
+
+def test_a_table_of_nothing_has_the_columns_of_usage():
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = Cluster().get("/apis/metrics.k8s.io/v1beta1/pods", Accept=table)
+    columns = [one["name"] for one in json.loads(answer.body)["columnDefinitions"]]
+    assert columns == ["Name", "cpu", "memory", "Window"]
+    assert json.loads(answer.body)["rows"] == []
