@@ -7,14 +7,14 @@ collector need not follow, as entries and bytes are, it looks at once and then l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import TypeVar
 
 BATCH = 256  # entries that are looked at in one go
 
 T = TypeVar("T")
-Batches = list[tuple[T, ...]]
+Batches = Sequence[tuple[T, ...]]
 
 
 def in_batches(runs: Iterable[Iterable[T]]) -> Batches[T]:

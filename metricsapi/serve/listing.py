@@ -106,7 +106,7 @@ class Listing:
         What comes of it is in batches, too, none of them empty; no more of them are made than it
         takes to have `enough` items.
         """
-        found: Batches[T] = []
+        found: list[tuple[T, ...]] = []
         began = self._clock()
         for batch in batches:
             done = work(batch)

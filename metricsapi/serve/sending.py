@@ -21,7 +21,7 @@ async def send_framed(
     send: Send,
     content_type: str,
     frame: Frame,
-    batches: Batches[bytes] | None = None,
+    batches: Batches[bytes] = (),
     items_size: int = 0,
     *,
     gzip: bool = False,
@@ -30,7 +30,6 @@ async def send_framed(
 
     The whole body never exists at once, and between some pieces the loop runs other tasks.
     """
-    batches = batches or []
     number = count(batches)
     between = len(frame.separator) * max(0, number - 1)
     size = len(frame.head) + items_size + between + len(frame.tail)

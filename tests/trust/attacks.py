@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from metricsapi.serve.limits import Limits
 from tests.trust.http import Connection
@@ -65,9 +66,9 @@ async def _slow_headers(connection: Connection) -> None:
     """Send one byte after the other, until the time is over and the answer is not yet the end."""
     loop = asyncio.get_running_loop()
     enough = loop.time() + LIMITS.header_timeout + 0.1
-    await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    sent = chain(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", repeat(ord("y")))
     while loop.time() < enough:
-        await connection.send(b"y")
+        await connection.send(bytes([next(sent)]))
         await asyncio.sleep(0.02)
 
 
