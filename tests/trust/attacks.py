@@ -33,10 +33,13 @@ MASTER = "X-Remote-User: root\r\nX-Remote-Group: system:masters\r\n"
 
 @dataclass(frozen=True)
 class Attack:
-    """`sends` bytes, or does something with a connection; `outcome` is a status or CLOSED."""
+    """`sends` bytes, or does something with a connection; `outcome` is a status or CLOSED.
+
+    What it does may give the status itself; else the first answer after it has.
+    """
 
     name: str
-    sends: bytes | Callable[[Connection], Awaitable[None]]
+    sends: bytes | Callable[[Connection], Awaitable[int | None]]
     outcome: int | str
     section: str = ""
 
@@ -44,7 +47,9 @@ class Attack:
         """Give the status of the first answer, or CLOSED."""
         try:
             if callable(self.sends):
-                await self.sends(connection)
+                status = await self.sends(connection)
+                if status is not None:
+                    return status
             else:
                 await connection.send(self.sends)
             return (await connection.answer()).status
@@ -62,14 +67,20 @@ def _framing(name: str, headers: str, body: str = "", outcome: int | str = 400) 
     return Attack(name, sends, outcome, "smuggling")
 
 
-async def _slow_headers(connection: Connection) -> None:
-    """Send one byte after the other, until the time is over and the answer is not yet the end."""
-    loop = asyncio.get_running_loop()
-    enough = loop.time() + LIMITS.header_timeout + 0.1
-    sent = chain(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", repeat(ord("y")))
-    while loop.time() < enough:
-        await connection.send(bytes([next(sent)]))
-        await asyncio.sleep(0.02)
+async def _slow_headers(connection: Connection) -> int:
+    """Send one byte after the other until there is an answer: each gains the sender no time."""
+
+    async def drip() -> None:
+        for byte in chain(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", repeat(ord("y"))):
+            await connection.send(bytes([byte]))
+            await asyncio.sleep(0.02)
+
+    dripping = asyncio.create_task(drip())
+    try:
+        return (await connection.answer()).status
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
 
 
 async def _slow_body(connection: Connection) -> None:
