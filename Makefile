@@ -36,7 +36,7 @@ e2e: $(VENV)/dev.stamp ## end-to-end tests: on KUBECONFIG, KUBEBUILDER_ASSETS, e
 	METRICSAPI_E2E=$(if $(KUBECONFIG),cluster,sandbox) $(BIN)/python -m pytest tests/e2e $(ARGS)
 
 accuracy: $(VENV)/dev.stamp ## errors of what is served for a recorded series; SERIES=file for another
-	@$(BIN)/python -m tests.numbers.accuracy $(SERIES) $(ARGS)
+	@$(BIN)/python -m tests.storage.accuracy $(SERIES) $(ARGS)
 
 wheel: $(VENV)/run.stamp ## build the wheel into dist/
 	@rm -rf dist
@@ -58,7 +58,7 @@ manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, O
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 
 security: $(VENV)/dev.stamp ## attempts on identity, permission and availability, and their outcomes
-	@$(BIN)/python -m tests.trust
+	@$(BIN)/python -m tests.server
 
 bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
 	@$(MAKE) --no-print-directory VENV=$(VENV)-run $(VENV)-run/run.stamp

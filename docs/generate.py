@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from metricsapi.flags import Flag, flags_of
-from metricsapi.ignored_flags import IGNORED
-from metricsapi.remedies import REMEDIES
-from metricsapi.settings import Settings
+from metricsapi.config.flags import Flag, flags_of
+from metricsapi.config.ignored_flags import IGNORED
+from metricsapi.config.settings import Settings
+from metricsapi.telemetry.troubleshooting import REMEDIES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- causes: made by docs/generate.py -->\n", "<!-- end of causes -->\n"
 HEAD = """# Flags of `metricsapi serve`
 
-Made by `make docs` from `metricsapi/settings.py`. `metricsapi doctor` takes the same flags.
+Made by `make docs` from `metricsapi/config/settings.py`. `metricsapi doctor` takes the same flags.
 
 Flags have Go's syntax, so the args of a metrics-server Deployment carry over unchanged:
 `--flag=value` or `--flag value`, booleans bare or `=false`, durations such as `15s` or `1m30s`,
@@ -34,9 +34,7 @@ once at start.
 |---|---|
 """
 REFERENCE = set(
-    (HERE.parent / "tests" / "operator" / "data" / "metrics-server-0.8-flags.txt")
-    .read_text()
-    .split()
+    (HERE.parent / "tests" / "config" / "data" / "metrics-server-0.8-flags.txt").read_text().split()
 )
 
 

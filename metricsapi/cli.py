@@ -65,7 +65,7 @@ def _let_sigterm_end_us() -> None:
 
 
 def _serve(args: list[str]) -> int:
-    from metricsapi.settings import help_text, read_settings  # noqa: PLC0415
+    from metricsapi.config.settings import help_text, read_settings  # noqa: PLC0415
 
     if wants_help(args):
         print(help_text("metricsapi serve"), end="")
@@ -78,16 +78,16 @@ def _serve(args: list[str]) -> int:
             _fail(problem)
         return _fail("'metricsapi serve --help' lists the flags", 2)
 
-    from metricsapi import logs  # noqa: PLC0415
+    from metricsapi.telemetry import logs  # noqa: PLC0415
 
     logs.configure(settings.logging_format, settings.v)
     for note in parsed.notes:
         logs.LOG.warning("flags", extra={"data": {"note": note}})
 
     from metricsapi.kube.errors import CredentialsError  # noqa: PLC0415
-    from metricsapi.serve.auth.configuration import ConfigurationError  # noqa: PLC0415
-    from metricsapi.serve.tls import TLSError  # noqa: PLC0415
-    from metricsapi.service import run  # noqa: PLC0415
+    from metricsapi.server.auth.configuration import ConfigurationError  # noqa: PLC0415
+    from metricsapi.server.run import run  # noqa: PLC0415
+    from metricsapi.server.tls.context import TLSError  # noqa: PLC0415
 
     try:
         return run(settings)
@@ -96,19 +96,19 @@ def _serve(args: list[str]) -> int:
 
 
 def _sandbox(args: list[str]) -> int:
-    from metricsapi.sandbox.main import main as sandbox  # noqa: PLC0415
+    from metricsapi.tools.sandbox.main import main as sandbox  # noqa: PLC0415
 
     return sandbox(args)
 
 
 def _doctor(args: list[str]) -> int:
-    from metricsapi.doctor.main import main as doctor  # noqa: PLC0415
+    from metricsapi.tools.doctor.main import main as doctor  # noqa: PLC0415
 
     return doctor(args)
 
 
 def _statusz(args: list[str]) -> int:
-    from metricsapi.statusz_command import main as statusz  # noqa: PLC0415
+    from metricsapi.tools.statusz import main as statusz  # noqa: PLC0415
 
     return statusz(args)
 

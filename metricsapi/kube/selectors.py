@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metricsapi.kube.labels import key_faults, value_faults
+from metricsapi.kube.label_validation import key_faults, value_faults
 
 IN, NOT_IN, EXISTS, NOT_EXISTS, GREATER, LESS = "in", "notin", "exists", "!", "gt", "lt"
 

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from metricsapi.kube.errors import ApiError, Gone, error_from_answer
-from metricsapi.kube.objects import Address, Node, Pod
 from metricsapi.kube.quantity import parse_quantity
+from metricsapi.kube.resources import Address, Node, Pod
 
 T = TypeVar("T")
 

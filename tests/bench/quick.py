@@ -16,14 +16,14 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from metricsapi.collect.summary import decode_summary
-from metricsapi.kube.objects import Node, Pod
-from metricsapi.sandbox.synthetic import SyntheticNode, synthetic_node
-from metricsapi.sandbox.template import SyntheticSource
-from metricsapi.serve.app import create_app
-from metricsapi.serve.catalog import Catalog
-from metricsapi.store import MetricsStore
-from tests.serve.cluster import Objects, ask
+from metricsapi.api.app import create_app
+from metricsapi.api.catalog import Catalog
+from metricsapi.kube.resources import Node, Pod
+from metricsapi.scrape.summary import decode_summary
+from metricsapi.storage.store import MetricsStore
+from metricsapi.tools.sandbox.synthetic import SyntheticNode, synthetic_node
+from metricsapi.tools.sandbox.template import SyntheticSource
+from tests.api.cluster import Objects, ask
 
 BASELINE = Path(__file__).parent / "baseline.json"
 TOLERANCE = 1.1

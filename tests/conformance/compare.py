@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from tests import kubernetes_proto
 from tests.conformance.replay import Exchange
+from tests.support import kubernetes_proto
 
 HEADERS = ("content-type", "cache-control", "x-content-type-options", "vary", "content-encoding")
 PRESENT = ("etag", "last-modified")

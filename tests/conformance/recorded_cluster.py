@@ -5,8 +5,8 @@ Usage is constant and follows from a hash, so that anybody can make the same clu
 
 from __future__ import annotations
 
-from metricsapi.kube.objects import Node, Pod
-from metricsapi.samples import ContainerUsage, NodeUsage, PodUsage
+from metricsapi.kube.resources import Node, Pod
+from metricsapi.storage.types import ContainerUsage, NodeUsage, PodUsage
 
 NODES, PODS = 100, 30
 MIB, GIB = 2**20, 2**30

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metricsapi.sandbox.embedded import Embedded, Size
-from metricsapi.sandbox.pki import Issued
-from metricsapi.sandbox.serverprocess import ServerProcess
+from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.pki import Issued
+from metricsapi.tools.sandbox.serverprocess import ServerProcess
 from tests.conformance.recorded_cluster import NODES, PODS
+from tests.support.paths import RECORDED
 
-RECORDED = Path(__file__).parent.parent / "recorded" / "metrics-server-0.8.1.json"
+EXCHANGES = RECORDED / "metrics-server-0.8.1.json"
 DISCOVERY = "/apis/metrics.k8s.io/v1beta1"
 
 
@@ -51,7 +52,7 @@ def recorded() -> list[Exchange]:
             if "body_base64" in one
             else one["body"].encode("utf-8", "surrogateescape"),
         )
-        for one in json.loads(RECORDED.read_text())
+        for one in json.loads(EXCHANGES.read_text())
     ]
 
 

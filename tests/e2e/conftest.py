@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import needed
+from tests.support.needs import needed
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS")  # a folder with kube-apiserver and etcd
 

@@ -8,8 +8,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.conditions import until
 from tests.e2e.conftest import Sandbox
+from tests.support.conditions import until
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])

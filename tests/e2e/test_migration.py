@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Sandbox
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 RENDERED = ROOT / "manifests" / "rendered" / "default" / "components.yaml"
 # What matters of metrics-server's own manifests: the APIService, with its port here.
 THEIRS = """

@@ -3,14 +3,14 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from metricsapi.sandbox.manifests import Manifests, ManifestsError
+from metricsapi.tools.sandbox.manifests import Manifests, ManifestsError
 from tests.e2e.conftest import Sandbox, lasting
+from tests.support.paths import ROOT
 
-RENDERED = Path(__file__).parents[2] / "manifests" / "rendered"
+RENDERED = ROOT / "manifests" / "rendered"
 BASE = "/apis/metrics.k8s.io/v1beta1"
 
 

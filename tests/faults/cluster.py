@@ -5,13 +5,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from metricsapi.collect.direct import DirectFetcher
-from metricsapi.collect.kubelet import KubeletClient
-from metricsapi.collect.options import CollectSettings
-from metricsapi.collect.pool import ScraperPool
-from metricsapi.collect.summary import decode_summary
-from metricsapi.collect.tls import KubeletTLS
-from metricsapi.store import MetricsStore
+from metricsapi.scrape.direct import DirectFetcher
+from metricsapi.scrape.kubelet import KubeletClient
+from metricsapi.scrape.options import CollectSettings
+from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.scrape.summary import decode_summary
+from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.storage.store import MetricsStore
 from tests.faults.fleet import RATES, SimulatedKubelet
 
 ALLOWED_LATENESS = 2.0  # seconds beyond the resolution

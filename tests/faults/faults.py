@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.collect.kubelet import http
+from tests.scrape.kubelet import http
 
 FOREVER = 3600.0
 

@@ -6,9 +6,9 @@ import ssl
 import time
 from datetime import UTC, datetime
 
-from metricsapi.kube.objects import Address, Node
-from tests.collect.kubelet import http, server_context
-from tests.trust.pki import SERVER, Authority
+from metricsapi.kube.resources import Address, Node
+from tests.scrape.kubelet import http, server_context
+from tests.server.pki import SERVER, Authority
 
 RATES = {"c0": 150_000_000, "c1": 40_000_000}  # nanocores, of every pod's two containers
 

@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from metricsapi.sandbox.embedded import Embedded, Size
-from metricsapi.sandbox.serverprocess import ServerProcess
-from tests.conditions import until
+from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.serverprocess import ServerProcess
+from tests.support.conditions import until
 
 NODES, PODS, ROUNDS = 12, 10, 12
 BASE = "/apis/metrics.k8s.io/v1beta1"

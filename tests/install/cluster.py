@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from metricsapi.sandbox import apiserver
-from metricsapi.sandbox.apiserver import ApiServer
-from metricsapi.sandbox.kubelets import Kubelets
-from metricsapi.sandbox.objects import node_object, pod_object
-from metricsapi.sandbox.rbac import Attributes, allowed
-from metricsapi.sandbox.serving import Certificates
-from metricsapi.sandbox.state import BY_KIND, Cluster
-from metricsapi.sandbox.synthetic import synthetic_node
-from metricsapi.sandbox.template import SyntheticSource
-from metricsapi.sandbox.users import ADMIN
-from tests.conditions import until
+from metricsapi.tools.sandbox import apiserver
+from metricsapi.tools.sandbox.apiserver import ApiServer
+from metricsapi.tools.sandbox.kubelets import Kubelets
+from metricsapi.tools.sandbox.objects import node_object, pod_object
+from metricsapi.tools.sandbox.rbac import Attributes, allowed
+from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.state import BY_KIND, Cluster
+from metricsapi.tools.sandbox.synthetic import synthetic_node
+from metricsapi.tools.sandbox.template import SyntheticSource
+from metricsapi.tools.sandbox.users import ADMIN
 from tests.install.objects import args
+from tests.support.conditions import until
 
 SERVICE = ("kube-system", "metrics-server")
 ACCOUNT = "system:serviceaccount:kube-system:metrics-server"

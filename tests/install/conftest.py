@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.needs import needed
+from tests.support.needs import needed
 
 
 @pytest.fixture(scope="session")

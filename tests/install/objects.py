@@ -1,11 +1,11 @@
 """The rendered manifests as objects, found by what they are called."""
 
 import importlib.util
-from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+
 MANIFESTS = ROOT / "manifests"
 RENDERED = MANIFESTS / "rendered"
 VARIANTS = sorted(path.parent.name for path in RENDERED.glob("*/components.yaml"))

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from metricsapi.serve.server import Server
+from metricsapi.server.http.server import Server
 from tests.install.objects import VARIANTS, args, container, deployment, rendered
 from tests.install.restricted import violations
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.conditions import until
 from tests.install.cluster import SERVICE, Installation
 from tests.install.objects import deployment, rendered
+from tests.support.conditions import until
 
 API = "/apis/metrics.k8s.io/v1beta1"
 PROTOBUF = {"Accept": "application/vnd.kubernetes.protobuf, */*"}

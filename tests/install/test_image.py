@@ -14,9 +14,10 @@ import sys
 import pytest
 
 import metricsapi
-from metricsapi.sandbox.users import ADMIN
+from metricsapi.tools.sandbox.users import ADMIN
 from tests.install.cluster import ACCOUNT, Installation
-from tests.install.objects import ROOT, args, container, rendered
+from tests.install.objects import args, container, rendered
+from tests.support.paths import ROOT
 
 BASE = os.environ.get("METRICSAPI_BASE_IMAGE")
 ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"

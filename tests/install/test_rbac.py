@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from metricsapi.sandbox.kubelets import Kubelets
-from metricsapi.sandbox.serving import Certificates
-from metricsapi.sandbox.synthetic import synthetic_node
-from metricsapi.sandbox.template import SyntheticSource
-from tests.conditions import until
+from metricsapi.tools.sandbox.kubelets import Kubelets
+from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.synthetic import synthetic_node
+from metricsapi.tools.sandbox.template import SyntheticSource
 from tests.install.cluster import ACCOUNT, Installation
 from tests.install.objects import rendered
+from tests.support.conditions import until
 
 JOURNEYS = ("metrics-v1", "apiserver-proxy")
 READERS = "system:aggregated-metrics-reader"  # for people, not for the server

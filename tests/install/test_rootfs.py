@@ -11,9 +11,9 @@ import sys
 import httpx
 import pytest
 
-from metricsapi.sandbox.embedded import Embedded, Size
-from tests.conditions import until
-from tests.install.objects import ROOT
+from metricsapi.tools.sandbox.embedded import Embedded, Size
+from tests.support.conditions import until
+from tests.support.paths import ROOT
 
 USER = 65532
 

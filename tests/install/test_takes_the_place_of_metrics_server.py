@@ -1,14 +1,14 @@
 """`kubectl apply` over metrics-server's own manifests replaces it: same objects, same selectors."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from metricsapi.settings import read_settings
+from metricsapi.config.settings import read_settings
 from tests.install.objects import VARIANTS, args, container, deployment, rendered
+from tests.support.paths import RECORDED
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "metrics-server-0.8.1.json"
+EXCHANGES = RECORDED / "metrics-server-0.8.1.json"
 SYSTEM = "kube-system"
 # The objects of metrics-server's components.yaml (0.6 to 0.9).
 ITS_OBJECTS = {
@@ -106,7 +106,7 @@ def test_readers_may_do_what_the_api_can_do():
     """The verbs of the recorded discovery, for those who have view, edit or admin."""
     discovery = next(
         json.loads(one["body"])
-        for one in json.loads(RECORDED.read_text())
+        for one in json.loads(EXCHANGES.read_text())
         if one["path"] == "/apis/metrics.k8s.io/v1beta1" and one["status"] == 200
     )
     role = rendered("default")["ClusterRole", "", "system:aggregated-metrics-reader"]

@@ -8,7 +8,7 @@ from email import message_from_bytes
 import pytest
 
 import metricsapi
-from tests.install.objects import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import yaml
 from metricsapi.kube import credentials
 from metricsapi.kube.credentials import TokenFile, load_client_certificate, load_credentials
 from metricsapi.kube.errors import CredentialsError
-from metricsapi.serve.certificates import make_serving
+from metricsapi.server.tls.issue import make_serving
 
 
 def kubeconfig(tmp_path, *, cluster=None, user=None, **top):

@@ -7,8 +7,8 @@ import pytest
 from metricsapi.kube.errors import Unreachable
 from metricsapi.kube.informer import SLICE, Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
-from tests.conditions import until
 from tests.kube.apiserver import ScriptedApiServer
+from tests.support.conditions import until
 
 
 def node(name, version="1", **labels):

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.api.render.quantity import bytes_text, cpu_text
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.watch import decode_node
-from metricsapi.serve.render.quantity import bytes_text, cpu_text
 
 NANO = 10**9
 

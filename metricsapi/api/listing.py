@@ -1,0 +1,179 @@
+"""Lists and single objects, from the catalog to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from metricsapi.api.batches import Batches, after, count, first
+from metricsapi.api.catalog import Entry, Selection
+from metricsapi.api.continue_token import make_token, read_token
+from metricsapi.api.list_options import Options
+from metricsapi.api.render import table
+from metricsapi.api.render.frame import Frame
+from metricsapi.api.render.negotiation import Convert
+from metricsapi.api.representations import Page, Request, Shape, list_shape, table_shape, whole
+from metricsapi.api.resource import GROUP, Resource
+from metricsapi.api.status import Send, StatusError, bad_request
+from metricsapi.api.streaming import send_framed
+from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm
+from metricsapi.kube.resources import Pod
+from metricsapi.storage.types import PodUsage
+
+T = TypeVar("T")
+PATIENCE = 0.001  # seconds that the loop may be held; turns cost little, so others wait little
+
+
+class Listing:
+    """Sends lists and objects. `clock` gives monotonic seconds; `observe` is told what is sent."""
+
+    def __init__(
+        self, clock: Callable[[], float], observe: Callable[[Sequence[Entry]], None]
+    ) -> None:
+        self._clock = clock
+        self._observe = observe
+
+    async def send_one(self, send: Send, request: Request, name: str) -> None:
+        """Answer a request for one object; raises StatusError."""
+        resource, convert = request.resource, request.media.convert
+        _check_convert(convert, request.options, listed=False)
+        entry = resource.one(request.namespace or "", name, self._clock())
+        self._observe((entry,))
+        body = whole(request, entry)
+        await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)
+
+    async def send_list(self, send: Send, request: Request) -> None:
+        """Answer a request for a list; raises StatusError."""
+        if request.options.watch:
+            name = request.resource.name
+            text = f'watch is not supported on resources of kind "{name}.{GROUP}"'
+            raise StatusError(405, "MethodNotAllowed", text, {"group": GROUP, "kind": name})
+        _check_convert(request.media.convert, request.options, listed=True)
+        page = await self._page(request)
+        encode, framed = await self._shape(request, page)
+        size = 0
+
+        def work(batch: tuple[Entry, ...]) -> tuple[bytes, ...]:
+            nonlocal size
+            self._observe(batch)
+            items = tuple(encode(batch))
+            size += sum(map(len, items))
+            return items
+
+        items = await self._each(work, page.batches)
+        frame = framed(size)
+        await send_framed(send, request.media.type, frame, items, size, gzip=request.gzip)
+
+    async def _shape(self, request: Request, page: Page) -> Shape:
+        if request.media.convert is None or request.media.convert.kind != "Table":
+            return list_shape(request, page)
+        found = set(table.resources_of(()))
+        found.update(*await self._each(table.resources_of, page.batches))
+        return table_shape(request, page, [name for name in table.RESOURCES if name in found])
+
+    async def _page(self, request: Request) -> Page:
+        """Find what is listed: entries with usage that fulfil every condition, up to the limit."""
+        options, resource = request.options, request.resource
+        beyond = None
+        if options.token:
+            beyond = read_token(options.token, resource.name, request.namespace)
+        selection = _select(request, beyond, self._clock())
+        look = partial(_listed, resource, selection, options.fields, self._clock())
+        limit = options.limit
+        if not 0 < limit < count(selection.batches):
+            return Page(await self._each(look, selection.batches))
+        found = await self._each(look, selection.batches, enough=limit + 1)
+        if count(found) <= limit:
+            return Page(found)
+        found = first(found, limit)
+        last = found[-1][-1]
+        token = make_token(resource.name, request.namespace, _key(last))
+        remaining = None
+        if not options.labels and not options.fields:
+            remaining = after(selection.batches, last)
+        return Page(found, token, remaining)
+
+    async def _each(
+        self,
+        work: Callable[[tuple[Entry, ...]], tuple[T, ...]],
+        batches: Batches[Entry],
+        enough: int = 2**63,
+    ) -> Batches[T]:
+        """Do work on each batch, letting the loop run other tasks from time to time.
+
+        What comes of it is in batches, too, none of them empty; no more of them are made than it
+        takes to have `enough` items.
+        """
+        found: list[tuple[T, ...]] = []
+        began = self._clock()
+        for batch in batches:
+            done = work(batch)
+            if done:
+                found.append(done)
+                enough -= len(done)
+            if enough <= 0:
+                break
+            if self._clock() - began > PATIENCE:
+                await asyncio.sleep(0)
+                began = self._clock()
+        return found
+
+
+def _select(request: Request, beyond: tuple[str, str] | None, now: float) -> Selection:
+    namespace, name = request.namespace, None
+    for term in request.options.fields:
+        if term.field == NAME and not term.negated:
+            name = term.value
+        elif term.field == NAMESPACE and not term.negated and namespace is None:
+            namespace = term.value
+    objects = request.resource.objects
+    return objects.select(namespace, request.options.labels, now=now, name=name, after=beyond)
+
+
+def _listed(
+    resource: Resource,
+    selection: Selection,
+    terms: Sequence[FieldTerm],
+    now: float,
+    batch: Sequence[Entry],
+) -> tuple[Entry, ...]:
+    if selection.requirements:
+        batch = [entry for entry in batch if selection.keeps(entry)]
+    batch = resource.current(batch, now)
+    if terms:
+        batch = [entry for entry in batch if all(_fulfils(entry, term) for term in terms)]
+    return tuple(batch)
+
+
+def _fulfils(entry: Entry, term: FieldTerm) -> bool:
+    if term.field == NAME:
+        value = entry.object.name
+    elif term.field == NAMESPACE:
+        value = _key(entry)[0]
+    else:
+        value = entry.usage.node if isinstance(entry.usage, PodUsage) else ""
+    return (value == term.value) is not term.negated
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    one = entry.object
+    return (one.namespace if isinstance(one, Pod) else "", one.name)
+
+
+def _check_convert(convert: Convert | None, options: Options, *, listed: bool) -> None:
+    """Refuse conversions that do not go with what is asked for."""
+    if convert is None:
+        return
+    if convert.kind == "Table":
+        include = options.include_object
+        if include not in ("", "None", "Metadata", "Object"):
+            raise bad_request(
+                "Unable to convert to Table as requested: includeObject: Invalid value: "
+                f"\"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+            )
+    elif (convert.kind == "PartialObjectMetadataList") is not listed:
+        is_list = "is a list" if listed else "is not a list"
+        text = f"you requested {convert.kind}, but the requested object {is_list}"
+        raise StatusError(406, "NotAcceptable", text, {})

@@ -1,0 +1,75 @@
+"""What the wire needs to know of a resource; `nodes` and `pods` say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metricsapi.api.catalog import Entry, Objects
+from metricsapi.api.status import StatusError
+from metricsapi.storage.types import NodeUsage, PodUsage
+
+GROUP = "metrics.k8s.io"
+VERSIONS = ("v1", "v1beta1")  # the preferred one first; their objects are the same
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One of our resources: names, what there is of it, and how an item of it is encoded."""
+
+    name: str  # plural, as in paths
+    kind: str
+    singular: str  # what the reference calls an object that it does not know
+    namespaced: bool
+    fields: tuple[str, ...]  # that a field selector may name
+    objects: Objects[Any]
+    usages: Callable[[Sequence[Entry], float], Sequence[NodeUsage | PodUsage | None]]
+    encode_json: Callable[[Any, Any], bytes] = field(repr=False)
+    encode_protobuf: Callable[[Any, Any], bytes] = field(repr=False)
+
+    def current(self, entries: Sequence[Entry], now: float) -> list[Entry]:
+        """Give those entries that have usage now, with encodings of older usage dropped."""
+        kept = []
+        for entry, usage in zip(entries, self.usages(entries, now), strict=True):
+            if usage is None:
+                continue
+            if usage is not entry.usage:
+                entry.usage, entry.json, entry.protobuf = usage, None, None
+            kept.append(entry)
+        return kept
+
+    def json(self, entry: Entry) -> bytes:
+        """Give the JSON item of an entry that has usage."""
+        item = entry.json
+        if item is None:
+            item = entry.json = self.encode_json(entry.object, entry.usage)
+        return item
+
+    def protobuf(self, entry: Entry) -> bytes:
+        """Give the protobuf item of an entry that has usage."""
+        item = entry.protobuf
+        if item is None:
+            item = entry.protobuf = self.encode_protobuf(entry.object, entry.usage)
+        return item
+
+    def jsons(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Give the JSON items of entries that have usage."""
+        return [one.json or self.json(one) for one in entries]
+
+    def protobufs(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Give the protobuf items of entries that have usage."""
+        return [one.protobuf or self.protobuf(one) for one in entries]
+
+    def one(self, namespace: str, name: str, now: float) -> Entry:
+        """Give the entry of one object; raises StatusError 404 without it or without usage."""
+        entry = self.objects.get(namespace, name)
+        if entry is None:
+            details = {"name": name, "kind": self.singular}
+            raise StatusError(404, "NotFound", f'{self.singular} "{name}" not found', details)
+        if not self.current([entry], now):
+            full = f"{namespace}/{name}" if self.namespaced else name
+            text = f'{self.name}.{GROUP} "{full}" not found'
+            details = {"name": full, "group": GROUP, "kind": self.name}
+            raise StatusError(404, "NotFound", text, details)
+        return entry

@@ -1,0 +1,1 @@
+"""Flags, the settings that they make, and the checks of those settings."""

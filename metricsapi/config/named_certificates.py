@@ -1,0 +1,50 @@
+"""Values of `--tls-sni-cert-key`, in the syntax of k8s.io/component-base (`NamedCertKey`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metricsapi.config.flags import Kind
+
+
+@dataclass(frozen=True)
+class NamedCertificate:
+    """The files of a certificate and its key, and the names that it is for.
+
+    `names` are DNS names, with `*` for whole leading segments; none means the certificate's own.
+    """
+
+    certificate: str
+    key: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        files = f"{self.certificate},{self.key}"
+        return f"{files}:{','.join(self.names)}" if self.names else files
+
+
+def parse_named_certificates(text: str) -> tuple[NamedCertificate, ...]:
+    """Read `certfile,keyfile` or `certfile,keyfile:name,*.name`; several are parted by `;`.
+
+    The flag is repeated for several; an environment variable is not, and /flagz shows one text.
+    Raises ValueError.
+    """
+    return tuple(_parse_one(part) for part in text.split(";"))
+
+
+def _parse_one(text: str) -> NamedCertificate:
+    files, colon, rest = text.partition(":")
+    parts = [part.strip() for part in files.split(",")]
+    if len(parts) != 2 or not all(parts):
+        raise ValueError("must be certfile,keyfile or certfile,keyfile:name,*.name")
+    names = [name.strip() for name in rest.split(",")] if colon else []
+    if not all(names):
+        raise ValueError("has an empty name after the ':'; without one, the certificate's names go")
+    return NamedCertificate(parts[0], parts[1], tuple(name.lower() for name in names))
+
+
+def _format(values: tuple[NamedCertificate, ...]) -> str:
+    return ";".join(map(str, values))
+
+
+NAMED_CERTIFICATES = Kind("namedCertKey", parse_named_certificates, _format, repeats=True)

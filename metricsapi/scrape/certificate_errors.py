@@ -1,0 +1,102 @@
+"""What is wrong with a kubelet's certificate, in words: it is looked at once, without trust."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from metricsapi.scrape.connection import SecureConnection
+from metricsapi.scrape.connector import Connector
+from metricsapi.scrape.errors import Cause, ScrapeError
+
+# A kubelet without a signed certificate makes itself a CA named NODE-ca@SECONDS.
+_KUBELETS_OWN_CA = re.compile(r"-ca@\d+$")
+_APPROVE = (
+    "`kubectl get csr` and `kubectl certificate approve NAME` (the kubelet asks for one when its "
+    "configuration has serverTLSBootstrap: true)"
+)
+
+
+async def explain(
+    error: ScrapeError, node: str, host: str, port: int, deadline: float
+) -> ScrapeError:
+    """Give the error of a refused certificate with what the certificate says of itself.
+
+    The kubelet is asked for its certificate once more, by a handshake without verification
+    over which nothing is sent; OpenSSL does not give the certificate that it has refused.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    certificate = None
+    with contextlib.suppress(ScrapeError, ValueError):
+        certificate = await _shown(host, port, deadline)
+    if certificate is None:
+        return error
+    issuer, subject = common_name(certificate.issuer), common_name(certificate.subject)
+    if error.cause is Cause.CERTIFICATE_LACKS_ADDRESS:
+        return ScrapeError(
+            error.cause,
+            f"the certificate of {where} is for {_names(certificate)}: it names neither this "
+            f"address nor the node {node}; let the kubelet get a new one: {_APPROVE}, or try "
+            "another address type first in --kubelet-preferred-address-types",
+        )
+    if error.cause is Cause.CERTIFICATE_EXPIRED:
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return ScrapeError(
+            error.cause,
+            f"the certificate of {where} is valid from {begin:%Y-%m-%d %H:%M} to "
+            f"{end:%Y-%m-%d %H:%M} UTC, not now: renew it, or set the clocks right",
+        )
+    if made_by_kubelet(certificate):
+        return ScrapeError(
+            Cause.CERTIFICATE_SELF_SIGNED,
+            f"the certificate of {where} ({subject!r} by {issuer!r}) is self-signed by the "
+            f"kubelet: its serving CSR was never approved; {_APPROVE}",
+        )
+    return ScrapeError(
+        Cause.CERTIFICATE_UNKNOWN_CA,
+        f"the certificate of {where} is signed by {issuer!r}, a CA that is not trusted here: name "
+        "its file with --kubelet-certificate-authority",
+    )
+
+
+async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = await Connector(0).connect(
+        host, port, context=context, server_name=host, deadline=deadline
+    )
+    try:
+        assert isinstance(connection, SecureConnection)  # noqa: S101
+        der = connection.peer_certificate()
+    finally:
+        connection.close()
+    return x509.load_der_x509_certificate(der) if der else None
+
+
+def made_by_kubelet(certificate: x509.Certificate) -> bool:
+    """Whether a kubelet signed its certificate itself, alone or with a CA that it made first."""
+    own = certificate.issuer == certificate.subject
+    return own or _KUBELETS_OWN_CA.search(common_name(certificate.issuer)) is not None
+
+
+def common_name(name: x509.Name) -> str:
+    """Give the common name of a subject or issuer; all of it where there is none."""
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()
+
+
+def _names(certificate: x509.Certificate) -> str:
+    """Give the names that a certificate is valid for, as `DNS:a, IP:b`."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        name = common_name(certificate.subject)
+        return f"no address or name at all (only the common name {name!r})"
+    names = [f"DNS:{name}" for name in extension.value.get_values_for_type(x509.DNSName)]
+    names += [f"IP:{ip}" for ip in extension.value.get_values_for_type(x509.IPAddress)]
+    return ", ".join(names[:20]) or "no address or name"

@@ -1,0 +1,106 @@
+"""What the scraper pool knows of each node, as rows for the status page and self-metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from metricsapi.kube.resources import Node
+from metricsapi.scrape.scraper import NodeState
+from metricsapi.scrape.targets import Target
+from metricsapi.storage.types import NodeHolding, NodeUsage
+from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus, States
+
+
+class Usages(Protocol):
+    """Where usage comes from: `MetricsStore`."""
+
+    def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
+    def holding(self, node: str) -> NodeHolding | None: ...
+
+
+class Ways(Protocol):
+    """How nodes are read: `KubeletClient`."""
+
+    def address(self, node: str) -> str: ...
+    def endpoint(self, target: Target) -> str: ...
+
+
+class KnownNodes(Protocol):
+    """What the API server says of nodes: the informer."""
+
+    @property
+    def objects(self) -> Mapping[Hashable, Node]: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Makes one row per node.
+
+    `nodes` are what the API server says of them.
+    """
+
+    store: Usages
+    ways: Ways
+    nodes: KnownNodes
+
+    def of(
+        self, states: Iterable[NodeState], now: float, wall_offset: float
+    ) -> Iterator[NodeStatus]:
+        """Give the rows at `now` (monotonic), each made when it is asked for.
+
+        `wall_offset` makes epoch seconds of it.
+        """
+        return (self._row(state, now, wall_offset) for state in list(states))
+
+    def _row(self, state: NodeState, now: float, wall_offset: float) -> NodeStatus:
+        target, failure = state.target, state.failure
+        name = target.node
+        usage = self.store.node_usage(name, now)
+        holding = self.store.holding(name)
+        node = self.nodes.objects.get(name)
+        standing, cause = _standing(state)
+        return NodeStatus(
+            name=name,
+            state=standing,
+            cause=cause,
+            message=failure.message if failure else "",
+            address=self.ways.address(name) or _first(target),
+            endpoint=self.ways.endpoint(target),
+            since=_wall(state.changed_at, wall_offset),
+            last_attempt=_wall(state.last_turn, wall_offset),
+            last_good=_wall(state.last_good, wall_offset),
+            duration=state.duration,
+            sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
+            pods=holding.pods if holding else None,
+            containers=holding.containers if holding else None,
+            cpu=usage.cpu if usage else None,
+            memory=usage.memory if usage else None,
+            cpu_allocatable=node.cpu if node else None,
+            memory_allocatable=node.memory if node else None,
+        )
+
+
+def counted(states: Iterable[NodeState]) -> States:
+    """Count nodes by state and cause, which costs far less than their rows."""
+    return Counter(map(_standing, states))
+
+
+def _standing(state: NodeState) -> tuple[str, str]:
+    if state.failure is not None:
+        return FAILING, str(state.failure.cause)
+    return (OK if state.tried else PENDING), ""
+
+
+def _first(target: Target) -> str:
+    """Give host:port that is tried first; empty without an address."""
+    if not target.hosts:
+        return ""
+    host = target.hosts[0]
+    return f"[{host}]:{target.port}" if ":" in host else f"{host}:{target.port}"
+
+
+def _wall(at: float | None, wall_offset: float) -> float | None:
+    return None if at is None else at + wall_offset

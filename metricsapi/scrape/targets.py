@@ -1,0 +1,58 @@
+"""Where a node's kubelet is, as its Node object and the flags tell."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from metricsapi.kube.resources import Node
+from metricsapi.scrape.options import CollectSettings
+
+PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
+_REQUEST_TARGET = re.compile(r"[!-~]+")
+
+
+class Target(Struct, frozen=True, gc=False):
+    """One node to read: `hosts` are names or IP addresses, the most wanted first."""
+
+    node: str
+    hosts: tuple[str, ...]
+    port: int
+    path: str | None = None  # the annotation's: this node is read there, as resource metrics
+
+
+def target_of(node: Node, settings: CollectSettings) -> Target:
+    """Give the target of a node; one without a usable address has no hosts."""
+    port = settings.default_port
+    if settings.use_node_status_port and node.kubelet_port:
+        port = node.kubelet_port
+    return Target(node.name, _hosts(node, settings), port, _path(node))
+
+
+def _path(node: Node) -> str | None:
+    """Give the annotation's path; what could not stand in a request line is as if not there."""
+    path = node.annotations.get(PATH_ANNOTATION)
+    if not path or not _REQUEST_TARGET.fullmatch(path):
+        return None
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _hosts(node: Node, settings: CollectSettings) -> tuple[str, ...]:
+    """Order by wanted type, then by the cluster's IP family, then as the node has them."""
+    hosts: list[str] = []
+    for kind in settings.address_types:
+        of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
+        of_kind.sort(key=lambda host: family(host) not in (None, settings.ip_family))
+        hosts += of_kind
+    return tuple(dict.fromkeys(hosts))
+
+
+def family(host: str) -> Literal[4, 6] | None:
+    """Tell the IP family of an address; None for a name."""
+    try:
+        return 6 if ipaddress.ip_address(host).version == 6 else 4
+    except ValueError:
+        return None

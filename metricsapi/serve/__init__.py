@@ -1,1 +1,0 @@
-"""Store to client: the app, its handlers, TLS and identity."""

@@ -1,0 +1,1 @@
+"""The running process: HTTPS, identity, authorization, and what an operator sees."""

@@ -1,0 +1,83 @@
+"""Whose certificates are believed for what: the `extension-apiserver-authentication` ConfigMap.
+
+kube-apiserver publishes it in kube-system for aggregated API servers; flags may replace parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from metricsapi.server.auth.client_certificates import Authorities
+
+NAMESPACE = "kube-system"
+CONFIGMAP = "extension-apiserver-authentication"
+NOBODY = Authorities("")
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the message names the key or the flag."""
+
+
+@dataclass(frozen=True)
+class FrontProxy:
+    """What makes a request one of the aggregation layer's.
+
+    `authorities` signed its certificate; `allowed_names` are its common names, and an empty
+    list allows every name; the other fields name the headers that tell the user, in order.
+    """
+
+    authorities: Authorities = NOBODY
+    allowed_names: frozenset[str] = frozenset()
+    username_headers: tuple[str, ...] = ("x-remote-user",)
+    uid_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ("x-remote-group",)
+    extra_prefixes: tuple[str, ...] = ("x-remote-extra-",)
+
+
+@dataclass(frozen=True)
+class AuthConfiguration:
+    """Both kinds of certificates. A certificate of one kind never has the powers of the other."""
+
+    clients: Authorities = NOBODY
+    front_proxy: FrontProxy = field(default_factory=FrontProxy)
+
+    @property
+    def pem(self) -> str:
+        """Every authority whose certificates may complete a TLS handshake."""
+        return self.clients.pem + "\n" + self.front_proxy.authorities.pem
+
+
+def from_configmap(data: Mapping[str, str]) -> AuthConfiguration:
+    """Give the configuration that a ConfigMap's `data` holds. Raises ConfigurationError."""
+    return AuthConfiguration(
+        clients=_authorities(data, "client-ca-file"),
+        front_proxy=FrontProxy(
+            authorities=_authorities(data, "requestheader-client-ca-file"),
+            allowed_names=frozenset(_strings(data, "requestheader-allowed-names")),
+            username_headers=_headers(data, "requestheader-username-headers"),
+            uid_headers=_headers(data, "requestheader-uid-headers"),
+            group_headers=_headers(data, "requestheader-group-headers"),
+            extra_prefixes=_headers(data, "requestheader-extra-headers-prefix"),
+        ),
+    )
+
+
+def _authorities(data: Mapping[str, str], key: str) -> Authorities:
+    try:
+        return Authorities(data.get(key, ""))
+    except ValueError as error:
+        raise ConfigurationError(f"{key}: {error}") from error
+
+
+def _strings(data: Mapping[str, str], key: str) -> tuple[str, ...]:
+    try:
+        return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str]))
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"{key} must be a JSON list of strings: {error}") from error
+
+
+def _headers(data: Mapping[str, str], key: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in _strings(data, key) if name.strip())

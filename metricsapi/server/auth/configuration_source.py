@@ -1,0 +1,142 @@
+"""Keeping the authentication configuration current: the cluster's ConfigMap, and flags' files.
+
+As in k8s.io/apiserver, a flag's file replaces that part of the ConfigMap altogether.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from metricsapi.kube.informer import Informer
+from metricsapi.server.auth.client_certificates import Authorities
+from metricsapi.server.auth.configuration import (
+    CONFIGMAP,
+    NAMESPACE,
+    AuthConfiguration,
+    ConfigurationError,
+    FrontProxy,
+    from_configmap,
+)
+
+PERIOD = 5.0  # seconds between two looks at the files
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AuthFlags:
+    """What flags say; without a file, the cluster's ConfigMap decides that part."""
+
+    client_ca_file: str = ""
+    requestheader_client_ca_file: str = ""
+    # Names and headers, for requestheader_client_ca_file.
+    front_proxy: FrontProxy = field(default_factory=FrontProxy)
+
+
+class ConfigurationSource:
+    """Applies each new configuration; one that cannot be used leaves the last one in force."""
+
+    def __init__(
+        self,
+        apply: Callable[[AuthConfiguration], None],
+        *,
+        cluster: Informer[dict[str, str]] | None,
+        flags: AuthFlags | None = None,
+    ) -> None:
+        """Take an informer of the ConfigMap, or None where it is not to be looked up.
+
+        `apply` raises ValueError for what it cannot use. Raises ConfigurationError when a
+        flag's file cannot be used.
+        """
+        self._apply = apply
+        self._cluster = cluster
+        self._flags = flags or AuthFlags()
+        self._paths = [
+            Path(name)
+            for name in (self._flags.client_ca_file, self._flags.requestheader_client_ca_file)
+            if name
+        ]
+        self._found = AuthConfiguration()  # in the cluster
+        self._seen = self._read_files()
+        self._use()
+        if cluster is not None:
+            cluster.subscribe(self._changed)
+
+    async def run(self) -> None:
+        """Follow the ConfigMap and the files until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self._cluster is not None:
+                group.create_task(self._cluster.run())
+            if self._paths:
+                group.create_task(self._follow_files())
+
+    async def ready(self, timeout: float) -> bool:
+        """Wait until the cluster has been asked; tell whether it answered within `timeout`."""
+        if self._cluster is None:
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._cluster.synced.wait()
+        except TimeoutError:
+            return False
+        if not self._cluster.objects:
+            log.warning(
+                "the cluster has no configuration of its aggregation layer, so no certificate of "
+                "its front proxy is accepted",
+                extra={"data": {"configmap": f"{NAMESPACE}/{CONFIGMAP}"}},
+            )
+        return True
+
+    def _changed(self, _: dict[str, str] | None, data: dict[str, str] | None) -> None:
+        if data is None:
+            log.warning("the authentication ConfigMap is gone; its last content stays in force")
+            return
+        before = self._found
+        try:
+            self._found = from_configmap(data)
+            self._use()
+        except (ValueError, OSError) as error:
+            self._found = before
+            self._kept(error)
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                content = self._read_files()
+                if content != self._seen:
+                    self._seen = content
+                    self._use()
+            except (ValueError, OSError) as error:
+                self._kept(error)
+
+    def _read_files(self) -> dict[str, str]:
+        try:
+            return {str(path): path.read_text() for path in self._paths}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read a file of authorities: {error}") from error
+
+    def _use(self) -> None:
+        """Apply what the cluster and the files say together. Raises ValueError."""
+        flags, made = self._flags, self._found
+        if flags.client_ca_file:
+            made = replace(made, clients=self._authorities(flags.client_ca_file))
+        if flags.requestheader_client_ca_file:
+            authorities = self._authorities(flags.requestheader_client_ca_file)
+            made = replace(made, front_proxy=replace(flags.front_proxy, authorities=authorities))
+        self._apply(made)
+
+    def _authorities(self, name: str) -> Authorities:
+        try:
+            return Authorities(self._seen[str(Path(name))])
+        except ValueError as error:
+            raise ConfigurationError(f"{name} holds no usable certificates: {error}") from error
+
+    def _kept(self, error: Exception) -> None:
+        log.warning(
+            "keeping the last authentication configuration", extra={"data": {"error": str(error)}}
+        )

@@ -1,0 +1,111 @@
+"""What a request asks for, in the words of RBAC: k8s.io/apiserver's RequestInfo.
+
+kube-apiserver's own reading of a path decides what an administrator can grant, so ours is the
+same, rule by rule; the one exception is the singular `namespace/NS/pods/NAME`, which is the pod.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from metricsapi.api.status import StatusError
+
+_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_EXACT_NAME = re.compile(r"(?:^|,)metadata\.name==?([A-Za-z0-9.-]+)(?=,|$)")
+
+
+class Attributes(Struct, frozen=True, gc=False):
+    """One question to an authorizer. What is no resource has a `path` and nothing after it."""
+
+    verb: str
+    path: str = ""
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    def review(self) -> dict[str, Any]:
+        """Give the part of a SubjectAccessReview's spec that tells what is asked for."""
+        if not self.resource:
+            return {"nonResourceAttributes": {"path": self.path, "verb": self.verb}}
+        fields = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
+        told = {field: value for field in fields if (value := getattr(self, field))}
+        return {"resourceAttributes": told}
+
+
+def attributes_of(method: str, path: str, query: bytes) -> Attributes:
+    """Give what a request asks for; `path` is decoded and has passed `request_target.resolve`.
+
+    Raises StatusError (400) for what cannot be read in one way only.
+    """
+    parts = [part for part in path.split("/") if part]
+    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+        return Attributes(method.lower(), path)
+    group = ""
+    rest = parts[1:]
+    if parts[0] == "apis":
+        if len(parts) < 4:
+            return Attributes(method.lower(), path)
+        group, rest = parts[1], parts[2:]
+    version, rest = rest[0], rest[1:]
+    return _resource(group, version, rest, method, query)
+
+
+def _resource(group: str, version: str, parts: list[str], method: str, query: bytes) -> Attributes:
+    verb = _VERBS.get(method, "")
+    special = parts[0] in ("proxy", "watch")
+    if special:
+        if len(parts) < 2:
+            raise StatusError(400, "BadRequest", "unable to determine kind and namespace from url")
+        verb, parts = parts[0], parts[1:]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in ("status", "finalize"):
+            parts = parts[2:]
+    elif group == "metrics.k8s.io" and parts[0] == "namespace" and len(parts) > 2:
+        namespace, parts = parts[1], parts[2:]
+    subresource = parts[2] if len(parts) > 2 and verb != "proxy" else ""
+    name = parts[1] if len(parts) > 1 else ""
+    if not name and verb == "get":
+        verb, name = _list_or_watch(query)
+    elif not name and verb == "delete":
+        verb = "deletecollection"
+    return Attributes(verb, "", group, version, parts[0], subresource, namespace, name)
+
+
+def _list_or_watch(query: bytes) -> tuple[str, str]:
+    """Give the verb of a request without a name, and the name that its field selector fixes."""
+    if not query:
+        return "list", ""
+    options = _options(query)
+    watch = options.get("watch")
+    verb = "list" if watch is None or watch.lower() in ("false", "0") else "watch"
+    # An escape in a selector could be read in two ways: then no name is known, and the
+    # permission for the whole list is asked for.
+    exact = _EXACT_NAME.search(options.get("fieldSelector", ""))
+    return verb, exact[1] if exact and exact[1] not in (".", "..") else ""
+
+
+def _options(query: bytes) -> dict[str, str]:
+    """Give a query's parameters. Go takes the first of a repeated one and others the last, so
+    none may be repeated.
+    """
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) != len(pairs):
+        raise StatusError(400, "BadRequest", "a query parameter is given twice")
+    return options

@@ -1,0 +1,72 @@
+"""Requests have ids, by which their lines in the log are found, and a line each from -v=2 on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from metricsapi.api.status import StatusError, send_status
+from metricsapi.telemetry.logs import REQUEST_ID, REQUESTS
+
+_HEADER = b"audit-id"
+_USABLE = re.compile(rb"[!-~]{1,64}")
+
+log = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """ASGI middleware. The id is the caller's `Audit-ID`, as API servers send it on, or a new one.
+
+    It goes back in the answer's `Audit-Id` (k8s.io/apiserver, `WithAuditInit`), and into every line
+    that is logged while the request is served. `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, app: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
+        own = given if _USABLE.fullmatch(given) else str(uuid.uuid4()).encode()
+        REQUEST_ID.set(own.decode())
+        code, begun = 0, self._clock()
+
+        async def watch(message: Any) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                message["headers"] = [*message.get("headers", ()), (_HEADER, own)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:  # a fault of ours; the caller is told where to look, not what it is
+            log.exception("request failed", extra={"data": {"path": scope["path"]}})
+            if not code:
+                text = f"Internal error occurred: see the server's log for request {own.decode()}"
+                await send_status(watch, StatusError(500, "InternalError", text))
+        finally:
+            if log.isEnabledFor(REQUESTS):
+                log.log(
+                    REQUESTS, "request", extra={"data": _told(scope, code, self._clock() - begun)}
+                )
+
+
+def _told(scope: Any, code: int, seconds: float) -> dict[str, object]:
+    """Give what is logged of a request; `code` is 0 when nothing was answered."""
+    user = scope["state"].get("user")
+    query = scope["query_string"].decode("latin-1")
+    agent = (value for name, value in scope["headers"] if name == b"user-agent")
+    return {
+        "client": ":".join(map(str, scope["client"] or ())),
+        "user": user.name if user else None,
+        "method": scope["method"],
+        "path": f"{scope['path']}?{query}" if query else scope["path"],
+        "agent": next(agent, b"").decode("latin-1"),
+        "code": code,
+        "seconds": round(seconds, 4),
+    }

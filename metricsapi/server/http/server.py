@@ -1,0 +1,210 @@
+"""The HTTPS server: uvicorn on our sockets, inside an event loop that others share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from email.utils import formatdate
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from metricsapi.server.http.limits import Limits
+from metricsapi.server.http.protocol import Protocol
+from metricsapi.server.tls.context import ServingTLS
+
+_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves one ASGI app until told to leave. No signal handlers: the caller has them."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        tls: ServingTLS,
+        host: str = "0.0.0.0",
+        port: int = 443,
+        limits: Limits | None = None,
+        shutdown_delay: float = 0.0,
+        grace: float = 30.0,
+        reuse_address: bool = True,
+        reuse_port: bool = False,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Take durations in seconds. `port` 0 is any free one; see `port` once running.
+
+        `headers` go with every answer.
+        """
+        self._tls = tls
+        self._address = (host, port)
+        self._reuse = (reuse_address, reuse_port)
+        self._shutdown_delay = shutdown_delay
+        self.started = asyncio.Event()
+        self.leaving = asyncio.Event()
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=Protocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                headers=list(headers),
+                timeout_graceful_shutdown=int(grace),
+            ),
+            tls,
+            limits or Limits(),
+            self.started,
+            self.leaving,
+        )
+        self._bound: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self.bind().getsockname()[1])
+
+    def bind(self) -> socket.socket:
+        """Take the address, once. Raises OSError that names it."""
+        if self._bound is None:
+            self._bound = _listen(*self._address, *self._reuse)
+        return self._bound
+
+    async def run(self) -> None:
+        """Serve until `begin_shutdown` and what follows from it is over. Raises as `bind` does."""
+        sockets = [self.bind()]
+        async with asyncio.TaskGroup() as group:
+            leaving = group.create_task(self._leave_when_told())
+            await self._uvicorn.serve(sockets=sockets)
+            leaving.cancel()
+
+    def begin_shutdown(self) -> None:
+        """Leave: serve on for the shutdown delay, finish what is in flight, close.
+
+        `/readyz` fails from now on, since it looks at `leaving`.
+        """
+        self.leaving.set()
+
+    async def _leave_when_told(self) -> None:
+        await self.leaving.wait()
+        await asyncio.sleep(self._shutdown_delay)
+        self._uvicorn.leave.set()
+
+
+class _State(ServerState):
+    """Its headers have the date (RFC 9110, 6.6.1), made anew at most once a second, when asked for.
+
+    uvicorn makes it ten times a second; a process that wakes up for that finds the processor's
+    caches cold, which costs as much as answering a request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._dated: list[tuple[bytes, bytes]] = []
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            date = formatdate(second, usegmt=True).encode()
+            self._dated = [(b"date", date), *self._headers]
+        return self._dated
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+        self._second = 0
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers, and with a bound on TLS handshakes."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        tls: ServingTLS,
+        limits: Limits,
+        listening: asyncio.Event,
+        leaving: asyncio.Event,
+    ) -> None:
+        super().__init__(config)
+        self.server_state = _State()
+        self._tls = tls
+        self._limits = limits
+        self._listening = listening
+        self._leaving = leaving
+        self.leave = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.server_state.default_headers = self.config.encoded_headers
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=sock,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=self._limits.header_timeout,
+                # A caller that keeps a connection but does not read it never answers our end.
+                ssl_shutdown_timeout=self._limits.close_timeout,
+                backlog=_BACKLOG,
+            )
+            for sock in sockets or []
+        ]
+        self.started = True
+        self._listening.set()
+        for sock in sockets or ():
+            log.info("listening on %s port %s", *sock.getsockname()[:2])
+
+    async def main_loop(self) -> None:
+        """Wait for the end, rather than look for it ten times a second."""
+        await self.leave.wait()
+
+    def _protocol(self) -> Protocol:
+        return Protocol(self.config, self.server_state, self._limits, self._leaving)
+
+
+def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> socket.socket:
+    """Give a bound socket; an unspecified address means both IPv4 and IPv6 where there is IPv6."""
+    every = host in ("", "0.0.0.0", "::")
+    dual = every and socket.has_dualstack_ipv6()
+    address = "::" if dual else host or "0.0.0.0"
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    # With its protocol named, asyncio sets TCP_NODELAY on the connections; uvloop always does.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if reuse_address:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+        bound.bind((address, port))
+        if not reuse_port:  # which would draw connections away from those that serve already
+            bound.listen(_BACKLOG)  # two that start at once must not both get as far as this
+    except OSError as error:
+        bound.close()
+        raise OSError(
+            error.errno, f"cannot listen on {host or address} port {port}: {error.strerror}"
+        ) from error
+    bound.setblocking(False)
+    return bound

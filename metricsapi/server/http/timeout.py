@@ -1,0 +1,76 @@
+"""The most time that one request may take: k8s.io/apiserver's `--request-timeout`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from metricsapi.api.list_options import first_values
+from metricsapi.api.status import StatusError, send_status
+from metricsapi.config.flags import parse_duration
+
+OVERDUE = StatusError(
+    504,
+    "Timeout",
+    "Timeout: request did not complete within the allotted timeout",
+    {},
+)
+
+log = logging.getLogger(__name__)
+
+
+class Deadline:
+    """ASGI middleware that answers 504 when the rest has not answered in time.
+
+    An answer that has begun and is not taken in time is cut off, as there: the connection closes
+    before its end.
+    """
+
+    def __init__(self, app: Any, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        begun = False
+
+        async def watch(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._allowed(scope["query_string"])) as timer:
+                await self._app(scope, receive, watch)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            log.warning(
+                "request took too long",
+                extra={"data": {"client": scope["client"], "path": scope["path"], "begun": begun}},
+            )
+            if begun:
+                await _cut_off(scope, receive)
+            else:
+                await send_status(send, OVERDUE, _accept(scope))
+
+    def _allowed(self, query: bytes) -> float:
+        """Give the seconds for a request: its own `timeout` if that is shorter."""
+        if b"timeout=" not in query:
+            return self._seconds
+        try:
+            asked = parse_duration(first_values(query.decode("latin-1")).get("timeout", ""))
+        except ValueError:  # the handler says so
+            return self._seconds
+        return min(asked, self._seconds) if asked > 0 else self._seconds
+
+
+async def _cut_off(scope: Any, receive: Any) -> None:
+    scope["state"]["abort"]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _accept(scope: Any) -> str:
+    values = (value for name, value in scope["headers"] if name == b"accept")
+    return next(values, b"").decode("latin-1")

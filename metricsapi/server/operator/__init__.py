@@ -1,0 +1,1 @@
+"""What an operator sees of the server: health, self-metrics and the status page."""

@@ -1,0 +1,1 @@
+"""TLS of the server: the certificate that it presents, and the CA that signs it."""

@@ -1,0 +1,1 @@
+"""What the process tells of itself: log lines, self-metrics, and what a failure means."""

@@ -1,0 +1,225 @@
+"""The stand-in API server: real TLS, the resources kubectl asks for, and the aggregation layer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from metricsapi.tools.sandbox import control
+from metricsapi.tools.sandbox.aggregator import Aggregator
+from metricsapi.tools.sandbox.answers import status
+from metricsapi.tools.sandbox.authorities import Authorities
+from metricsapi.tools.sandbox.builtin import apply_builtin_roles, apply_local_services
+from metricsapi.tools.sandbox.credentials import kubeconfig
+from metricsapi.tools.sandbox.discovery import Discovery
+from metricsapi.tools.sandbox.documents import Documents
+from metricsapi.tools.sandbox.listener import Listener
+from metricsapi.tools.sandbox.nodeproxy import USER as KUBELET_CLIENT
+from metricsapi.tools.sandbox.nodeproxy import NodeProxy
+from metricsapi.tools.sandbox.openapi import OpenApi
+from metricsapi.tools.sandbox.outages import Outage, Outages
+from metricsapi.tools.sandbox.pki import Authority
+from metricsapi.tools.sandbox.rbac import (
+    MASTERS,
+    Attributes,
+    User,
+    allowed,
+    attributes_of,
+    forbidden_message,
+)
+from metricsapi.tools.sandbox.reviews import Reviews
+from metricsapi.tools.sandbox.routes import Resources
+from metricsapi.tools.sandbox.state import Cluster
+from metricsapi.tools.sandbox.users import AUDIENCE, Users, impersonated
+
+
+class ApiServer:
+    """One API server over one cluster. `tokens` maps bearer tokens to users and their groups."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.authorities = Authorities(cluster)
+        self.users = Users()
+        self.outages = Outages(cluster.wake)
+        self.aggregator = Aggregator(cluster, self.authorities)
+        self.resources = Resources(cluster, self.outages)
+        self.url = ""
+        self._host = ""
+        self._port = 0
+        self._listener: Listener | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._control = control.OutageControl(self.outages, self.set_outage)
+        apply_builtin_roles(cluster)
+        apply_local_services(cluster)
+        self.node_proxy = NodeProxy(
+            cluster,
+            lambda: self.authorities.clients[0].issue(
+                KUBELET_CLIENT, organizations=(MASTERS,), client=True
+            ),
+            self.users.add(KUBELET_CLIENT, (MASTERS,), (AUDIENCE,)),
+        )
+
+    @property
+    def ca(self) -> Authority:
+        """What signs this server's own certificate."""
+        return self.authorities.own
+
+    @property
+    def ca_for_clients(self) -> Authority:
+        return self.authorities.clients[0]
+
+    @property
+    def front_proxy_ca(self) -> Authority:
+        return self.authorities.front_proxies[0]
+
+    @property
+    def tokens(self) -> dict[str, User]:
+        return self.users.tokens
+
+    @property
+    def outage(self) -> Outage:
+        """What is wrong now."""
+        return self.outages.now
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 is any free one. Raises OSError when the port is taken."""
+        listener = Listener(self._app(), self.authorities.serving(host), host)
+        await listener.start(port)
+        self._listener = listener
+        self._host, self._port = host, listener.port
+        self.url = f"https://{host}:{listener.port}"
+        self._probing = asyncio.create_task(self.aggregator.run())
+
+    async def stop(self) -> None:
+        """Close the port and reset every connection at once."""
+        running = [task for task in (self._probing, self._control.task) if task is not None]
+        for task in running:
+            task.cancel()
+        if self._listener is not None:
+            await self._listener.stop()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.aggregator.close()
+        await self.node_proxy.close()
+
+    async def publish(self) -> None:
+        """Do nothing: what is in the cluster is shown."""
+
+    async def connect(self, namespace: str, service: str, port: int) -> None:
+        """Let a Service lead to a port of this machine, and nowhere else."""
+        self.aggregator.endpoints[namespace, service] = [("127.0.0.1", port)]
+
+    async def set_outage(self, outage: Outage) -> None:
+        """Let something be wrong from now on, or nothing any more."""
+        if self._listener is None:
+            raise RuntimeError("the API server was not started")
+        before = self.outages.now
+        self.outages.set(outage)
+        if outage is Outage.EXPIRED_WATCHES:
+            self.resources.lists.expire()
+        if outage is Outage.DOWN:
+            await self._listener.stop()
+        elif before is Outage.DOWN:
+            await self._listener.start(self._port)
+
+    def break_connections(self) -> None:
+        """Reset every connection; the port stays open."""
+        if self._listener is not None:
+            self._listener.abort()
+
+    async def restart(self, seconds_away: float = 0.0) -> None:
+        """Reset every connection, be away for a while and come back on the same port."""
+        await self.set_outage(Outage.DOWN)
+        await asyncio.sleep(seconds_away)
+        await self.set_outage(Outage.NONE)
+
+    def add_user(
+        self, name: str, groups: tuple[str, ...] = (), audiences: tuple[str, ...] = (AUDIENCE,)
+    ) -> str:
+        """Make a user, or an account by `system:serviceaccount:NS:NAME`; give its token."""
+        return self.users.add(name, groups, audiences)
+
+    def kubeconfig(
+        self, name: str, groups: tuple[str, ...] = (), *, certificate: bool = False
+    ) -> str:
+        """Make a user with a token of its own, or a certificate; give the kubeconfig."""
+        credential = self._credential(name, groups, certificate)
+        return kubeconfig(self.url, self.ca.pem, name, credential)
+
+    def _credential(self, name: str, groups: tuple[str, ...], certificate: bool) -> dict[str, str]:
+        if not certificate:
+            return {"token": self.add_user(name, groups)}
+        issued = self.ca_for_clients.issue(name, organizations=groups, client=True)
+        pairs = (("certificate", issued.certificate_pem), ("key", issued.key_pem))
+        return {f"client-{name}-data": base64.b64encode(pem).decode() for name, pem in pairs}
+
+    def rotate_client_ca(self, *, keep_old: bool = True) -> None:
+        """Sign clients with a new authority; the old one is believed on, or no longer."""
+        self.authorities.rotate_clients(keep_old=keep_old)
+
+    def rotate_front_proxy_ca(self, *, keep_old: bool = True) -> None:
+        """Use another front-proxy authority; the old one is believed on, or no longer."""
+        self.authorities.rotate_front_proxies(keep_old=keep_old)
+
+    def _app(self) -> ASGIApp:
+        documents = Documents(self.aggregator)
+        inner = Starlette(
+            routes=[
+                *(Route(path, _ok) for path in ("/readyz", "/livez", "/healthz")),
+                *self._control.routes(),
+                *OpenApi(self.aggregator, documents).routes(),
+                *Reviews(self.cluster, self.users).routes(),
+                *self.node_proxy.routes(),
+                *self.resources.routes(),
+                *Discovery(self.cluster, documents).routes(),
+            ],
+            exception_handlers={404: _refused, 405: _refused},
+        )
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            request = Request(scope, receive)
+            response: ASGIApp = await self._refusal(request) or inner
+            item = self.aggregator.service_for(request.url.path)
+            if response is inner and item is not None:
+                response = await self.aggregator.proxy(request, item, request.state.user)
+            await response(scope, receive, send)
+
+        return app
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Decide who asks, in `request.state.user`, and what refuses them, if anything does."""
+        path = request.url.path
+        if path != control.PATH and (wrong := await self.outages.before()):
+            return wrong
+        peer = request.scope["state"].get("peer")
+        user = self.users.asking(request.headers, peer, self.authorities.clients)
+        if user is None:
+            return status(401, "Unauthorized")
+        wanted, needed = impersonated(request.headers, user)
+        asked = attributes_of(request.method, path, dict(request.query_params))
+        request.state.user = wanted
+        for who, what in (*((user, one) for one in needed), (wanted, asked)):
+            if not allowed(self.cluster, who, what):
+                return _forbidden(who, what)
+        return None
+
+
+def _forbidden(user: User, asked: Attributes) -> Response:
+    what = {"name": asked.name, "group": asked.group, "kind": asked.resource}
+    return status(403, forbidden_message(user, asked), details=None if asked.path else what)
+
+
+async def _ok(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """Say that there is no such path, or no such method of it."""
+    if getattr(error, "status_code", 404) == 405:
+        return status(405, "the server does not allow this method on the requested resource")
+    return status(404, "the server could not find the requested resource")

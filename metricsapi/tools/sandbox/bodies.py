@@ -1,0 +1,24 @@
+"""The objects that requests bring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from metricsapi.tools.sandbox.answers import status
+from metricsapi.tools.sandbox.protobuf import TYPE, BadProtobuf, review_from
+
+
+async def body(request: Request) -> Any:
+    """Give the object of a request's body, or the answer to one that is none."""
+    content = await request.body()
+    try:
+        if request.headers.get("content-type", "").startswith(TYPE):
+            return review_from(content)
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        return status(400, f"the body of the request is no JSON: {error}")
+    except BadProtobuf as error:
+        return status(415, f"the body of the request cannot be read as protobuf: {error}")

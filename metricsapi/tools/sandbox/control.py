@@ -1,0 +1,48 @@
+"""`/sandbox/outage`: outages switched by other processes, with an administrator's credentials."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from metricsapi.tools.sandbox.answers import answer, status
+from metricsapi.tools.sandbox.outages import Outage, Outages
+
+PATH = "/sandbox/outage"
+_ANSWER_FIRST = 0.05  # seconds before the outage begins, in which its own answer goes out
+
+
+class OutageControl:
+    """GET tells the outage; POST with `?outage=NAME&seconds=N` changes it, for ever without N."""
+
+    def __init__(self, outages: Outages, change: Callable[[Outage], Awaitable[None]]) -> None:
+        self._outages = outages
+        self._change = change
+        self.task: asyncio.Task[None] | None = None  # the one that will change it back
+
+    def routes(self) -> list[Route]:
+        return [Route(PATH, self._handle, methods=["GET", "POST"])]
+
+    async def _handle(self, request: Request) -> Response:
+        if request.method == "POST":
+            query = request.query_params
+            try:
+                outage = Outage(query.get("outage", ""))
+                seconds = float(query.get("seconds") or 0)
+            except ValueError as error:
+                return status(400, f"{error}; outages are {', '.join(Outage)}")
+            if self.task is not None:
+                self.task.cancel()
+            self.task = asyncio.create_task(self._for(outage, seconds))
+        return answer({"outage": self._outages.now})
+
+    async def _for(self, outage: Outage, seconds: float) -> None:
+        await asyncio.sleep(_ANSWER_FIRST)
+        await self._change(outage)
+        if seconds:
+            await asyncio.sleep(seconds)
+            await self._change(Outage.NONE)

@@ -1,0 +1,182 @@
+"""Discovery of the whole cluster: its own groups and those of aggregated servers.
+
+`/api` and `/apis` answer in the old way, or as an `APIGroupDiscoveryList` when asked for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from metricsapi.tools.sandbox.aggregator import available
+from metricsapi.tools.sandbox.answers import answer, status
+from metricsapi.tools.sandbox.documents import DISCOVERY, Documents
+from metricsapi.tools.sandbox.kinds import KINDS, REVIEWS, Kind
+from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.state import Cluster
+
+VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
+_VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+metricsapi-sandbox"}
+
+
+class Discovery:
+    """The handlers over one cluster's APIServices."""
+
+    def __init__(self, cluster: Cluster, documents: Documents) -> None:
+        self._cluster = cluster
+        self._documents = documents
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/version", _version),
+            Route("/api", self._core),
+            Route("/apis", self._groups),
+            Route("/api/v1", self._resources),
+            Route("/apis/{group}", self._group),
+            Route("/apis/{group}/{version}", self._resources),
+        ]
+
+    async def _core(self, request: Request) -> Response:
+        if wanted := _aggregated(request):
+            return await self._list(request, wanted, core=True)
+        return answer({"kind": "APIVersions", "versions": ["v1"]})
+
+    async def _groups(self, request: Request) -> Response:
+        if wanted := _aggregated(request):
+            return await self._list(request, wanted, core=False)
+        groups = [_group(name, items) for name, items in self._by_group().items() if name]
+        return answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+    async def _group(self, request: Request) -> Response:
+        name = request.path_params["group"]
+        items = self._by_group().get(name)
+        if not items:
+            return _unknown()
+        return answer({"kind": "APIGroup", "apiVersion": "v1", **_group(name, items)})
+
+    async def _resources(self, request: Request) -> Response:
+        group = request.path_params.get("group", "")
+        version = request.path_params.get("version", "v1")
+        kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
+        reviews = [kind for kind in REVIEWS if (kind.group, kind.version) == (group, version)]
+        if not kinds and not reviews:
+            return _unknown()
+        return answer({
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": (kinds or reviews)[0].api_version,
+            "resources": [
+                *(_resource(kind, VERBS) for kind in kinds),
+                *(_resource(kind, ["create"]) for kind in reviews),
+            ],
+        })  # fmt: skip
+
+    async def _list(self, request: Request, version: str, *, core: bool) -> Response:
+        """Answer with aggregated discovery, or with 304 when it is known."""
+        items = []
+        for name, services in self._by_group().items():
+            if core == (name == ""):
+                versions = [await self._one_version(service) for service in services]
+                items.append({"metadata": {"name": name}, "versions": versions})
+        document = {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": f"apidiscovery.k8s.io/{version}",
+            "metadata": {},
+            "items": items,
+        }
+        content = msgspec.json.encode(document)
+        etag = f'"{hashlib.sha512(content).hexdigest().upper()}"'
+        headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public"}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Type"] = DISCOVERY.format(version)
+        return Response(content, headers=headers)
+
+    async def _one_version(self, item: Object) -> Object:
+        """Give the resources of one APIService; without its server what is known is stale."""
+        spec = item["spec"]
+        if not spec.get("service"):
+            key = (spec.get("group", ""), spec["version"])
+            found = [_modern(one, VERBS) for one in KINDS if (one.group, one.version) == key]
+            found += [
+                _modern(one, ["create"]) for one in REVIEWS if (one.group, one.version) == key
+            ]
+            return {"version": spec["version"], "resources": found, "freshness": "Current"}
+        resources = await self._documents.discovery(item)
+        current = resources is not None and available(item)
+        return {
+            "version": spec["version"],
+            **({"resources": resources} if resources else {}),
+            "freshness": "Current" if current else "Stale",
+        }
+
+    def _by_group(self) -> dict[str, list[Object]]:
+        """Give the APIServices by group, both by their priorities."""
+
+        def find() -> dict[str, list[Object]]:
+            found: dict[str, list[Object]] = {}
+            for item in self._cluster.list("apiservices"):
+                found.setdefault(item["spec"].get("group", ""), []).append(item)
+            for items in found.values():
+                items.sort(key=lambda one: -one["spec"].get("versionPriority", 0))
+
+            def priority(pair: tuple[str, list[Object]]) -> tuple[int, str]:
+                least = max(one["spec"].get("groupPriorityMinimum", 0) for one in pair[1])
+                return -least, pair[0]
+
+            return dict(sorted(found.items(), key=priority))
+
+        return self._cluster.derived("groups", ["apiservices"], find)
+
+
+def _aggregated(request: Request) -> str:
+    """Give the version of aggregated discovery that is asked for first, if any is."""
+    for one in request.headers.get("accept", "").replace(" ", "").split(","):
+        for version in ("v2", "v2beta1"):
+            if set(one.split(";")) >= set(DISCOVERY.format(version).split(";")):
+                return version
+    return ""
+
+
+def _group(name: str, items: list[Object]) -> Object:
+    versions = [
+        {"groupVersion": f"{name}/{one['spec']['version']}", "version": one["spec"]["version"]}
+        for one in items
+    ]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
+
+
+def _resource(kind: Kind, verbs: list[str]) -> Object:
+    return {
+        "name": kind.plural,
+        "singularName": kind.kind.lower(),
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": verbs,
+        "shortNames": list(kind.short),
+        "categories": list(kind.categories),
+    }
+
+
+def _modern(kind: Kind, verbs: list[str]) -> Object:
+    return {
+        "resource": kind.plural,
+        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.kind.lower(),
+        "verbs": verbs,
+        **({"shortNames": list(kind.short)} if kind.short else {}),
+        **({"categories": list(kind.categories)} if kind.categories else {}),
+    }
+
+
+def _unknown() -> Response:
+    return status(404, "the server could not find the requested resource")
+
+
+async def _version(_: Request) -> Response:
+    return answer(_VERSION)

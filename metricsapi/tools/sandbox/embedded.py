@@ -1,0 +1,231 @@
+"""The embedded cluster: API server, this machine's kubelet, synthetic kubelets, and its objects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Self
+
+from metricsapi.tools.sandbox.api import Api
+from metricsapi.tools.sandbox.apiserver import ApiServer
+from metricsapi.tools.sandbox.faults import Fault, fault_named
+from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
+from metricsapi.tools.sandbox.host import Host
+from metricsapi.tools.sandbox.hostsource import HostSource
+from metricsapi.tools.sandbox.kubeapiserver import KubeApiServer
+from metricsapi.tools.sandbox.kubelets import Kubelets
+from metricsapi.tools.sandbox.manifests import Manifests
+from metricsapi.tools.sandbox.objects import (
+    NAMESPACE,
+    SERVER,
+    follow_host,
+    host_node,
+    install,
+    pod_object,
+    synthetic_node_object,
+)
+from metricsapi.tools.sandbox.rbac import Attributes, User, allowed
+from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.state import Cluster
+from metricsapi.tools.sandbox.synthetic import synthetic_node
+from metricsapi.tools.sandbox.template import SWAP_AVAILABLE, SWAP_USED
+from metricsapi.tools.sandbox.users import ADMIN
+
+USUAL_PORT = 6443
+FAULT = "sandbox/fault"  # the annotation of a node that makes its kubelet misbehave
+
+
+class SandboxError(Exception):
+    """The sandbox cannot start or go on; the message says why."""
+
+
+WORKLOADS = "ns-1"  # the namespace of pods with the label "workload"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the cluster is, and what its synthetic nodes do; see the flags of the same name."""
+
+    nodes: int = 0
+    pods: int = 10
+    containers: int = 2
+    namespaces: int = 10
+    workloads: tuple[int, ...] = ()
+    host: bool = True
+    changing: bool = False
+    swap_every: int = 0
+    faults: dict[str, Fault] = field(default_factory=dict)
+    manifests: Manifests | None = None  # the server's objects, instead of built-in ones
+
+
+class Embedded:
+    """`async with` it: everything runs; `directory` holds its kubeconfigs, its CA and
+    the aggregation layer's client certificate.
+
+    With `assets`, a folder, the API server is the kube-apiserver that is there.
+    """
+
+    def __init__(
+        self, size: Size, directory: Path, port: int | None = None, assets: Path | None = None
+    ) -> None:
+        self.size = size
+        # The workload of each further pod in the namespace of workloads.
+        self._members = chain.from_iterable(repeat(str(n), n) for n in size.workloads)
+        self.directory = directory
+        self.cluster = Cluster()
+        self.api: Api = (
+            KubeApiServer(self.cluster, assets, directory) if assets else ApiServer(self.cluster)
+        )
+        self.host = Host()
+        self._port = port
+        self._stack = contextlib.AsyncExitStack()
+        self._kubelets = Kubelets(Certificates(self.api.ca), self._decide)
+        self._fleet: Fleet | None = None
+        self._synthetic: frozenset[str] = frozenset()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.api.stop)
+            await self._listen()
+            node = self.host.name if self.size.host else "node-0"
+            if self.size.manifests:
+                self.size.manifests.apply(self.cluster, node)
+            else:
+                install(self.cluster, node)
+            self._write_files()
+            await self._start_host(stack)
+            await self._start_fleet(stack)
+            namespaces = {pod["metadata"]["namespace"] for pod in self.cluster.list("pods")}
+            for name in sorted(namespaces | {"default", NAMESPACE}):
+                self.cluster.apply("namespaces", {"metadata": {"name": name}})
+            await self.api.publish()
+            self._in_background(stack, self._follow_faults())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def _in_background(
+        self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]
+    ) -> None:
+        task = asyncio.create_task(work)
+        stack.callback(task.cancel)
+
+    async def _listen(self) -> None:
+        try:
+            await self.api.start(port=USUAL_PORT if self._port is None else self._port)
+        except OSError as error:
+            if self._port is not None:
+                problem = f"cannot listen on port {self._port}: {error.strerror}"
+                raise SandboxError(problem) from error
+            await self.api.start(port=0)
+
+    async def _start_host(self, stack: contextlib.AsyncExitStack) -> None:
+        if not self.size.host:
+            return
+        source = HostSource(self.host)
+        kubelet = await self._kubelets.start(source)
+        stack.push_async_callback(self._kubelets.stop)
+        self.cluster.apply("nodes", host_node(self.host, kubelet.port))
+        self.host.read(time.time())
+        follow_host(self.cluster, self.host, source.namespace)
+        self._in_background(stack, self._follow(source.namespace))
+
+    async def _start_fleet(self, stack: contextlib.AsyncExitStack) -> None:
+        size = self.size
+        if not size.nodes:
+            return
+        tokens = {
+            token: [sub for sub in ("stats", "metrics") if self._decide(token, sub) == 200]
+            for token in self.api.tokens
+        }
+        plan = Plan(
+            size.nodes,
+            size.pods,
+            size.containers,
+            size.namespaces,
+            tokens=tokens,
+            changing=size.changing,
+            swap_every=size.swap_every,
+        )
+        self._fleet = Fleet(plan, self.api.ca)
+        stack.push_async_callback(self._fleet.stop)
+        addresses = await self._fleet.start()
+        for i in range(size.nodes):
+            self._apply_node(i, addresses)
+        self._synthetic = frozenset(addresses)
+
+    def _apply_node(self, i: int, addresses: Addresses) -> None:
+        size = self.size
+        node = synthetic_node(i, size.pods, size.containers, size.namespaces)
+        every = size.swap_every
+        swap = SWAP_AVAILABLE + SWAP_USED if every and i % every == 0 else 0
+        item = synthetic_node_object(node, *addresses[node.name], self.host, swap=swap)
+        if fault := size.faults.get(node.name):
+            item["metadata"]["annotations"] = {FAULT: str(fault)}
+        self.cluster.apply("nodes", item)
+        for pod in node.pods:
+            containers = [name for name, _, _ in pod.containers]
+            labels = pod.labels
+            if pod.namespace == WORKLOADS and (workload := next(self._members, None)):
+                labels = {**labels, "workload": workload}
+            self.cluster.apply(
+                "pods", pod_object(pod.namespace, pod.name, node.name, containers, labels)
+            )
+
+    async def _follow(self, namespace: str) -> None:
+        """Keep the host's pods those that run now."""
+        while True:
+            await asyncio.sleep(2.0)
+            self.host.read(time.time())
+            follow_host(self.cluster, self.host, namespace)
+
+    async def _follow_faults(self) -> None:
+        """Let every kubelet misbehave as its node's annotation says."""
+        now: dict[str, Fault] = {}
+        while True:
+            nodes = self.cluster.collections["nodes"]
+            version = nodes.version
+            for node in self.cluster.list("nodes"):
+                name = node["metadata"]["name"]
+                text = (node["metadata"].get("annotations") or {}).get(FAULT, Fault.NONE)
+                fault = fault_named(text) or Fault.NONE
+                if fault is not now.get(name, Fault.NONE):
+                    now[name] = fault
+                    await self._set_fault(name, fault)
+            while nodes.version == version:
+                await self.cluster.wait_change(60.0, "nodes")
+
+    async def _set_fault(self, name: str, fault: Fault) -> None:
+        if self._fleet is not None and name in self._synthetic:
+            await self._fleet.set_fault(name, fault)
+        elif name == self.host.name:
+            await self._kubelets.set_fault(name, fault)
+
+    def _decide(self, token: str, subresource: str) -> int:
+        """Give what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
+        user: User | None = self.api.tokens.get(token)
+        if user is None:
+            return 401
+        asked = Attributes("get", "", "nodes", subresource)
+        return 200 if allowed(self.cluster, user, asked) else 403
+
+    def _write_files(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        front_proxy = self.api.front_proxy_ca.issue("front-proxy-client", client=True)
+        files = {
+            "kubeconfig": self.api.kubeconfig(ADMIN, ("system:masters",)).encode(),
+            "server.kubeconfig": self.api.kubeconfig(SERVER, ()).encode(),
+            "front-proxy-client.pem": front_proxy.pem,
+        }
+        for name, data in files.items():
+            path = self.directory / name
+            path.touch(mode=0o600)
+            path.write_bytes(data)
+        (self.directory / "ca.crt").write_bytes(self.api.ca.pem)

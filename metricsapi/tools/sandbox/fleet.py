@@ -1,0 +1,180 @@
+"""Synthetic kubelets in a process of their own, so that their cost is nobody else's.
+
+The parent writes one line of JSON, the configuration, to its standard input; it answers with one
+line, the address and port of every node; each further line changes the fault of one node, and is
+answered with an empty line. It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from metricsapi.tools.sandbox.faults import Fault
+from metricsapi.tools.sandbox.kubelet import Decide
+from metricsapi.tools.sandbox.kubelets import Kubelets, loopback
+from metricsapi.tools.sandbox.pki import Authority
+from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.synthetic import synthetic_node
+from metricsapi.tools.sandbox.template import SyntheticSource
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to serve: nodes `first` to `first + nodes - 1`.
+
+    `tokens` tells the subresources that each bearer token may get ("stats", "metrics");
+    `changing` makes usage swing, else it is constant; `swap` is the part of nodes with swap.
+    """
+
+    nodes: int
+    pods: int
+    containers: int
+    namespaces: int
+    tokens: dict[str, list[str]]
+    first: int = 0
+    changing: bool = False
+    swap_every: int = 0  # each so many-th node has swap; none at 0
+
+
+_OPENSSL = Path(__file__).with_name("kubelet-openssl.cnf")
+Addresses = dict[str, tuple[str, int]]
+
+
+class Fleet:
+    """The parent's side: start the process, switch faults, end it."""
+
+    def __init__(self, plan: Plan, authority: Authority) -> None:
+        self._plan = plan
+        self._authority = authority
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> Addresses:
+        """Start it; give every node's address and port, by node name."""
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "metricsapi.tools.sandbox.fleet",
+            stdin=pipe,
+            stdout=pipe,
+            limit=2**24,
+            env={**os.environ, "OPENSSL_CONF": str(_OPENSSL)},
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
+        told = {
+            **asdict(self._plan),
+            "certificate": self._authority.pem.decode(),
+            "key": self._authority.key_pem.decode(),
+        }
+        answer: dict[str, list[Any]] = json.loads(await self._tell(told))
+        return {name: (address, port) for name, (address, port) in answer.items()}
+
+    async def set_fault(self, name: str, fault: Fault) -> None:
+        """Make one kubelet misbehave from now on."""
+        await self._tell({"node": name, "fault": fault})
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 5.0)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def _tell(self, message: dict[str, Any]) -> bytes:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise RuntimeError("the kubelets' process is not running")
+        async with self._turn:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            await process.stdin.drain()
+            line = await process.stdout.readline()
+        if not line:
+            raise RuntimeError("the kubelets' process has ended; its error is above")
+        return line
+
+
+async def _serve() -> None:
+    """The child's side."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2**24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    told = json.loads(await reader.readline())
+    authority = Authority(
+        x509.load_pem_x509_certificate(told.pop("certificate").encode()),
+        serialization.load_pem_private_key(told.pop("key").encode(), None),  # type: ignore[arg-type]
+    )
+    kubelets, addresses = await _start(Plan(**told), authority)
+    _answer(json.dumps(addresses))
+    while line := await reader.readline():
+        change = json.loads(line)
+        await kubelets.set_fault(change["node"], Fault(change["fault"]))
+        _answer("")
+    await kubelets.stop()
+
+
+async def _start(plan: Plan, authority: Authority) -> tuple[Kubelets, Addresses]:
+    numbers = range(plan.first, plan.first + plan.nodes)
+    certificates = Certificates(authority, [(f"node-{i}", loopback(i)) for i in numbers])
+    kubelets = Kubelets(certificates, by_tokens(plan.tokens))
+    started = time.time() - 3600.0
+    addresses: Addresses = {}
+    for i in numbers:
+        source = SyntheticSource(
+            synthetic_node(i, plan.pods, plan.containers, plan.namespaces),
+            started,
+            changing=plan.changing,
+            swap=bool(plan.swap_every) and i % plan.swap_every == 0,
+        )
+        kubelet = await kubelets.start(source, loopback(i))
+        addresses[source.name] = (kubelet.address, kubelet.port)
+    return kubelets, addresses
+
+
+def by_tokens(tokens: dict[str, list[str]]) -> Decide:
+    """Decide by a fixed table: 401 for an unknown token, 403 for what is not in its list."""
+
+    def decide(token: str, subresource: str) -> int:
+        if token not in tokens:
+            return 401
+        return 200 if subresource in tokens[token] else 403
+
+    return decide
+
+
+def _answer(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve until standard input ends. Every kubelet takes two files: make room for them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What this machine really uses, told as a kubelet would: the node, and what runs on it as pods.
+
+Pods are cgroups v2 where they account for CPU and memory. Elsewhere a process tree is a pod: a
+child of init (or of the process that started this sandbox's session) and all its descendants.
+Counters never go back while a pod lives: what an ended process had used stays in its pod's sum.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from metricsapi.tools.sandbox import cgroups
+
+NANO = 1_000_000_000
+_UNSAFE = re.compile(r"[^a-z0-9-]+")
+
+
+@dataclass
+class HostPod:
+    """One process tree. `counter` is in nanocore-seconds, `memory` in bytes."""
+
+    name: str
+    container: str
+    started: float
+    counter: int = 0
+    memory: int = 0
+    rate: int = 0  # nanocores over the last reading
+    _seen: dict[int, float] = field(default_factory=dict)
+    _ended: float = 0.0
+
+    def take(self, processes: list[psutil.Process], elapsed: float) -> None:
+        """Read the tree's processes again; `elapsed` seconds have gone since the last time."""
+        now: dict[int, float] = {}
+        memory = 0
+        for process in processes:
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    now[process.pid] = times.user + times.system
+                    memory += process.memory_info().rss
+            except psutil.Error:
+                continue
+        self._ended += sum(used for pid, used in self._seen.items() if pid not in now)
+        self._seen = now
+        self.set(round((self._ended + sum(now.values())) * NANO), memory, elapsed)
+
+    def set(self, counter: int, memory: int, elapsed: float) -> None:
+        """Take what is counted now; a counter never goes back."""
+        counter = max(self.counter, counter)
+        self.rate = round((counter - self.counter) / elapsed) if elapsed > 0 else 0
+        self.counter, self.memory = counter, memory
+
+
+class Host:
+    """This machine as one node."""
+
+    def __init__(self, root: Path = cgroups.ROOT) -> None:
+        self._cgroups = root
+        self._by_cgroup = cgroups.available(root)
+        self.name = safe(socket.gethostname()) or "localhost"
+        self.started = psutil.boot_time()
+        self.pods: dict[tuple[int, float], HostPod] = {}
+        self.counter = 0
+        self.rate = 0
+        self.memory = 0
+        self.read_at = 0.0
+        self._roots: dict[tuple[int, float], int] = {}
+
+    def read(self, now: float) -> None:
+        """Read everything; `now` is in epoch seconds."""
+        elapsed = now - self.read_at if self.read_at else 0.0
+        times = psutil.cpu_times()
+        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+        busy -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        counter = max(self.counter, round(busy * NANO))
+        self.rate = round((counter - self.counter) / elapsed) if elapsed > 0 else 0
+        self.counter = counter
+        self.memory = working_set()
+        if self._by_cgroup:
+            self._read_cgroups(elapsed)
+        else:
+            self._read_processes(elapsed)
+        self.read_at = now
+
+    def _read_cgroups(self, elapsed: float) -> None:
+        found = {(one.identity, one.started): one for one in cgroups.groups(self._cgroups)}
+        for gone in self.pods.keys() - found.keys():
+            del self.pods[gone]
+        for key, one in found.items():
+            pod = self.pods.get(key)
+            if pod is None:
+                label = safe(one.name) or "group"
+                taken = {other.name for other in self.pods.values()}
+                name = f"{label}-{key[0]}" if label in taken else label
+                pod = self.pods[key] = HostPod(name, label, one.started)
+                pod.counter = one.counter  # what it used before has no rate of ours
+            pod.set(one.counter, one.memory, elapsed)
+
+    def _read_processes(self, elapsed: float) -> None:
+        trees = _trees()
+        for gone in self.pods.keys() - trees.keys():
+            del self.pods[gone]
+        for key, processes in trees.items():
+            pod = self.pods.get(key)
+            if pod is None:
+                command = _command(processes[0])
+                pod = HostPod(f"{command}-{key[0]}", command, key[1])
+                self.pods[key] = pod
+            pod.take(processes, elapsed)
+
+    def info(self) -> dict[str, str]:
+        """Give a node's `nodeInfo`."""
+        try:
+            release = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+        except OSError:
+            release = platform.system()
+        return {
+            "osImage": release,
+            "kernelVersion": platform.release(),
+            "containerRuntimeVersion": "processes://1",
+            "kubeletVersion": "v1.36.0+metricsapi-sandbox",
+            "operatingSystem": "linux",
+            "architecture": "amd64" if platform.machine() == "x86_64" else platform.machine(),
+        }
+
+
+def working_set() -> int:
+    """Give the machine's working set in bytes: what is used less the inactive page cache."""
+    fields = {}
+    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
+        for line in file:
+            name, _, rest = line.partition(":")
+            fields[name] = int(rest.split()[0]) * 1024
+    usage = fields["MemTotal"] - fields["MemFree"]
+    return max(0, usage - fields.get("Inactive(file)", 0))
+
+
+def _trees() -> dict[tuple[int, float], list[psutil.Process]]:
+    """Group the processes by their topmost ancestor below init, kernel threads left out."""
+    parents: dict[int, int] = {}
+    processes: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter(["ppid"]):
+        if process.pid == 2 or process.info["ppid"] == 2:
+            continue  # kernel threads
+        parents[process.pid] = process.info["ppid"]
+        processes[process.pid] = process
+    found: dict[tuple[int, float], list[psutil.Process]] = {}
+    for pid in sorted(processes):
+        root = _root(pid, parents)
+        if root not in processes:
+            continue
+        try:
+            key = (root, processes[root].create_time())
+        except psutil.Error:
+            continue
+        if pid == root:
+            found.setdefault(key, []).insert(0, processes[pid])
+        else:
+            found.setdefault(key, []).append(processes[pid])
+    return found
+
+
+def _root(pid: int, parents: dict[int, int]) -> int:
+    """A process that leads a session of its own begins a tree; else its parent's tree is its."""
+    while True:
+        parent = parents.get(pid, 0)
+        if parent in (0, 1) or parent not in parents or _leads_session(pid):
+            return pid
+        pid = parent
+
+
+def _leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except OSError:
+        return False
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return safe(process.name()) or "process"
+    except psutil.Error:
+        return "process"
+
+
+def safe(name: str) -> str:
+    """Make a DNS label of a name (RFC 1123)."""
+    return _UNSAFE.sub("-", name.lower()).strip("-")[:50].strip("-")

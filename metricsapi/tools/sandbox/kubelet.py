@@ -1,0 +1,185 @@
+"""Stand-in kubelets: the Summary API and `/metrics/resource` over TLS, for bearer tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Protocol
+
+from metricsapi.tools.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, spoil
+from metricsapi.tools.sandbox.serving import Certificates
+
+TEXT = "text/plain; charset=utf-8"
+Decide = Callable[[str, str], int]  # (token, subresource) -> 200, 401 or 403
+SLOW_SECONDS = 3.0
+OVERSIZE = 100_000_000
+
+
+class Source(Protocol):
+    """What one kubelet tells; `now` is its own clock in epoch seconds."""
+
+    name: str
+
+    def summary(self, now: float, *, full: bool = False) -> bytes: ...
+    def exposition(self, now: float) -> bytes: ...
+
+
+class Kubelet:
+    """One kubelet on one address. `fault` may be changed at any time."""
+
+    def __init__(
+        self, source: Source, address: str, decide: Decide, certificates: Certificates
+    ) -> None:
+        self.source = source
+        self.address = address
+        self.fault = Fault.NONE
+        self.requests = 0
+        self._decide = decide
+        self._certificates = certificates
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.connections: set[KubeletConnection] = set()
+
+    async def start(self, port: int = 0) -> int:
+        """Listen; give the port. Raises OSError when it is taken."""
+        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self.address, port))
+        except OSError:
+            listening.close()
+            raise
+        self.port = int(listening.getsockname()[1])
+        loop = asyncio.get_running_loop()
+        context = self._certificates.context(self.source.name, self.address, self.fault)
+        self._server = await loop.create_server(
+            lambda: KubeletConnection(self), sock=listening, ssl=context
+        )
+        return self.port
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def set_fault(self, fault: Fault) -> None:
+        """Misbehave from now on. What concerns listening or certificates breaks connections."""
+        before, self.fault = self.fault, fault
+        anew = [f for f in (before, fault) if f is Fault.REFUSE or f.value.startswith("cert-")]
+        if anew:
+            await self.stop()
+            if fault is not Fault.REFUSE:
+                await self.start(self.port)
+
+    def answer(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
+        """Give status line, content type and body of an answer."""
+        path, _, query = target.partition("?")
+        self.requests += 1
+        if self.fault in STATUS:
+            line, body = STATUS[self.fault]
+            return line, TEXT, body
+        subresource = "stats" if path.startswith("/stats") else "metrics"
+        decision = self._decide(token, subresource)
+        if decision == 401:
+            return "401 Unauthorized", TEXT, b"Unauthorized"
+        if decision == 403:
+            denied = f"Forbidden (verb=get, resource=nodes, subresource(s)=[{subresource}])\n"
+            return "403 Forbidden", TEXT, denied.encode()
+        if method != "GET":
+            return "405 Method Not Allowed", TEXT, b"405: Method Not Allowed"
+        now = clock(self.fault, time.time())
+        if path == "/stats/summary":
+            body = self.source.summary(now, full="only_cpu_and_memory=true" not in query)
+            if self.fault in BODY_FAULTS:
+                body = spoil(self.fault, body)
+            return "200 OK", "application/json", body
+        if path == "/metrics/resource":
+            return "200 OK", "text/plain; version=0.0.4", self.source.exposition(now)
+        return "404 Not Found", TEXT, b"404 page not found\n"
+
+
+class KubeletConnection(asyncio.Protocol):
+    """One kept-alive connection to a kubelet."""
+
+    def __init__(self, kubelet: Kubelet) -> None:
+        self._kubelet = kubelet
+        self._rest = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._kubelet.connections.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._kubelet.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        while b"\r\n\r\n" in self._rest:
+            head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+            self._request(head.decode("latin-1"))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _request(self, head: str) -> None:
+        first, *lines = head.split("\r\n")
+        with contextlib.suppress(ValueError):
+            method, target, _ = first.split(" ", 2)
+            pairs = (line.partition(":") for line in lines)
+            headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+            token = headers.get("authorization", "").removeprefix("Bearer ")
+            self._respond(method, target, token)
+            return
+        self.abort()
+
+    def _respond(self, method: str, target: str, token: str) -> None:
+        fault, transport = self._kubelet.fault, self._transport
+        if transport is None or fault is Fault.HANG:
+            return
+        if fault is Fault.RESET:
+            transport.abort()
+            return
+        line, kind, body = self._kubelet.answer(method, target, token)
+        if fault is Fault.GARBAGE:
+            body = b"\x00\xff<html>" + body[:1000]
+        date = _date(int(clock(fault, time.time())))
+        head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
+        if fault is Fault.CHUNKED:
+            transport.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + _chunks(body))
+            return
+        size = OVERSIZE if fault is Fault.OVERSIZE else len(body)
+        answer = f"{head}Content-Length: {size}\r\n\r\n".encode() + body
+        if fault in (Fault.TRUNCATE, Fault.HANG_BODY):
+            transport.write(answer[: len(answer) // 2])
+            if fault is Fault.TRUNCATE:
+                transport.close()
+        elif fault is Fault.SLOW:
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, transport.write, answer)
+        else:
+            transport.write(answer)
+
+
+@functools.lru_cache(maxsize=64)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _chunks(body: bytes) -> bytes:
+    """Write a body in chunks of odd sizes, with an extension and a trailer (RFC 9112, 7.1)."""
+    parts, at, size = [], 0, 1
+    while at < len(body):
+        piece = body[at : at + size]
+        parts.append(f"{len(piece):X};odd=1\r\n".encode() + piece + b"\r\n")
+        at, size = at + size, min(size * 3 + 1, 16384)
+    return b"".join([*parts, b"0\r\nX-Trailer: yes\r\n\r\n"])

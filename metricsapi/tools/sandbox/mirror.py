@@ -1,0 +1,146 @@
+"""The sandbox's objects, copied to a real API server and kept the same there.
+
+One way only: what is in the sandbox's own collections is applied (server-side apply, so that fields
+written by others, such as an APIService's caBundle, stay), and deleted where it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import httpx
+
+from metricsapi.tools.sandbox.kinds import BY_PLURAL, KINDS
+from metricsapi.tools.sandbox.record import Key, Object
+from metricsapi.tools.sandbox.state import Cluster, timestamp
+
+Place = tuple[str, str]  # namespace and name of a Service
+_OWN = ("uid", "resourceVersion", "creationTimestamp")  # metadata that the real one decides
+_WITH_STATUS = ("nodes", "pods")
+_IMAGE = "sandbox"
+
+
+class MirrorError(Exception):
+    """The API server refused an object; the message has its answer."""
+
+
+class Mirror:
+    """Copies what changes. `client` reaches the real API server as an administrator."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.client: httpx.AsyncClient | None = None
+        self._cluster = cluster
+        self._applied: dict[str, dict[Key, int]] = {kind.plural: {} for kind in KINDS}
+        self._ports: dict[Place, int] = {}
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Copy everything, then follow. Raises MirrorError for what is refused."""
+        await self._copy()
+        self._following = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    async def connect(self, namespace: str, service: str, port: int) -> None:
+        """Let a Service, and the APIServices behind it, lead to a port of this machine."""
+        self._ports[namespace, service] = port
+        for plural in ("services", "apiservices"):
+            self._applied[plural].clear()
+        await self._copy()
+
+    async def _follow(self) -> None:
+        while True:
+            version = self._cluster.version
+            await self._copy()
+            while self._cluster.version == version:
+                await self._cluster.wait_change(60.0)
+
+    async def _copy(self) -> None:
+        for kind in KINDS:
+            records = self._cluster.collections[kind.plural].records
+            applied = self._applied[kind.plural]
+            for key in applied.keys() - records.keys():
+                await self._delete(kind.plural, key)
+                del applied[key]
+            for key, record in list(records.items()):
+                if applied.get(key) != record.version:
+                    await self._apply(kind.plural, key, record.object())
+                    applied[key] = record.version
+
+    async def _apply(self, plural: str, key: Key, item: Object) -> None:
+        metadata = {k: v for k, v in item["metadata"].items() if k not in _OWN}
+        item = self._translated(plural, {**item, "metadata": metadata})
+        status = item.pop("status", None)
+        await self._send("PATCH", _path(plural, key), item)
+        if status and plural in _WITH_STATUS:
+            named = {k: item[k] for k in ("apiVersion", "kind", "metadata")}
+            await self._send("PATCH", _path(plural, key) + "/status", {**named, "status": status})
+
+    def _translated(self, plural: str, item: Object) -> Object:
+        """Say where things are here: no address of a pod or a Service leads anywhere.
+
+        An API server takes no loopback address for an endpoint, but any name for an ExternalName
+        Service; the port to connect to is then the APIService's.
+        """
+        spec = item.get("spec") or {}
+        if plural == "services":
+            where = {"type": "ExternalName", "externalName": "localhost"}
+            return {**item, "spec": {"ports": spec["ports"], **where}}
+        if plural == "apiservices" and (service := spec.get("service")):
+            port = self._ports.get(
+                (service["namespace"], service["name"]), service.get("port", 443)
+            )
+            return {**item, "spec": {**spec, "service": {**service, "port": port}}}
+        if plural == "pods":
+            containers = [{"image": _IMAGE, **one} for one in spec["containers"]]
+            status = {**_ready(containers), **item["status"]}
+            return {**item, "spec": {**spec, "containers": containers}, "status": status}
+        return item
+
+    async def _delete(self, plural: str, key: Key) -> None:
+        path = _path(plural, key)
+        await self._send("DELETE", f"{path}?gracePeriodSeconds=0", None, missing=True)
+
+    async def _send(
+        self, method: str, path: str, item: Object | None, *, missing: bool = False
+    ) -> None:
+        assert self.client is not None, "the API server was not started"  # noqa: S101
+        options: dict[str, Any] = {}
+        if item is not None:
+            path += "?fieldManager=metricsapi-sandbox&force=true"
+            headers = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
+            options = {"content": json.dumps(item), "headers": headers}
+        answer = await self.client.request(method, path, **options)
+        if answer.is_error and not (missing and answer.status_code == 404):
+            raise MirrorError(f"{method} {path}: {answer.text}")
+
+
+def _ready(containers: list[Object]) -> Object:
+    """Give the status of a pod whose containers run; an autoscaler counts no other."""
+    return {
+        "startTime": timestamp(time.time()),
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [
+            {
+                "name": one["name"],
+                "image": _IMAGE,
+                "imageID": _IMAGE,
+                "ready": True,
+                "restartCount": 0,
+            }
+            for one in containers
+        ],
+    }
+
+
+def _path(plural: str, key: Key) -> str:
+    kind = BY_PLURAL[plural]
+    namespace, name = key
+    where = f"/namespaces/{namespace}" if namespace else ""
+    return f"{kind.prefix}{where}/{plural}/{name}"

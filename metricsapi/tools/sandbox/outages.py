@@ -1,0 +1,64 @@
+"""What can be wrong with the stand-in API server, switched on and off by tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+
+from starlette.responses import Response
+
+from metricsapi.tools.sandbox.answers import plain, status
+
+
+class Outage(StrEnum):
+    """One thing that is wrong, from now until it is NONE again."""
+
+    NONE = "none"
+    DOWN = "down"  # the port is closed, every connection is reset
+    SLOW = "slow"  # every answer begins `delay` seconds late
+    HANG = "hang"  # requests are taken and answered when it is over; watches fall silent
+    FAILING = "failing"  # 500
+    BUSY = "busy"  # 429 with Retry-After
+    SILENT_WATCHES = "silent-watches"  # no events, no bookmarks, no end: a half-open connection
+    EXPIRED_WATCHES = "expired-watches"  # every watch ends with 410, as after compaction
+
+
+class Outages:
+    """The present outage. `delay` and `retry_after` are in seconds."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.now = Outage.NONE
+        self.delay = 1.0
+        self.retry_after = 1
+        self._wake = wake
+        self._over = asyncio.Event()
+
+    @property
+    def silent(self) -> bool:
+        return self.now in (Outage.SILENT_WATCHES, Outage.HANG)
+
+    @property
+    def expired(self) -> bool:
+        return self.now is Outage.EXPIRED_WATCHES
+
+    def set(self, outage: Outage) -> None:
+        """Change it; running watches notice, and what hung goes on."""
+        over, self._over = self._over, asyncio.Event()
+        self.now = outage
+        over.set()
+        self._wake()
+
+    async def before(self) -> Response | None:
+        """Hold a request as long as the outage says; give the answer that it gets instead."""
+        while self.now is Outage.HANG:
+            await self._over.wait()
+        if self.now is Outage.SLOW:
+            await asyncio.sleep(self.delay)
+        if self.now is Outage.FAILING:
+            return status(500, "Internal error occurred: etcdserver: no leader")
+        if self.now is Outage.BUSY:
+            answer = plain(429, "Too many requests, please try again later.")
+            answer.headers["Retry-After"] = str(self.retry_after)
+            return answer
+        return None

@@ -1,0 +1,127 @@
+"""Lists, whole or in pages that all show one moment, in the form that is asked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from metricsapi.tools.sandbox.answers import (
+    METADATA,
+    METADATA_LIST,
+    answer,
+    encoded,
+    shape_asked,
+    status,
+    wrong_shape,
+)
+from metricsapi.tools.sandbox.collection import Collection
+from metricsapi.tools.sandbox.record import Objects, Record
+from metricsapi.tools.sandbox.selecting import Test
+from metricsapi.tools.sandbox.tables import table
+
+SNAPSHOTS = 16  # unfinished paged lists that can be gone on with
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the continue parameter."
+)
+
+
+class _Token(msgspec.Struct):
+    snapshot: int
+    start: int
+
+
+class Expired(Exception):
+    """The rest of a list is no longer known."""
+
+
+class Lists:
+    """Answers lists; of those that are read in pages it keeps the rest for the next page."""
+
+    def __init__(self) -> None:
+        self._snapshots: OrderedDict[int, tuple[int, Sequence[Record]]] = OrderedDict()
+        self._last = 0
+
+    def expire(self) -> None:
+        """Forget the rest of every list, as compaction does."""
+        self._snapshots.clear()
+
+    def answer(
+        self, request: Request, collection: Collection, version: int, wanted: Test
+    ) -> Response:
+        """Answer a list; `version` is the cluster's. 410 when its next page is too old."""
+        query = request.query_params
+        try:
+            limit = int(query.get("limit") or 0)
+        except ValueError:
+            return status(400, f"invalid limit {query['limit']!r}")
+        try:
+            found = self._page(collection, version, wanted, query.get("continue"), limit)
+        except Expired:
+            return status(410, _TOO_OLD)
+        return listed(collection, request.headers.get("accept", ""), *found)
+
+    def _page(
+        self, collection: Collection, version: int, wanted: Test, token: str | None, limit: int
+    ) -> tuple[Sequence[Record], dict[str, Any]]:
+        """Give the records of a page and the list's metadata. Raises Expired."""
+        snapshot = start = 0
+        records: Sequence[Record]
+        if token:
+            snapshot, start = _read(token)
+            if snapshot not in self._snapshots:
+                raise Expired
+            version, records = self._snapshots[snapshot]
+        else:
+            records = [one for one in collection.ordered() if wanted(one)]
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
+        end = start + limit if limit else len(records)
+        if end < len(records):
+            if not snapshot:
+                self._last = snapshot = self._last + 1
+                self._snapshots[snapshot] = version, records
+                if len(self._snapshots) > SNAPSHOTS:
+                    self._snapshots.popitem(last=False)
+            metadata["continue"] = _written(_Token(snapshot, end))
+            metadata["remainingItemCount"] = len(records) - end
+        elif snapshot:
+            del self._snapshots[snapshot]
+        return records[start:end], metadata
+
+
+def listed(
+    collection: Collection, accept: str, records: Sequence[Record], metadata: dict[str, Any]
+) -> Response:
+    """Answer with a list in the form that `accept` names."""
+    kind = collection.kind
+    shape = shape_asked(accept)
+    if shape == "Table":
+        return answer(table(kind.plural, Objects(records), metadata))
+    if shape == METADATA:
+        return wrong_shape(shape, f"is a list (*core.{kind.kind}List)")
+    if shape == METADATA_LIST:
+        head, items = ("PartialObjectMetadataList", "meta.k8s.io/v1"), [r.partial for r in records]
+    else:
+        head, items = (f"{kind.kind}List", kind.api_version), [r.json for r in records]
+    told = msgspec.json.encode({"kind": head[0], "apiVersion": head[1], "metadata": metadata})
+    return encoded(b'%b,"items":[%b]}' % (told[:-1], b",".join(items)))
+
+
+def _written(token: _Token) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode().rstrip("=")
+
+
+def _read(text: str) -> tuple[int, int]:
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        token = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Token)
+    except (binascii.Error, msgspec.DecodeError, UnicodeError) as error:
+        raise Expired from error
+    return token.snapshot, token.start

@@ -1,0 +1,208 @@
+"""A synthetic node's answers, formatted from a prepared text: thousands of kubelets in a process.
+
+Only times and numbers differ from one answer to the next, so everything else is made once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from zlib import crc32
+
+from metricsapi.tools.sandbox.loads import HOUSEKEEPING, Load, Moment, load_of
+from metricsapi.tools.sandbox.state import timestamp
+from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod
+
+_SLOT = re.compile(rb'"([@#])"')  # where a time stands, or a number
+DAY = 86400
+
+SWAP_AVAILABLE, SWAP_USED = 2**30, 2**24  # bytes, where there is swap
+ROOTFS, LOGS = 40960, 8192  # bytes, of each container
+DISK = 256 * 2**30
+
+
+class SyntheticSource:
+    """The Summary and `/metrics/resource` of one synthetic node.
+
+    Container stats are read while a request is served, node stats by housekeeping, as with a
+    kubelet over containerd, and each answer lists pods and containers in another order, as its maps
+    do. Counters are the integral of the usage since `started`, which is constant, or swings if
+    `changing`; each container was started at a time of its own before that, and was idle.
+    """
+
+    def __init__(
+        self, node: SyntheticNode, started: float, *, changing: bool = False, swap: bool = False
+    ) -> None:
+        self.name = node.name
+        self.node = node
+        self.started = started
+        self.changing = changing
+        self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
+        self._phase = float(node.index % 89)
+        self._random = Random(node.index)
+        self._load = self._load_of(node.cpu, node.memory)
+        self._node = _template(_node(node, started, swap), depth=1)
+        self._pods = [self._prepared(pod, step, swap) for pod in node.pods for step in (1, -1)]
+
+    def summary(self, now: float, *, full: bool = False) -> bytes:
+        """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
+        here, earlier = self._moment(now), self._moment(self._housekeeping(now))
+        node = self._node % tuple(earlier.stats([self._load]))
+        order = [2 * i + self._random.getrandbits(1) for i in range(len(self.node.pods))]
+        self._random.shuffle(order)
+        pods = b",\n  ".join(
+            [
+                pod.template % (*here.stats(pod.containers), *earlier.stats(pod.whole))
+                for pod in [self._pods[i] for i in order]
+            ]
+        )
+        body = b'{\n "node": %b,\n "pods": [\n  %b\n ]\n}' % (node, pods)
+        return _add_storage(json.loads(body), now) if full else body
+
+    def exposition(self, now: float) -> bytes:
+        """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
+        at = self._housekeeping(now)
+        here, earlier = self._moment(now), self._moment(at)
+        cpu = ["# TYPE container_cpu_usage_seconds_total counter"]
+        memory = ["# TYPE container_memory_working_set_bytes gauge"]
+        start = ["# TYPE container_start_time_seconds gauge"]
+        stamp = int(now * 1000)
+        for pod in self.node.pods:
+            for number, (name, rate, size) in enumerate(pod.containers):
+                labels = f'{{container="{name}",namespace="{pod.namespace}",pod="{pod.name}"}}'
+                load = self._load_of(rate, size)
+                seconds = here.counter(load) / 1e9
+                cpu.append(f"container_cpu_usage_seconds_total{labels} {seconds!r} {stamp}")
+                used = here.memory(load)
+                memory.append(f"container_memory_working_set_bytes{labels} {used} {stamp}")
+                since = self.started - _earlier(pod, number)
+                start.append(f"container_start_time_seconds{labels} {since!r}")
+        stamp, seconds = int(at * 1000), earlier.counter(self._load) / 1e9
+        node = [
+            "# TYPE node_cpu_usage_seconds_total counter",
+            f"node_cpu_usage_seconds_total {seconds!r} {stamp}",
+            "# TYPE node_memory_working_set_bytes gauge",
+            f"node_memory_working_set_bytes {earlier.memory(self._load)} {stamp}",
+        ]
+        return "\n".join([*cpu, *memory, *start, *node, ""]).encode()
+
+    def counter(self, mean: int, now: float) -> int:
+        """Give the CPU counter in nanocore-seconds of something that uses `mean` nanocores."""
+        return self._moment(now).counter(self._load_of(mean, 0))
+
+    def _moment(self, now: float) -> Moment:
+        return Moment(now, now - self.started, changing=self.changing)
+
+    def _load_of(self, cpu: int, memory: int) -> Load:
+        return load_of(cpu, memory, self._phase if self.changing else None)
+
+    def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:
+        containers = pod.containers[::step]
+        cpu = sum(rate for _, rate, _ in containers)
+        memory = sum(size for _, _, size in containers)
+        return _Pod(
+            _template(_pod(pod, step, self.started, swap), depth=2),
+            [self._load_of(rate, size) for _, rate, size in containers],
+            [self._load_of(cpu, memory)],
+        )
+
+    def _housekeeping(self, now: float) -> float:
+        """Give when housekeeping last read the node's own stats."""
+        return math.floor((now - self._phase) / self._period) * self._period + self._phase
+
+
+@dataclass(frozen=True)
+class _Pod:
+    """One pod with its containers in one of two orders."""
+
+    template: bytes
+    containers: list[Load]
+    whole: list[Load]  # the pod's own
+
+
+def _template(skeleton: dict[str, Any], depth: int) -> bytes:
+    """Give the text with a slot for each `@` and `#`, indented as so deep in a document."""
+    text = json.dumps(skeleton, indent=1).replace("\n", "\n" + depth * " ").encode()
+    slots = {b"@": b'"%b"', b"#": b"%d"}
+    return _SLOT.sub(lambda slot: slots[slot[1]], text.replace(b"%", b"%%"))
+
+
+def _node(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
+    """Give a node's part of a Summary: `@` or `#` for what differs, in the order of the stats."""
+    return {
+        "nodeName": node.name,
+        "startTime": timestamp(started - DAY),
+        **_stats(swap, psi=True),
+    }
+
+
+def _earlier(pod: SyntheticPod, container: int) -> int:
+    """Give how many seconds before `started` a container was started: pods, some time that day."""
+    return crc32(pod.name.encode()) % DAY - container
+
+
+def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, Any]:
+    """Give a pod's part, likewise."""
+    starts = [timestamp(started - _earlier(pod, n)) for n in range(len(pod.containers))]
+    named = [(name, start) for (name, _, _), start in zip(pod.containers, starts, strict=True)]
+    return {
+        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
+        "startTime": starts[0],
+        "containers": [
+            {"name": name, "startTime": start, **_stats(swap)} for name, start in named[::step]
+        ],
+        **_stats(swap, psi=True),
+    }
+
+
+def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
+    """Give what a kubelet tells of a node, a pod (with pressure) or a container."""
+    none = {"total": 0, "avg10": 0, "avg60": 0, "avg300": 0}
+    pressure = {"psi": {"full": none, "some": none}} if psi else {}
+    cpu = {"time": "@", "usageNanoCores": "#", "usageCoreNanoSeconds": "#", **pressure}
+    memory = {
+        "time": "@",
+        "availableBytes": 0,
+        "usageBytes": 536870912,
+        "workingSetBytes": "#",
+        "rssBytes": 268435456,
+        "pageFaults": 1465226,
+        "majorPageFaults": 14,
+        **pressure,
+    }
+    swapped = {
+        "time": "2026-01-01T00:00:00Z",
+        "swapAvailableBytes": SWAP_AVAILABLE if swap else 0,
+        "swapUsageBytes": SWAP_USED if swap else 0,
+    }
+    return {"cpu": cpu, "memory": memory, "swap": swapped}
+
+
+def _add_storage(summary: dict[str, Any], now: float) -> bytes:
+    """Give the full form: with the file systems that `only_cpu_and_memory` leaves out."""
+
+    def used(size: int) -> dict[str, Any]:
+        return {
+            "time": timestamp(now),
+            "availableBytes": DISK // 2,
+            "capacityBytes": DISK,
+            "usedBytes": size,
+            "inodesFree": 16209560,
+            "inodes": 16777216,
+            "inodesUsed": 13,
+        }
+
+    summary["node"]["fs"] = used(DISK // 2)
+    summary["node"]["runtime"] = {"imageFs": used(DISK // 8), "containerFs": used(DISK // 8)}
+    for pod in summary["pods"]:
+        for container in pod["containers"]:
+            container["rootfs"] = used(ROOTFS)
+            container["logs"] = used(LOGS)
+        size = (ROOTFS + LOGS) * len(pod["containers"])
+        pod["ephemeral-storage"] = used(size)
+        pod["volume"] = [{**used(12288), "name": "kube-api-access"}]
+    return json.dumps(summary, indent=1).encode()

@@ -1,0 +1,148 @@
+"""Watches: every change of a kind as a line, from a version on, with bookmarks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from metricsapi.tools.sandbox.answers import METADATA, METADATA_LIST, shape_asked, status_body
+from metricsapi.tools.sandbox.collection import Change, Collection, Word
+from metricsapi.tools.sandbox.outages import Outages
+from metricsapi.tools.sandbox.record import Record, record
+from metricsapi.tools.sandbox.selecting import Test
+from metricsapi.tools.sandbox.state import Cluster
+from metricsapi.tools.sandbox.tables import table
+
+BOOKMARK_EVERY = 60.0  # seconds
+_TRUE = ("true", "1")
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters of a watch. `version` is None where it begins with what is there now."""
+
+    version: int | None
+    bookmarks: bool
+    seconds: float  # until the server ends it
+    initial: bool  # a bookmark says where what was there ends
+    shape: str  # METADATA alone, "Table" of one row each, or empty
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], accept: str) -> Asked:
+        """Read the parameters of a request. Raises ValueError when one is no number."""
+        version = int(query.get("resourceVersion") or 0)
+        initial = query.get("sendInitialEvents") in _TRUE
+        return cls(
+            None if initial or not version else version,
+            query.get("allowWatchBookmarks") in _TRUE,
+            float(query.get("timeoutSeconds") or 3600.0),
+            initial,
+            shape_asked(accept),
+        )
+
+
+class Watch:
+    """One watch of one kind; `lines` is its body."""
+
+    def __init__(
+        self, cluster: Cluster, collection: Collection, asked: Asked, wanted: Test, outages: Outages
+    ) -> None:
+        self._cluster = cluster
+        self._collection = collection
+        self._asked = asked
+        self._wanted = wanted
+        self._outages = outages
+
+    async def lines(self, bookmark_every: float) -> AsyncIterator[bytes]:
+        """Yield lines until its time is over, or its version has expired."""
+        now = time.monotonic()
+        ends, bookmark_at = now + self._asked.seconds, now + bookmark_every
+        version = self._asked.version
+        while (now := time.monotonic()) < ends:
+            if self._outages.silent:
+                await self._cluster.wait_change(ends - now, self._collection.kind.plural)
+                continue
+            problem = self._problem(version or 0) if version or self._outages.expired else b""
+            if problem:
+                yield problem
+                return
+            version, told = self._initial() if version is None else self._after(version)
+            if told and self._asked.shape == METADATA_LIST:
+                return  # as kube-apiserver does: no event is a list, and it says so in its log only
+            if self._asked.bookmarks and now >= bookmark_at:
+                bookmark_at = now + bookmark_every
+                told += self._bookmark(version)
+            if told:
+                yield told
+            else:
+                wait = min(ends, bookmark_at) - now if self._asked.bookmarks else ends - now
+                await self._cluster.wait_change(wait, self._collection.kind.plural)
+        if self._asked.bookmarks and version and not self._outages.silent:
+            yield self._bookmark(version)
+
+    def _problem(self, version: int) -> bytes:
+        """Give the line that ends the watch, if it cannot go on from a version."""
+        if self._outages.expired or self._collection.changes_after(version) is None:
+            return _encoded("ERROR", status_body(410, f"too old resource version: {version}"))
+        current = self._cluster.version
+        if version > current:
+            message = f"Too large resource version: {version}, current: {current}"
+            return _encoded("ERROR", status_body(504, message))
+        return b""
+
+    def _after(self, version: int) -> tuple[int, bytes]:
+        """Give the version of now, and the lines of what changed since a version."""
+        changes = self._collection.changes_after(version) or ()
+        return self._cluster.version, b"".join([self._line(change) for change in changes])
+
+    def _initial(self) -> tuple[int, bytes]:
+        """Give the version of now, and what is there as additions."""
+        found = [one for one in self._collection.ordered() if self._wanted(one)]
+        version = self._cluster.version
+        told = b"".join([self._event("ADDED", one) for one in found])
+        if self._asked.initial:
+            told += self._bookmark(version, _INITIAL_END)
+        return version, told
+
+    def _line(self, change: Change) -> bytes:
+        """Give a change as seen through the selectors; what leaves them is deleted."""
+        before = change.old is not None and self._wanted(change.old)
+        if change.new is not None and self._wanted(change.new):
+            return self._event("MODIFIED" if before else "ADDED", change.new)
+        if not before or change.old is None:
+            return b""
+        return self._event("DELETED", self._deleted(change.old, change.version))
+
+    def _deleted(self, old: Record, version: int) -> Record:
+        """Give what an object was, with the version of its deletion."""
+        item = old.object()
+        item["metadata"]["resourceVersion"] = str(version)
+        return record(self._collection.kind, item, version)
+
+    def _event(self, word: Word, one: Record) -> bytes:
+        shown = one.partial if self._asked.shape == METADATA else one.json
+        if self._asked.shape == "Table":
+            metadata = {"resourceVersion": str(one.version)}
+            shown = msgspec.json.encode(
+                table(self._collection.kind.plural, [one.object()], metadata)
+            )
+        return b'{"type":"%b","object":%b}\n' % (word.encode(), shown)
+
+    def _bookmark(self, version: int, annotations: dict[str, str] | None = None) -> bytes:
+        kind = self._collection.kind
+        metadata: dict[str, Any] = {"resourceVersion": str(version), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        item = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+        if self._asked.shape == METADATA:
+            item |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+        return _encoded("BOOKMARK", item)
+
+
+def _encoded(word: str, item: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"type": word, "object": item}) + b"\n"

@@ -1,0 +1,21 @@
+"""The Date header: of the moment of the answer, though nothing wakes the server each second."""
+
+import time
+from email.utils import parsedate_to_datetime
+
+from tests.server.http import connect
+from tests.server.serving import PATHS, configmap, serving
+from tests.support.conditions import until
+
+
+async def test_an_answer_tells_its_own_second_also_after_a_pause():
+    told = []
+    async with serving(configmap()) as stand:
+        for _ in range(2):
+            before = int(time.time())
+            async with connect(stand.port) as connection:
+                answer = await connection.request(PATHS[0])
+            told.append(parsedate_to_datetime(answer.header("date")).timestamp())
+            assert before <= told[-1] <= time.time()
+            await until(lambda: int(time.time()) > told[-1])
+    assert told[1] > told[0]

@@ -1,0 +1,233 @@
+"""Whom we believe to be a kubelet, and what we say when we do not."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+
+import pytest
+
+from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.targets import Target
+from tests.scrape.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
+from tests.server.pki import CLIENT, SERVER, Authority
+from tests.support.conditions import until
+
+
+async def test_a_certificate_for_the_address_is_believed():
+    async with Kubelet(certificate="127.0.0.1") as kubelet, Reader(kubelet) as read:
+        assert is_sample(await read())
+
+
+async def test_a_certificate_with_the_nodes_name_alone_is_believed_and_remembered():
+    """It lacks the IP address; the name is sent and verified instead, from then on at once."""
+    async with Kubelet(certificate="n1") as kubelet, Reader(kubelet) as read:
+        assert is_sample(await read())
+        kubelet.hang_up()
+        await asyncio.sleep(0)
+        assert is_sample(await read())
+        assert kubelet.connections == 2
+
+
+async def test_a_certificate_of_another_node_is_refused_and_its_names_are_told():
+    async with Kubelet(certificate="other.example") as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_LACKS_ADDRESS
+        assert "DNS:other.example" in failure.message
+        assert "the node n1" in failure.message
+        assert kubelet.requests == []
+
+
+async def test_the_nodes_name_is_no_way_around_the_authority():
+    stranger = Authority("stranger")
+    certificate = stranger.issue("system:node:n1", usages=(SERVER,), names=["n1"])
+    async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_UNKNOWN_CA
+        assert "'stranger'" in failure.message
+        assert "--kubelet-certificate-authority" in failure.message
+        assert kubelet.requests == []
+
+
+async def test_a_kubelet_that_signed_for_itself_is_told_from_an_unknown_authority():
+    """As a kubelet does without serverTLSBootstrap: CN NODE@TIME by NODE-ca@TIME, both shown."""
+    own = Authority("n1-ca@1795449849")
+    certificate = own.issue("n1@1795449849", usages=(SERVER,), names=["n1"])
+    certificate.chain = (own,)
+    async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_SELF_SIGNED
+        assert "serving CSR was never approved" in failure.message
+        assert "kubectl certificate approve" in failure.message
+
+
+async def test_an_expired_certificate_is_told_with_its_dates():
+    certificate = CLUSTER.issue("n1", usages=(SERVER,), names=["127.0.0.1"], start=-9e5, end=-8e5)
+    async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_EXPIRED
+        assert "is valid from" in failure.message
+
+
+async def test_insecure_tls_believes_anything():
+    stranger = Authority("x").issue("y", usages=(SERVER,))
+    async with Kubelet(certificate=stranger) as kubelet, Reader(kubelet, insecure_tls=True) as read:
+        assert is_sample(await read())
+
+
+async def test_completely_insecure_is_plain_http_without_a_token():
+    async with Kubelet(certificate=None) as kubelet:
+        async with Reader(kubelet, insecure_http=True) as read:
+            assert is_sample(await read())
+        assert "authorization" not in kubelet.requests[0].headers
+
+
+async def test_a_port_that_does_not_speak_tls_is_told():
+    """As a Go server does, it answers the client's hello with a plain 400."""
+
+    async def greet(reader, writer):
+        await reader.read(1000)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Reader(Kubelet(), port=port) as read:
+        failure = await read()
+        assert failure.cause is Cause.TLS
+        assert "this port does not speak TLS" in failure.message
+
+
+async def test_the_authority_file_is_read_again_when_it_changes(tmp_path, monkeypatch):
+    """Connections that the old authority vouched for are not used again."""
+    file = tmp_path / "ca.crt"
+    file.write_text(CLUSTER.text)
+    async with Kubelet() as kubelet, Reader(kubelet, certificate_authority=file) as read:
+        monkeypatch.setattr("metricsapi.scrape.tls._LOOK_AGAIN", 0.0)
+        assert is_sample(await read())
+        replace(file, Authority("new").text)
+        assert (await read()).cause is Cause.CERTIFICATE_UNKNOWN_CA
+        replace(file, "no certificate at all")
+        assert (await read()).cause is Cause.CERTIFICATE_UNKNOWN_CA
+        replace(file, CLUSTER.text)
+        assert is_sample(await read())
+
+
+async def test_a_client_certificate_is_shown_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("metricsapi.scrape.tls._LOOK_AGAIN", 0.0)
+    clients = Authority("kubelet-clients")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def write(issued):
+        replace(certificate, issued.pem.decode())
+        replace(key, issued.key.decode())
+
+    write(Authority("wrong").issue("metrics", usages=(CLIENT,)))
+    kubelet = Kubelet()
+    kubelet.context.load_verify_locations(cadata=clients.text)
+    kubelet.context.verify_mode = ssl.CERT_REQUIRED
+    async with kubelet, Reader(kubelet, client_certificate=certificate, client_key=key) as read:
+        assert (await read()).cause in (Cause.CREDENTIALS, Cause.RESET)
+        write(clients.issue("metrics", usages=(CLIENT,)))
+        assert is_sample(await read())
+
+
+async def test_a_refused_client_certificate_is_told():
+    """As Go does, the kubelet says so by an alert, after we think the handshake is done."""
+    context = Kubelet().context
+    context.load_verify_locations(cadata=Authority("kubelet-clients").text)
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    listener.settimeout(10)
+
+    def serve():
+        connection, _address = listener.accept()
+        connection.settimeout(10)
+        with context.wrap_socket(
+            connection, server_side=True, do_handshake_on_connect=False
+        ) as secure:
+            with contextlib.suppress(ssl.SSLError):
+                secure.do_handshake()
+            while socket.socket.recv(secure, 65536):  # closing at once would lose the alert
+                pass
+
+    serving = asyncio.get_running_loop().run_in_executor(None, serve)
+    with listener:
+        async with Reader(Kubelet(), port=listener.getsockname()[1]) as read:
+            failure = await read()
+            assert failure.cause is Cause.CREDENTIALS, failure
+            assert "our client certificate" in failure.message
+        await serving
+
+
+async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_told():
+    context = Kubelet().context
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def serve():
+        connection, _address = listener.accept()
+        connection.settimeout(10)
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65536)
+            socket.socket.send(secure, b"\x17\x03\x03\x00\x20" + bytes(32))
+            with pytest.raises(ssl.SSLError, match=r"(?i)alert.bad.record.mac"):
+                secure.recv(1)
+
+    serving = asyncio.get_running_loop().run_in_executor(None, serve)
+    with listener:
+        async with Reader(Kubelet(), port=listener.getsockname()[1]) as read:
+            await read()
+        await serving
+
+
+async def test_a_token_that_was_rotated_is_read_again_on_401(tmp_path):
+    from metricsapi.kube.credentials import TokenFile
+
+    file = tmp_path / "token"
+    file.write_text("old")
+    valid = {"Bearer old"}
+
+    def answer(request):
+        if request.headers["authorization"] in valid:
+            return http(summary("n1"))
+        return http(b"Unauthorized", 401)
+
+    async with Kubelet(answer) as kubelet, Reader(kubelet, token=TokenFile(file)) as read:
+        assert is_sample(await read())
+        valid.clear()
+        failure = await read()
+        assert failure.cause is Cause.UNAUTHORIZED
+        file.write_text("new")
+        valid.add("Bearer new")
+        assert is_sample(await read())
+
+
+async def test_a_certificate_problem_is_looked_at_once_not_each_turn():
+    async with Kubelet(certificate="other.example") as kubelet, Reader(kubelet) as read:
+        first = await read()
+        assert await read() == first
+        # Refused handshakes do not reach the kubelet's handler; only the look without trust does.
+        await until(lambda: kubelet.connections == 1)
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+async def test_both_ip_families(host):
+    async with Kubelet(certificate=host, host=host) as kubelet, Reader(kubelet) as read:
+        assert is_sample(await read())
+        assert kubelet.requests[0].headers["host"].rpartition(":")[0].strip("[]") == host
+
+
+async def test_a_node_without_an_address_is_told():
+    async with Kubelet() as kubelet, Reader(kubelet, target=Target("n1", (), 1)) as read:
+        assert (await read()).cause is Cause.NO_ADDRESS
+
+
+def replace(file, text):
+    """As a mounted Secret changes: another file under the same name."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, file)  # noqa: PTH105

@@ -1,0 +1,406 @@
+"""Every node has its turn, whatever other nodes do."""
+
+import asyncio
+import itertools
+import logging
+import statistics
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from metricsapi.scrape import scraper as module
+from metricsapi.scrape.concurrency import InFlight
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.options import CollectSettings
+from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.storage.types import NodeSample
+from tests.scrape.kubelet import node
+from tests.support.conditions import until
+
+REFUSED = Failure(Cause.REFUSED, "127.0.0.1:10250 refused the connection")
+TIMEOUT = Failure(Cause.TIMEOUT, "127.0.0.1:10250 did not answer in time")
+
+
+class Nodes:
+    """The nodes informer's part that the pool uses."""
+
+    def __init__(self, *nodes):
+        self.nodes = {one.name: one for one in nodes}
+
+    def subscribe(self, callback):
+        self.callback = callback
+        for one in self.nodes.values():
+            callback(None, one)
+
+    def put(self, new):
+        old, self.nodes[new.name] = self.nodes.get(new.name), new
+        self.callback(old, new)
+
+    def delete(self, name):
+        self.callback(self.nodes.pop(name), None)
+
+
+class Client:
+    """`answer(target)` gives what a scrape ends in: a sample by default."""
+
+    def __init__(self):
+        self.turns = []  # (node, when)
+        self.running = 0
+        self.most = 0
+        self.dropped = []
+        self.closed = False
+
+    async def answer(self, target):
+        return sample(target.node)
+
+    async def scrape(self, target, _deadline):
+        self.turns.append((target.node, time.monotonic()))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await self.answer(target)
+        finally:
+            self.running -= 1
+
+    def of(self, name):
+        return [at for node_, at in self.turns if node_ == name]
+
+    def drop(self, name):
+        self.dropped.append(name)
+
+    def close(self):
+        self.closed = True
+
+
+class Store:
+    def __init__(self):
+        self.samples = {}
+        self.forgotten = []
+
+    def put(self, one):
+        self.samples[one.node] = one
+
+    def forget(self, name):
+        self.samples.pop(name, None)
+        self.forgotten.append(name)
+
+
+def sample(name):
+    now = time.monotonic()
+    return NodeSample(name, now, now, 0.0, None, [])
+
+
+@asynccontextmanager
+async def running(nodes, client, store=None, **options):
+    options = {"resolution": 0.3, "timeout": 0.2, "concurrency": 4, **options}
+    selects = options.pop("selects", module.every_node)
+    pool = ScraperPool(
+        nodes=nodes,
+        client=client,
+        store=store or Store(),
+        settings=CollectSettings(**options),
+        selects=selects,
+    )
+    task = asyncio.create_task(pool.run())
+    await asyncio.sleep(0)
+    try:
+        yield pool
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def many(count):
+    return [node(f"n{i}") for i in range(count)]
+
+
+async def test_every_node_is_asked_at_once_within_the_bound(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    client, store = Client(), Store()
+
+    async def answer(target):
+        await asyncio.sleep(0.01)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(*many(40)), client, store, resolution=60.0):
+        await until(lambda: len(store.samples) == 40)
+        assert client.most == 4
+
+
+async def test_each_node_keeps_its_period():
+    """By medians: a moment in which this machine stood still moves two periods and one turn, or
+    takes one turn away.
+    """
+    client = Client()
+    async with running(Nodes(*many(10)), client):
+        await until(lambda: all(len(client.of(f"n{i}")) >= 10 for i in range(10)))
+    for i in range(10):
+        turns = client.of(f"n{i}")[2:10]
+        periods = [later - earlier for earlier, later in itertools.pairwise(turns)]
+        assert statistics.median(periods) == pytest.approx(0.3, abs=0.05)
+        places = [(at + 0.1) % 0.3 for at in turns]  # all are read at multiples of the period
+        assert statistics.median(places) == pytest.approx(0.1, abs=0.05)
+
+
+async def test_hanging_nodes_delay_nobody(monkeypatch):
+    """Not at start, when no one knows yet who hangs, and not later."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    client, store, timeouts = Client(), Store(), asyncio.Queue()
+    hanging = {f"n{i}" for i in range(20)}
+
+    async def answer(target):
+        if target.node in hanging:
+            return await timeouts.get()  # as long as the test wants it to hang
+        return sample(target.node)
+
+    client.answer = answer
+    options = {"resolution": 0.5, "timeout": 1.0, "failed_concurrency": 2}
+    async with running(Nodes(*many(40)), client, store, **options) as pool:
+        await until(lambda: len(store.samples) == 20)
+        assert not any(pool.states[name].tried for name in hanging)
+        for _ in hanging:
+            timeouts.put_nowait(TIMEOUT)
+        await until(lambda: all(pool.states[name].failure for name in hanging))
+        await until(lambda: client.running == 2, what="the next turns of those that hang")
+        for _ in range(3):
+            client.most = client.running
+            store.samples.clear()
+            await until(lambda: len(store.samples) == 20)
+            assert client.most <= 2 + 4
+        assert client.running == 2
+
+
+async def test_nodes_that_failed_wait_in_a_small_pool():
+    client = Client()
+    failing = 0
+    most = 0
+
+    async def answer(target):
+        nonlocal failing, most
+        if not pool.states[target.node].failure:
+            return TIMEOUT
+        failing += 1
+        most = max(most, failing)
+        await asyncio.sleep(0.05)
+        failing -= 1
+        return TIMEOUT
+
+    client.answer = answer
+    async with running(Nodes(*many(12)), client, concurrency=8, failed_concurrency=2) as pool:
+        await until(lambda: len(client.turns) > 40)
+    assert most == 2
+
+
+async def test_a_turn_that_would_overlap_is_skipped_and_counted():
+    client = Client()
+    release = asyncio.Event()
+
+    async def answer(target):
+        await release.wait()
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, resolution=0.05, timeout=5.0) as pool:
+        await until(lambda: pool.skipped >= 2)
+        assert len(client.turns) == 1
+        assert pool.states["n1"].skipped == pool.skipped
+        release.set()
+        await until(lambda: len(client.turns) >= 2)
+
+
+async def test_a_fault_of_ours_is_a_failure_of_that_turn_only(caplog):
+    client, store = Client(), Store()
+
+    async def answer(target):
+        if len(client.turns) == 1:
+            raise RuntimeError("oops")
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, store) as pool:
+        await until(lambda: pool.states["n1"].failure)
+        assert pool.states["n1"].failure.cause is Cause.INTERNAL
+        await until(lambda: "n1" in store.samples)
+        assert pool.states["n1"].failure is None
+
+
+async def test_one_log_line_per_change_of_state_not_per_turn(caplog):
+    caplog.set_level(logging.INFO, "metricsapi.scrape.scraper")
+    client = Client()
+    results = [REFUSED, REFUSED, REFUSED, TIMEOUT, REFUSED, None, None, REFUSED, None]
+
+    async def answer(target):
+        result = results.pop(0) if results else None
+        return result or sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, resolution=0.02):
+        await until(lambda: not results and len(client.turns) > 10)
+    refused = {"node": "n1", "cause": "refused", "error": REFUSED.message}
+    assert [(record.getMessage(), record.data) for record in caplog.records] == [
+        ("node failed", refused),
+        ("node failed", {"node": "n1", "cause": "timeout", "error": TIMEOUT.message}),
+        ("node answers again", {"node": "n1"}),
+    ]
+
+
+async def test_what_is_known_of_a_node_is_kept_for_the_status_page():
+    client = Client()
+    async with running(Nodes(node("n1")), client) as pool:
+        await until(lambda: pool.states["n1"].tried)
+        state = pool.states["n1"]
+        good, changed = state.last_good, state.changed_at
+        assert good == changed
+
+        async def answer(_):
+            return REFUSED
+
+        client.answer = answer
+        await until(lambda: state.failure)
+        assert state.failure == REFUSED
+        assert state.changed_at > changed
+        assert state.last_good >= good
+        assert state.duration >= 0
+
+
+async def test_a_node_that_is_gone_is_forgotten_at_once():
+    client, store, nodes = Client(), Store(), Nodes(*many(2))
+    async with running(nodes, client, store, resolution=0.05) as pool:
+        await until(lambda: len(store.samples) == 2)
+        nodes.delete("n0")
+        assert "n0" not in pool.states
+        assert store.forgotten == client.dropped == ["n0"]
+        count = len(client.of("n0"))
+        await until(lambda: len(client.of("n1")) >= 5)
+        assert len(client.of("n0")) == count
+
+
+async def test_reads_that_go_well_follow_each_other_in_one_task(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    client, store, tasks = Client(), Store(), {}
+
+    async def answer(target):
+        await asyncio.sleep(0)
+        tasks[target.node] = asyncio.current_task()
+        return REFUSED if target.node == "n3" else sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(*many(8)), client, store, resolution=60.0, concurrency=1):
+        await until(lambda: len(store.samples) == 7)
+    assert client.most == 1
+    assert len({tasks[name] for name in ("n0", "n1", "n2", "n3")}) == 1
+    assert len(set(tasks.values())) == 2
+
+
+async def test_a_read_that_took_long_gives_no_place_to_another_when_it_ends_at_last():
+    """It had lost its own: what began in its place is in flight."""
+    begun, followed = [], []
+
+    def begin(one):
+        begun.append(one)
+        if one == "second":
+            followed.append(reads.replace("first"))
+
+    reads = InFlight(1, begin, patience=0.01)
+    for one in ("first", "second", "third"):
+        reads.add(one)
+    await until(lambda: begun == ["first", "second", "third"])
+    assert followed == [None]
+
+
+async def test_a_node_that_goes_ends_its_own_read_and_none_that_came_before_or_waits(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    client, store, nodes = Client(), Store(), Nodes(*many(4))
+
+    async def answer(target):
+        await asyncio.sleep(60.0 if target.node == "n1" else 0)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0, timeout=60.0, concurrency=1):
+        await until(lambda: "n0" in store.samples and client.running == 1)
+        assert not client.of("n2")
+        nodes.delete("n1")
+        await until(lambda: store.samples.keys() == {"n0", "n2", "n3"})
+        await until(lambda: client.running == 0)
+
+
+async def test_reading_nothing_is_no_delay_when_the_last_node_is_gone():
+    """Liveness asks for `newest_turn`: an empty cluster must not look like a loop that hangs."""
+    client, nodes = Client(), Nodes(*many(1))
+    async with running(nodes, client) as pool:
+        await until(lambda: client.turns)
+        assert pool.newest_turn is not None
+        nodes.delete("n0")
+        assert pool.newest_turn is None
+
+
+async def test_a_node_that_moves_is_read_there_at_once_even_from_the_middle_of_a_turn():
+    client, store, nodes = Client(), Store(), Nodes(node("n1", "127.0.0.1"))
+
+    async def answer(target):
+        if target.hosts == ("127.0.0.1",):
+            await asyncio.sleep(60)
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0, timeout=60.0):
+        await until(lambda: client.running == 1)
+        nodes.put(node("n1", "127.0.0.9"))
+        await until(lambda: "n1" in store.samples)
+        assert client.dropped == ["n1"]
+        assert client.running == 0
+
+
+async def test_a_failed_node_that_becomes_ready_is_read_at_once():
+    client, store, nodes = Client(), Store(), Nodes(node("n1", ready=False))
+    results = [REFUSED]
+
+    async def answer(target):
+        return results.pop() if results else sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, store, resolution=60.0) as pool:
+        await until(lambda: pool.states["n1"].failure)
+        nodes.put(node("n1", ready=True))
+        await until(lambda: "n1" in store.samples)
+
+
+async def test_only_selected_nodes_are_read_and_a_change_of_labels_counts():
+    client, store = Client(), Store()
+    nodes = Nodes(node("a", labels={"x": "1"}), node("b"))
+    async with running(nodes, client, store, selects=lambda labels: "x" in labels) as pool:
+        await until(lambda: "a" in store.samples)
+        assert set(pool.states) == {"a"}
+        nodes.put(node("b", labels={"x": "1"}))
+        await until(lambda: "b" in store.samples)
+        nodes.put(node("a"))
+        assert set(pool.states) == {"b"}
+        assert store.forgotten == ["a"]
+
+
+async def test_nothing_is_left_when_it_stops_or_nodes_churn():
+    client, nodes = Client(), Nodes()
+    before = asyncio.all_tasks()
+
+    async def answer(target):
+        await asyncio.sleep(0.001 * (hash(target.node) % 50))
+        return REFUSED if hash(target.node) % 3 else sample(target.node)
+
+    client.answer = answer
+    async with running(nodes, client, resolution=0.05) as pool:
+        for generation in range(20):
+            for i in range(20):
+                nodes.put(node(f"g{generation}-n{i}"))
+            await asyncio.sleep(0.01)
+            for i in range(20):
+                nodes.delete(f"g{generation}-n{i}")
+        assert pool.states == {}
+        await until(lambda: client.running == 0)
+        assert len(pool._well) == 0
+        assert len(pool._failed) == 0
+    assert client.closed
+    assert asyncio.all_tasks() == before
+    assert len(client.dropped) == 400

@@ -1,0 +1,152 @@
+"""Where a node's kubelet is looked for."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricsapi.kube.resources import Address, Node
+from metricsapi.scrape.options import CollectSettings
+from metricsapi.scrape.targets import Target, family, target_of
+from tests.scrape.kubelet import Kubelet, Reader, client, http, is_sample, node
+
+TYPES = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname")
+MANY = Node(
+    "n1",
+    {},
+    {},
+    (
+        Address("Hostname", "n1"),
+        Address("ExternalIP", "192.0.2.1"),
+        Address("InternalIP", "10.0.0.1"),
+        Address("InternalIP", "fd00::1"),
+    ),
+    10350,
+    True,
+)
+
+
+@pytest.mark.parametrize(
+    ("types", "ip_family", "hosts"),
+    [
+        (TYPES, None, ("10.0.0.1", "fd00::1", "192.0.2.1", "n1")),
+        (TYPES, 4, ("10.0.0.1", "fd00::1", "192.0.2.1", "n1")),
+        (TYPES, 6, ("fd00::1", "10.0.0.1", "192.0.2.1", "n1")),
+        (("Hostname", "InternalIP"), 6, ("n1", "fd00::1", "10.0.0.1")),
+        (("ExternalDNS",), None, ()),
+    ],
+)
+def test_hosts_are_in_the_wanted_order_and_the_clusters_family_first(types, ip_family, hosts):
+    settings = CollectSettings(address_types=types, ip_family=ip_family)
+    assert target_of(MANY, settings).hosts == hosts
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [
+        ({}, 10250),
+        ({"insecure_http": True}, 10255),
+        ({"port": 1234}, 1234),
+        ({"port": 1234, "use_node_status_port": True}, 10350),
+        ({"insecure_http": True, "use_node_status_port": True}, 10350),
+    ],
+)
+def test_the_port_is_the_flags_or_the_nodes_own(settings, port):
+    assert target_of(MANY, CollectSettings(**settings)).port == port
+
+
+def test_a_node_that_tells_no_port_has_the_flags():
+    settings = CollectSettings(port=1234, use_node_status_port=True)
+    assert target_of(node(), settings).port == 1234
+
+
+@pytest.mark.parametrize(("said", "path"), [("/x/y", "/x/y"), ("x", "/x"), ("", None)])
+def test_the_annotation_names_the_path(said, path):
+    annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
+    assert target_of(annotated, CollectSettings()).path == path
+
+
+@pytest.mark.parametrize("said", ["/a b", "/a\r\nX: y", "/a\tb", "/\x7f", "/ü"])
+def test_an_annotation_that_is_no_path_is_not_sent_anywhere(said):
+    """Who may annotate a node must not be able to write our requests."""
+    annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
+    assert target_of(annotated, CollectSettings()).path is None
+
+
+@given(st.text())
+def test_any_text_has_a_family_or_none(text):
+    assert family(text) in (4, 6, None)
+
+
+async def test_the_next_address_is_tried_and_the_one_that_works_remembered():
+    """127.0.0.2 refuses: the kubelet listens on one address only."""
+    async with Kubelet() as kubelet:
+        target = Target("n1", ("127.0.0.2", "127.0.0.1"), kubelet.port)
+        async with Reader(kubelet, target=target) as read:
+            assert is_sample(await read())
+            assert read.client.address("n1") == f"127.0.0.1:{kubelet.port}"
+            kubelet.hang_up()
+            assert is_sample(await read())
+            assert read.client._fetcher._links["n1"].host == "127.0.0.1"
+
+
+async def test_an_address_that_connects_but_never_answers_is_avoided_next_turn():
+    async def hang(_, writer):
+        await kubelet.closed.wait()
+
+    import asyncio
+
+    async with Kubelet(certificate="127.0.0.1") as good:
+        kubelet = Kubelet(hang, certificate="127.0.0.2", host="127.0.0.2")
+        kubelet.closed = asyncio.Event()
+        kubelet.want_port = good.port
+        async with kubelet:
+            target = Target("n1", ("127.0.0.2", "127.0.0.1"), good.port)
+            async with Reader(good, target=target, seconds=0.5) as read:
+                assert not is_sample(await read())
+                read.seconds = 5.0
+                assert is_sample(await read())
+                assert len(kubelet.requests) == 1
+
+
+async def test_a_name_that_does_not_resolve_falls_to_the_next_address():
+    async with Kubelet() as kubelet:
+        target = Target("n1", ("no-such-node.invalid", "127.0.0.1"), kubelet.port)
+        async with Reader(kubelet, target=target) as read:
+            assert is_sample(await read())
+
+
+async def test_a_name_that_does_not_resolve_is_told():
+    async with Kubelet() as kubelet:
+        target = Target("n1", ("no-such-node.invalid",), kubelet.port)
+        async with Reader(kubelet, target=target, seconds=10) as read:
+            failure = await read()
+            assert failure.cause == "name_not_found"
+            assert "--kubelet-preferred-address-types" in failure.message
+
+
+async def test_every_address_that_failed_is_told():
+    async with Kubelet() as kubelet:
+        port = kubelet.port
+    target = Target("n1", ("127.0.0.2", "127.0.0.3"), port)
+    failure = await client(CollectSettings()).scrape(target, time.monotonic() + 5)
+    assert f"127.0.0.2:{port} refused" in failure.message
+    assert f"127.0.0.3:{port} refused" in failure.message
+
+
+async def test_a_node_is_read_at_the_path_of_its_annotation():
+    async with Kubelet(lambda _: http(b"answer")) as kubelet:
+        target = Target("n1", ("127.0.0.1",), kubelet.port, "/virtual/metrics")
+        decoded = []
+
+        def decode(name, body, **_):
+            decoded.append((name, body))
+            raise ValueError("enough")
+
+        settings = CollectSettings()
+        reading = client(settings, resource=decode)
+        await reading.scrape(target, time.monotonic() + 5)
+        reading.close()
+        assert decoded[0] == ("n1", b"answer")
+        assert {request.path for request in kubelet.requests} == {"/virtual/metrics"}

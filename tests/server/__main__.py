@@ -1,0 +1,35 @@
+"""`make security`: what was tried, and what came of it."""
+
+import asyncio
+import sys
+
+from tests.server.attacks import ATTACKS
+from tests.server.http import connect
+from tests.server.test_attacks import served, stand
+from tests.server.test_identity_table import ROWS, outcome_of
+
+
+async def main():
+    failed = 0
+
+    def tell(section, name, outcome, expected):
+        nonlocal failed
+        held = outcome == expected
+        failed += not held
+        mark = "held" if held else f"FAILED, expected {expected}"
+        print(f"{section:<16} {name:<52} {outcome!s:<30} {mark}", flush=True)
+
+    for row in ROWS:
+        tell("identity", row.name, await outcome_of(row), row.outcome)
+    for attack in ATTACKS:
+        async with stand() as running:
+            async with connect(running.port) as connection:
+                tell(attack.section, attack.name, await attack.run(connection), attack.outcome)
+            if not await served(running):
+                tell(attack.section, f"{attack.name}, and the next caller", "refused", "served")
+    print(f"\n{len(ROWS) + len(ATTACKS)} attempts, {failed} not as they have to be")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

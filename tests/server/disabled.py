@@ -1,0 +1,158 @@
+"""Each check of identity and permission, switched off: what a test of it must notice."""
+
+import contextlib
+import math
+from unittest.mock import patch
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from metricsapi.server.auth import authenticator, front_proxy
+from metricsapi.server.auth.authenticator import Authenticator
+from metricsapi.server.auth.authorizer import Authorizer, Decision
+from metricsapi.server.auth.client_certificates import Authorities, Peer, Verdict
+from metricsapi.server.auth.front_proxy import HeaderReader
+from metricsapi.server.auth.reviews import ReviewError
+from metricsapi.server.auth.tokens import TokenReviewer, _Verdict
+from metricsapi.server.auth.user import ANONYMOUS, User
+from metricsapi.server.http import protocol
+
+SOMEONE = User("someone", groups=("system:masters",))
+
+
+def tls(certificate):
+    """The handshake's own check: the peer counts as having shown this certificate."""
+    chain = [certificate.der, *(one.der for one in certificate.chain)]
+    return patch.object(protocol, "peer_of", lambda _: Peer(chain))
+
+
+def chain():
+    """Ours: each certificate is one of each authority's."""
+
+    def verify(self, peer, now):
+        return Verdict(None, -math.inf, math.inf)
+
+    return patch.object(Authorities, "verify", verify)
+
+
+def allowed_names():
+    original = Authenticator.configure
+
+    def configure(self, configuration):
+        rules = configuration.front_proxy
+        object.__setattr__(rules, "allowed_names", frozenset())
+        original(self, configuration)
+
+    return patch.object(Authenticator, "configure", configure)
+
+
+def certificate_before_headers():
+    """Headers are believed from anyone."""
+
+    def by_certificate(self, peer, headers, now):
+        return self._reader.read(headers), []
+
+    return patch.object(Authenticator, "by_certificate", by_certificate)
+
+
+def single_values():
+    def first(identity, names):
+        return next((value.decode() for name, value in identity if name in names), "")
+
+    return patch.object(front_proxy, "_single", first)
+
+
+def trailers_dropped():
+    return patch.object(protocol.Protocol, "on_header", HttpToolsProtocol.on_header)
+
+
+def believing_the_front_proxy():
+    return patch.object(HeaderReader, "read", lambda *_: None)
+
+
+def believing_certificates():
+    return patch.object(Authenticator, "_by_client_certificate", lambda *_: None)
+
+
+def believing_tokens():
+    async def nobody(self, token):
+        return None
+
+    return patch.object(TokenReviewer, "user_of", nobody)
+
+
+def credentials_must_be_valid():
+    """Who presents something invalid is anonymous."""
+
+    async def by_token(self, headers, faults):
+        return ANONYMOUS
+
+    return patch.object(Authenticator, "by_token", by_token)
+
+
+def common_name_needed():
+    def user(self, peer, now, faults):
+        return User(peer.common_name)
+
+    return patch.object(Authenticator, "_by_client_certificate", user)
+
+
+@contextlib.contextmanager
+def one_authorization_header():
+    def first(headers):
+        return next((v.split()[-1].decode() for n, v in headers if n == b"authorization"), None)
+
+    with patch.object(authenticator, "bearer_token", first):
+        yield
+
+
+def token_errors_are_refusals():
+    original = TokenReviewer.user_of
+
+    async def user_of(self, token):
+        try:
+            return await original(self, token)
+        except ReviewError:
+            return SOMEONE
+
+    return patch.object(TokenReviewer, "user_of", user_of)
+
+
+def audiences():
+    original = TokenReviewer._ask
+
+    async def ask(self, token):
+        self._audiences = []
+        return await original(self, token)
+
+    return patch.object(TokenReviewer, "_ask", ask)
+
+
+def authenticated_field():
+    async def ask(self, token):
+        return _Verdict(SOMEONE)
+
+    return patch.object(TokenReviewer, "_ask", ask)
+
+
+def permission_errors_are_refusals():
+    original = Authorizer.decide
+
+    async def decide(self, user, attributes):
+        try:
+            return await original(self, user, attributes)
+        except ReviewError:
+            return Decision(allowed=True)
+
+    return patch.object(Authorizer, "decide", decide)
+
+
+def permission():
+    async def decide(self, user, attributes):
+        return Decision(allowed=True)
+
+    return patch.object(Authorizer, "decide", decide)
+
+
+def decisions_without_asking():
+    """Neither masters nor open paths are known without a review."""
+    return patch.object(Authorizer, "known", lambda *_: None)

@@ -1,0 +1,65 @@
+"""The process about itself: lag, beats, the minute's summary."""
+
+import asyncio
+import io
+import json
+import logging
+import time
+
+from prometheus_client import CollectorRegistry
+
+from metricsapi.server.operator.watchdog import Beat, pointing, remarks, summarize, watch_loop
+from metricsapi.telemetry import logs
+from metricsapi.telemetry.metrics import Telemetry
+from tests.server.operator.rows import counted, failing, good, mixed
+from tests.support.conditions import until
+
+
+def test_a_beat_fails_only_after_its_loop_stood_still():
+    now = [100.0]
+    beat = Beat("the loop", 15.0, lambda: now[0])
+    now[0] += 150
+    assert beat.problem() is None
+    now[0] += 1
+    assert beat.problem() == "the loop has not turned for 151 s"
+    beat.turn()
+    assert beat.problem() is None
+
+
+async def test_a_blocked_event_loop_is_measured():
+    telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
+    beat = Beat("x", 1.0, time.monotonic)
+    task = asyncio.create_task(watch_loop(telemetry, beat, time.monotonic, 1.0))
+    await asyncio.sleep(0)
+    time.sleep(1.5)  # what must never happen  # noqa: ASYNC251
+    counts = telemetry.loop_lag.series[()]
+    await until(lambda: counts.total)
+    task.cancel()
+    assert counts.total >= 0.25
+
+
+async def test_one_summary_line_per_interval():
+    stream = io.StringIO()
+    logs.configure("json", 0, stream)
+    beat = Beat("x", 1.0, time.monotonic)
+    task = asyncio.create_task(
+        summarize(beat, lambda: counted(mixed(10)), lambda: {"requests": 7}, interval=0.01)
+    )
+    await until(lambda: stream.getvalue().count("\n") >= 2)
+    task.cancel()
+    line = json.loads(stream.getvalue().splitlines()[0])
+    assert (line["msg"], line["nodes"], line["failing"]) == ("summary", 10, 3)
+    assert line["causes"] == {"refused": 2, "certificate_self_signed": 1}
+    assert line["requests"] == 7
+    logging.getLogger().handlers.clear()
+
+
+def test_a_ready_server_without_usage_says_so():
+    bad = [failing("a", "refused", "x"), failing("b", "refused", "x")]
+    none, some = counted(bad), counted([*bad, good("c")])
+    assert remarks({}) == ["there are no nodes to read"]
+    assert remarks(none) == ["none of 2 nodes could be read"]
+    assert remarks(some) == ["2 of 3 nodes could not be read"]
+    assert pointing(remarks(none)) == ["none of 2 nodes could be read; /statusz says why"]
+    assert pointing(remarks({})) == ["there are no nodes to read"]
+    assert remarks(counted([good("c")])) == []

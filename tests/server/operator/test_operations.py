@@ -1,0 +1,224 @@
+"""The operator's routes together: readiness as the parts are, and what is counted of reads."""
+
+import asyncio
+import gc
+import sys
+from functools import partial
+
+import httpx
+import pytest
+from prometheus_client import generate_latest
+from starlette.applications import Starlette
+
+from metricsapi.config.settings import Settings
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
+from metricsapi.scrape.targets import Target
+from metricsapi.server import run as service
+from metricsapi.server.operator import operations
+from metricsapi.server.operator.operations import Operations, Parts
+from metricsapi.server.operator.watchdog import summarize
+from metricsapi.storage.store import MetricsStore
+from metricsapi.storage.types import ContainerSample
+from metricsapi.telemetry.node_status import NodeStatus
+from tests.server.operator.rows import counted, failing, good
+from tests.support.conditions import until
+from tests.support.samples import node_sample
+
+
+class Cluster:
+    """Parts whose state a test sets."""
+
+    def __init__(self):
+        self.operations = Operations(Settings(metric_resolution=1.0))
+        self.rows = []
+        self.newest = None
+        self.leaving = asyncio.Event()
+        self.parts = Parts(
+            settings=Settings(),
+            nodes_synced=asyncio.Event(),
+            pods_synced=asyncio.Event(),
+            leaving=lambda: self.leaving,
+            rows=lambda: self.rows,
+            states=lambda: counted(self.rows),
+            newest_turn=lambda: self.newest,
+        )
+        app = Starlette(routes=self.operations.routes(self.parts))
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://test"
+        )
+
+    def synced(self, *rows):
+        self.rows = list(rows)
+        self.parts.nodes_synced.set()
+        self.parts.pods_synced.set()
+        return self
+
+    async def status(self, path="/readyz"):
+        return (await self.http.get(path)).status_code
+
+
+async def test_not_ready_before_the_lists_arrived_and_every_node_was_tried():
+    cluster = Cluster()
+    assert await cluster.status() == 500
+    cluster.synced(good("a"), NodeStatus(name="b", state="pending"))
+    assert await cluster.status() == 500
+    cluster.rows[1] = failing("b", "refused", "x")
+    assert await cluster.status() == 200
+    cluster.rows.append(NodeStatus(name="joins-later", state="pending"))
+    assert await cluster.status() == 200
+
+
+async def test_an_empty_cluster_becomes_ready_and_says_so():
+    cluster = Cluster().synced()
+    assert "warn: there are no nodes to read\n" in (await cluster.http.get("/readyz?verbose")).text
+
+
+async def test_a_cluster_whose_kubelets_all_refuse_becomes_ready_and_says_so():
+    cluster = Cluster().synced(failing("a", "refused", "x"), failing("b", "refused", "x"))
+    got = (await cluster.http.get("/readyz?verbose")).text
+    assert "warn: none of 2 nodes could be read; /statusz says why\n" in got
+    metrics = (await cluster.http.get("/metrics")).text
+    assert 'metricsapi_nodes{cause="refused",state="failing"} 2.0' in metrics
+
+
+async def test_leaving_fails_readiness_alone():
+    cluster = Cluster().synced(good("a"))
+    cluster.leaving.set()
+    assert await cluster.status("/readyz") == 500
+    assert await cluster.status("/readyz?exclude=shutdown") == 200
+    assert await cluster.status("/livez") == 200
+
+
+async def test_liveness_fails_when_no_read_is_begun_any_more():
+    cluster = Cluster().synced(good("a"))
+    assert await cluster.status("/livez") == 200
+    cluster.newest = -1000.0
+    assert await cluster.status("/livez/metric-collection-timely") == 500
+
+
+async def test_readiness_is_logged_when_it_changes(caplog):
+    caplog.set_level("INFO", logger="metricsapi")
+    cluster = Cluster()
+    task = asyncio.create_task(cluster.operations.run(cluster.parts))
+    await asyncio.sleep(0)
+    cluster.synced(failing("a", "refused", "x"))
+    await until(lambda: caplog.records)
+    cluster.leaving.set()
+    await until(lambda: len(caplog.records) == 2)
+    task.cancel()
+    ready, not_ready = caplog.records
+    assert (ready.msg, not_ready.msg) == ("ready", "not ready")
+    assert ready.data == {"remarks": ["none of 1 nodes could be read; /statusz says why"]}
+    assert not_ready.data == {"why": {"shutdown": "shutting down"}}
+
+
+async def test_the_minutes_summary_tells_amounts_and_the_oldest_usage(caplog, monkeypatch):
+    monkeypatch.setattr(operations, "summarize", partial(summarize, interval=0.01))
+    caplog.set_level("INFO", logger="metricsapi")
+    cluster = Cluster().synced(good("a"), good("b"))
+    cluster.parts.storage_points, cluster.parts.oldest_usage = lambda: (2, 120), lambda: 7.25
+    task = asyncio.create_task(cluster.operations.run(cluster.parts))
+    await until(lambda: any(record.msg == "summary" for record in caplog.records))
+    task.cancel()
+    line = next(record for record in caplog.records if record.msg == "summary").data
+    assert (line["nodes"], line["ok"], line["containers"]) == (2, 2, 120)
+    assert line["oldest_usage_seconds"] == 7.2
+
+
+async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
+    gc.unfreeze()
+    cluster = Cluster().synced(good("a"))
+    task = asyncio.create_task(cluster.operations.run(cluster.parts))
+    await until(lambda: gc.get_freeze_count() > 0)
+    task.cancel()
+    gc.unfreeze()
+
+
+class Kubelets:
+    """Answers what it was told to."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def scrape(self, *_):
+        return self.answers.pop(0)
+
+
+def sample(now):
+    stats = ContainerSample("c", 1.0, 2.0, 10, 5, 2.0, 7)
+    return node_sample("a", now, now, 0.0, [("ns", "p", "u", [stats, stats])])
+
+
+async def test_reads_are_counted_by_outcome_cause_and_phase():
+    telemetry = Operations(Settings()).telemetry
+    now = asyncio.get_running_loop().time()
+    kubelets = Kubelets(sample(now), Failure(Cause.REFUSED, "no"))
+    scraper = MeasuredScraper(kubelets, telemetry)
+    inner = MetricsStore(max_age=60.0)
+    store = MeasuredStore(inner, telemetry)
+    target = Target("a", ("127.0.0.1",), 10250)
+    store.put(await scraper.scrape(target, now + 1))
+    assert isinstance(await scraper.scrape(target, now + 1), Failure)
+    scraper.tick()
+    text = generate_latest(telemetry.registry).decode()
+    assert 'metrics_server_kubelet_request_total{success="true"} 1.0' in text
+    assert 'metrics_server_kubelet_request_total{success="false"} 1.0' in text
+    assert 'metricsapi_scrape_failures_total{cause="refused"} 1.0' in text
+    assert "metrics_server_manager_tick_duration_seconds_count 1.0" in text
+    for phase in ("connect", "wait", "read", "store"):
+        assert f'metricsapi_scrape_phase_seconds_count{{phase="{phase}"}} 1.0' in text
+    assert inner.points() == (1, 2)
+    store.forget("a")
+    assert inner.points() == (0, 0)
+    assert 'node="a"' not in generate_latest(telemetry.registry).decode()
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_a_remedy(cause):
+    from metricsapi.telemetry.troubleshooting import REMEDIES
+
+    assert str(cause) in REMEDIES
+
+
+def test_a_thread_that_encodes_lets_the_loop_have_its_turn_soon(monkeypatch):
+    before, during = sys.getswitchinterval(), []
+
+    def serve(coroutine):
+        coroutine.close()
+        during.append(sys.getswitchinterval())
+        return 0
+
+    monkeypatch.setattr(service, "load_credentials", lambda _: None)
+    monkeypatch.setattr(service, "_allow_files", lambda: None)
+    monkeypatch.setattr(service.uvloop, "run", serve)
+    try:
+        assert service.run(Settings()) == 0
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()
+    assert during[0] < before / 5
+
+
+async def test_rows_for_self_metrics_are_made_in_turns_with_other_tasks():
+    cluster, turns, seen = Cluster(), 0, []
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def rows():
+        for number in range(5 * operations.ROWS):
+            seen.append(turns)
+            yield good(f"n{number}")
+
+    cluster.parts.rows = rows
+    task = asyncio.create_task(other())
+    text = (await cluster.http.get("/metrics")).text
+    task.cancel()
+    assert f'metricsapi_nodes{{cause="",state="ok"}} {5 * operations.ROWS}.0' in text
+    assert max(seen) - min(seen) >= 4
+    assert seen == sorted(seen)
+    assert max(map(seen.count, seen)) <= operations.ROWS

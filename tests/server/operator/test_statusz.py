@@ -1,0 +1,91 @@
+"""/statusz and /flagz: three formats, every node, nothing unescaped."""
+
+import json
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from metricsapi.config.settings import Settings, flag_texts
+from metricsapi.server.operator.flagz import flagz_route
+from metricsapi.server.operator.statusz import statusz_route
+from metricsapi.telemetry.troubleshooting import REMEDIES
+from tests.server.operator.rows import failing, good, mixed, source
+
+
+def client(nodes=(), **more):
+    routes = [statusz_route(source(list(nodes), **more)), flagz_route(flag_texts(Settings()))]
+    transport = httpx.ASGITransport(app=Starlette(routes=routes))
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "text/plain; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("application/json;q=0.1, text/*", "text/plain; charset=utf-8"),
+        ("application/*", "application/json"),
+        ("text/html;q=0, */*;q=0.5", "text/plain; charset=utf-8"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/statusz", "/flagz"])
+async def test_the_format_is_the_callers_choice(path, accept, kind):
+    async with client() as http:
+        got = await http.get(path, headers={"Accept": accept})
+        assert (got.status_code, got.headers["Content-Type"]) == (200, kind)
+        assert (await http.get(path, headers={"Accept": "image/png"})).status_code == 406
+        named = await http.get(f"{path}?format=json", headers={"Accept": "text/html"})
+        assert named.json()["component"] == "metrics-server"
+
+
+async def test_text_has_the_head_of_kubernetes_components_and_a_line_per_node():
+    async with client(mixed(9)) as http:
+        lines = (await http.get("/statusz")).text.splitlines()
+    assert lines[0] == "metrics-server statusz"
+    assert "Up: 1 hr 06 min 40 sec" in lines
+    assert "Nodes: 5 ok, 3 failing, 1 pending" in lines
+    assert lines[-9].split()[:2] == ["worker-a", "failing:refused"]
+    assert "2 failing, nothing listens on the kubelet's port: worker-a, worker-b" in lines
+
+
+async def test_json_gives_each_node_with_what_to_do():
+    nodes = [failing("bad", "forbidden", "403 for /stats/summary"), good("fine", 4)]
+    async with client(nodes, unready=lambda: {"metric-storage-ready": "1 not tried"}) as http:
+        got = (await http.get("/statusz?format=json")).json()
+    assert got["ready"] is False
+    assert got["counts"] == {"ok": 1, "failing": 1, "pending": 0}
+    bad, fine = got["nodes"]
+    assert bad["what_to_do"] == REMEDIES["forbidden"].fix
+    assert bad["last_good"] == "2026-11-23T09:03:25Z"
+    assert (fine["cpu"], fine["containers"], fine["duration"]) == (500_000_000, 60, 0.06)
+
+
+async def test_names_and_messages_cannot_write_into_page_or_terminal():
+    evil = failing("<img src=x>", "status", 'x"><script>alert(1)</script>\x1b[31m\x07')
+    async with client([evil], remarks=lambda: ["<b>remark</b>"]) as http:
+        html = (await http.get("/statusz?format=html")).text
+        text = (await http.get("/statusz?format=text")).text
+    assert "<img" not in html
+    assert "<script>alert" not in html
+    assert "<b>remark" not in html
+    assert not any(char < " " for char in text.replace("\n", ""))
+
+
+async def test_the_page_loads_nothing_and_its_policy_would_not_let_it():
+    async with client(mixed(9)) as http:
+        got = await http.get("/statusz?format=html")
+    assert "://" not in got.text
+    assert " src=" not in got.text
+    assert "<link" not in got.text
+    assert got.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha2")
+
+
+async def test_flagz_shows_every_flag_with_its_value():
+    async with client() as http:
+        text = (await http.get("/flagz")).text
+        flags = json.loads((await http.get("/flagz?format=json")).text)["flags"]
+    assert "\nmetric-resolution=15s\n" in text
+    assert len(flags) == len(flag_texts(Settings()))
+    assert flags["kubelet-preferred-address-types"].startswith("Hostname,InternalDNS,")

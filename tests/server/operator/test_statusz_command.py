@@ -1,0 +1,158 @@
+"""`metricsapi statusz`: the page on loopback, with the user's own credentials and nobody else's."""
+
+import asyncio
+import base64
+import contextlib
+import re
+import stat
+import sys
+
+import httpx
+import pytest
+
+from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.serverprocess import ServerProcess
+from tests.server.pki import Authority
+from tests.support.conditions import until
+
+APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
+URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")
+
+
+@pytest.fixture
+async def served(tmp_path):
+    """Give a cluster and the port of a server in it."""
+    async with Embedded(Size(nodes=2, pods=1, host=False), tmp_path, port=0) as embedded:
+        server = ServerProcess(tmp_path, ())
+        await server.start()
+        log = tmp_path / "server.log"
+        await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
+        (tmp_path / "admin").write_text(embedded.api.kubeconfig("admin", ("system:masters",)))
+        (tmp_path / "nobody").write_text(embedded.api.kubeconfig("nobody", ()))
+        try:
+            yield embedded, server.port
+        finally:
+            await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def statusz(*flags, path=None):
+    """Run the command."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "metricsapi", "statusz", *flags,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={"PATH": str(path or "/nowhere")},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.communicate()
+
+
+async def ended(*flags, path=None):
+    """Run the command to its end; give its status, output and errors."""
+    async with statusz(*flags, path=path) as process, asyncio.timeout(60):
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_page_is_shown_under_an_address_that_nobody_can_guess(served, tmp_path):
+    _, port = served
+    flags = (f"--kubeconfig={tmp_path}/admin", f"--connect=127.0.0.1:{port}")
+    async with statusz(*flags) as process, httpx.AsyncClient() as browser:
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
+        assert URL.fullmatch(url)
+        page = await browser.get(url, headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert "node-0" in page.text
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        assert (await browser.get(url.replace("statusz", "flagz"))).status_code == 200
+        base = url.rpartition("/")[0]
+        for elsewhere in (
+            f"{base}/apis/metrics.k8s.io/v1beta1/nodes",
+            f"{base}x/statusz",
+            f"{base.rpartition('/')[0]}/statusz",
+        ):
+            assert (await browser.get(elsewhere)).status_code == 404
+        rebound = await browser.get(url, headers={"Host": "evil.example"})
+        assert rebound.status_code == 404
+
+
+async def test_once_prints_the_text(served, tmp_path):
+    _, port = served
+    flags = (f"--kubeconfig={tmp_path}/admin", f"--connect=127.0.0.1:{port}", "--once")
+    status, out, err = await ended(*flags)
+    assert (status, err) == (0, "")
+    assert out.startswith("metrics-server statusz\n")
+    assert "node-1" in out
+
+
+async def test_who_may_not_is_told_what_is_needed(served, tmp_path):
+    _, port = served
+    flags = (f"--kubeconfig={tmp_path}/nobody", f"--connect=127.0.0.1:{port}")
+    status, out, err = await ended(*flags)
+    assert (status, out) == (1, "")
+    assert 'User "nobody" cannot get path "/statusz"' in err.replace("\\", "")
+    assert "kubectl create clusterrole statusz --verb=get" in err
+
+
+async def test_credentials_go_to_nobody_whom_the_ca_bundle_does_not_vouch_for(served, tmp_path):
+    embedded, port = served
+    flags = (f"--kubeconfig={tmp_path}/admin", "--once")
+    token = embedded.api.add_user("root", ("system:masters",))
+    bundle = base64.b64encode(Authority("another").pem).decode()
+    spec = {"caBundle": bundle, "insecureSkipTLSVerify": False}
+    status, _, err = await ended(*flags, f"--connect=192.0.2.1:{port}")
+    assert status == 1
+    assert "the APIService has no caBundle, so the server cannot be verified" in err
+    async with httpx.AsyncClient(verify=False) as http:  # noqa: S501 - the sandbox's own server
+        patched = await http.patch(
+            f"{embedded.api.url}{APISERVICE}",
+            json={"spec": spec},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/merge-patch+json",
+            },
+        )
+    assert patched.status_code == 200
+    status, _, err = await ended(*flags, f"--connect=127.0.0.1:{port}")
+    assert status == 1
+    assert "certificate verify failed" in err
+
+
+def kubectl(folder, script):
+    """Put a program in place of kubectl; give the folder."""
+    program = folder / "kubectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return f"{folder}:/usr/bin:/bin"
+
+
+async def test_without_connect_it_goes_through_kubectls_port_forward(served, tmp_path):
+    _, port = served
+    asked = tmp_path / "asked"
+    forward = f"echo Forwarding from 127.0.0.1:{port} '->' 443"
+    path = kubectl(tmp_path, f'echo "$@" > {asked}; {forward}; exec sleep 600')
+    flags = (f"--kubeconfig={tmp_path}/admin", "--once")
+    status, out, _ = await ended(*flags, path=path)
+    assert status == 0
+    assert "node-1" in out
+    assert asked.read_text().split() == [
+        f"--kubeconfig={tmp_path}/admin",
+        "--namespace=kube-system",
+        "port-forward",
+        "--address=127.0.0.1",
+        "service/metrics-server",
+        ":443",
+    ]
+
+
+async def test_what_kubectl_says_is_said(served, tmp_path):
+    path = kubectl(tmp_path, "echo no such service >&2; exit 1")
+    status, _, err = await ended(f"--kubeconfig={tmp_path}/admin", path=path)
+    assert status == 1
+    assert "kubectl port-forward failed: no such service" in err
+    status, _, err = await ended(f"--kubeconfig={tmp_path}/admin")
+    assert "kubectl is not on PATH: install it, or use --connect" in err

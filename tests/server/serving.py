@@ -1,0 +1,106 @@
+"""A whole server on a real TLS socket: protocol, identity, permission, and a handler that tells
+whom it sees.
+"""
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+from metricsapi.server.auth.authenticator import Authenticator
+from metricsapi.server.auth.authorizer import Authorizer
+from metricsapi.server.auth.configuration import from_configmap
+from metricsapi.server.auth.in_flight import Gate
+from metricsapi.server.auth.middleware import AuthMiddleware
+from metricsapi.server.auth.tokens import TokenReviewer
+from metricsapi.server.http.limits import Limits
+from metricsapi.server.http.request_log import RequestLog
+from metricsapi.server.http.server import Server
+from metricsapi.server.http.timeout import Deadline
+from metricsapi.server.tls.context import ServingTLS
+from metricsapi.server.tls.issue import make_serving
+from tests.server.reviewer import Reviewer
+
+GOOD_PATH = "/apis/metrics.k8s.io/v1beta1/nodes"
+PATHS = ("/healthz", "/livez", "/readyz")
+
+
+async def whoami(scope, _receive, send):
+    user = scope["state"]["user"]
+    body = json.dumps(
+        {
+            "name": user.name,
+            "uid": user.uid,
+            "groups": user.groups,
+            "extra": dict(user.extra),
+            "path": scope["path"],
+        }
+    ).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def configmap(front=None, clients=None, names=("front-proxy-client",), **more):
+    data = {
+        "requestheader-allowed-names": json.dumps(list(names)),
+        "requestheader-username-headers": '["X-Remote-User"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    }
+    if front is not None:
+        data["requestheader-client-ca-file"] = front if isinstance(front, str) else front.text
+    if clients is not None:
+        data["client-ca-file"] = clients if isinstance(clients, str) else clients.text
+    return {**data, **more}
+
+
+class Stand:
+    """The running server; `port`, `reviewer`, and `configure` for another ConfigMap."""
+
+    def __init__(self, reviewer, options):
+        self.reviewer = reviewer
+        timeout = options.pop("review_timeout", 10.0)
+        self.authenticator = Authenticator(
+            tokens=TokenReviewer(
+                reviewer.client, timeout=timeout, audiences=options.pop("audiences", ())
+            )
+        )
+        self.authorizer = Authorizer(reviewer.client, always_allow=PATHS, timeout=timeout)
+        self.gate = options.pop("gate", None) or Gate()
+        pair = options.pop("pair", None) or make_serving(
+            ["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600
+        )
+        self.tls = ServingTLS(pair, named=options.pop("named", ()))
+        app = options.pop("app", whoami)
+        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
+        self.server = Server(
+            RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),
+            tls=self.tls,
+            host="127.0.0.1",
+            port=0,
+            limits=options.pop("limits", Limits()),
+            **options,
+        )
+
+    @property
+    def port(self):
+        return self.server.port
+
+    def configure(self, data):
+        configuration = from_configmap(data)
+        self.tls.trust(configuration.pem)
+        self.authenticator.configure(configuration)
+
+
+@asynccontextmanager
+async def serving(data=None, **options):
+    async with Reviewer() as reviewer:
+        stand = Stand(reviewer, options)
+        stand.configure(data or configmap())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stand.server.run())
+            await stand.server.started.wait()
+            yield stand
+            stand.server.begin_shutdown()

@@ -1,0 +1,137 @@
+"""Permissions are asked for in Kubernetes' words, cached apart, and an error is never an answer."""
+
+import asyncio
+
+import pytest
+
+from metricsapi.server.auth.authorizer import Authorizer
+from metricsapi.server.auth.request_info import Attributes, attributes_of
+from metricsapi.server.auth.reviews import ReviewError
+from metricsapi.server.auth.tokens import TokenReviewer
+from metricsapi.server.auth.user import User
+from tests.server.reviewer import Reviewer
+
+ALICE = User("alice", "7", ("readers",), (("scopes", ("a", "b")),))
+PODS = attributes_of("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", b"")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+async def reviewer():
+    async with Reviewer() as running:
+        running.allows = lambda spec: spec["user"] == "alice"
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "asked"),
+    [
+        ("GET", "namespaces/ns/pods/p", b"", ("get", "pods", "ns", "p", "")),
+        ("GET", "namespace/ns/pods/p", b"", ("get", "pods", "ns", "p", "")),
+        ("GET", "namespaces/ns/pods", b"", ("list", "pods", "ns", "", "")),
+        ("GET", "pods", b"", ("list", "pods", "", "", "")),
+        ("GET", "nodes/n", b"", ("get", "nodes", "", "n", "")),
+        ("GET", "nodes", b"watch=true", ("watch", "nodes", "", "", "")),
+        ("GET", "nodes", b"fieldSelector=metadata.name%3Dn", ("list", "nodes", "", "n", "")),
+        ("GET", "nodes/n/proxy", b"", ("get", "nodes", "", "n", "proxy")),
+        ("POST", "nodes", b"", ("create", "nodes", "", "", "")),
+        ("DELETE", "nodes/n", b"", ("delete", "nodes", "", "n", "")),
+        ("DELETE", "nodes", b"", ("deletecollection", "nodes", "", "", "")),
+        ("PATCH", "nodes/n", b"", ("patch", "nodes", "", "n", "")),
+    ],
+)
+def test_what_is_asked_for_in_the_words_of_rbac(method, path, query, asked):
+    found = attributes_of(method, f"/apis/metrics.k8s.io/v1/{path}", query)
+    assert (found.group, found.version) == ("metrics.k8s.io", "v1")
+    assert (found.verb, found.resource, found.namespace, found.name, found.subresource) == asked
+
+
+@pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io/v1", "/metrics", "/healthz/ping"])
+def test_other_paths_are_asked_for_as_they_are(path):
+    review = attributes_of("GET", path, b"").review()
+    assert review == {"nonResourceAttributes": {"path": path, "verb": "get"}}
+
+
+async def test_a_review_names_user_groups_uid_and_extra(reviewer):
+    await Authorizer(reviewer.client).decide(ALICE, PODS)
+    (asked,) = reviewer.asked
+    assert asked["kind"] == "SubjectAccessReview"
+    spec = asked["spec"]
+    assert (spec["user"], spec["uid"], spec["groups"]) == ("alice", "7", ["readers"])
+    assert spec["extra"] == {"scopes": ["a", "b"]}
+    assert spec["resourceAttributes"]["resource"] == "pods"
+
+
+async def test_answers_are_kept_allowed_and_denied_apart(reviewer):
+    clock = Clock()
+    authorizer = Authorizer(reviewer.client, allowed_ttl=10, denied_ttl=2, clock=clock)
+    eve = User("eve")
+    for _ in range(3):
+        assert (await authorizer.decide(ALICE, PODS)).allowed
+        assert not (await authorizer.decide(eve, PODS)).allowed
+    assert reviewer.count("SubjectAccessReview") == 2
+    clock.now += 3
+    await authorizer.decide(ALICE, PODS)
+    await authorizer.decide(eve, PODS)
+    assert reviewer.count("SubjectAccessReview") == 3  # only the denial had lapsed
+    clock.now += 8
+    await authorizer.decide(ALICE, PODS)
+    assert reviewer.count("SubjectAccessReview") == 4
+
+
+async def test_one_review_is_in_flight_for_one_question(reviewer):
+    reviewer.delay = 0.1
+    authorizer = Authorizer(reviewer.client)
+    await asyncio.gather(*(authorizer.decide(ALICE, PODS) for _ in range(20)))
+    assert reviewer.count("SubjectAccessReview") == 1
+    tokens = TokenReviewer(reviewer.client)
+    await asyncio.gather(*(tokens.user_of("t") for _ in range(20)))
+    assert reviewer.count("TokenReview") == 1
+
+
+@pytest.mark.parametrize("fault", ["down", "slow", "failing"])
+async def test_an_error_grants_nothing_and_is_not_kept(reviewer, fault):
+    authorizer = Authorizer(reviewer.client, timeout=0.2 if fault == "slow" else 5.0)
+    reviewer.down = fault == "down"
+    reviewer.delay = 5 if fault == "slow" else 0
+    reviewer.status = 500 if fault == "failing" else 201
+    with pytest.raises(ReviewError):
+        await authorizer.decide(ALICE, PODS)
+    reviewer.down, reviewer.delay, reviewer.status = False, 0, 201
+    assert (await authorizer.decide(ALICE, PODS)).allowed
+
+
+async def test_what_was_allowed_is_allowed_while_the_reviewer_is_away_and_no_longer(reviewer):
+    clock = Clock()
+    authorizer = Authorizer(reviewer.client, allowed_ttl=10, timeout=0.2, clock=clock)
+    await authorizer.decide(ALICE, PODS)
+    reviewer.down = True
+    assert (await authorizer.decide(ALICE, PODS)).allowed
+    clock.now += 11
+    with pytest.raises(ReviewError):
+        await authorizer.decide(ALICE, PODS)
+
+
+async def test_masters_and_open_paths_need_no_review(reviewer):
+    authorizer = Authorizer(reviewer.client, always_allow=("/healthz", "/open/*"))
+    root = User("root", groups=("system:masters",))
+    assert authorizer.known(root, PODS).allowed
+    assert authorizer.known(User("x"), Attributes("get", "/healthz")).allowed
+    assert authorizer.known(User("x"), Attributes("get", "/open/a")).allowed
+    assert authorizer.known(User("x"), Attributes("get", "/healthz/ping")) is None
+    assert reviewer.asked == []
+
+
+async def test_the_answers_that_are_kept_are_bounded(reviewer):
+    authorizer = Authorizer(reviewer.client)
+    caches = [
+        cache for cache in vars(authorizer.answers).values() if getattr(cache, "maxsize", None)
+    ]
+    assert caches
+    assert all(0 < cache.maxsize <= 100_000 for cache in caches)

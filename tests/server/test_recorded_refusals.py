@@ -1,0 +1,68 @@
+"""Refusals, compared byte by byte with what the real metrics-server answered."""
+
+import json
+
+import pytest
+
+from tests.server.http import connect
+from tests.server.pki import Authority
+from tests.server.serving import configmap, serving
+from tests.support.paths import RECORDED
+
+EXCHANGES = json.loads((RECORDED / "metrics-server-0.8.1.json").read_text())
+REFUSED = [one for one in EXCHANGES if one["status"] in (401, 403)]
+LETS_IN = ("x509-admin", "sa-token-granted", "nobody-discovery")
+ADMITTED = [one for one in EXCHANGES if one["name"] in LETS_IN]
+TOKENS = {"@SA": "system:serviceaccount:default:plain", "@SAG": "granted"}
+
+
+@pytest.fixture(scope="module")
+def authorities():
+    return Authority("front-proxy-ca"), Authority("kubernetes-ca")
+
+
+def allows(spec):
+    if spec["user"] in ("granted", "kubernetes-admin"):
+        return True
+    path = spec.get("nonResourceAttributes", {}).get("path", "")
+    return path.startswith("/apis") and "system:authenticated" in spec["groups"]
+
+
+async def exchange(authorities, one):
+    front, clients = authorities
+    certificate = {
+        None: None,
+        "front-proxy-client": front.issue("front-proxy-client"),
+        "admin": clients.issue("kubernetes-admin", groups=["kubeadm:cluster-admins"]),
+    }[one["client_cert"]]
+    async with serving(configmap(front, clients)) as stand:
+        stand.reviewer.users = {
+            token: {"username": name, "groups": ["system:serviceaccounts"]}
+            for token, name in TOKENS.items()
+        }
+        stand.reviewer.allows = allows
+        async with connect(stand.port, certificate) as connection:
+            return await connection.request(
+                one["path"], method=one["method"], headers=one["headers"]
+            )
+
+
+@pytest.mark.parametrize("one", REFUSED, ids=lambda one: one["name"])
+async def test_a_refusal_is_the_recorded_one(authorities, one):
+    """Status, body, and every header but the date and the request's id: recordings lack them."""
+    answer = await exchange(authorities, one)
+    headers = {name.title(): value for name, value in answer.headers}
+    assert headers.pop("Date")
+    assert headers.pop("Audit-Id")
+    assert (answer.status, headers) == (one["status"], one["response_headers"])
+    assert answer.body.decode() == one["body"]
+
+
+@pytest.mark.parametrize("one", ADMITTED, ids=lambda one: one["name"])
+async def test_who_was_let_in_is_let_in(authorities, one):
+    assert (await exchange(authorities, one)).status == one["status"] == 200
+
+
+def test_the_recording_has_them_all():
+    assert len(REFUSED) == 9
+    assert len(ADMITTED) == 3

@@ -1,0 +1,249 @@
+"""The doctor at the API server: permissions, ConfigMap, APIService, Service, endpoints."""
+
+import asyncio
+import base64
+import json
+import re
+from unittest import mock
+
+import pytest
+import yaml
+
+from metricsapi.config.settings import Settings
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import load_credentials
+from metricsapi.tools.doctor.cluster import check_cluster
+from metricsapi.tools.doctor.main import main
+from tests.server import pki
+from tests.tools.doctor.listeners import Authority, http, listening
+
+CA = Authority("cluster-ca")
+APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
+CONFIGMAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+SERVICE = "/api/v1/namespaces/kube-system/services/metrics-server"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def api_service(**more):
+    spec = {
+        "service": {"name": "metrics-server", "namespace": "kube-system"},
+        "caBundle": base64.b64encode(CA.pem.encode()).decode(),
+    }
+    conditions = [{"type": "Available", "status": "True", "reason": "Passed"}]
+    return {"spec": spec | more, "status": {"conditions": conditions}}
+
+
+def slices(*ready):
+    endpoints = [
+        {"addresses": [f"10.0.0.{number}"], "conditions": {"ready": value}}
+        for number, value in enumerate(ready)
+    ]
+    return {"items": [{"endpoints": endpoints}]}
+
+
+def configmap(**more):
+    data = {
+        "requestheader-client-ca-file": CA.pem,
+        "client-ca-file": CA.pem,
+        "requestheader-allowed-names": '["front-proxy-client"]',
+    }
+    return {"data": data | more}
+
+
+HEALTHY = {
+    "/version": {"gitVersion": "v1.36.0"},
+    CONFIGMAP: configmap(),
+    APISERVICE: api_service(),
+    SERVICE: {"spec": {"ports": [{"port": 443, "targetPort": "https"}]}},
+    SLICES: slices(True, True),
+    "/api/v1/nodes": {"kind": "NodeList", "metadata": {"resourceVersion": "1"}, "items": []},
+}
+
+
+class ApiServer:
+    """Answers from a table; a number in it is an HTTP status."""
+
+    def __init__(self, directory, denied=(), **changes):
+        self.directory = directory
+        self.answers = HEALTHY | changes.pop("answers", {})
+        self.denied = denied
+        self.asked = []
+
+    def __call__(self, target, request):
+        path = target.partition("?")[0]
+        if path == REVIEWS and REVIEWS not in self.answers:
+            attributes = json.loads(request.rpartition("\r\n\r\n")[2])["spec"]["resourceAttributes"]
+            sub = f"/{attributes['subresource']}" if "subresource" in attributes else ""
+            words = f"{attributes['verb']} {attributes['resource']}{sub}"
+            self.asked.append(attributes)
+            given = {"status": {"allowed": words not in self.denied, "reason": "no rule"}}
+        else:
+            given = self.answers.get(path, 404)
+        if isinstance(given, int):
+            body = {"kind": "Status", "message": f"status {given}", "reason": "X", "code": given}
+            return http(given, json.dumps(body))
+        return http(200, json.dumps(given))
+
+    def kubeconfig(self, port, authority=CA):
+        pem = base64.b64encode(authority.pem.encode()).decode()
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": pem}
+        path = self.directory / "kubeconfig"
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "current-context": "x",
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                    "clusters": [{"name": "c", "cluster": cluster}],
+                    "users": [{"name": "u", "user": {"token": "t"}}],
+                }
+            )
+        )
+        return str(path)
+
+    async def examine(self, **settings):
+        async with listening(self, CA.serving(self.directory, "127.0.0.1")) as port:
+            credentials = load_credentials(self.kubeconfig(port))
+            async with KubeClient(credentials) as client:
+                return await check_cluster(client, Settings(**settings))
+
+
+def statuses(results):
+    return {(one.check, str(one.status)) for one in results if one.status != "ok"}
+
+
+async def test_all_is_well(tmp_path):
+    results = await ApiServer(tmp_path).examine()
+    assert statuses(results) == {("APIService", "skip")}  # v1, which is optional
+    assert "v1.36.0" in results[0].evidence
+    assert results[-1].evidence == "2 ready: 10.0.0.0, 10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing", "status"),
+    [
+        ({}, "list nodes", "fail"),
+        ({}, "watch pods", "fail"),
+        ({}, "get nodes/stats", "fail"),
+        ({}, "get nodes/metrics", "warn"),
+        ({"kubelet_endpoint": "resource"}, "get nodes/metrics", "fail"),
+        ({}, "create tokenreviews", "fail"),
+        ({}, "create subjectaccessreviews", "fail"),
+        ({"kubelet_transport": "apiserver-proxy"}, "get nodes/proxy", "fail"),
+        ({"manage_ca_bundle": True}, "update secrets", "fail"),
+        ({"manage_ca_bundle": True}, "update apiservices", "fail"),
+    ],
+)
+async def test_each_missing_permission_is_named(tmp_path, settings, missing, status):
+    results = await ApiServer(tmp_path, denied=[missing]).examine(**settings)
+    bad = [one for one in results if one.check == "permission" and one.status != "ok"]
+    assert [str(one.status) for one in bad] == [status]
+    assert re.fullmatch(rf"no {missing}( [\w.-]+)?: no rule", bad[0].evidence)
+    assert "manifests/" in bad[0].fix
+
+
+async def test_named_permissions_are_asked_for_those_names(tmp_path):
+    server = ApiServer(tmp_path)
+    await server.examine(manage_ca_bundle=True)
+    secrets = [one for one in server.asked if one["resource"] == "secrets"]
+    assert {one["name"] for one in secrets} == {"metrics-server-ca"}
+    assert {one["namespace"] for one in secrets} == {"kube-system"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "status", "evidence"),
+    [
+        ({REVIEWS: 403}, "permission", "skip", "list nodes: cannot be asked: 403"),
+        ({CONFIGMAP: 404}, "authentication ConfigMap", "fail", "404"),
+        ({CONFIGMAP: 403}, "authentication ConfigMap", "skip", "not permitted"),
+        ({CONFIGMAP: {"data": {}}}, "authentication ConfigMap", "fail", "no requestheader-client"),
+        (
+            {CONFIGMAP: configmap(**{"client-ca-file": "garbage"})},
+            "authentication ConfigMap",
+            "fail",
+            "client-ca-file: ",
+        ),
+        ({APISERVICE: 404}, "APIService", "fail", "does not exist"),
+        ({APISERVICE: 403}, "APIService", "skip", "not permitted"),
+        (
+            {APISERVICE: api_service(service={"name": "other", "namespace": "monitoring"})},
+            "APIService",
+            "fail",
+            "belongs to monitoring/other",
+        ),
+        ({APISERVICE: {"spec": api_service()["spec"]}}, "APIService", "fail", "not available"),
+        ({APISERVICE: api_service(caBundle="")}, "caBundle", "fail", "empty"),
+        ({APISERVICE: api_service(caBundle="%%")}, "caBundle", "fail", ""),
+        (
+            {APISERVICE: api_service(caBundle=None, insecureSkipTLSVerify=True)},
+            "caBundle",
+            "warn",
+            "nobody verifies us",
+        ),
+        ({SERVICE: 404}, "Service", "fail", "does not exist"),
+        ({SLICES: slices(False)}, "endpoints", "fail", "not ready: 10.0.0.0"),
+        ({SLICES: slices()}, "endpoints", "fail", "none"),
+        ({SLICES: 404}, "endpoints", "skip", "404"),
+        ({"/version": 403}, "API server", "warn", "403"),
+        ({"/version": 401}, "API server", "fail", "401"),
+    ],
+)
+async def test_findings(tmp_path, answers, check, status, evidence):
+    results = await ApiServer(tmp_path, answers=answers).examine()
+    found = next(one for one in results if one.check == check)
+    assert found.status == status
+    assert evidence in found.evidence
+    assert found.fix or found.status in ("ok", "skip")
+
+
+async def test_without_the_api_server_the_rest_is_skipped(tmp_path):
+    credentials = load_credentials(ApiServer(tmp_path).kubeconfig(1))
+    async with KubeClient(credentials) as client:
+        first, *rest = await check_cluster(client, Settings())
+    assert (first.check, str(first.status)) == ("API server", "fail")
+    assert {str(one.status) for one in rest} == {"skip"}
+
+
+def run(*args):
+    """Run the command in a thread-less way; returns exit status and what it printed."""
+    lines = []
+    with mock.patch("builtins.print", lambda *texts, **_: lines.append(" ".join(texts))):
+        return main(args), "\n".join(lines)
+
+
+async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
+    server = ApiServer(tmp_path)
+    async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
+        args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json")
+        status, text = await asyncio.to_thread(run, *args)
+        assert status == 0
+        found = json.loads(text)
+        assert found["summary"]["fail"] == 0
+        assert found["results"][0]["check"] == "API server"
+        server.answers[SLICES] = slices()
+        status, text = await asyncio.to_thread(run, args[0])
+        assert status == 1
+        assert "FAIL  endpoints: none\n      -> Is the Deployment scaled to 0" in text
+
+
+async def test_what_the_server_would_warn_of_at_its_start_is_found(tmp_path):
+    expired = pki.Authority().issue("server", start=-2 * pki.DAY, end=-pki.DAY)
+    (tmp_path / "tls.crt").write_bytes(expired.pem)
+    (tmp_path / "tls.key").write_bytes(expired.key)
+    server = ApiServer(tmp_path)
+    async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
+        args = (
+            f"--kubeconfig={server.kubeconfig(port)}",
+            f"--tls-sni-cert-key={tmp_path}/tls.crt,{tmp_path}/tls.key",
+        )
+        status, text = await asyncio.to_thread(run, *args)
+    assert status == 0
+    assert "WARN  flags: --tls-sni-cert-key: the certificate in" in text
+    assert "expired on" in text
+
+
+def test_bad_usage_is_told_apart():
+    status, text = run("--outptu=json", "--concurrency=0")
+    assert status == 2
+    assert "unknown flag: --outptu (did you mean --output?)" in text
+    assert "--concurrency must be 1 or more" in text

@@ -1,0 +1,184 @@
+"""Who is believed by the stand-in API server, what its reviews answer, and rotated authorities."""
+
+import datetime as dt
+import hashlib
+import json
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import load_credentials
+from metricsapi.tools.sandbox.pki import Authority
+from metricsapi.tools.sandbox.users import CREDENTIAL
+from tests.support.conditions import until
+from tests.tools.sandbox.apiservers import (
+    Noting,
+    admin,
+    client,
+    condition,
+    register,
+    running,
+)
+
+AUTHENTICATION = "/apis/authentication.k8s.io/v1"
+AUTHORIZATION = "/apis/authorization.k8s.io/v1"
+WHOAMI = f"{AUTHENTICATION}/selfsubjectreviews"
+CONFIGMAP = ("configmaps", "extension-apiserver-authentication", "kube-system")
+ACCOUNT = "system:serviceaccount:ns:reader"
+
+
+@pytest.fixture
+async def api():
+    async with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def http(api):
+    async with admin(api) as http:
+        yield http
+
+
+async def whoami(http, **options):
+    answer = await http.post(WHOAMI, json={}, **options)
+    return answer.json()["status"]["userInfo"] if answer.status_code == 201 else answer.status_code
+
+
+async def review(http, path, spec):
+    answer = await http.post(path, json={"kind": path.rsplit("/", 1)[1], "spec": spec})
+    return answer.json()["status"] if answer.status_code == 201 else answer.status_code
+
+
+async def test_a_token_a_certificate_and_nobody(api):
+    async with client(api, api.add_user(ACCOUNT)) as http:
+        told = await whoami(http)
+        assert told["username"] == ACCOUNT
+        groups = ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]
+        assert told["groups"] == groups
+        assert told["extra"][CREDENTIAL][0].startswith("JTI=")
+        assert await whoami(http, headers={"Authorization": "Bearer nonsense"}) == 401
+    issued = api.ca_for_clients.issue("alice", organizations=("devs",), client=True)
+    der = x509.load_pem_x509_certificate(issued.certificate_pem).public_bytes(Encoding.DER)
+    async with client(api, issued=issued) as http:
+        told = await whoami(http)
+        assert (told["username"], told["groups"]) == ("alice", ["devs", "system:authenticated"])
+        assert told["extra"] == {CREDENTIAL: [f"X509SHA256={hashlib.sha256(der).hexdigest()}"]}
+    async with client(api) as http:
+        assert await whoami(http) == 403
+        refused = (await http.get("/api/v1/nodes")).json()
+        assert 'User "system:anonymous" cannot list resource "nodes"' in refused["message"]
+
+
+async def test_certificates_that_are_not_believed(api):
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    before = {"not_before": yesterday - dt.timedelta(days=1), "not_after": yesterday}
+    for issued in (
+        Authority.create("other").issue("alice", client=True),
+        api.front_proxy_ca.issue("front-proxy-client", client=True),
+        api.ca_for_clients.issue("alice", client=True, **before),
+    ):
+        async with client(api, issued=issued) as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get("/version")
+
+
+async def test_a_rotated_client_ca_is_believed_at_once_and_a_removed_one_no_longer(api):
+    old = api.ca_for_clients.issue("alice", client=True)
+    async with client(api, issued=old) as kept:
+        assert (await whoami(kept))["username"] == "alice"
+        api.rotate_client_ca(keep_old=True)
+        new = api.ca_for_clients.issue("bob", client=True)
+        async with client(api, issued=new) as http:
+            assert (await whoami(http))["username"] == "bob"
+        assert (await whoami(kept))["username"] == "alice"
+        bundle = api.cluster.get(*CONFIGMAP)["data"]["client-ca-file"]
+        assert bundle.count("BEGIN CERTIFICATE") == 2
+        api.authorities.forget_old()
+        assert await whoami(kept) == 401, "also on a connection that was open"
+    bundle = api.cluster.get(*CONFIGMAP)["data"]["client-ca-file"]
+    assert bundle == api.ca_for_clients.pem.decode()
+
+
+async def test_a_rotated_front_proxy_ca_is_used_at_once_and_told_in_the_configmap(api, http):
+    old = api.front_proxy_ca
+    async with Noting(api.ca) as server:
+        server.believe(old)
+        register(api, server.port, insecureSkipTLSVerify=True)
+        await until(lambda: condition(api) == ("True", "Passed"))
+        path = "/apis/metrics.k8s.io/v1beta1/nodes"
+        assert (await http.get(path)).status_code == 200
+        api.rotate_front_proxy_ca(keep_old=True)
+        bundle = api.cluster.get(*CONFIGMAP)["data"]["requestheader-client-ca-file"]
+        assert bundle == api.front_proxy_ca.pem.decode() + old.pem.decode()
+        assert (await http.get(path)).status_code == 503, "the new one is not believed yet"
+        server.believe(api.front_proxy_ca)
+        assert (await http.get(path)).status_code == 200
+        assert server.peers[-1]["issuer"] == ((("commonName", "front-proxy-next"),),)
+
+
+async def test_token_reviews_know_audiences(api, http):
+    token = api.add_user(ACCOUNT, audiences=("https://kubernetes.default.svc", "metrics"))
+    elsewhere = api.add_user(ACCOUNT, audiences=("vault",))
+    path = f"{AUTHENTICATION}/tokenreviews"
+    told = await review(http, path, {"token": token})
+    assert told["authenticated"]
+    assert told["user"]["username"] == ACCOUNT
+    assert told["user"]["uid"]
+    assert told["audiences"] == ["https://kubernetes.default.svc"]
+    told = await review(http, path, {"token": token, "audiences": ["metrics", "other"]})
+    assert told["audiences"] == ["metrics"]
+    told = await review(http, path, {"token": token, "audiences": ["other"]})
+    assert not told["authenticated"]
+    assert "audiences" in told["error"]
+    assert not (await review(http, path, {"token": elsewhere}))["authenticated"]
+    assert (await review(http, path, {"token": elsewhere, "audiences": ["vault"]}))["authenticated"]
+    assert (await review(http, path, {"token": "nonsense"}))["error"] == "invalid bearer token"
+    assert await review(http, path, {}) == 422
+    async with client(api, elsewhere) as other:
+        assert await whoami(other) == 401, "a token for someone else"
+
+
+async def test_access_reviews_follow_the_rules_and_their_changes(api, http):
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["p"]}
+    bind = {
+        "metadata": {"name": "b", "namespace": "ns"},
+        "roleRef": {"kind": "Role", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "ns", "name": "reader"}],
+    }
+    api.cluster.apply("rolebindings", bind)
+    asked = {"verb": "get", "resource": "pods", "namespace": "ns", "name": "p"}
+    path = f"{AUTHORIZATION}/subjectaccessreviews"
+    spec = {"user": ACCOUNT, "resourceAttributes": asked}
+    assert (await review(http, path, spec)) == {"allowed": False}
+    role = {"metadata": {"name": "r", "namespace": "ns"}, "rules": [rule]}
+    api.cluster.apply("roles", role)
+    assert (await review(http, path, spec))["allowed"]
+    local = f"{AUTHORIZATION}/namespaces/ns/localsubjectaccessreviews"
+    assert (await review(http, local, spec))["allowed"]
+    for change in ({"name": "q"}, {"namespace": "other"}, {"verb": "list"}, {"subresource": "log"}):
+        other = {"user": ACCOUNT, "resourceAttributes": asked | change}
+        assert (await review(http, path, other)) == {"allowed": False}
+    masters = {"groups": ["system:masters"], "nonResourceAttributes": {"verb": "get", "path": "/x"}}
+    assert (await review(http, path, masters))["allowed"]
+    both = spec | {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
+    for wrong in (both, {"user": "x"}, {"resourceAttributes": asked}):
+        assert await review(http, path, wrong) == 422
+    async with client(api, api.add_user(ACCOUNT)) as own:
+        assert await review(own, path, spec) == 403
+        mine = f"{AUTHORIZATION}/selfsubjectaccessreviews"
+        assert (await review(own, mine, {"resourceAttributes": asked}))["allowed"]
+        rules = await review(own, f"{AUTHORIZATION}/selfsubjectrulesreviews", {"namespace": "ns"})
+        assert rule in rules["resourceRules"]
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+async def test_the_products_credentials_load_what_it_writes(api, tmp_path, certificate):
+    path = tmp_path / "kubeconfig"
+    path.write_text(api.kubeconfig("somebody", ("devs",), certificate=certificate))
+    async with KubeClient(load_credentials(str(path))) as kube:
+        told = json.loads(await kube.request("POST", WHOAMI, body={}))["status"]["userInfo"]
+    assert (told["username"], told["groups"]) == ("somebody", ["devs", "system:authenticated"])
+    assert ("X509SHA256" in str(told["extra"])) is certificate

@@ -1,0 +1,203 @@
+"""Lists and watches of the stand-in API server, as kube-apiserver answers them."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.tools.sandbox.apiservers import admin, node, pod, running
+
+PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+PARTIAL_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+
+
+@pytest.fixture
+async def api():
+    async with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def http(api):
+    async with admin(api) as client:
+        yield client
+
+
+def names(answer):
+    return [item["metadata"]["name"] for item in answer.json()["items"]]
+
+
+async def watched(http, path, count, accept=None, **params):
+    """The first lines of a watch, each as (type, object); all of them when it ends before."""
+    found = []
+    async with (
+        asyncio.timeout(10),
+        http.stream("GET", path, params={"watch": "true", **params}, headers=accept) as answer,
+    ):
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            event = json.loads(line)
+            found.append((event["type"], event["object"]))
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_pages_show_one_moment_though_it_changes_meanwhile(api, http):
+    for number in range(5):
+        api.cluster.apply("pods", pod("ns", f"p{number}"))
+    first = await http.get("/api/v1/pods?limit=2")
+    metadata = first.json()["metadata"]
+    assert metadata["remainingItemCount"] == 3
+    api.cluster.delete("pods", "p3", "ns")
+    api.cluster.apply("pods", pod("ns", "p2a"))
+    found, token = names(first), metadata["continue"]
+    while token:
+        page = await http.get("/api/v1/pods", params={"limit": 2, "continue": token})
+        assert page.json()["metadata"]["resourceVersion"] == metadata["resourceVersion"]
+        found += names(page)
+        token = page.json()["metadata"].get("continue")
+    assert found == ["p0", "p1", "p2", "p3", "p4"]
+    assert names(await http.get("/api/v1/pods")) == ["p0", "p1", "p2", "p2a", "p4"]
+    again = await http.get("/api/v1/pods", params={"continue": "bm9uZQ"})
+    assert (again.status_code, again.json()["reason"]) == (410, "Expired")
+
+
+@pytest.mark.parametrize(
+    ("selectors", "found"),
+    [
+        ({"fieldSelector": "status.phase=Running"}, ["a", "b"]),
+        ({"fieldSelector": "status.phase!=Running,spec.nodeName=n2"}, ["c"]),
+        ({"fieldSelector": "metadata.name=b"}, ["b"]),
+        ({"fieldSelector": "metadata.namespace==ns-2"}, ["c"]),
+        ({"labelSelector": "app=web"}, ["a", "b"]),
+        ({"labelSelector": "app in (web, db),tier"}, ["a"]),
+        ({"labelSelector": "!tier,app notin (web)"}, ["c"]),
+        ({"labelSelector": "app!=web", "fieldSelector": "spec.nodeName=n2"}, ["c"]),
+    ],
+)
+async def test_selectors(api, http, selectors, found):
+    api.cluster.apply("pods", pod("ns-1", "a", node="n1", app="web", tier="1"))
+    api.cluster.apply("pods", pod("ns-1", "b", node="n2", app="web"))
+    api.cluster.apply("pods", pod("ns-2", "c", "Pending", node="n2", app="db"))
+    assert names(await http.get("/api/v1/pods", params=selectors)) == found
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        {"fieldSelector": "spec.replicas=1"},
+        {"fieldSelector": "name"},
+        {"labelSelector": "a b"},
+        {"limit": "many"},
+    ],
+)
+async def test_what_cannot_be_selected_by_is_a_bad_request(http, selectors):
+    answer = await http.get("/api/v1/pods", params=selectors)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+async def test_a_namespace_holds_its_own_and_is_no_prefix_of_another(api, http):
+    for namespace in ("ns", "ns-1", "n"):
+        api.cluster.apply("pods", pod(namespace, "p"))
+    answer = (await http.get("/api/v1/namespaces/ns/pods")).json()
+    assert [item["metadata"]["namespace"] for item in answer["items"]] == ["ns"]
+    assert answer["kind"] == "PodList"
+
+
+async def test_metadata_alone_in_lists_and_watches(api, http):
+    made = api.cluster.apply("pods", pod("ns", "a", app="web"))
+    listed = (await http.get("/api/v1/pods", headers=PARTIAL_LIST)).json()
+    assert (listed["kind"], listed["apiVersion"]) == ("PartialObjectMetadataList", "meta.k8s.io/v1")
+    whole = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    assert listed["items"] == [{**whole, "metadata": made["metadata"]}]
+    events = await watched(
+        http, "/api/v1/pods", 2, PARTIAL, allowWatchBookmarks="true", timeoutSeconds="1"
+    )
+    assert events[0] == ("ADDED", {**whole, "metadata": made["metadata"]})
+    assert events[1][0] == "BOOKMARK"
+    assert events[1][1].keys() == {"kind", "apiVersion", "metadata"}
+    assert events[1][1]["kind"] == "PartialObjectMetadata"
+
+
+async def test_a_list_is_no_object_and_an_event_is_no_list(api, http):
+    """As kube-apiserver 1.36 answers; it ends such a watch without a word."""
+    api.cluster.apply("pods", pod("ns", "a"))
+    refused = await http.get("/api/v1/pods", headers=PARTIAL)
+    assert refused.status_code == 406
+    assert "requested object is a list" in refused.json()["message"]
+    refused = await http.get("/api/v1/namespaces/ns/pods/a", headers=PARTIAL_LIST)
+    assert refused.status_code == 406
+    assert "is not a list" in refused.json()["message"]
+    watch = await http.get("/api/v1/pods?watch=true&timeoutSeconds=30", headers=PARTIAL_LIST)
+    assert (watch.status_code, watch.content) == (200, b"")
+
+
+async def test_a_table_of_one_row_for_each_event(api, http):
+    api.cluster.apply("configmaps", {**pod("ns", "a"), "data": {"x": "1", "y": "2"}})
+    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = "/api/v1/namespaces/ns/configmaps"
+    listed = (await http.get(path, headers=accept)).json()
+    ((word, item),) = await watched(http, path, 1, accept)
+    assert (word, item["kind"]) == ("ADDED", "Table")
+    assert item["columnDefinitions"] == listed["columnDefinitions"]
+    assert [row["cells"][:2] for row in item["rows"]] == [["a", "2"]]
+
+
+async def test_a_watch_goes_on_from_a_version_and_sees_what_selectors_see(api, http):
+    api.cluster.apply("pods", pod("ns", "a"))
+    version = api.cluster.apply("pods", pod("ns", "b", "Pending"))["metadata"]["resourceVersion"]
+    api.cluster.apply("pods", pod("ns", "b"))  # begins to match
+    api.cluster.apply("pods", pod("ns", "a", x="1"))
+    api.cluster.apply("pods", pod("ns", "a", "Succeeded"))  # matches no longer
+    api.cluster.apply("pods", pod("ns", "a", "Failed"))
+    api.cluster.delete("pods", "b", "ns")
+    last = str(api.cluster.version)
+    events = await watched(
+        http,
+        "/api/v1/pods",
+        4,
+        resourceVersion=version,
+        fieldSelector="status.phase=Running",
+    )
+    assert [(word, item["metadata"]["name"]) for word, item in events] == [
+        ("ADDED", "b"),
+        ("MODIFIED", "a"),
+        ("DELETED", "a"),
+        ("DELETED", "b"),
+    ]
+    assert events[2][1]["metadata"]["labels"] == {"x": "1"}, "what it was when it matched"
+    assert events[3][1]["metadata"]["resourceVersion"] == last
+
+
+async def test_a_watch_from_nowhere_begins_with_what_is_there(api, http):
+    api.cluster.apply("nodes", node("a"))
+    events = await watched(http, "/api/v1/nodes", 1)
+    assert [(word, item["metadata"]["name"]) for word, item in events] == [("ADDED", "a")]
+    listed = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+    events = await watched(http, "/api/v1/nodes", 2, allowWatchBookmarks="true", **listed)
+    assert [word for word, _ in events] == ["ADDED", "BOOKMARK"]
+    assert events[1][1]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_bookmarks_come_only_when_asked_for_and_tell_the_version_of_now(api, http):
+    api.resources.bookmark_every = 0.05
+    since = str(api.cluster.version)
+    api.cluster.apply("pods", pod("ns", "a"))  # nothing for a watch of nodes
+    where = {"resourceVersion": since, "timeoutSeconds": "1"}
+    told = await watched(http, "/api/v1/nodes", 2, allowWatchBookmarks="true", **where)
+    assert [word for word, _ in told] == ["BOOKMARK", "BOOKMARK"]
+    assert told[0][1]["metadata"]["resourceVersion"] == str(api.cluster.version)
+    assert await watched(http, "/api/v1/nodes", 1, **where) == []
+
+
+async def test_versions_that_are_too_old_or_not_yet_there_end_a_watch(api, http):
+    old = api.cluster.apply("nodes", node("a"))["metadata"]["resourceVersion"]
+    api.cluster.apply("nodes", node("b"))
+    api.cluster.collections["nodes"].forget_changes()
+    ((word, item),) = await watched(http, "/api/v1/nodes", 1, resourceVersion=old)
+    assert (word, item["code"], item["reason"]) == ("ERROR", 410, "Expired")
+    ((word, item),) = await watched(http, "/api/v1/nodes", 1, resourceVersion="99999")
+    assert (word, item["code"], item["reason"]) == ("ERROR", 504, "Timeout")
+    now = str(api.cluster.version)
+    assert await watched(http, "/api/v1/nodes", 1, resourceVersion=now, timeoutSeconds="1") == []

@@ -1,0 +1,34 @@
+"""How large a sandbox's synthetic part is, and what its pods are like."""
+
+from collections import Counter
+
+import pytest
+
+from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.main import main
+
+
+async def test_workloads_have_so_many_pods_in_one_namespace(tmp_path):
+    size = Size(nodes=5, pods=4, containers=1, namespaces=2, workloads=(1, 6), host=False)
+    async with Embedded(size, tmp_path, port=0) as embedded:
+        pods = embedded.cluster.list("pods")
+        found = Counter(
+            (pod["metadata"]["namespace"], pod["metadata"]["labels"].get("workload"))
+            for pod in pods
+            if pod["metadata"]["namespace"].startswith("ns-")
+        )
+    assert found == {("ns-0", None): 10, ("ns-1", "1"): 1, ("ns-1", "6"): 6, ("ns-1", None): 3}
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--workloads=1,x", "'1,x' is no list of numbers of pods: 1,100,1000"),
+        ("--workloads=", "'' is no list of numbers of pods"),
+        ("--namespaces=0", "'0' is no number from 1 on"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused_and_named(capsys, flag, said):
+    with pytest.raises(SystemExit):
+        main([flag])
+    assert said in capsys.readouterr().err
