@@ -4,13 +4,30 @@ import importlib.util
 import re
 
 import pytest
+import yaml
 
 from metricsapi.config.flags import flags_of
 from metricsapi.config.ignored_flags import IGNORED
 from metricsapi.config.settings import Settings
 from tests.support.paths import ROOT
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+INDEX = ROOT / "docs" / "README.md"
+
+
+def identify(page):
+    """A page's path, which names its test."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
 
 
 def test_generated_pages_are_current():
@@ -21,7 +38,7 @@ def test_generated_pages_are_current():
         assert path.read_text() == content, f"{path.name} is not current: make docs"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_flag_that_a_page_names_exists(page):
     from metricsapi.tools.doctor.main import DoctorFlags
     from metricsapi.tools.sandbox.main import _parser
@@ -53,13 +70,58 @@ def test_every_flag_that_a_page_names_exists(page):
     assert {name for name in named - known - foreign if not name.endswith("-")} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors(linked.read_text()), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_in_the_index():
+    linked = {
+        (INDEX.parent / target).resolve()
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", INDEX.read_text())
+    }
+    assert {*(ROOT / "docs").glob("*.md")} - linked == {INDEX}
+
+
+def test_every_file_that_the_guide_for_contributors_names_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`((?:metricsapi|tests|docs|manifests|\.ci|\.github)/[\w./-]*)`", text))
+    assert len(paths) > 10
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_every_make_target_that_a_page_names_exists():
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(
+            re.findall(
+                r"(?:`|^ {4,}(?:[A-Z_]+=\S+ )*)make ([a-z][a-z0-9-]*)",
+                page.read_text(),
+                re.MULTILINE,
+            )
+        )
+        assert named <= targets, page.name
+
+
+def test_hooks_run_commands_of_ci():
+    """Each hook's make target is a step of .ci/run, with the tools that the lock file pins."""
+    configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    ci = (ROOT / ".ci" / "run").read_text()
+    run = {
+        target for line in re.findall(r"^make (.+)$", ci, re.MULTILINE) for target in line.split()
+    }
+    for repository in configuration["repos"]:
+        assert repository["repo"] == "local"
+        for hook in repository["hooks"]:
+            program, target, *_ = hook["entry"].split()
+            assert (program, target in run) == ("make", True), hook["id"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_series_that_a_page_names_exists(page):
     from prometheus_client import CollectorRegistry, generate_latest
 
