@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from metricsapi.config.settings import flag_texts, read_settings
-from tests.server.pki import DAY, SERVER, Authority
+from tests.support.pki import DAY, SERVER, Authority
 
 AUTHORITY = Authority("ca")
 KUBECONFIG = """

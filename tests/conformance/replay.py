@@ -8,14 +8,13 @@ import gzip
 import http.client
 import json
 import ssl
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
-from metricsapi.tools.sandbox.pki import Issued
+from metricsapi.tools.sandbox.pki import Certificate, load_pair
 from metricsapi.tools.sandbox.serverprocess import ServerProcess
 from tests.conformance.recorded_cluster import NODES, PODS
 from tests.support.paths import RECORDED
@@ -71,8 +70,8 @@ class Server:
         self._process = ServerProcess(self.directory, self.flags)
         await self._process.start()
         api = self._embedded.api
-        front_proxy = api.front_proxy_ca.issue("front-proxy-client", client=True)
-        admin = api.ca.issue("admin", organizations=("system:masters",), client=True)
+        front_proxy = api.front_proxy_ca.issue("front-proxy-client")
+        admin = api.ca.issue("admin", groups=("system:masters",))
         self._certificates = {
             "front-proxy-client": _context(front_proxy),
             "admin": _context(admin),
@@ -152,12 +151,9 @@ class Server:
         )
 
 
-def _context(issued: Issued | None) -> ssl.SSLContext:
+def _context(issued: Certificate | None) -> ssl.SSLContext:
     context: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if issued is not None:
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory, "pair.pem")
-            path.write_bytes(issued.pem)
-            context.load_cert_chain(path)
+        load_pair(context, issued)
     return context  # type: ignore[no-any-return]

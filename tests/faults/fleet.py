@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime
 
 from metricsapi.kube.resources import Address, Node
-from tests.scrape.kubelet import http, server_context
-from tests.server.pki import SERVER, Authority
+from tests.scrape.kubelet import http
+from tests.support.pki import SERVER, Authority, server_context
 
 RATES = {"c0": 150_000_000, "c1": 40_000_000}  # nanocores, of every pod's two containers
 

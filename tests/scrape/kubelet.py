@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-import tempfile
 import time
 
 from metricsapi.kube.resources import Address, Node
@@ -14,7 +13,7 @@ from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import target_of
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.types import NodeSample
-from tests.server.pki import SERVER, Authority
+from tests.support.pki import SERVER, Authority, server_context
 
 CLUSTER = Authority("kubernetes")
 
@@ -123,18 +122,6 @@ class Kubelet:
         finally:
             self.open.discard(writer)
             writer.transport.abort()
-
-
-def server_context(certificate, *, client_ca=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(certificate.pem + certificate.key)
-        file.flush()
-        context.load_cert_chain(file.name)
-    if client_ca is not None:
-        context.load_verify_locations(cadata=client_ca.text)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def node(name="n1", *hosts, labels=None, annotations=None, ready=True):

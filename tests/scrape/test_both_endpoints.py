@@ -19,7 +19,7 @@ from metricsapi.tools.sandbox.template import SyntheticSource
 
 async def read(may, endpoint):
     """Read a node whose kubelet lets us read what is in `may`."""
-    authority = Authority.create("ca")
+    authority = Authority("ca")
     kubelets = Kubelets(Certificates(authority), lambda _, sub: 200 if sub in may else 403)
     source = SyntheticSource(synthetic_node(1, 3, 2), time.time() - 3600)
     kubelet = await kubelets.start(source)

@@ -11,8 +11,8 @@ import pytest
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
 from tests.scrape.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
-from tests.server.pki import CLIENT, SERVER, Authority
 from tests.support.conditions import until
+from tests.support.pki import CLIENT, SERVER, Authority
 
 
 async def test_a_certificate_for_the_address_is_believed():

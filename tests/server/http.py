@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.server.pki import client_context
+from tests.support.pki import client_context
 
 
 @dataclass

@@ -13,8 +13,8 @@ from metricsapi.server.auth.client_certificates import Peer
 from metricsapi.server.auth.configuration import from_configmap
 from metricsapi.server.auth.request_info import attributes_of
 from metricsapi.server.http.request_target import BadTarget, resolve
-from tests.server.pki import SERVER, Authority
 from tests.server.serving import configmap
+from tests.support.pki import SERVER, Authority
 
 FRONT, CLIENTS, STRANGER = (Authority(name) for name in ("front", "clients", "stranger"))
 PIECES = st.sampled_from(

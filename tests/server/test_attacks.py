@@ -8,9 +8,9 @@ import pytest
 from metricsapi.server.auth.in_flight import Gate
 from tests.server.attacks import ATTACKS, LIMITS
 from tests.server.http import connect
-from tests.server.pki import Authority
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.conditions import until
+from tests.support.pki import Authority
 
 FRONT = Authority("front-proxy-ca")
 PROXY = FRONT.issue("front-proxy-client")

@@ -5,7 +5,6 @@ import contextlib
 import json
 import ssl
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +12,8 @@ from metricsapi.tools.sandbox.embedded import Embedded, Size
 from metricsapi.tools.sandbox.outages import Outage
 from metricsapi.tools.sandbox.serverprocess import ServerProcess
 from tests.server.http import connect
-from tests.server.pki import SERVER, Authority, client_context
 from tests.support.conditions import until
+from tests.support.pki import SERVER, Authority, client_context
 
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 MASTERS = "system:masters"
@@ -211,5 +210,4 @@ async def presented(server, name):
 
 
 def _front_proxy(authority):
-    issued = authority.issue("front-proxy-client", client=True)
-    return SimpleNamespace(pem=issued.certificate_pem, key=issued.key_pem)
+    return authority.issue("front-proxy-client")

@@ -7,8 +7,8 @@ import ssl
 import pytest
 
 from tests.server.http import connect
-from tests.server.pki import Authority
 from tests.server.serving import configmap, serving
+from tests.support.pki import Authority
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 
 from tests.server import disabled
 from tests.server.http import connect
-from tests.server.pki import DAY, SERVER, Authority
 from tests.server.serving import GOOD_PATH, configmap, serving
+from tests.support.pki import DAY, SERVER, Authority
 
 FRONT, CLIENTS, STRANGER = (Authority(name) for name in ("front-proxy-ca", "ca", "stranger"))
 ALICE = [("X-Remote-User", "alice"), ("X-Remote-Group", "readers")]

@@ -8,9 +8,9 @@ import pytest
 
 from metricsapi.server.http.server import Server
 from tests.server.http import connect
-from tests.server.pki import client_context
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.pki import client_context
 
 
 async def ok(send):

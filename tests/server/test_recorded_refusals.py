@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.server.http import connect
-from tests.server.pki import Authority
 from tests.server.serving import configmap, serving
 from tests.support.paths import RECORDED
+from tests.support.pki import Authority
 
 EXCHANGES = json.loads((RECORDED / "metrics-server-0.8.1.json").read_text())
 REFUSED = [one for one in EXCHANGES if one["status"] in (401, 403)]

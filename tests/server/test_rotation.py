@@ -10,9 +10,9 @@ import pytest
 
 from metricsapi.server.tls.issue import make_serving
 from tests.server.http import connect
-from tests.server.pki import Authority, client_context
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.conditions import until
+from tests.support.pki import Authority, client_context
 
 ALICE = {"X-Remote-User": "alice"}
 

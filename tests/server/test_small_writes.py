@@ -40,7 +40,7 @@ async def test_the_sandboxs_api_server():
 
 
 async def test_the_sandboxs_kubelets():
-    kubelets = Kubelets(Certificates(Authority.create("ca")), by_tokens({}))
+    kubelets = Kubelets(Certificates(Authority("ca")), by_tokens({}))
     source = SyntheticSource(synthetic_node(1, 1, 1), time.time() - 60)
     kubelet = await kubelets.start(source)
     async with connect(kubelet.port):

@@ -12,9 +12,9 @@ from metricsapi.server.tls.context import Named, ServingTLS, TLSError
 from metricsapi.server.tls.issue import KeyPair
 from metricsapi.server.tls.serving_certificate import CertificateFiles
 from metricsapi.server.tls.sni import by_name, choose, names_of
-from tests.server.pki import SERVER, Authority, client_context
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.conditions import until
+from tests.support.pki import SERVER, Authority, client_context
 
 AUTHORITY = Authority("ca")
 DEFAULT = AUTHORITY.issue("default.example", usages=(SERVER,), names=("default.example",))

@@ -59,9 +59,7 @@ class ApiServer:
         apply_local_services(cluster)
         self.node_proxy = NodeProxy(
             cluster,
-            lambda: self.authorities.clients[0].issue(
-                KUBELET_CLIENT, organizations=(MASTERS,), client=True
-            ),
+            lambda: self.authorities.clients[0].issue(KUBELET_CLIENT, groups=(MASTERS,)),
             self.users.add(KUBELET_CLIENT, (MASTERS,), (AUDIENCE,)),
         )
 
@@ -154,8 +152,8 @@ class ApiServer:
     def _credential(self, name: str, groups: tuple[str, ...], certificate: bool) -> dict[str, str]:
         if not certificate:
             return {"token": self.add_user(name, groups)}
-        issued = self.ca_for_clients.issue(name, organizations=groups, client=True)
-        pairs = (("certificate", issued.certificate_pem), ("key", issued.key_pem))
+        issued = self.ca_for_clients.issue(name, groups=groups)
+        pairs = (("certificate", issued.pem), ("key", issued.key))
         return {f"client-{name}-data": base64.b64encode(pem).decode() for name, pem in pairs}
 
     def rotate_client_ca(self, *, keep_old: bool = True) -> None:

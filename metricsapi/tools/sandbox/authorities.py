@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import ssl
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from metricsapi.tools.sandbox.pki import Authority, Issued
+from metricsapi.tools.sandbox.pki import SERVER, Authority, Certificate, server_context
 from metricsapi.tools.sandbox.state import Cluster
 
 ALLOWED_NAMES = ("front-proxy-client",)
@@ -22,20 +20,20 @@ class Authorities:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.own = Authority.create("kubernetes")
+        self.own = Authority("kubernetes")
         self.clients = [self.own]  # the one that signs, then others that are believed
-        self.front_proxies = [Authority.create("front-proxy-ca")]
+        self.front_proxies = [Authority("front-proxy-ca")]
         self._context: ssl.SSLContext | None = None
         self._publish()
 
     def rotate_clients(self, *, keep_old: bool) -> None:
         """Sign clients with a new authority; the old ones are believed on, or no longer."""
-        self.clients = [Authority.create("kubernetes-next"), *self.clients * keep_old]
+        self.clients = [Authority("kubernetes-next"), *self.clients * keep_old]
         self._publish()
 
     def rotate_front_proxies(self, *, keep_old: bool) -> None:
         """Use another front-proxy authority; the old ones are believed on, or no longer."""
-        self.front_proxies = [Authority.create("front-proxy-next"), *self.front_proxies * keep_old]
+        self.front_proxies = [Authority("front-proxy-next"), *self.front_proxies * keep_old]
         self._publish()
 
     def forget_old(self) -> None:
@@ -47,9 +45,8 @@ class Authorities:
         """Give the context to serve with: each new connection gets the clients' CAs of then."""
         issued = self.own.issue(
             "kube-apiserver",
-            dns=("localhost", "kubernetes.default.svc"),
-            ips=(host,),
-            server=True,
+            usages=(SERVER,),
+            names=("localhost", "kubernetes.default.svc", host),
         )
         outer = self._fresh(issued)
 
@@ -61,9 +58,8 @@ class Authorities:
         outer.sni_callback = choose
         return outer
 
-    def _fresh(self, issued: Issued) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        load_pair(context, issued)
+    def _fresh(self, issued: Certificate) -> ssl.SSLContext:
+        context = server_context(issued)
         # A resumed session would be one of a client that may no longer be believed.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
@@ -88,14 +84,5 @@ class Authorities:
         self.cluster.apply("configmaps", {"metadata": metadata, "data": data})
 
 
-def load_pair(context: ssl.SSLContext, issued: Issued) -> None:
-    """Present a certificate; the ssl module reads it from files only."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "pair.pem")
-        path.touch(mode=0o600)
-        path.write_bytes(issued.pem)
-        context.load_cert_chain(path)
-
-
 def _pem(authorities: list[Authority]) -> str:
-    return b"".join(authority.pem for authority in authorities).decode()
+    return "".join(authority.text for authority in authorities)

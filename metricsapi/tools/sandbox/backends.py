@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from metricsapi.tools.sandbox.authorities import Authorities, load_pair
+from metricsapi.tools.sandbox.authorities import Authorities
 from metricsapi.tools.sandbox.forwarding import Headers
-from metricsapi.tools.sandbox.pki import Authority, Issued
+from metricsapi.tools.sandbox.pki import Authority, Certificate, load_pair
 from metricsapi.tools.sandbox.record import Object
 
 Address = tuple[str, int]
@@ -28,8 +28,8 @@ class Backends:
     def __init__(self, authorities: Authorities) -> None:
         self.endpoints: dict[tuple[str, str], list[Address]] = {}
         self._authorities = authorities
-        self._issued: tuple[Authority, Issued] | None = None
-        self._probing: tuple[Issued, ssl.SSLContext] | None = None
+        self._issued: tuple[Authority, Certificate] | None = None
+        self._probing: tuple[Certificate, ssl.SSLContext] | None = None
         self._clients: dict[tuple[Any, ...], httpx.AsyncClient] = {}
         self._turn = 0
 
@@ -121,9 +121,9 @@ class Backends:
         load_pair(context, self._certificate())
         return context
 
-    def _certificate(self) -> Issued:
+    def _certificate(self) -> Certificate:
         """Give the certificate of the present front-proxy authority."""
         authority = self._authorities.front_proxies[0]
         if self._issued is None or self._issued[0] is not authority:
-            self._issued = authority, authority.issue("front-proxy-client", client=True)
+            self._issued = authority, authority.issue("front-proxy-client")
         return self._issued[1]

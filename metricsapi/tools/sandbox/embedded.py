@@ -218,11 +218,11 @@ class Embedded:
 
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        front_proxy = self.api.front_proxy_ca.issue("front-proxy-client", client=True)
+        front_proxy = self.api.front_proxy_ca.issue("front-proxy-client")
         files = {
             "kubeconfig": self.api.kubeconfig(ADMIN, ("system:masters",)).encode(),
             "server.kubeconfig": self.api.kubeconfig(SERVER, ()).encode(),
-            "front-proxy-client.pem": front_proxy.pem,
+            "front-proxy-client.pem": front_proxy.pair,
         }
         for name, data in files.items():
             path = self.directory / name

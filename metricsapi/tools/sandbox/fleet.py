@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from metricsapi.tools.sandbox.faults import Fault
 from metricsapi.tools.sandbox.kubelet import Decide
@@ -78,7 +76,7 @@ class Fleet:
         told = {
             **asdict(self._plan),
             "certificate": self._authority.pem.decode(),
-            "key": self._authority.key_pem.decode(),
+            "key": self._authority.key.decode(),
         }
         answer: dict[str, list[Any]] = json.loads(await self._tell(told))
         return {name: (address, port) for name, (address, port) in answer.items()}
@@ -121,10 +119,7 @@ async def _serve() -> None:
     reader = asyncio.StreamReader(limit=2**24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     told = json.loads(await reader.readline())
-    authority = Authority(
-        x509.load_pem_x509_certificate(told.pop("certificate").encode()),
-        serialization.load_pem_private_key(told.pop("key").encode(), None),  # type: ignore[arg-type]
-    )
+    authority = Authority.load(told.pop("certificate").encode(), told.pop("key").encode())
     kubelets, addresses = await _start(Plan(**told), authority)
     _answer(json.dumps(addresses))
     while line := await reader.readline():

@@ -18,10 +18,11 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives import serialization
 
+from metricsapi.tools.sandbox import pki
 from metricsapi.tools.sandbox.credentials import admin_client, kubeconfig
 from metricsapi.tools.sandbox.mirror import Mirror
 from metricsapi.tools.sandbox.objects import SERVER
-from metricsapi.tools.sandbox.pki import Authority, Issued
+from metricsapi.tools.sandbox.pki import Authority, Certificate
 from metricsapi.tools.sandbox.rbac import MASTERS
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import ADMIN, Users
@@ -41,8 +42,8 @@ class KubeApiServer:
         for name in BINARIES:
             if not os.access(assets / name, os.X_OK):
                 raise AssetsError(f"{assets} has no executable {name}")
-        self.ca = Authority.create("kubernetes")
-        self.front_proxy_ca = Authority.create("front-proxy-ca")
+        self.ca = Authority("kubernetes")
+        self.front_proxy_ca = Authority("front-proxy-ca")
         self.url = ""
         self._users = Users()
         # Tokens are read from a file once, so everybody has one before it starts.
@@ -107,16 +108,15 @@ class KubeApiServer:
         return kubeconfig(self.url, self.ca.pem, name, {"token": self.add_user(name, groups)})
 
     def _write_files(self) -> None:
-        serving = self.ca.issue(
-            "kube-apiserver", dns=("localhost",), ips=("127.0.0.1",), server=True
-        )
+        names = ("localhost", "127.0.0.1")
+        serving = self.ca.issue("kube-apiserver", usages=(pki.SERVER,), names=names)
         # One pair signs service account tokens and says whose they are; nobody is given one.
-        accounts = self.ca.issue("service-accounts")
-        front_proxy = self.front_proxy_ca.issue("front-proxy-client", client=True)
+        accounts = self.ca.issue("service-accounts", usages=())
+        front_proxy = self.front_proxy_ca.issue("front-proxy-client")
         pairs = {"serving": serving, "accounts": accounts, "front-proxy": front_proxy}
         for name, issued in pairs.items():
-            self._write(f"{name}.key", issued.key_pem)
-            self._write(f"{name}.crt", issued.certificate_pem)
+            self._write(f"{name}.key", issued.key)
+            self._write(f"{name}.crt", issued.pem)
         self._write("accounts.pub", _public_key(accounts))
         self._write("ca.crt", self.ca.pem)
         self._write("front-proxy-ca.crt", self.front_proxy_ca.pem)
@@ -177,8 +177,8 @@ def _claim(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _public_key(issued: Issued) -> bytes:
-    key = serialization.load_pem_private_key(issued.key_pem, None)
+def _public_key(issued: Certificate) -> bytes:
+    key = serialization.load_pem_private_key(issued.key, None)
     return key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

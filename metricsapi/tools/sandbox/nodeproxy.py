@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from metricsapi.tools.sandbox.answers import not_found, status
-from metricsapi.tools.sandbox.authorities import load_pair
 from metricsapi.tools.sandbox.forwarding import (
     canonical,
     in_go_order,
@@ -23,7 +22,7 @@ from metricsapi.tools.sandbox.forwarding import (
     streamed,
     target_of,
 )
-from metricsapi.tools.sandbox.pki import Issued
+from metricsapi.tools.sandbox.pki import Certificate, load_pair
 from metricsapi.tools.sandbox.record import Object
 from metricsapi.tools.sandbox.state import Cluster
 
@@ -35,7 +34,9 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keep
 class NodeProxy:
     """Reaches kubelets by their nodes' addresses; `certificate` and `token` are shown to them."""
 
-    def __init__(self, cluster: Cluster, certificate: Callable[[], Issued], token: str) -> None:
+    def __init__(
+        self, cluster: Cluster, certificate: Callable[[], Certificate], token: str
+    ) -> None:
         self._cluster = cluster
         self._certificate = certificate
         self._token = token

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ssl
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from metricsapi.tools.sandbox.faults import Fault
-from metricsapi.tools.sandbox.pki import Authority, Issued
+from metricsapi.tools.sandbox.pki import DAY, SERVER, Authority, Certificate, server_context
 
 GROUP = 64  # kubelets that share a certificate, with the names and addresses of them all
 
@@ -33,7 +30,7 @@ class Certificates:
     def context(self, name: str, address: str, fault: Fault) -> ssl.SSLContext:
         """Give the context of one kubelet, with the certificate fault if it is one."""
         if fault.value.startswith("cert-"):
-            return _context(self._broken(name, address, fault))
+            return server_context(self._broken(name, address, fault))
         group = self._group_of.get(name)
         if group is None:
             return self._shared([(name, address)])
@@ -42,41 +39,25 @@ class Certificates:
         return self._contexts[group]
 
     def _shared(self, members: list[tuple[str, str]]) -> ssl.SSLContext:
+        names = dict.fromkeys(name for member in members for name in member)
         issued = self._authority.issue(
-            "system:node",
-            organizations=("system:nodes",),
-            dns=tuple(dict.fromkeys(name for name, _ in members)),
-            ips=tuple(dict.fromkeys(address for _, address in members)),
-            server=True,
+            "system:node", groups=("system:nodes",), usages=(SERVER,), names=tuple(names)
         )
-        return _context(issued)
+        return server_context(issued)
 
-    def _broken(self, name: str, address: str, fault: Fault) -> Issued:
-        authority = self._authority
+    def _broken(self, name: str, address: str, fault: Fault) -> Certificate:
+        authority, common_name = self._authority, name
+        names: tuple[str, ...] = (name, address)
+        start, end = -DAY, 90 * DAY
         if fault is Fault.CERT_EXPIRED:
-            yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-            return authority.issue(
-                name,
-                dns=(name,),
-                ips=(address,),
-                server=True,
-                not_before=yesterday - dt.timedelta(days=1),
-                not_after=yesterday,
-            )
-        if fault is Fault.CERT_UNKNOWN_CA:
-            other = Authority.create("another-ca")
-            return other.issue(name, dns=(name,), ips=(address,), server=True)
-        if fault is Fault.CERT_SELF_SIGNED:  # as a kubelet does without a serving CSR
-            own = Authority.create(f"{name}-ca@1700000000")
-            return own.issue(f"{name}@1700000000", dns=(name,), server=True)
-        names = (name,) if fault is Fault.CERT_NO_ADDRESS else ("elsewhere",)
-        return authority.issue(name, dns=names, server=True)
-
-
-def _context(issued: Issued) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "pair.pem")
-        path.write_bytes(issued.pem)
-        context.load_cert_chain(path)
-    return context
+            start, end = -2 * DAY, -DAY
+        elif fault is Fault.CERT_UNKNOWN_CA:
+            authority = Authority("another-ca")
+        elif fault is Fault.CERT_SELF_SIGNED:  # as a kubelet does without a serving CSR
+            authority = Authority(f"{name}-ca@1700000000")
+            common_name, names = f"{name}@1700000000", (name,)
+        elif fault is Fault.CERT_NO_ADDRESS:
+            names = (name,)
+        else:
+            names = ("elsewhere",)
+        return authority.issue(common_name, usages=(SERVER,), names=names, start=start, end=end)

@@ -12,8 +12,8 @@ import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
 from metricsapi.tools.sandbox.serverprocess import ServerProcess
-from tests.server.pki import Authority
 from tests.support.conditions import until
+from tests.support.pki import Authority
 
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
 URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")

@@ -6,12 +6,8 @@ import re
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from ipaddress import ip_address
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.support.pki import DAY, SERVER, server_context
 
 SUMMARY = """{
  "node": {"nodeName": "node-a", "startTime": "2026-11-23T00:00:00Z",
@@ -34,62 +30,11 @@ container_memory_working_set_bytes{container="c",namespace="ns",pod="p"} 4096 17
 """
 
 
-class Authority:
-    """A CA that signs serving certificates."""
-
-    def __init__(self, name="kubernetes"):
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self.name, self.name, self.key.public_key(), -1, 365)
-        builder = builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        self.cert = builder.sign(self.key, hashes.SHA256())
-        self.pem = self.cert.public_bytes(serialization.Encoding.PEM).decode()
-
-    def serving(self, directory, *names, begins=-1.0, ends=90.0, self_signed=False):
-        """Return a server context with a certificate for `names`, valid between these days."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "system:node:node-a")])
-        issuer = subject if self_signed else self.name
-        builder = _builder(subject, issuer, key.public_key(), begins, ends)
-        if names:
-            san = x509.SubjectAlternativeName(_san(names))
-            builder = builder.add_extension(san, critical=False)
-        cert = builder.sign(key if self_signed else self.key, hashes.SHA256())
-        path = directory / f"{x509.random_serial_number()}.pem"
-        path.write_bytes(
-            cert.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-
-def _builder(subject, issuer, key, begins, ends):
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + timedelta(days=begins))
-        .not_valid_after(now + timedelta(days=ends))
-    )
-
-
-def _san(names):
-    for name in names:
-        try:
-            yield x509.IPAddress(ip_address(name))
-        except ValueError:
-            yield x509.DNSName(name)
+def serving(authority, *names, begins=-1.0, ends=90.0):
+    """Give a server context with a kubelet's certificate for `names`, valid between these days."""
+    common_name = "system:node:node-a"
+    dates = {"start": begins * DAY, "end": ends * DAY}
+    return server_context(authority.issue(common_name, usages=(SERVER,), names=names, **dates))
 
 
 def http(status=200, body="", *, skew=0.0, **more):

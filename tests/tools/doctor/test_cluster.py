@@ -14,8 +14,8 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
 from metricsapi.tools.doctor.cluster import check_cluster
 from metricsapi.tools.doctor.main import main
-from tests.server import pki
-from tests.tools.doctor.listeners import Authority, http, listening
+from tests.support.pki import DAY, Authority
+from tests.tools.doctor.listeners import http, listening, serving
 
 CA = Authority("cluster-ca")
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
@@ -28,7 +28,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 def api_service(**more):
     spec = {
         "service": {"name": "metrics-server", "namespace": "kube-system"},
-        "caBundle": base64.b64encode(CA.pem.encode()).decode(),
+        "caBundle": base64.b64encode(CA.pem).decode(),
     }
     conditions = [{"type": "Available", "status": "True", "reason": "Passed"}]
     return {"spec": spec | more, "status": {"conditions": conditions}}
@@ -44,8 +44,8 @@ def slices(*ready):
 
 def configmap(**more):
     data = {
-        "requestheader-client-ca-file": CA.pem,
-        "client-ca-file": CA.pem,
+        "requestheader-client-ca-file": CA.text,
+        "client-ca-file": CA.text,
         "requestheader-allowed-names": '["front-proxy-client"]',
     }
     return {"data": data | more}
@@ -86,7 +86,7 @@ class ApiServer:
         return http(200, json.dumps(given))
 
     def kubeconfig(self, port, authority=CA):
-        pem = base64.b64encode(authority.pem.encode()).decode()
+        pem = base64.b64encode(authority.pem).decode()
         cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": pem}
         path = self.directory / "kubeconfig"
         path.write_text(
@@ -102,7 +102,7 @@ class ApiServer:
         return str(path)
 
     async def examine(self, **settings):
-        async with listening(self, CA.serving(self.directory, "127.0.0.1")) as port:
+        async with listening(self, serving(CA, "127.0.0.1")) as port:
             credentials = load_credentials(self.kubeconfig(port))
             async with KubeClient(credentials) as client:
                 return await check_cluster(client, Settings(**settings))
@@ -213,7 +213,7 @@ def run(*args):
 
 async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
     server = ApiServer(tmp_path)
-    async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
+    async with listening(server, serving(CA, "127.0.0.1")) as port:
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json")
         status, text = await asyncio.to_thread(run, *args)
         assert status == 0
@@ -227,11 +227,11 @@ async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
 
 
 async def test_what_the_server_would_warn_of_at_its_start_is_found(tmp_path):
-    expired = pki.Authority().issue("server", start=-2 * pki.DAY, end=-pki.DAY)
+    expired = Authority().issue("server", start=-2 * DAY, end=-DAY)
     (tmp_path / "tls.crt").write_bytes(expired.pem)
     (tmp_path / "tls.key").write_bytes(expired.key)
     server = ApiServer(tmp_path)
-    async with listening(server, CA.serving(tmp_path, "127.0.0.1")) as port:
+    async with listening(server, serving(CA, "127.0.0.1")) as port:
         args = (
             f"--kubeconfig={server.kubeconfig(port)}",
             f"--tls-sni-cert-key={tmp_path}/tls.crt,{tmp_path}/tls.key",

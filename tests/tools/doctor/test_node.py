@@ -13,25 +13,27 @@ from metricsapi.tools.doctor.handshake import RESOURCE as RESOURCE_PATH
 from metricsapi.tools.doctor.handshake import SUMMARY as SUMMARY_PATH
 from metricsapi.tools.doctor.handshake import Reader
 from metricsapi.tools.doctor.kubelet import CHECKS, check_node
+from tests.support.pki import Authority, self_signed, server_context
 from tests.tools.doctor.listeners import (
     EMPTY,
     NO_STATS,
     RESOURCE,
     SUMMARY,
-    Authority,
     http,
     kubelet,
     listening,
+    serving,
 )
 
-CA = Authority()
+CA = Authority("kubernetes")
+SELF_SIGNED = server_context(self_signed("system:node:node-a", names=("127.0.0.1",)))
 GOOD = kubelet(http(200, SUMMARY))
 
 
 async def examine(port, *, hosts=("127.0.0.1",), timeout=5.0, **more):
     reader = Reader(
         **{
-            "context": verifying_context(CA.pem),
+            "context": verifying_context(CA.text),
             "token": lambda: "secret-token",
             "timeout": timeout,
             **more,
@@ -61,7 +63,7 @@ async def test_a_healthy_node_is_ok_in_every_check(tmp_path):
         seen.append((target, headers))
         return http(200, SUMMARY)
 
-    async with listening(answer, CA.serving(tmp_path, "127.0.0.1")) as port:
+    async with listening(answer, serving(CA, "127.0.0.1")) as port:
         found = await examine(port)
     assert [str(found[check].status) for check in CHECKS] == ["ok"] * len(CHECKS)
     assert [target for target, _ in seen] == [SUMMARY_PATH]
@@ -84,7 +86,7 @@ async def test_nothing_listens():
 async def test_a_name_that_does_not_resolve(tmp_path):
     found = await examine(1, hosts=("no-such-node.invalid",))
     assert "InternalIP first" in outcome(found, "tcp").fix
-    async with listening(GOOD, CA.serving(tmp_path, "127.0.0.1")) as port:
+    async with listening(GOOD, serving(CA, "127.0.0.1")) as port:
         found = await examine(port, hosts=("no-such-node.invalid", "127.0.0.1"))
     assert outcome(found, "tcp").status == "warn"
     assert found["containers"].status == "ok"
@@ -109,7 +111,7 @@ async def test_a_name_that_no_name_server_answers_for_is_not_blamed_on_a_firewal
 
 async def test_of_a_certificate_for_many_some_names_are_shown(tmp_path):
     names = [f"10.1.0.{number}" for number in range(100)]
-    async with listening(GOOD, CA.serving(tmp_path, "127.0.0.1", *names)) as port:
+    async with listening(GOOD, serving(CA, "127.0.0.1", *names)) as port:
         evidence = outcome(await examine(port), "tls").evidence
     assert ", 10.1.0.3, 10.1.0.4 and 95 more; signed by" in evidence
 
@@ -132,13 +134,12 @@ async def test_a_listener_that_speaks_no_tls():
     [
         (("10.9.9.9",), {}, "names neither this address nor the node"),
         ((), {}, "names neither this address nor the node"),
-        (("127.0.0.1",), {"self_signed": True}, "the kubelet signed its own certificate"),
         (("127.0.0.1",), {"ends": -0.5}, "is not valid now"),
         (("127.0.0.1",), {"begins": 1.0}, "is not valid now"),
     ],
 )
 async def test_broken_certificates(tmp_path, names, more, evidence):
-    async with listening(GOOD, CA.serving(tmp_path, *names, **more)) as port:
+    async with listening(GOOD, serving(CA, *names, **more)) as port:
         result = outcome(await examine(port), "tls")
     assert result.status == "fail"
     assert evidence in result.evidence
@@ -146,8 +147,16 @@ async def test_broken_certificates(tmp_path, names, more, evidence):
         assert name in result.evidence
 
 
+async def test_a_self_signed_certificate():
+    async with listening(GOOD, SELF_SIGNED) as port:
+        result = outcome(await examine(port), "tls")
+    assert result.status == "fail"
+    assert "the kubelet signed its own certificate" in result.evidence
+    assert "127.0.0.1" in result.evidence
+
+
 async def test_a_certificate_of_another_ca_names_its_signer(tmp_path):
-    other = Authority("somebody-else").serving(tmp_path, "127.0.0.1")
+    other = serving(Authority("somebody-else"), "127.0.0.1")
     async with listening(GOOD, other) as port:
         result = outcome(await examine(port), "tls")
     assert "unknown CA" in result.evidence
@@ -157,7 +166,7 @@ async def test_a_certificate_of_another_ca_names_its_signer(tmp_path):
 
 async def test_a_certificate_of_the_ca_that_a_kubelet_makes_itself_counts_as_its_own(tmp_path):
     """A kubelet without a signed certificate makes a CA named NODE-ca@SECONDS first."""
-    own = Authority("node-a-ca@1764000000").serving(tmp_path, "127.0.0.1")
+    own = serving(Authority("node-a-ca@1764000000"), "127.0.0.1")
     async with listening(GOOD, own) as port:
         result = outcome(await examine(port), "tls")
     assert "the kubelet signed its own certificate" in result.evidence
@@ -166,14 +175,14 @@ async def test_a_certificate_of_the_ca_that_a_kubelet_makes_itself_counts_as_its
 
 
 async def test_a_certificate_that_carries_only_the_nodes_name_will_do(tmp_path):
-    async with listening(GOOD, CA.serving(tmp_path, "node-a")) as port:
+    async with listening(GOOD, serving(CA, "node-a")) as port:
         found = await examine(port)
     assert "the node's name; it lacks 127.0.0.1" in outcome(found, "tls").evidence
     assert found["containers"].status == "ok"
 
 
 async def test_a_certificate_that_expires_soon_is_a_warning(tmp_path):
-    async with listening(GOOD, CA.serving(tmp_path, "127.0.0.1", ends=3.0)) as port:
+    async with listening(GOOD, serving(CA, "127.0.0.1", ends=3.0)) as port:
         result = outcome(await examine(port), "tls")
     assert (result.status, result.evidence[:16]) == ("warn", "expires in 3.0 d")
 
@@ -188,8 +197,7 @@ async def test_insecure_flags_are_warnings_and_plain_http_sends_no_token(tmp_pat
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
-    bad = CA.serving(tmp_path, "127.0.0.1", self_signed=True)
-    async with listening(answer, bad) as port:
+    async with listening(answer, SELF_SIGNED) as port:
         found = await examine(port, context=unverified, verify=False)
     assert outcome(found, "tls").status == "warn"
     async with listening(answer) as port:
@@ -224,14 +232,14 @@ FORBIDDEN = http(403, 'Forbidden (user=x, verb=get, resource=nodes, subresource=
     ],
 )
 async def test_answers(tmp_path, answer, check, status, evidence):
-    async with listening(answer, CA.serving(tmp_path, "127.0.0.1")) as port:
+    async with listening(answer, serving(CA, "127.0.0.1")) as port:
         result = (await examine(port))[check]
     assert result.status == status, result
     assert evidence in result.evidence
 
 
 async def test_a_kubelet_that_says_nothing(tmp_path):
-    tls = CA.serving(tmp_path, "127.0.0.1")
+    tls = serving(CA, "127.0.0.1")
     async with listening(lambda *_: None, tls) as port:
         result = (await examine(port, timeout=0.5))["endpoint"]
     assert (result.status, result.evidence) == ("fail", "no answer to /stats/summary in time")
@@ -246,7 +254,7 @@ async def test_a_kubelet_that_never_shakes_hands():
 
 
 async def test_only_the_wanted_endpoint_is_read(tmp_path):
-    tls = CA.serving(tmp_path, "127.0.0.1")
+    tls = serving(CA, "127.0.0.1")
     async with listening(kubelet(FORBIDDEN, http(200, RESOURCE)), tls) as port:
         assert (await examine(port, paths=(RESOURCE_PATH,)))["authorization"].status == "ok"
         assert (await examine(port, paths=(SUMMARY_PATH,)))["authorization"].status == "fail"

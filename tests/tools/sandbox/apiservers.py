@@ -11,7 +11,7 @@ import httpx
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials
 from metricsapi.tools.sandbox.apiserver import ApiServer
-from metricsapi.tools.sandbox.authorities import load_pair
+from metricsapi.tools.sandbox.pki import SERVER, load_pair, server_context
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import ADMIN
 
@@ -110,8 +110,8 @@ class Noting:
         self.connections = 0
         self.answers = {}
         self.drop_next = False  # close a kept connection at its next request
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        load_pair(self._context, authority.issue("server", dns=names, server=True))
+        issued = authority.issue("server", usages=(SERVER,), names=names)
+        self._context = server_context(issued)
 
     def believe(self, authority):
         """Ask clients for certificates of an authority."""

@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import os
-import ssl
 import subprocess
 
 import pytest
 
-from metricsapi.tools.sandbox.authorities import load_pair
 from metricsapi.tools.sandbox.discovery import VERBS
 from metricsapi.tools.sandbox.listener import Listener
+from metricsapi.tools.sandbox.pki import SERVER, server_context
 from tests.api.cluster import recorded
 from tests.support.conditions import until
 from tests.tools.sandbox.apiservers import Noting, admin, api_service, condition, register, running
@@ -34,10 +33,9 @@ async def http(api):
 @pytest.fixture
 async def product(api):
     """The product's own application behind v1 and v1beta1, which trusts whoever connects."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     names = ("metrics-server.kube-system.svc",)
-    load_pair(context, api.ca.issue("server", dns=names, server=True))
-    listener = Listener(recorded().app, context, "127.0.0.1")
+    issued = api.ca.issue("server", usages=(SERVER,), names=names)
+    listener = Listener(recorded().app, server_context(issued), "127.0.0.1")
     await listener.start()
     bundle = base64.b64encode(api.ca.pem).decode()
     register(api, listener.port, caBundle=bundle)

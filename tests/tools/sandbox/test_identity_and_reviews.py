@@ -1,17 +1,14 @@
 """Who is believed by the stand-in API server, what its reviews answer, and rotated authorities."""
 
-import datetime as dt
 import hashlib
 import json
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
-from metricsapi.tools.sandbox.pki import Authority
+from metricsapi.tools.sandbox.pki import DAY, Authority
 from metricsapi.tools.sandbox.users import CREDENTIAL
 from tests.support.conditions import until
 from tests.tools.sandbox.apiservers import (
@@ -60,12 +57,12 @@ async def test_a_token_a_certificate_and_nobody(api):
         assert told["groups"] == groups
         assert told["extra"][CREDENTIAL][0].startswith("JTI=")
         assert await whoami(http, headers={"Authorization": "Bearer nonsense"}) == 401
-    issued = api.ca_for_clients.issue("alice", organizations=("devs",), client=True)
-    der = x509.load_pem_x509_certificate(issued.certificate_pem).public_bytes(Encoding.DER)
+    issued = api.ca_for_clients.issue("alice", groups=("devs",))
     async with client(api, issued=issued) as http:
         told = await whoami(http)
         assert (told["username"], told["groups"]) == ("alice", ["devs", "system:authenticated"])
-        assert told["extra"] == {CREDENTIAL: [f"X509SHA256={hashlib.sha256(der).hexdigest()}"]}
+        fingerprint = hashlib.sha256(issued.der).hexdigest()
+        assert told["extra"] == {CREDENTIAL: [f"X509SHA256={fingerprint}"]}
     async with client(api) as http:
         assert await whoami(http) == 403
         refused = (await http.get("/api/v1/nodes")).json()
@@ -73,12 +70,10 @@ async def test_a_token_a_certificate_and_nobody(api):
 
 
 async def test_certificates_that_are_not_believed(api):
-    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    before = {"not_before": yesterday - dt.timedelta(days=1), "not_after": yesterday}
     for issued in (
-        Authority.create("other").issue("alice", client=True),
-        api.front_proxy_ca.issue("front-proxy-client", client=True),
-        api.ca_for_clients.issue("alice", client=True, **before),
+        Authority("other").issue("alice"),
+        api.front_proxy_ca.issue("front-proxy-client"),
+        api.ca_for_clients.issue("alice", start=-2 * DAY, end=-DAY),
     ):
         async with client(api, issued=issued) as http:
             with pytest.raises(httpx.TransportError):
@@ -86,11 +81,11 @@ async def test_certificates_that_are_not_believed(api):
 
 
 async def test_a_rotated_client_ca_is_believed_at_once_and_a_removed_one_no_longer(api):
-    old = api.ca_for_clients.issue("alice", client=True)
+    old = api.ca_for_clients.issue("alice")
     async with client(api, issued=old) as kept:
         assert (await whoami(kept))["username"] == "alice"
         api.rotate_client_ca(keep_old=True)
-        new = api.ca_for_clients.issue("bob", client=True)
+        new = api.ca_for_clients.issue("bob")
         async with client(api, issued=new) as http:
             assert (await whoami(http))["username"] == "bob"
         assert (await whoami(kept))["username"] == "alice"

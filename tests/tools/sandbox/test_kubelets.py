@@ -31,7 +31,7 @@ def trusting(authority):
 
 @pytest.fixture
 async def authority():
-    return Authority.create("test-ca")
+    return Authority("test-ca")
 
 
 @pytest.fixture
