@@ -1,4 +1,4 @@
-"""How many reads are in flight at once: for one that takes long, another may begin."""
+"""How many scrapes are in flight at once."""
 
 from __future__ import annotations
 
@@ -8,63 +8,86 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from metricsapi.scrape.turns import TICK
+from metricsapi.scrape.schedule import TIMER_RESOLUTION
 
-PATIENCE = 0.02  # seconds that a read counts as in flight: longer, it waits and does no work
+SLOW_AFTER = 0.02  # seconds: a scrape that takes longer waits for its kubelet and uses no CPU
+MOST_SLOW = 15  # slow scrapes for each one that the limit allows
 
 T = TypeVar("T", bound=Hashable)
 
 
-class InFlight(Generic[T]):
-    """Calls `begin` for each that is added, in order, while fewer than `limit` are in flight.
+class InFlightLimit(Generic[T]):
+    """Calls `start` with each added item, first in first out, while fewer than `limit` are active.
 
-    With `patience`, in seconds, one that has taken longer than that counts no more.
+    With `slow_after`, in seconds, an item that is active for longer becomes slow and gives its
+    place to the next, so that kubelets that hang do not delay others. Active and slow items
+    together are at most `limit * (1 + MOST_SLOW)`; without `slow_after` they are at most `limit`.
     """
 
     def __init__(
-        self, limit: int, begin: Callable[[T], None], patience: float | None = None
+        self, limit: int, start: Callable[[T], None], slow_after: float | None = None
     ) -> None:
         self._limit = limit
-        self._begin = begin
-        self._patience = patience
-        self._waiting: OrderedDict[T, None] = OrderedDict()
-        self._begun: dict[T, float] = {}  # when, in monotonic seconds, oldest first
+        self._start = start
+        self._slow_after = slow_after
+        self._queue: OrderedDict[T, None] = OrderedDict()
+        self._active: dict[T, float] = {}  # start times in monotonic seconds, oldest first
+        self._slow: set[T] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._begun)
+        return len(self._queue) + len(self._active) + len(self._slow)
 
-    def add(self, one: T) -> None:
-        """Begin it, now or when there is a place."""
-        self._waiting[one] = None
-        self._fill()
+    def add(self, item: T) -> None:
+        """Start the item, now or when there is a free place."""
+        self._queue[item] = None
+        self._start_queued()
 
-    def remove(self, one: T) -> None:
-        """Give its place to the next, since it has ended, or shall not begin."""
-        self._waiting.pop(one, None)
-        self._begun.pop(one, None)
-        self._fill()
+    def remove(self, item: T) -> None:
+        """Free the place of an item that has ended, or drop it from the queue."""
+        self._queue.pop(item, None)
+        self._free(item)
+        self._start_queued()
 
-    def replace(self, one: T) -> T | None:
-        """Give its place to the next and return that, begun by whoever asks; None without one."""
-        self._begun.pop(one, None)
-        return self._next() if self._waiting and len(self._begun) < self._limit else None
+    def replace(self, item: T) -> T | None:
+        """Free the place of an item that has ended and give the next one, which takes the place.
 
-    def _next(self) -> T:
-        one, _ = self._waiting.popitem(last=False)
-        self._begun[one] = time.monotonic()
-        return one
+        The caller starts that item itself. None if there is no item or no place for it.
+        """
+        self._free(item)
+        return self._activate() if self._may_start() else None
 
-    def _fill(self) -> None:
-        while self._waiting and len(self._begun) < self._limit:
-            self._begin(self._next())
-        if self._waiting and self._timer is None and self._patience is not None:
-            oldest = next(iter(self._begun.values()))
+    def _free(self, item: T) -> None:
+        self._active.pop(item, None)
+        self._slow.discard(item)
+
+    def _may_start(self) -> bool:
+        return bool(self._queue) and len(self._active) < self._limit
+
+    def _more_slow(self) -> int:
+        """Give how many active items may become slow."""
+        return min(len(self._active), MOST_SLOW * self._limit - len(self._slow))
+
+    def _activate(self) -> T:
+        item, _ = self._queue.popitem(last=False)
+        self._active[item] = time.monotonic()
+        return item
+
+    def _start_queued(self) -> None:
+        while self._may_start():
+            self._start(self._activate())
+        if self._slow_after is None or self._timer is not None:
+            return
+        if self._queue and self._more_slow():
+            oldest = next(iter(self._active.values()))
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(oldest + self._patience, self._look, self._patience)
+            self._timer = loop.call_at(oldest + self._slow_after, self._mark_slow, self._slow_after)
 
-    def _look(self, patience: float) -> None:
+    def _mark_slow(self, slow_after: float) -> None:
         self._timer = None
-        begun_by = time.monotonic() - patience + TICK
-        self._begun = {one: at for one, at in self._begun.items() if at > begun_by}
-        self._fill()
+        slow_since = time.monotonic() - slow_after + TIMER_RESOLUTION
+        slow = [item for item, started in self._active.items() if started <= slow_since]
+        for item in slow[: self._more_slow()]:
+            del self._active[item]
+            self._slow.add(item)
+        self._start_queued()

@@ -1,45 +1,49 @@
-"""Counts and times every read of a kubelet, around whatever reads them."""
+"""Counts and times every scrape, around the client and the store that do the work."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-from metricsapi.scrape.errors import Failure
+from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.scraper import Scraper, Store
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.logs import SCRAPES
 from metricsapi.telemetry.metrics import Telemetry
 
-_PHASES = ("connect", "wait", "read")  # of a read that succeeds
+_PHASES = ("connect", "wait", "read")
 
 log = logging.getLogger(__name__)
 
 
 class MeasuredScraper:
-    """A scraper that tells telemetry of each read, by phase where it succeeds.
+    """A scraper that reports each scrape to telemetry; those that succeed by phase, too.
 
-    connect: until the request was written, new connections and waiting for an earlier answer
-    included; wait: until the body began; read: the rest of the body, and decoding it.
+    connect: until the request was written, a new connection included; wait: until the first byte
+    of the answer; read: the rest of the answer, and decoding it.
     """
 
     def __init__(self, inner: Scraper, telemetry: Telemetry) -> None:
         self._inner = inner
         self._telemetry = telemetry
         self._connect, self._wait, self._rest = map(telemetry.scrape_phase.of, _PHASES)
-        self.slowest = 0.0  # seconds, of the reads since `tick`
+        self.slowest = 0.0  # seconds, of the scrapes since `tick`
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        """Read a node through the inner scraper."""
+        """Scrape a node with the inner scraper."""
         begun = time.monotonic()
-        result = await self._inner.scrape(target, deadline)
+        try:
+            result = await self._inner.scrape(target, deadline)
+        except Exception:
+            self._count_failure(Cause.INTERNAL)
+            raise
         ended = time.monotonic()
         took = ended - begun
         failed = isinstance(result, Failure)
         self._telemetry.kubelet_request(target.node, took, success=not failed, at=time.time())
         if isinstance(result, Failure):
-            self._telemetry.scrape_failures.labels(str(result.cause)).inc()
+            self._count_failure(result.cause)
         else:
             self._connect.observe(result.requested_at - begun)
             self._wait.observe(result.answered_at - result.requested_at)
@@ -50,6 +54,9 @@ class MeasuredScraper:
             log.log(SCRAPES, "scrape", extra={"data": data})
         return result
 
+    def _count_failure(self, cause: Cause) -> None:
+        self._telemetry.scrape_failures.labels(str(cause)).inc()
+
     def drop(self, node: str) -> None:
         """Close the connection of a node that changed or is gone."""
         self._inner.drop(node)
@@ -59,14 +66,14 @@ class MeasuredScraper:
         self._inner.close()
 
     def tick(self) -> None:
-        """End a period: a round took as long as its slowest read, as in the reference."""
+        """End a period: a cycle took as long as its slowest scrape, as in the reference."""
         if self.slowest:
             self._telemetry.tick.observe(self.slowest)
         self.slowest = 0.0
 
 
 class MeasuredStore:
-    """A store that times each answer that is put in, and forgets the series of nodes gone."""
+    """A store that times each `put`, and drops the series of nodes that are gone."""
 
     def __init__(self, inner: Store, telemetry: Telemetry) -> None:
         self._inner = inner
@@ -74,9 +81,13 @@ class MeasuredStore:
         self._took = telemetry.scrape_phase.of("store")
 
     def put(self, sample: NodeSample) -> None:
-        """Store one answer."""
+        """Store one sample."""
         begun = time.perf_counter()
-        self._inner.put(sample)
+        try:
+            self._inner.put(sample)
+        except Exception:
+            self._telemetry.scrape_failures.labels(str(Cause.INTERNAL)).inc()
+            raise
         self._took.observe(time.perf_counter() - begun)
 
     def forget(self, node: str) -> None:

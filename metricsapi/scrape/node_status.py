@@ -1,4 +1,4 @@
-"""What the scraper pool knows of each node, as rows for the status page and self-metrics."""
+"""The scraper pool's state of each node as rows for the status page and for self-metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from metricsapi.kube.resources import Node
-from metricsapi.scrape.scraper import NodeState
+from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeHolding, NodeUsage
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus, States
@@ -21,15 +21,15 @@ class Usages(Protocol):
     def holding(self, node: str) -> NodeHolding | None: ...
 
 
-class Ways(Protocol):
-    """How nodes are read: `KubeletClient`."""
+class Kubelets(Protocol):
+    """Where and at which endpoint nodes are scraped: `KubeletClient`."""
 
     def address(self, node: str) -> str: ...
     def endpoint(self, target: Target) -> str: ...
 
 
 class KnownNodes(Protocol):
-    """What the API server says of nodes: the informer."""
+    """The nodes as the API server has them: the informer."""
 
     @property
     def objects(self) -> Mapping[Hashable, Node]: ...
@@ -37,21 +37,18 @@ class KnownNodes(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes one row per node.
-
-    `nodes` are what the API server says of them.
-    """
+    """Makes one row per node from what the store, the client and the informer know."""
 
     store: Usages
-    ways: Ways
+    kubelets: Kubelets
     nodes: KnownNodes
 
     def of(
         self, states: Iterable[NodeState], now: float, wall_offset: float
     ) -> Iterator[NodeStatus]:
-        """Give the rows at `now` (monotonic), each made when it is asked for.
+        """Give the rows at `now` (monotonic seconds), each made when it is iterated over.
 
-        `wall_offset` makes epoch seconds of it.
+        `wall_offset` is the wall clock minus the monotonic clock, in seconds.
         """
         return (self._row(state, now, wall_offset) for state in list(states))
 
@@ -61,17 +58,17 @@ class Rows:
         usage = self.store.node_usage(name, now)
         holding = self.store.holding(name)
         node = self.nodes.objects.get(name)
-        standing, cause = _standing(state)
+        word, cause = _state_and_cause(state)
         return NodeStatus(
             name=name,
-            state=standing,
+            state=word,
             cause=cause,
             message=failure.message if failure else "",
-            address=self.ways.address(name) or _first(target),
-            endpoint=self.ways.endpoint(target),
+            address=self.kubelets.address(name) or _first(target),
+            endpoint=self.kubelets.endpoint(target),
             since=_wall(state.changed_at, wall_offset),
-            last_attempt=_wall(state.last_turn, wall_offset),
-            last_good=_wall(state.last_good, wall_offset),
+            last_attempt=_wall(state.last_scrape, wall_offset),
+            last_good=_wall(state.last_success, wall_offset),
             duration=state.duration,
             sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
             pods=holding.pods if holding else None,
@@ -84,18 +81,18 @@ class Rows:
 
 
 def counted(states: Iterable[NodeState]) -> States:
-    """Count nodes by state and cause, which costs far less than their rows."""
-    return Counter(map(_standing, states))
+    """Count nodes by state and cause; far cheaper than to make their rows."""
+    return Counter(map(_state_and_cause, states))
 
 
-def _standing(state: NodeState) -> tuple[str, str]:
+def _state_and_cause(state: NodeState) -> tuple[str, str]:
     if state.failure is not None:
         return FAILING, str(state.failure.cause)
     return (OK if state.tried else PENDING), ""
 
 
 def _first(target: Target) -> str:
-    """Give host:port that is tried first; empty without an address."""
+    """Give the host:port that is tried first; empty without an address."""
     if not target.hosts:
         return ""
     host = target.hosts[0]

@@ -1,44 +1,93 @@
-"""When a node is read: together with as many as a third of a second is enough for."""
+"""When each node is scraped: at its own place in the period, one timer for all nodes."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import itertools
 import math
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
 
-MOST = 1024  # nodes in a group
+LARGEST_GROUP = 1024  # nodes that are scraped at one moment
+TIMER_RESOLUTION = 0.001  # seconds: timers of the event loop are no finer
+
+T = TypeVar("T")
 
 
 def offset_of(node: str, resolution: float) -> float:
-    """Give a node's own place inside the resolution: always the same, and spread evenly."""
+    """Give a node's offset inside the period, in seconds: deterministic and evenly spread."""
     digest = hashlib.blake2b(node.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64 * resolution
 
 
-def next_turn(now: float, offset: float, resolution: float, *, first: bool) -> float:
-    """Give the time of the next turn: the node's next place on the clock.
+def group_offset(offset: float, resolution: float, nodes: int) -> float:
+    """Give the offset at which a node is scraped together with its neighbours.
 
-    A place may be near, since a first turn is taken at once, and since places move when the
-    cluster doubles. A read so soon costs the node and tells nothing: after a first turn the next
-    comes half a resolution after the place instead, and later the near place is left out.
+    Nodes scraped one right after the other cost less CPU than as many apart from each other: the
+    process wakes up once, and what it needs is still in the processor's caches. 1,000 nodes take
+    31 millicores in 16 groups and 24 in one group. How many of a group are in flight at once, and
+    so how long other requests wait, is decided by the in-flight limit. The number of groups is a
+    power of two, so that offsets move only when the cluster's size crosses a power of two.
+    """
+    groups = 1
+    while nodes > LARGEST_GROUP * groups:
+        groups *= 2
+    step = resolution / groups
+    return math.floor(offset / step) * step
+
+
+def next_scrape(now: float, offset: float, resolution: float, *, first: bool) -> float:
+    """Give the time of the scrape after the one at `now`, in the event loop's seconds.
+
+    The next multiple of the period plus the offset may be close to `now`, since a first scrape
+    takes place at once, and since offsets move when the cluster doubles. A scrape so soon after
+    another one costs the node and has nothing new to read: after a first scrape the next one comes
+    half a period after that moment instead, and later scrapes skip the moment.
     """
     at = (math.floor((now - offset) / resolution) + 1) * resolution + offset
     if first and at - now < resolution / 3:
         return at + resolution / 2
-    # Nor must a timer that fires a moment early take the same turn twice.
+    # A timer that fires a moment early must not scrape twice in one period either.
     return at + resolution if at - now < resolution / 3 else at
 
 
-def gathered(offset: float, resolution: float, nodes: int) -> float:
-    """Give the place at which a node with this offset is read, together with its neighbours.
+class Schedule(Generic[T]):
+    """Calls `on_due` with each planned item once its time has come.
 
-    Nodes read one after the other cost less CPU than as many apart from each other: the process
-    wakes up once, and what it needs is still in the processor's caches. 1,000 nodes take 31
-    millicores in 16 groups and 24 in one. How many of them are in flight at once, and so how long
-    other requests wait, is the pool's business. The number of groups is a power of two, so that
-    places move only where the cluster's size crosses one.
+    A heap with one timer for thousands of items, since most are due at the same moment. Times are
+    the event loop's.
     """
-    groups = 1
-    while nodes > MOST * groups:
-        groups *= 2
-    step = resolution / groups
-    return math.floor(offset / step) * step
+
+    def __init__(self, on_due: Callable[[T], None]) -> None:
+        self._on_due = on_due
+        self._heap: list[tuple[float, int, T]] = []  # the number keeps the order of planning
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def plan(self, at: float, item: T) -> None:
+        """Call `on_due(item)` at the time `at`."""
+        heappush(self._heap, (at, next(self._numbers), item))
+        if self._timer is None or at < self._timer.when():
+            self._set_timer()
+
+    def clear(self) -> None:
+        """Drop everything that is planned."""
+        self._heap.clear()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop, heap = asyncio.get_running_loop(), self._heap
+        self._timer = loop.call_at(heap[0][0], self._run_due) if heap else None
+
+    def _run_due(self) -> None:
+        now = asyncio.get_running_loop().time() + TIMER_RESOLUTION
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heappop(self._heap)[2])
+        self._set_timer()
+        for item in due:
+            self._on_due(item)

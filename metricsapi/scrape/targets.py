@@ -1,4 +1,4 @@
-"""Where a node's kubelet is, as its Node object and the flags tell."""
+"""Where a node's kubelet is: from its Node object and the flags."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REQUEST_TARGET = re.compile(r"[!-~]+")
 
 
 class Target(Struct, frozen=True, gc=False):
-    """One node to read: `hosts` are names or IP addresses, the most wanted first."""
+    """One node to scrape: `hosts` are names or IP addresses, the most preferred first."""
 
     node: str
     hosts: tuple[str, ...]
     port: int
-    path: str | None = None  # the annotation's: this node is read there, as resource metrics
+    path: str | None = None  # of the annotation: where this node has its resource metrics
 
 
 def target_of(node: Node, settings: CollectSettings) -> Target:

@@ -94,7 +94,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 pool.states.values(), time.monotonic(), time.time() - time.monotonic()
             ),
             states=lambda: counted(pool.states.values()),
-            newest_turn=lambda: pool.newest_turn,
+            newest_turn=lambda: pool.newest_scrape,
             tasks=forever,
             storage_points=store.points,
             oldest_usage=lambda: _age(store.oldest(time.monotonic())),

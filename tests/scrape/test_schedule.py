@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metricsapi.scrape.schedule import MOST, gathered, next_turn, offset_of
+from metricsapi.scrape.schedule import LARGEST_GROUP, group_offset, next_scrape, offset_of
 
 resolutions = st.floats(1.0, 300.0)
 times = st.floats(0.0, 1e7)
@@ -28,9 +28,9 @@ def test_the_load_is_level():
 @given(times, st.text(), resolutions)
 def test_turns_are_one_resolution_apart(now, name, resolution):
     offset = offset_of(name, resolution)
-    turns = [next_turn(now, offset, resolution, first=False)]
+    turns = [next_scrape(now, offset, resolution, first=False)]
     for _ in range(5):
-        turns.append(next_turn(turns[-1], offset, resolution, first=False))
+        turns.append(next_scrape(turns[-1], offset, resolution, first=False))
     for earlier, later in pairwise(turns):
         assert abs(later - earlier - resolution) < 1e-3
 
@@ -38,18 +38,18 @@ def test_turns_are_one_resolution_apart(now, name, resolution):
 @given(times, st.text(), resolutions, st.floats(-0.009, 0.4))
 def test_a_timer_that_is_early_or_late_does_not_move_the_turns(now, name, resolution, lateness):
     offset = offset_of(name, resolution)
-    at = next_turn(now, offset, resolution, first=False)
-    again = next_turn(at + lateness * resolution, offset, resolution, first=False)
+    at = next_scrape(now, offset, resolution, first=False)
+    again = next_scrape(at + lateness * resolution, offset, resolution, first=False)
     assert abs(again - at - resolution) < 1e-3
 
 
 @given(times, st.text(), resolutions)
 def test_after_the_first_turn_the_next_is_neither_at_once_nor_a_period_late(now, name, resolution):
     offset = offset_of(name, resolution)
-    second = next_turn(now, offset, resolution, first=True)
+    second = next_scrape(now, offset, resolution, first=True)
     assume(second - now != resolution)  # floats of large times
     assert resolution / 3 - 1e-3 <= second - now <= resolution + 1e-3
-    third = next_turn(second, offset, resolution, first=False)
+    third = next_scrape(second, offset, resolution, first=False)
     assert resolution / 2 - 1e-3 <= third - second <= resolution + 1e-3
     assert abs((third - offset) / resolution - round((third - offset) / resolution)) < 1e-3
 
@@ -59,7 +59,7 @@ def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolut
     name, resolution, nodes
 ):
     offset = offset_of(name, resolution)
-    place = gathered(offset, resolution, nodes)
+    place = group_offset(offset, resolution, nodes)
     assert 0.0 <= offset - place < resolution
     assert 0.0 <= place < resolution
 
@@ -67,7 +67,7 @@ def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolut
 @given(st.text(), resolutions, st.integers(1, 10_000))
 def test_nodes_that_come_or_go_move_no_place_until_the_cluster_doubles(name, resolution, nodes):
     offset = offset_of(name, resolution)
-    places = {gathered(offset, resolution, n) for n in (nodes, *range(nodes, 2 * nodes, 97))}
+    places = {group_offset(offset, resolution, n) for n in (nodes, *range(nodes, 2 * nodes, 97))}
     assert len(places) <= 2
 
 
@@ -76,19 +76,19 @@ def test_a_place_that_moves_makes_no_read_come_at_once_or_much_too_late(
     now, name, resolution, before, after
 ):
     offset = offset_of(name, resolution)
-    at = next_turn(now, gathered(offset, resolution, before), resolution, first=False)
-    again = next_turn(at, gathered(offset, resolution, after), resolution, first=False)
+    at = next_scrape(now, group_offset(offset, resolution, before), resolution, first=False)
+    again = next_scrape(at, group_offset(offset, resolution, after), resolution, first=False)
     assert resolution / 3 - 1e-3 <= again - at <= resolution * 4 / 3 + 1e-3
 
 
 def test_a_group_is_neither_large_nor_small():
     for nodes in (1100, 5000):
         offsets = [offset_of(f"node-{i}", 15.0) for i in range(nodes)]
-        groups = Counter(gathered(offset, 15.0, nodes) for offset in offsets)
-        assert MOST / 2 < nodes / len(groups) <= MOST
-        assert max(groups.values()) < 2 * MOST
+        groups = Counter(group_offset(offset, 15.0, nodes) for offset in offsets)
+        assert LARGEST_GROUP / 2 < nodes / len(groups) <= LARGEST_GROUP
+        assert max(groups.values()) < 2 * LARGEST_GROUP
 
 
 def test_a_cluster_of_a_thousand_nodes_is_read_at_one_time():
-    places = {gathered(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000)}
+    places = {group_offset(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000)}
     assert places == {0.0}

@@ -1,4 +1,4 @@
-"""Every node has its turn, whatever other nodes do."""
+"""Every node is scraped once per period, whatever other nodes do."""
 
 import asyncio
 import itertools
@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from metricsapi.scrape import scraper as module
-from metricsapi.scrape.concurrency import InFlight
 from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.scrape.options import CollectSettings
+from metricsapi.scrape.options import CollectSettings, every_node
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.storage.types import NodeSample
 from tests.scrape.kubelet import node
@@ -45,7 +43,7 @@ class Client:
     """`answer(target)` gives what a scrape ends in: a sample by default."""
 
     def __init__(self):
-        self.turns = []  # (node, when)
+        self.scrapes = []  # (node, when)
         self.running = 0
         self.most = 0
         self.dropped = []
@@ -55,7 +53,7 @@ class Client:
         return sample(target.node)
 
     async def scrape(self, target, _deadline):
-        self.turns.append((target.node, time.monotonic()))
+        self.scrapes.append((target.node, time.monotonic()))
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -64,7 +62,7 @@ class Client:
             self.running -= 1
 
     def of(self, name):
-        return [at for node_, at in self.turns if node_ == name]
+        return [at for node_, at in self.scrapes if node_ == name]
 
     def drop(self, name):
         self.dropped.append(name)
@@ -94,13 +92,15 @@ def sample(name):
 @asynccontextmanager
 async def running(nodes, client, store=None, **options):
     options = {"resolution": 0.3, "timeout": 0.2, "concurrency": 4, **options}
-    selects = options.pop("selects", module.every_node)
+    selects = options.pop("selects", every_node)
+    slow_after = options.pop("slow_after", 60.0)
     pool = ScraperPool(
         nodes=nodes,
         client=client,
         store=store or Store(),
         settings=CollectSettings(**options),
         selects=selects,
+        slow_after=slow_after,
     )
     task = asyncio.create_task(pool.run())
     await asyncio.sleep(0)
@@ -115,8 +115,7 @@ def many(count):
     return [node(f"n{i}") for i in range(count)]
 
 
-async def test_every_node_is_asked_at_once_within_the_bound(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
+async def test_every_node_is_asked_at_once_within_the_bound():
     client, store = Client(), Store()
 
     async def answer(target):
@@ -137,16 +136,15 @@ async def test_each_node_keeps_its_period():
     async with running(Nodes(*many(10)), client):
         await until(lambda: all(len(client.of(f"n{i}")) >= 10 for i in range(10)))
     for i in range(10):
-        turns = client.of(f"n{i}")[2:10]
-        periods = [later - earlier for earlier, later in itertools.pairwise(turns)]
+        scrapes = client.of(f"n{i}")[2:10]
+        periods = [later - earlier for earlier, later in itertools.pairwise(scrapes)]
         assert statistics.median(periods) == pytest.approx(0.3, abs=0.05)
-        places = [(at + 0.1) % 0.3 for at in turns]  # all are read at multiples of the period
+        places = [(at + 0.1) % 0.3 for at in scrapes]  # all are read at multiples of the period
         assert statistics.median(places) == pytest.approx(0.1, abs=0.05)
 
 
-async def test_hanging_nodes_delay_nobody(monkeypatch):
-    """Not at start, when no one knows yet who hangs, and not later."""
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+async def test_hanging_nodes_delay_nobody():
+    """Not at the start, when nobody knows yet which nodes hang, and not later."""
     client, store, timeouts = Client(), Store(), asyncio.Queue()
     hanging = {f"n{i}" for i in range(20)}
 
@@ -156,14 +154,14 @@ async def test_hanging_nodes_delay_nobody(monkeypatch):
         return sample(target.node)
 
     client.answer = answer
-    options = {"resolution": 0.5, "timeout": 1.0, "failed_concurrency": 2}
+    options = {"resolution": 0.5, "timeout": 1.0, "failed_concurrency": 2, "slow_after": 0.05}
     async with running(Nodes(*many(40)), client, store, **options) as pool:
         await until(lambda: len(store.samples) == 20)
         assert not any(pool.states[name].tried for name in hanging)
         for _ in hanging:
             timeouts.put_nowait(TIMEOUT)
         await until(lambda: all(pool.states[name].failure for name in hanging))
-        await until(lambda: client.running == 2, what="the next turns of those that hang")
+        await until(lambda: client.running == 2, what="the next scrapes of those that hang")
         for _ in range(3):
             client.most = client.running
             store.samples.clear()
@@ -189,11 +187,11 @@ async def test_nodes_that_failed_wait_in_a_small_pool():
 
     client.answer = answer
     async with running(Nodes(*many(12)), client, concurrency=8, failed_concurrency=2) as pool:
-        await until(lambda: len(client.turns) > 40)
+        await until(lambda: len(client.scrapes) > 40)
     assert most == 2
 
 
-async def test_a_turn_that_would_overlap_is_skipped_and_counted():
+async def test_a_scrape_that_would_overlap_is_skipped_and_counted():
     client = Client()
     release = asyncio.Event()
 
@@ -204,17 +202,17 @@ async def test_a_turn_that_would_overlap_is_skipped_and_counted():
     client.answer = answer
     async with running(Nodes(node("n1")), client, resolution=0.05, timeout=5.0) as pool:
         await until(lambda: pool.skipped >= 2)
-        assert len(client.turns) == 1
+        assert len(client.scrapes) == 1
         assert pool.states["n1"].skipped == pool.skipped
         release.set()
-        await until(lambda: len(client.turns) >= 2)
+        await until(lambda: len(client.scrapes) >= 2)
 
 
-async def test_a_fault_of_ours_is_a_failure_of_that_turn_only(caplog):
+async def test_a_bug_is_a_failure_of_that_scrape_only(caplog):
     client, store = Client(), Store()
 
     async def answer(target):
-        if len(client.turns) == 1:
+        if len(client.scrapes) == 1:
             raise RuntimeError("oops")
         return sample(target.node)
 
@@ -226,8 +224,8 @@ async def test_a_fault_of_ours_is_a_failure_of_that_turn_only(caplog):
         assert pool.states["n1"].failure is None
 
 
-async def test_one_log_line_per_change_of_state_not_per_turn(caplog):
-    caplog.set_level(logging.INFO, "metricsapi.scrape.scraper")
+async def test_one_log_line_per_change_of_state_not_per_scrape(caplog):
+    caplog.set_level(logging.INFO, "metricsapi.scrape")
     client = Client()
     results = [REFUSED, REFUSED, REFUSED, TIMEOUT, REFUSED, None, None, REFUSED, None]
 
@@ -237,7 +235,7 @@ async def test_one_log_line_per_change_of_state_not_per_turn(caplog):
 
     client.answer = answer
     async with running(Nodes(node("n1")), client, resolution=0.02):
-        await until(lambda: not results and len(client.turns) > 10)
+        await until(lambda: not results and len(client.scrapes) > 10)
     refused = {"node": "n1", "cause": "refused", "error": REFUSED.message}
     assert [(record.getMessage(), record.data) for record in caplog.records] == [
         ("node failed", refused),
@@ -251,7 +249,7 @@ async def test_what_is_known_of_a_node_is_kept_for_the_status_page():
     async with running(Nodes(node("n1")), client) as pool:
         await until(lambda: pool.states["n1"].tried)
         state = pool.states["n1"]
-        good, changed = state.last_good, state.changed_at
+        good, changed = state.last_success, state.changed_at
         assert good == changed
 
         async def answer(_):
@@ -261,7 +259,7 @@ async def test_what_is_known_of_a_node_is_kept_for_the_status_page():
         await until(lambda: state.failure)
         assert state.failure == REFUSED
         assert state.changed_at > changed
-        assert state.last_good >= good
+        assert state.last_success >= good
         assert state.duration >= 0
 
 
@@ -277,8 +275,7 @@ async def test_a_node_that_is_gone_is_forgotten_at_once():
         assert len(client.of("n0")) == count
 
 
-async def test_reads_that_go_well_follow_each_other_in_one_task(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
+async def test_reads_that_go_well_follow_each_other_in_one_task():
     client, store, tasks = Client(), Store(), {}
 
     async def answer(target):
@@ -294,24 +291,7 @@ async def test_reads_that_go_well_follow_each_other_in_one_task(monkeypatch):
     assert len(set(tasks.values())) == 2
 
 
-async def test_a_read_that_took_long_gives_no_place_to_another_when_it_ends_at_last():
-    """It had lost its own: what began in its place is in flight."""
-    begun, followed = [], []
-
-    def begin(one):
-        begun.append(one)
-        if one == "second":
-            followed.append(reads.replace("first"))
-
-    reads = InFlight(1, begin, patience=0.01)
-    for one in ("first", "second", "third"):
-        reads.add(one)
-    await until(lambda: begun == ["first", "second", "third"])
-    assert followed == [None]
-
-
-async def test_a_node_that_goes_ends_its_own_read_and_none_that_came_before_or_waits(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
+async def test_a_node_that_goes_ends_its_own_read_and_none_that_came_before_or_waits():
     client, store, nodes = Client(), Store(), Nodes(*many(4))
 
     async def answer(target):
@@ -328,16 +308,16 @@ async def test_a_node_that_goes_ends_its_own_read_and_none_that_came_before_or_w
 
 
 async def test_reading_nothing_is_no_delay_when_the_last_node_is_gone():
-    """Liveness asks for `newest_turn`: an empty cluster must not look like a loop that hangs."""
+    """Liveness asks for `newest_scrape`: an empty cluster must not look like a loop that hangs."""
     client, nodes = Client(), Nodes(*many(1))
     async with running(nodes, client) as pool:
-        await until(lambda: client.turns)
-        assert pool.newest_turn is not None
+        await until(lambda: client.scrapes)
+        assert pool.newest_scrape is not None
         nodes.delete("n0")
-        assert pool.newest_turn is None
+        assert pool.newest_scrape is None
 
 
-async def test_a_node_that_moves_is_read_there_at_once_even_from_the_middle_of_a_turn():
+async def test_a_node_that_moves_is_read_there_at_once_even_from_the_middle_of_a_scrape():
     client, store, nodes = Client(), Store(), Nodes(node("n1", "127.0.0.1"))
 
     async def answer(target):
@@ -399,8 +379,6 @@ async def test_nothing_is_left_when_it_stops_or_nodes_churn():
                 nodes.delete(f"g{generation}-n{i}")
         assert pool.states == {}
         await until(lambda: client.running == 0)
-        assert len(pool._well) == 0
-        assert len(pool._failed) == 0
     assert client.closed
     assert asyncio.all_tasks() == before
     assert len(client.dropped) == 400

@@ -1,23 +1,23 @@
-"""What the status page is told of each node."""
+"""The rows of the status page."""
 
 from collections import Counter
 from types import SimpleNamespace
 
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.node_status import Rows, counted
-from metricsapi.scrape.scraper import NodeState
 from metricsapi.scrape.targets import Target
 
 NODE = Node("a", {}, {}, (), 10250, ready=True, cpu=4 * 10**9, memory=2**34)
 
 
 def row(state, *, connected="", nodes=(NODE,), sizes=None):
-    ways = SimpleNamespace(address=lambda _: connected, endpoint=lambda _: "resource")
+    kubelets = SimpleNamespace(address=lambda _: connected, endpoint=lambda _: "resource")
     objects = SimpleNamespace(objects={node.name: node for node in nodes})
     holding = sizes and SimpleNamespace(pods=sizes[0], containers=sizes[1])
     store = SimpleNamespace(node_usage=lambda *_: None, holding=lambda _: holding)
-    (made,) = Rows(store, ways, objects).of([state], 100.0, 1000.0)
+    (made,) = Rows(store, kubelets, objects).of([state], 100.0, 1000.0)
     return made
 
 

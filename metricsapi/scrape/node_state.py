@@ -1,0 +1,66 @@
+"""How the scrapes of one node went: when the last ones were, and what is logged of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from metricsapi.scrape.concurrency import InFlightLimit
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.targets import Target
+
+LOG_AGAIN_AFTER = 600.0  # seconds before a node that keeps failing and recovering is logged again
+
+log = logging.getLogger(__name__)
+
+
+class NodeState:
+    """One node of the scraper pool. Times are monotonic seconds; None is "never"."""
+
+    __slots__ = (
+        "_logged_at", "changed_at", "duration", "failure", "last_scrape", "last_success", "limit",
+        "logged", "offset", "skipped", "target", "task",
+    )  # fmt: skip
+
+    def __init__(self, target: Target, offset: float) -> None:
+        self.target = target
+        self.offset = offset  # seconds inside the period
+        self.limit: InFlightLimit[NodeState] | None = None  # where it is queued or in flight
+        self.task: asyncio.Task[None] | None = None  # that scrapes it now
+        self.failure: Failure | None = None  # of the last scrape
+        self.changed_at: float | None = None  # when it last began to fail or to succeed
+        self.last_scrape: float | None = None  # when the last scrape was due
+        self.last_success: float | None = None
+        self.duration: float | None = None  # seconds that the last scrape took
+        self.skipped = 0  # scrapes left out because the one before was still in flight
+        self.logged = False  # whether the present failure was logged
+        self._logged_at: dict[Cause, float] = {}
+
+    @property
+    def tried(self) -> bool:
+        """Whether a scrape has ended, well or not."""
+        return self.changed_at is not None
+
+    def succeeded(self, now: float) -> None:
+        """Note a scrape that succeeded at `now`; log it if the failure before was logged."""
+        if self.failure is not None or self.changed_at is None:
+            self.changed_at = now
+        if self.logged:
+            log.info("node answers again", extra={"data": {"node": self.target.node}})
+        self.failure, self.logged, self.last_success = None, False, now
+
+    def failed(self, failure: Failure, now: float) -> None:
+        """Note a scrape that failed at `now`.
+
+        Logged is each new cause, but the same cause once in 10 minutes only.
+        """
+        before, self.failure = self.failure, failure
+        if before is None:
+            self.changed_at = now
+        elif before.cause is failure.cause:
+            return
+        if now - self._logged_at.get(failure.cause, float("-inf")) >= LOG_AGAIN_AFTER:
+            self._logged_at[failure.cause] = now
+            self.logged = True
+            data = {"node": self.target.node, "cause": failure.cause, "error": failure.message}
+            log.warning("node failed", extra={"data": data})
