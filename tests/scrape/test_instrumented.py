@@ -33,7 +33,7 @@ class Client:
 
 
 class Store:
-    def put(self, sample):
+    def put(self, _sample):
         raise RuntimeError("a bug")
 
 
