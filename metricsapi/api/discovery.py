@@ -1,4 +1,4 @@
-"""Discovery: what the group and its versions are, in the old way and the aggregated one.
+"""Discovery: the group, its versions and resources, as single documents and aggregated.
 
 It depends on nothing that is collected, so it answers from the first moment: a missing answer
 makes the APIService unavailable, and that stops the deletion of namespaces in the whole cluster.
@@ -14,15 +14,14 @@ import msgspec
 from metricsapi.api.render import frame
 from metricsapi.api.render.negotiation import DISCOVERY_GROUP, PROTOBUF, MediaType
 from metricsapi.api.render.protobuf import message, number, object_meta, string, strings, whole
-from metricsapi.api.resource import GROUP, VERSIONS, Resource
-from metricsapi.api.status import Headers, Send
-from metricsapi.api.streaming import send_framed
+from metricsapi.api.resources import GROUP, VERSIONS, Resource
+from metricsapi.api.status import Headers
 
 VERBS = ["get", "list"]
 
 
 def _versions() -> list[dict[str, str]]:
-    return [{"groupVersion": f"{GROUP}/{one}", "version": one} for one in VERSIONS]
+    return [{"groupVersion": f"{GROUP}/{version}", "version": version} for version in VERSIONS]
 
 
 def group() -> dict[str, Any]:
@@ -32,8 +31,8 @@ def group() -> dict[str, Any]:
 
 def group_list(address: str) -> dict[str, Any]:
     """Give the `APIGroupList`; `address` is where this server is reached."""
-    reached = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
-    groups = [{**group(), "serverAddressByClientCIDRs": reached}]
+    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    groups = [{**group(), "serverAddressByClientCIDRs": addresses}]
     return {"kind": "APIGroupList", "groups": groups}
 
 
@@ -41,31 +40,31 @@ def resource_list(resources: list[Resource], version: str) -> dict[str, Any]:
     """Give the `APIResourceList` of a version."""
     listed = [
         {
-            "name": one.name,
+            "name": resource.name,
             "singularName": "",
-            "namespaced": one.namespaced,
-            "kind": one.kind,
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
             "verbs": VERBS,
         }
-        for one in resources
+        for resource in resources
     ]
     head = {"kind": "APIResourceList", "apiVersion": "v1"}
     return {**head, "groupVersion": f"{GROUP}/{version}", "resources": listed}
 
 
-def aggregated(resources: list[Resource], version: str) -> dict[str, Any]:
+def group_discovery_list(resources: list[Resource], version: str) -> dict[str, Any]:
     """Give the `APIGroupDiscoveryList`; `version` is that of apidiscovery.k8s.io."""
     listed = [
         {
-            "resource": one.name,
-            "responseKind": {"group": "", "version": "", "kind": one.kind},
-            "scope": "Namespaced" if one.namespaced else "Cluster",
+            "resource": resource.name,
+            "responseKind": {"group": "", "version": "", "kind": resource.kind},
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
             "singularResource": "",
             "verbs": VERBS,
         }
-        for one in resources
+        for resource in resources
     ]
-    versions = [{"version": one, "resources": listed, "freshness": "Current"} for one in VERSIONS]
+    versions = [{"version": name, "resources": listed, "freshness": "Current"} for name in VERSIONS]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"{DISCOVERY_GROUP}/{version}",
@@ -74,68 +73,68 @@ def aggregated(resources: list[Resource], version: str) -> dict[str, Any]:
     }
 
 
-def _group_protobuf(one: dict[str, Any]) -> bytes:
+def _group_protobuf(document: dict[str, Any]) -> bytes:
     def version(field: int, content: dict[str, str]) -> bytes:
         return message(field, string(1, content["groupVersion"]) + string(2, content["version"]))
 
-    reached = [
-        message(4, string(1, where["clientCIDR"]) + string(2, where["serverAddress"]))
-        for where in one.get("serverAddressByClientCIDRs", ())
+    addresses = [
+        message(4, string(1, address["clientCIDR"]) + string(2, address["serverAddress"]))
+        for address in document.get("serverAddressByClientCIDRs", ())
     ]
-    versions = [version(2, content) for content in one["versions"]]
-    preferred = version(3, one["preferredVersion"])
-    return b"".join((string(1, one["name"]), *versions, preferred, *reached))
+    versions = [version(2, content) for content in document["versions"]]
+    preferred = version(3, document["preferredVersion"])
+    return b"".join((string(1, document["name"]), *versions, preferred, *addresses))
 
 
 def _resource_list_protobuf(document: dict[str, Any]) -> bytes:
     resources = [
         message(2, b"".join((
-            string(1, one["name"]),
-            number(2, one["namespaced"]),
-            string(3, one["kind"]),
-            message(4, strings(1, one["verbs"])),
-            string(6, one["singularName"]),
+            string(1, resource["name"]),
+            number(2, resource["namespaced"]),
+            string(3, resource["kind"]),
+            message(4, strings(1, resource["verbs"])),
+            string(6, resource["singularName"]),
             b"\x42\x00\x4a\x00\x52\x00",  # group, version, storageVersionHash
         )))
-        for one in document["resources"]
+        for resource in document["resources"]
     ]  # fmt: skip
     return string(1, document["groupVersion"]) + b"".join(resources)
 
 
-def _aggregated_protobuf(document: dict[str, Any]) -> bytes:
-    def resource(one: dict[str, Any]) -> bytes:
-        kind = one["responseKind"]
+def _group_discovery_list_protobuf(document: dict[str, Any]) -> bytes:
+    def resource(content: dict[str, Any]) -> bytes:
+        kind = content["responseKind"]
         kinds = string(1, kind["group"]) + string(2, kind["version"]) + string(3, kind["kind"])
         return b"".join((
-            string(1, one["resource"]),
+            string(1, content["resource"]),
             message(2, kinds),
-            string(3, one["scope"]),
-            string(4, one["singularResource"]),
-            strings(5, one["verbs"]),
+            string(3, content["scope"]),
+            string(4, content["singularResource"]),
+            strings(5, content["verbs"]),
         ))  # fmt: skip
 
-    def version(one: dict[str, Any]) -> bytes:
-        resources = [message(2, resource(each)) for each in one["resources"]]
-        return string(1, one["version"]) + b"".join(resources) + string(3, one["freshness"])
+    def version(content: dict[str, Any]) -> bytes:
+        resources = [message(2, resource(each)) for each in content["resources"]]
+        return string(1, content["version"]) + b"".join(resources) + string(3, content["freshness"])
 
-    def item(one: dict[str, Any]) -> bytes:
-        versions = [message(2, version(each)) for each in one["versions"]]
-        return message(1, object_meta(one["metadata"]["name"])) + b"".join(versions)
+    def item(content: dict[str, Any]) -> bytes:
+        versions = [message(2, version(each)) for each in content["versions"]]
+        return message(1, object_meta(content["metadata"]["name"])) + b"".join(versions)
 
     meta = message(1, b"\x0a\x00\x12\x00\x1a\x00")
-    return meta + b"".join([message(2, item(one)) for one in document["items"]])
+    return meta + b"".join([message(2, item(content)) for content in document["items"]])
 
 
 class Documents:
     """Every discovery document, encoded once."""
 
     def __init__(self, resources: list[Resource], address: str) -> None:
-        one = {"kind": "APIGroup", "apiVersion": "v1", **group()}
-        everything = group_list(address)
-        groups = b"".join([message(1, _group_protobuf(each)) for each in everything["groups"]])
-        self._json: dict[str, dict[str, Any]] = {"": one, "/": everything}
+        own = {"kind": "APIGroup", "apiVersion": "v1", **group()}
+        every = group_list(address)
+        groups = b"".join([message(1, _group_protobuf(each)) for each in every["groups"]])
+        self._json: dict[str, dict[str, Any]] = {"": own, "/": every}
         self._protobuf = {
-            "": whole("v1", "APIGroup", _group_protobuf(one)),
+            "": whole("v1", "APIGroup", _group_protobuf(own)),
             "/": whole("v1", "APIGroupList", groups),
         }
         for version in VERSIONS:
@@ -145,20 +144,23 @@ class Documents:
             self._protobuf[version] = whole("v1", "APIResourceList", raw)
         self._aggregated: dict[str, tuple[dict[str, Any], bytes, str]] = {}
         for version in ("v2", "v2beta1"):
-            document = aggregated(resources, version)
-            raw = whole(document["apiVersion"], document["kind"], _aggregated_protobuf(document))
+            document = group_discovery_list(resources, version)
+            content = _group_discovery_list_protobuf(document)
+            raw = whole(document["apiVersion"], document["kind"], content)
             etag = hashlib.sha512(msgspec.json.encode(document)).hexdigest().upper()
             self._aggregated[version] = document, raw, f'"{etag}"'
 
-    async def send(self, send: Send, name: str, media: MediaType, *, pretty: bool) -> None:
-        """Send the list of groups (`/`), the group (empty name) or a version."""
-        body = self._body(self._json[name], self._protobuf[name], media, pretty=pretty)
-        await send_framed(send, media.type, frame.Frame(body, b"", b""))
+    def body(self, name: str, media: MediaType, *, pretty: bool) -> bytes:
+        """Give the list of groups (`/`), the group (empty name) or a version."""
+        return _represent(self._json[name], self._protobuf[name], media, pretty=pretty)
 
-    async def send_aggregated(
-        self, send: Send, media: MediaType, *, pretty: bool, known: str
-    ) -> None:
-        """Send aggregated discovery, or 304 when its ETag is among the `known` ones."""
+    def aggregated(
+        self, media: MediaType, *, pretty: bool, known: str
+    ) -> tuple[int, Headers, bytes]:
+        """Give code, headers and body of aggregated discovery, in the version that is asked for.
+
+        304 when its ETag is among the `known` ones (`If-None-Match`).
+        """
         assert media.convert is not None  # noqa: S101  that is how it was asked for
         convert = media.convert
         document, raw, etag = self._aggregated[convert.version]
@@ -167,22 +169,14 @@ class Documents:
             (b"etag", etag.encode()),
             (b"vary", b"Accept"),
         ]
-        if etag in [one.strip() for one in known.split(",")]:
-            await send({"type": "http.response.start", "status": 304, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        body = self._body(document, raw, media, pretty=pretty)
+        if etag in [tag.strip() for tag in known.split(",")]:
+            return 304, headers, b""
         parameters = f";g={convert.group};v={convert.version};as={convert.kind}"
-        headers += [
-            (b"content-type", (media.type + parameters).encode()),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        headers.append((b"content-type", (media.type + parameters).encode()))
+        return 200, headers, _represent(document, raw, media, pretty=pretty)
 
-    def _body(
-        self, document: dict[str, Any], raw: bytes, media: MediaType, *, pretty: bool
-    ) -> bytes:
-        if media.type == PROTOBUF:
-            return raw
-        return frame.whole(frame.style_of(media, pretty=pretty), msgspec.json.encode(document))
+
+def _represent(document: dict[str, Any], raw: bytes, media: MediaType, *, pretty: bool) -> bytes:
+    if media.type == PROTOBUF:
+        return raw
+    return frame.whole(frame.style_of(media, pretty=pretty), msgspec.json.encode(document))

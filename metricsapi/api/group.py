@@ -1,7 +1,7 @@
 """The group metrics.k8s.io as an ASGI app: every path below `/apis/metrics.k8s.io`.
 
-It is the hot path (each HPA asks it every period), so it stands directly on ASGI; what a request
-means is worked out once for each distinct query and `Accept` header.
+It is the hot path (each HPA asks it every period), so it stands directly on ASGI, and what a query
+or an `Accept` header means is cached.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from metricsapi.api.asgi import CACHEABLE, Query, query_of
 from metricsapi.api.discovery import Documents
-from metricsapi.api.list_options import Options, get_options, list_options, pretty_option
+from metricsapi.api.list_options import Options, get_options, list_options
 from metricsapi.api.listing import Listing
-from metricsapi.api.render.negotiation import MediaType, allows_meta, allows_plain, negotiate
+from metricsapi.api.render.frame import Frame
+from metricsapi.api.render.negotiation import (
+    MediaType,
+    allows_meta,
+    allows_plain,
+    negotiate,
+    pretty_option,
+    wants_pretty,
+)
 from metricsapi.api.representations import Request
-from metricsapi.api.resource import GROUP, VERSIONS, Resource
+from metricsapi.api.resources import GROUP, VERSIONS, Resource
 from metricsapi.api.status import (
     StatusError,
     no_such_method,
@@ -25,30 +34,27 @@ from metricsapi.api.status import (
     not_acceptable,
     send_status,
 )
+from metricsapi.api.streaming import send_framed
 
 ROOT = f"/apis/{GROUP}"
-REMEMBERED = 1024  # distinct queries whose meaning is kept
-REMEMBERED_BYTES = 512  # longer ones are worked out each time
+CACHED = 1024  # distinct queries, and Accept headers, whose meaning is cached
 
 
 class GroupAPI:
-    """Answers discovery, lists and objects of the group."""
+    """Serves discovery, lists and objects of the group."""
 
     def __init__(self, resources: list[Resource], documents: Documents, listing: Listing) -> None:
-        self._resources = {one.name: one for one in resources}
+        self._resources = {resource.name: resource for resource in resources}
         self._documents = documents
         self._listing = listing
-        self._options = lru_cache(REMEMBERED)(self._read_options)
-        self._media = lru_cache(REMEMBERED)(_read_accept)
+        self._options = lru_cache(CACHED)(self._read_options)
+        self._media = lru_cache(CACHED)(_read_accept)
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        headers = _headers(scope)
         try:
-            await self._answer(scope, headers, send)
+            await self._answer(scope, _headers(scope), send)
         except StatusError as error:
-            asked = pretty_option(scope["query_string"].decode("latin-1"))
-            pretty = _wants_pretty(asked, headers)
-            await send_status(send, error, headers.get(b"accept", ""), pretty=pretty)
+            await send_status(scope, send, error)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, str], send: Send) -> None:
         parts = scope["path"][len(ROOT) :].strip("/").split("/")
@@ -79,9 +85,11 @@ class GroupAPI:
         return None
 
     def _document(self, version: str) -> Callable[..., Awaitable[None]]:
-        async def answer(_: Scope, headers: dict[bytes, str], send: Send) -> None:
+        async def answer(scope: Scope, headers: dict[bytes, str], send: Send) -> None:
             media = self._accepted(headers, plain=True)
-            await self._documents.send(send, version, media, pretty=_wants_pretty(None, headers))
+            pretty = wants_pretty(pretty_option(query_of(scope)), headers.get(b"user-agent", ""))
+            body = self._documents.body(version, media, pretty=pretty)
+            await send_framed(send, media.type, Frame(body, b"", b""))
 
         return answer
 
@@ -91,9 +99,8 @@ class GroupAPI:
         resource = self._resources[kind]
 
         async def answer(scope: Scope, headers: dict[bytes, str], send: Send) -> None:
-            query = scope["query_string"]
-            remembered = len(query) <= REMEMBERED_BYTES
-            read = self._options if remembered else self._read_options
+            query = query_of(scope)
+            read = self._options if query.cacheable else self._read_options
             options = read(query, None if name else kind)
             request = Request(
                 resource,
@@ -101,7 +108,7 @@ class GroupAPI:
                 namespace,
                 options,
                 self._accepted(headers),
-                _wants_pretty(options.pretty, headers),
+                wants_pretty(options.pretty, headers.get(b"user-agent", "")),
                 gzip="gzip" in headers.get(b"accept-encoding", ""),
             )
             if name:
@@ -111,14 +118,13 @@ class GroupAPI:
 
         return answer
 
-    def _read_options(self, query: bytes, listed: str | None) -> Options:
+    def _read_options(self, query: Query, listed: str | None) -> Options:
         """Read a query; `listed` is the name of the resource when it is for a list."""
-        text = query.decode("latin-1")
-        return list_options(text, self._resources[listed].fields) if listed else get_options(text)
+        return list_options(query, self._resources[listed].fields) if listed else get_options(query)
 
     def _accepted(self, headers: dict[bytes, str], *, plain: bool = False) -> MediaType:
         accept = headers.get(b"accept", "")
-        read = self._media if len(accept) <= REMEMBERED_BYTES else _read_accept
+        read = self._media if len(accept) <= CACHEABLE else _read_accept
         media = read(accept, plain)
         if media is None:
             raise not_acceptable()
@@ -134,16 +140,9 @@ _WANTED = frozenset((b"accept", b"accept-encoding", b"user-agent"))
 
 def _headers(scope: Scope) -> dict[bytes, str]:
     """Give the headers that matter here; of several with one name, the first, as Go does."""
-    found: dict[bytes, str] = {}
+    headers: dict[bytes, str] = {}
     pairs: Any = scope["headers"]
     for name, value in pairs:
-        if name in _WANTED and name not in found:
-            found[name] = value.decode("latin-1")
-    return found
-
-
-def _wants_pretty(asked: bool | None, headers: dict[bytes, str]) -> bool:
-    if asked is not None:
-        return asked
-    agent = headers.get(b"user-agent", "")
-    return agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+        if name in _WANTED and name not in headers:
+            headers[name] = value.decode("latin-1")
+    return headers

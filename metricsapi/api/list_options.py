@@ -1,20 +1,22 @@
 """What a request's query asks for: ListOptions, GetOptions and TableOptions as Kubernetes reads
-them, with its words for values that do not parse.
+them, refused with its texts where values do not parse.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
+from metricsapi.api.asgi import Query
+from metricsapi.api.render.negotiation import pretty_option
 from metricsapi.api.status import StatusError, bad_request
 from metricsapi.config.flags import is_duration
 from metricsapi.kube.field_selectors import FieldTerm, parse_fields
 from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels
 
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_SIGNED = re.compile(r"[-+]?[0-9]+")
+_UNSIGNED = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -30,38 +32,28 @@ class Options:
     pretty: bool | None = None
 
 
-def first_values(query: str) -> dict[str, str]:
-    """Give the first value of each parameter of a query string."""
-    values: dict[str, str] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        values.setdefault(key, value)
-    return values
-
-
-def get_options(query: str) -> Options:
+def get_options(query: Query) -> Options:
     """Read the query of a request for one object; raises StatusError."""
-    values = first_values(query)
-    _check_timeout(values)
-    _check_version(values)
-    return Options(include_object=values.get("includeObject", ""), pretty=_pretty(values))
+    _check_timeout(query)
+    _check_version(query)
+    return Options(include_object=query.get("includeObject"), pretty=pretty_option(query))
 
 
-def list_options(query: str, known_fields: Sequence[str]) -> Options:
+def list_options(query: Query, known_fields: Sequence[str]) -> Options:
     """Read the query of a request for a list; raises StatusError."""
-    values = first_values(query)
-    _check_timeout(values)
-    _integer(values, "timeoutSeconds")
-    limit = _integer(values, "limit")
+    _check_timeout(query)
+    _integer(query, "timeoutSeconds")
+    limit = _integer(query, "limit")
     try:
-        labels = parse_labels(values.get("labelSelector", ""))
-        fields = parse_fields(values.get("fieldSelector", ""), known_fields)
+        labels = parse_labels(query.get("labelSelector"))
+        fields = parse_fields(query.get("fieldSelector"), known_fields)
     except SelectorError as error:
         raise bad_request(str(error)) from None
-    watch = values.get("watch", "0").lower() not in ("0", "false")
-    _check_match(values, watch=watch)
-    _check_version(values)
-    token = values.get("continue", "")
-    if token and values.get("resourceVersion", "") not in ("", "0"):
+    watch = query.get("watch", "0").lower() not in ("0", "false")
+    _check_match(query, watch=watch)
+    _check_version(query)
+    token = query.get("continue")
+    if token and query.get("resourceVersion") not in ("", "0"):
         raise bad_request("specifying resource version is not allowed when using continue")
     return Options(
         labels,
@@ -69,60 +61,59 @@ def list_options(query: str, known_fields: Sequence[str]) -> Options:
         watch,
         max(limit, 0),
         token,
-        values.get("includeObject", ""),
-        _pretty(values),
+        query.get("includeObject"),
+        pretty_option(query),
     )
 
 
-def pretty_option(query: str) -> bool | None:
-    """Give what a query says about indented JSON, None when it says nothing; never raises."""
-    return _pretty(first_values(query)) if "pretty" in query else None
-
-
-def _pretty(values: Mapping[str, str]) -> bool | None:
-    value = values.get("pretty")
-    # `?pretty` without a value means nothing to Kubernetes; to people it means yes.
-    return None if value is None else not value or value in _TRUE
-
-
-def _integer(values: Mapping[str, str], name: str) -> int:
-    text = values.get(name)
-    if text is None:
+def _integer(query: Query, name: str) -> int:
+    if name not in query:
         return 0
-    if not re.fullmatch(r"[-+]?[0-9]+", text):
-        raise bad_request(f"strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
-    if len(text.lstrip("+-0")) > 19 or not -(2**63) <= int(text) < 2**63:
-        raise bad_request(f"strconv.ParseInt: parsing {_quoted(text)}: value out of range")
-    return int(text)
+    text = query.get(name)
+    try:
+        return _parse_int(text, _SIGNED, -(2**63), 2**63 - 1)
+    except ValueError as fault:
+        raise bad_request(f"strconv.ParseInt: parsing {_quoted(text)}: {fault}") from None
 
 
-def _check_timeout(values: Mapping[str, str]) -> None:
-    """`timeout` bounds a request (serve/deadline.py); here it has only to be readable."""
-    text = values.get("timeout", "")
+def _parse_int(text: str, syntax: re.Pattern[str], least: int, most: int) -> int:
+    """Read a number as Go's strconv does; raises ValueError with its word for what is wrong."""
+    if not syntax.fullmatch(text):
+        raise ValueError("invalid syntax")
+    # Python's int() refuses thousands of digits, even of leading zeros.
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > len(str(2**64)):
+        raise ValueError("value out of range")
+    value = -int(digits) if text.startswith("-") else int(digits)
+    if not least <= value <= most:
+        raise ValueError("value out of range")
+    return value
+
+
+def _check_timeout(query: Query) -> None:
+    """`timeout` bounds a request (server/http/timeout.py); here it has only to be readable."""
+    text = query.get("timeout")
     if text and not is_duration(text):
         raise bad_request(
             f"invalid timeout specified in the request URL - time: invalid duration {_quoted(text)}"
         )
 
 
-def _check_version(values: Mapping[str, str]) -> None:
-    text = values.get("resourceVersion", "")
+def _check_version(query: Query) -> None:
+    text = query.get("resourceVersion")
     if not text:
         return
-    fault = ""
-    if not re.fullmatch(r"[0-9]+", text):
-        fault = "invalid syntax"
-    elif len(text.lstrip("0")) > 20 or int(text) >= 2**64:
-        fault = "value out of range"
-    if fault:
+    try:
+        _parse_int(text, _UNSIGNED, 0, 2**64 - 1)
+    except ValueError as fault:
         quoted = _quoted(text)
         cause = f"strconv.ParseUint: parsing {quoted}: {fault}"
-        raise bad_request(f"resourceVersion: Invalid value: {quoted}: {cause}")
+        raise bad_request(f"resourceVersion: Invalid value: {quoted}: {cause}") from None
 
 
-def _check_match(values: Mapping[str, str], *, watch: bool) -> None:
+def _check_match(query: Query, *, watch: bool) -> None:
     """Refuse what `ValidateListOptions` refuses, with all causes at once."""
-    match, version = values.get("resourceVersionMatch", ""), values.get("resourceVersion", "")
+    match, version = query.get("resourceVersionMatch"), query.get("resourceVersion")
     name = "resourceVersionMatch"
     causes: list[tuple[str, str, str]] = []
     if match and watch:
@@ -131,7 +122,7 @@ def _check_match(values: Mapping[str, str], *, watch: bool) -> None:
         if not version:
             text = f"{name} is forbidden unless resourceVersion is provided"
             causes.append(("Forbidden", name, text))
-        if values.get("continue"):
+        if query.get("continue"):
             text = f"{name} is forbidden when continue is provided"
             causes.append(("Forbidden", name, text))
         if match not in ("Exact", "NotOlderThan"):
@@ -140,7 +131,7 @@ def _check_match(values: Mapping[str, str], *, watch: bool) -> None:
         if match == "Exact" and version == "0":
             text = f'{name} "exact" is forbidden for resourceVersion "0"'
             causes.append(("Forbidden", name, text))
-    if "sendInitialEvents" in values and not watch:
+    if "sendInitialEvents" in query and not watch:
         text = "sendInitialEvents is forbidden for list"
         causes.append(("Forbidden", "sendInitialEvents", text))
     if causes:

@@ -15,7 +15,7 @@ from metricsapi.api.render import table
 from metricsapi.api.render.frame import Frame
 from metricsapi.api.render.negotiation import Convert
 from metricsapi.api.representations import Page, Request, Shape, list_shape, table_shape, whole
-from metricsapi.api.resource import GROUP, Resource
+from metricsapi.api.resources import GROUP, Resource
 from metricsapi.api.status import Send, StatusError, bad_request
 from metricsapi.api.streaming import send_framed
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm
@@ -39,7 +39,7 @@ class Listing:
         """Answer a request for one object; raises StatusError."""
         resource, convert = request.resource, request.media.convert
         _check_convert(convert, request.options, listed=False)
-        entry = resource.one(request.namespace or "", name, self._clock())
+        entry = resource.get(request.namespace or "", name, self._clock())
         self._observe((entry,))
         body = whole(request, entry)
         await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)

@@ -13,7 +13,7 @@ from metricsapi.api.list_options import Options
 from metricsapi.api.render import frame, json, protobuf, table
 from metricsapi.api.render.frame import Frame
 from metricsapi.api.render.negotiation import JSON, PROTOBUF, Convert, MediaType
-from metricsapi.api.resource import Resource
+from metricsapi.api.resources import Resource
 
 Encode = Callable[[Sequence[Entry]], list[bytes]]
 # How entries of a list are encoded, and how it is framed when its items have so many bytes.

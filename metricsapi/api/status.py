@@ -1,13 +1,21 @@
-"""Kubernetes `Status`: the one place that turns what went wrong into an HTTP answer."""
+"""Kubernetes `Status`: the only place that makes an HTTP answer of what went wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
-from metricsapi.api.render.negotiation import AVAILABLE, JSON, PROTOBUF, negotiate
+from metricsapi.api.asgi import header_of, query_of
+from metricsapi.api.render.negotiation import (
+    AVAILABLE,
+    JSON,
+    PROTOBUF,
+    negotiate,
+    pretty_option,
+    wants_pretty,
+)
 from metricsapi.api.render.protobuf import list_meta, message, number, string, whole
 from metricsapi.api.render.yaml import yaml_text
 
@@ -29,7 +37,7 @@ class StatusError(Exception):
         reason: str,
         message: str,
         details: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -82,10 +90,10 @@ def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", text, {})
 
 
-def no_such_method() -> StatusError:
-    """Give the 405 of a path that only answers GET."""
+def no_such_method(headers: Mapping[str, str] | None = None) -> StatusError:
+    """Give the 405 of a path that has no such method."""
     text = "the server does not allow this method on the requested resource"
-    return StatusError(405, "MethodNotAllowed", text, {})
+    return StatusError(405, "MethodNotAllowed", text, {}, headers)
 
 
 def not_acceptable(available: tuple[str, ...] = AVAILABLE) -> StatusError:
@@ -94,11 +102,40 @@ def not_acceptable(available: tuple[str, ...] = AVAILABLE) -> StatusError:
     return StatusError(406, "NotAcceptable", text, {})
 
 
-def represent(error: StatusError, accept: str = "", *, pretty: bool = False) -> tuple[str, bytes]:
-    """Give the content type and body of a `Status` in the representation that was asked for.
+def status_answer(
+    error: StatusError, accept: str = "", *, pretty: bool = False
+) -> tuple[Headers, bytes]:
+    """Give headers and body of a `Status` in the representation that `accept` asks for.
 
-    Where none of ours was, it is indented JSON, as the Go API server does.
+    Where none of ours is accepted, it is indented JSON, as the Go API server does; only a 403
+    carries `nosniff`, as recorded.
     """
+    content_type, body = _represent(error, accept, pretty=pretty)
+    headers: Headers = [
+        CACHE_CONTROL,
+        (b"content-type", content_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
+    ]
+    if error.code == 403:
+        headers.append((b"x-content-type-options", b"nosniff"))
+    return headers, body
+
+
+def answer_to(scope: Any, error: StatusError) -> tuple[Headers, bytes]:
+    """Give headers and body of a `Status` for an ASGI request, as the request asks for it."""
+    pretty = wants_pretty(pretty_option(query_of(scope)), header_of(scope, b"user-agent"))
+    return status_answer(error, header_of(scope, b"accept"), pretty=pretty)
+
+
+async def send_status(scope: Any, send: Send, error: StatusError) -> None:
+    """Answer an ASGI request with a `Status`."""
+    headers, body = answer_to(scope, error)
+    await send({"type": "http.response.start", "status": error.code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _represent(error: StatusError, accept: str, *, pretty: bool) -> tuple[str, bytes]:
     media = negotiate(accept)
     if media is not None and media.type == PROTOBUF:
         return PROTOBUF, error.protobuf()
@@ -110,28 +147,13 @@ def represent(error: StatusError, accept: str = "", *, pretty: bool = False) -> 
     return media.type, yaml_text(error.body())
 
 
-async def send_status(
-    send: Send, error: StatusError, accept: str = "", *, pretty: bool = False
-) -> None:
-    """Send a `Status` as an ASGI answer; only a 403 carries `nosniff`, as recorded."""
-    content_type, body = represent(error, accept, pretty=pretty)
-    headers: Headers = [
-        CACHE_CONTROL,
-        (b"content-type", content_type.encode()),
-        (b"content-length", b"%d" % len(body)),
-        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
-    ]
-    if error.code == 403:
-        headers.append((b"x-content-type-options", b"nosniff"))
-    await send({"type": "http.response.start", "status": error.code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _details(details: dict[str, Any]) -> bytes:
     """Encode `StatusDetails`; `details` has its JSON names."""
     causes = [
-        message(4, string(1, one["reason"]) + string(2, one["message"]) + string(3, one["field"]))
-        for one in details.get("causes", ())
+        message(
+            4, string(1, cause["reason"]) + string(2, cause["message"]) + string(3, cause["field"])
+        )
+        for cause in details.get("causes", ())
     ]
     return b"".join((
         string(1, details.get("name", "")),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metricsapi.api.asgi import Query
 from metricsapi.api.status import StatusError
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.client_certificates import Peer
@@ -55,7 +56,7 @@ NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 def test_what_is_authorized_is_what_is_served(namespace, name, word, version):
     """The singular is the plural, and no part of a name changes what is asked for."""
     path = f"/apis/metrics.k8s.io/{version}/{word}/{namespace}/pods/{name}"
-    asked = attributes_of("GET", path, b"")
+    asked = attributes_of("GET", path, Query(b""))
     assert (asked.verb, asked.resource, asked.namespace, asked.name) == (
         "get",
         "pods",
@@ -63,7 +64,7 @@ def test_what_is_authorized_is_what_is_served(namespace, name, word, version):
         name,
     )
     listed = attributes_of(
-        "GET", f"/apis/metrics.k8s.io/{version}/namespaces/{namespace}/pods", b""
+        "GET", f"/apis/metrics.k8s.io/{version}/namespaces/{namespace}/pods", Query(b"")
     )
     assert (listed.verb, listed.resource, listed.namespace, listed.name) == (
         "list",
@@ -82,7 +83,7 @@ def test_any_path_has_attributes_or_is_refused(text, method, query):
     path = "/apis/metrics.k8s.io/v1beta1/" + text
     refused = None
     try:
-        asked = attributes_of(method, path, query)
+        asked = attributes_of(method, path, Query(query))
     except StatusError as error:
         refused = error.code
     assert refused == 400 or (asked.verb and asked.review())

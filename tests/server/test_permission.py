@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from metricsapi.api.asgi import Query
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.request_info import Attributes, attributes_of
 from metricsapi.server.auth.reviews import ReviewError
@@ -12,7 +13,7 @@ from metricsapi.server.auth.user import User
 from tests.server.reviewer import Reviewer
 
 ALICE = User("alice", "7", ("readers",), (("scopes", ("a", "b")),))
-PODS = attributes_of("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", b"")
+PODS = attributes_of("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", Query(b""))
 
 
 class Clock:
@@ -47,14 +48,14 @@ async def reviewer():
     ],
 )
 def test_what_is_asked_for_in_the_words_of_rbac(method, path, query, asked):
-    found = attributes_of(method, f"/apis/metrics.k8s.io/v1/{path}", query)
+    found = attributes_of(method, f"/apis/metrics.k8s.io/v1/{path}", Query(query))
     assert (found.group, found.version) == ("metrics.k8s.io", "v1")
     assert (found.verb, found.resource, found.namespace, found.name, found.subresource) == asked
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io/v1", "/metrics", "/healthz/ping"])
 def test_other_paths_are_asked_for_as_they_are(path):
-    review = attributes_of("GET", path, b"").review()
+    review = attributes_of("GET", path, Query(b"")).review()
     assert review == {"nonResourceAttributes": {"path": path, "verb": "get"}}
 
 

@@ -7,13 +7,18 @@ that the reference makes too: q=0 is the last choice, not a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from metricsapi.api.asgi import Query
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 AVAILABLE = (JSON, YAML, PROTOBUF)
+
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as strconv.ParseBool takes them
+_PEOPLE = ("curl", "Wget", "Mozilla/5.0")  # how the user agents begin that get indented JSON
 
 META_GROUP = "meta.k8s.io"
 DISCOVERY_GROUP = "apidiscovery.k8s.io"
@@ -47,7 +52,7 @@ class Clause:
     parameters: dict[str, str]
 
 
-Allows = Callable[[str, Convert | None], bool]  # (type, wanted kind): an endpoint's word on it
+Allows = Callable[[str, Convert | None], bool]  # whether an endpoint has (type, wanted kind)
 
 
 def allows_plain(_: str, convert: Convert | None) -> bool:
@@ -76,6 +81,32 @@ def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
     )
 
 
+def pretty_option(query: Query) -> bool | None:
+    """Give what a query says about indented JSON, None when it says nothing."""
+    if "pretty" not in query:
+        return None
+    value = query.get("pretty")
+    # `?pretty` without a value means nothing to Kubernetes; to people it means yes.
+    return not value or value in _TRUE
+
+
+def wants_pretty(option: bool | None, user_agent: str) -> bool:
+    """Whether JSON is to be indented: as the query says, else for the programs that people use."""
+    return user_agent.startswith(_PEOPLE) if option is None else option
+
+
+def choose_format(query: Query, accept: str, formats: Mapping[str, str]) -> str | None:
+    """Give the name of the format that a caller wants: `?format=` wins over `Accept`.
+
+    `formats` is media types by name, the default first; None if nothing that is accepted is there.
+    """
+    if "format" in query:
+        name = query.get("format")
+        return name if name in formats else None
+    media = negotiate(accept, available=tuple(formats.values()))
+    return next((name for name, kind in formats.items() if media and kind == media.type), None)
+
+
 def negotiate(
     accept: str, allows: Allows = allows_plain, available: Sequence[str] = AVAILABLE
 ) -> MediaType | None:
@@ -83,21 +114,21 @@ def negotiate(
     if not accept:
         return MediaType(available[0])
     for clause in parse_accept(accept):
-        for one in available:
-            kind, _, subtype = one.partition("/")
+        for media_type in available:
+            kind, _, subtype = media_type.partition("/")
             fits = clause.type == kind and clause.subtype in (subtype, "*")
             if not fits and (clause.type, clause.subtype) != ("*", "*"):
                 continue
-            found = _with_parameters(one, clause.parameters, allows)
-            if found is not None:
-                return found
+            media = _with_parameters(media_type, clause.parameters, allows)
+            if media is not None:
+                return media
     return None
 
 
 def parse_accept(accept: str) -> list[Clause]:
     """Split the header into its clauses, best first. What cannot be read is left out."""
     clauses = [clause for part in accept.split(",") if (clause := _clause(part)) is not None]
-    clauses.sort(key=lambda one: (-one.quality, one.type == "*", one.subtype == "*"))
+    clauses.sort(key=lambda each: (-each.quality, each.type == "*", each.subtype == "*"))
     return clauses
 
 

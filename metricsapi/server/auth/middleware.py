@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
-from metricsapi.api.status import StatusError
+from metricsapi.api.asgi import query_of
+from metricsapi.api.status import Send, StatusError, send_status
 from metricsapi.server.auth.authenticator import Authenticator, Unauthenticated
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.in_flight import TOO_MANY, Gate
-from metricsapi.server.auth.refusals import UNANSWERED, UNAUTHORIZED, Send, answer, forbidden
+from metricsapi.server.auth.refusals import UNANSWERED, UNAUTHORIZED, forbidden
 from metricsapi.server.auth.request_info import Attributes, attributes_of
 from metricsapi.server.auth.reviews import ReviewError
 from metricsapi.server.auth.user import MASTERS, User
@@ -44,24 +45,26 @@ class AuthMiddleware:
         self._authorizer = authorizer
         self._gate = gate or Gate()
         self._clock = clock
-        self._attributes_of = lru_cache(_KEPT)(attributes_of)
+        self._cached_attributes = lru_cache(_KEPT)(attributes_of)
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
         state, headers = scope["state"], scope["headers"]
         try:
-            attributes = self._attributes_of(scope["method"], scope["path"], scope["query_string"])
+            query = query_of(scope)
+            read = self._cached_attributes if query.cacheable else attributes_of
+            attributes = read(scope["method"], scope["path"], query)
         except StatusError as error:
-            await answer(send, error)
+            await send_status(scope, send, error)
             return
         user, faults = self._authenticator.by_certificate(state.get("peer"), headers, self._clock())
         must_get_in = MASTERS in user.groups if user else self._authorizer.is_open(attributes)
         if not self._gate.enter(reserved=must_get_in):
-            await answer(send, TOO_MANY)
+            await send_status(scope, send, TOO_MANY)
             return
         try:
             admitted = await self._admit(scope, attributes, user, faults)
             if isinstance(admitted, StatusError):
-                await answer(send, admitted)
+                await send_status(scope, send, admitted)
             else:
                 state["user"] = admitted
                 await self._app(scope, receive, send)

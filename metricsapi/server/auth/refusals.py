@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 from metricsapi.api.status import StatusError
 from metricsapi.server.auth.request_info import Attributes
 from metricsapi.server.auth.user import User
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 UNAUTHORIZED = StatusError(401, "Unauthorized", "Unauthorized")
 UNANSWERED = StatusError(
@@ -17,25 +12,6 @@ UNANSWERED = StatusError(
     "InternalError",
     "Internal error occurred: the API server could not be asked for permission",
 )
-
-
-async def answer(send: Send, error: StatusError) -> None:
-    """Send a `Status` as the Go API server does; only a refusal carries `nosniff`."""
-    await send({"type": "http.response.start", "status": error.code, "headers": headers_of(error)})
-    await send({"type": "http.response.body", "body": error.json()})
-
-
-def headers_of(error: StatusError) -> list[tuple[bytes, bytes]]:
-    """Give the headers that go with a `Status` in JSON."""
-    headers = [
-        (b"cache-control", b"no-cache, private"),
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(error.json())).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
-    ]
-    if error.code == 403:
-        headers.append((b"x-content-type-options", b"nosniff"))
-    return headers
 
 
 def forbidden(user: User, attributes: Attributes, reason: str) -> StatusError:

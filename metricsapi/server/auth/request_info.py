@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
+from metricsapi.api.asgi import Query
 from metricsapi.api.status import StatusError
 
 _VERBS = {
@@ -46,7 +46,7 @@ class Attributes(Struct, frozen=True, gc=False):
         return {"resourceAttributes": told}
 
 
-def attributes_of(method: str, path: str, query: bytes) -> Attributes:
+def attributes_of(method: str, path: str, query: Query) -> Attributes:
     """Give what a request asks for; `path` is decoded and has passed `request_target.resolve`.
 
     Raises StatusError (400) for what cannot be read in one way only.
@@ -64,7 +64,7 @@ def attributes_of(method: str, path: str, query: bytes) -> Attributes:
     return _resource(group, version, rest, method, query)
 
 
-def _resource(group: str, version: str, parts: list[str], method: str, query: bytes) -> Attributes:
+def _resource(group: str, version: str, parts: list[str], method: str, query: Query) -> Attributes:
     verb = _VERBS.get(method, "")
     special = parts[0] in ("proxy", "watch")
     if special:
@@ -87,25 +87,12 @@ def _resource(group: str, version: str, parts: list[str], method: str, query: by
     return Attributes(verb, "", group, version, parts[0], subresource, namespace, name)
 
 
-def _list_or_watch(query: bytes) -> tuple[str, str]:
+def _list_or_watch(query: Query) -> tuple[str, str]:
     """Give the verb of a request without a name, and the name that its field selector fixes."""
-    if not query:
-        return "list", ""
-    options = _options(query)
-    watch = options.get("watch")
-    verb = "list" if watch is None or watch.lower() in ("false", "0") else "watch"
+    if query.repeats:
+        raise StatusError(400, "BadRequest", "a query parameter is given twice")
+    verb = "list" if query.get("watch", "0").lower() in ("false", "0") else "watch"
     # An escape in a selector could be read in two ways: then no name is known, and the
     # permission for the whole list is asked for.
-    exact = _EXACT_NAME.search(options.get("fieldSelector", ""))
+    exact = _EXACT_NAME.search(query.get("fieldSelector"))
     return verb, exact[1] if exact and exact[1] not in (".", "..") else ""
-
-
-def _options(query: bytes) -> dict[str, str]:
-    """Give a query's parameters. Go takes the first of a repeated one and others the last, so
-    none may be repeated.
-    """
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    options = dict(pairs)
-    if len(options) != len(pairs):
-        raise StatusError(400, "BadRequest", "a query parameter is given twice")
-    return options

@@ -15,9 +15,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from metricsapi.api.status import StatusError
+from metricsapi.api.status import StatusError, status_answer
 from metricsapi.server.auth.client_certificates import Peer
-from metricsapi.server.auth.refusals import headers_of
 from metricsapi.server.http.framing import HEADERS_TOO_LARGE, Refused, bad, check_framing, too_large
 from metricsapi.server.http.limits import Limits
 from metricsapi.server.http.peer import peer_of
@@ -206,9 +205,10 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
             return
         lines = [STATUS_LINE[status.code], b"connection: close\r\n"]
-        headers = [*self.server_state.default_headers, *headers_of(status)]
+        headers, content = status_answer(status)
+        headers = [*self.server_state.default_headers, *headers]
         lines += [name + b": " + value + b"\r\n" for name, value in headers]
-        self.transport.write(b"".join([*lines, b"\r\n", status.json()]))
+        self.transport.write(b"".join([*lines, b"\r\n", content]))
         # Closing now would reset the connection, and the answer in it, if more is on the way.
         self._reading = self.loop.call_later(_LINGER, self.transport.close)
 

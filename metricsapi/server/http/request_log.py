@@ -48,7 +48,7 @@ class RequestLog:
             log.exception("request failed", extra={"data": {"path": scope["path"]}})
             if not code:
                 text = f"Internal error occurred: see the server's log for request {own.decode()}"
-                await send_status(watch, StatusError(500, "InternalError", text))
+                await send_status(scope, watch, StatusError(500, "InternalError", text))
         finally:
             if log.isEnabledFor(REQUESTS):
                 log.log(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from metricsapi.api.list_options import first_values
+from metricsapi.api.asgi import query_of
 from metricsapi.api.status import StatusError, send_status
 from metricsapi.config.flags import parse_duration
 
@@ -40,7 +40,7 @@ class Deadline:
             await send(message)
 
         try:
-            async with asyncio.timeout(self._allowed(scope["query_string"])) as timer:
+            async with asyncio.timeout(self._allowed(scope)) as timer:
                 await self._app(scope, receive, watch)
         except TimeoutError:
             if not timer.expired():
@@ -52,14 +52,14 @@ class Deadline:
             if begun:
                 await _cut_off(scope, receive)
             else:
-                await send_status(send, OVERDUE, _accept(scope))
+                await send_status(scope, send, OVERDUE)
 
-    def _allowed(self, query: bytes) -> float:
+    def _allowed(self, scope: Any) -> float:
         """Give the seconds for a request: its own `timeout` if that is shorter."""
-        if b"timeout=" not in query:
+        if b"timeout=" not in scope["query_string"]:
             return self._seconds
         try:
-            asked = parse_duration(first_values(query.decode("latin-1")).get("timeout", ""))
+            asked = parse_duration(query_of(scope).get("timeout"))
         except ValueError:  # the handler says so
             return self._seconds
         return min(asked, self._seconds) if asked > 0 else self._seconds
@@ -69,8 +69,3 @@ async def _cut_off(scope: Any, receive: Any) -> None:
     scope["state"]["abort"]()
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _accept(scope: Any) -> str:
-    values = (value for name, value in scope["headers"] if name == b"accept")
-    return next(values, b"").decode("latin-1")

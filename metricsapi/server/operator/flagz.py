@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.api.formats import choose
+from metricsapi.api.asgi import query_of
+from metricsapi.api.render.negotiation import choose_format
 from metricsapi.server.operator.statusz import NAME, WARNING
 
 _KINDS = {"text": "text/plain", "json": "application/json", "html": "text/html"}
@@ -28,7 +29,8 @@ def flagz_route(values: Mapping[str, str]) -> Route:
     }
 
     async def endpoint(request: Request) -> Response:
-        wanted = choose(request, _KINDS)
+        accept = request.headers.get("accept", "")
+        wanted = choose_format(query_of(request.scope), accept, _KINDS)
         if wanted is None:
             return Response("only text/plain, application/json and text/html are here\n", 406)
         headers = {

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from metricsapi.api.asgi import query_of
+
 Check = Callable[[], str | None]  # None if all is well, else what is wrong
 _HEADERS = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
 
@@ -82,8 +84,8 @@ def _all(
     name: str, checks: Mapping[str, Check], remarks: Callable[[], Sequence[str]]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        query = request.query_params
-        excluded = {part for value in query.getlist("exclude") for part in value.split(",") if part}
+        query = query_of(request.scope)
+        excluded = {part for value in query.all("exclude") for part in value.split(",") if part}
         wanted = {one: check for one, check in checks.items() if one not in excluded}
         failed = problems(wanted)
         lines = [_line(one, one in excluded, one in failed) for one in checks]

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.api.formats import choose
+from metricsapi.api.asgi import query_of
+from metricsapi.api.render.negotiation import choose_format
 from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, page
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus
 from metricsapi.telemetry.troubleshooting import remedy
@@ -94,7 +95,9 @@ def statusz_route(source: StatusSource) -> Route:
     }
 
     async def endpoint(request: Request) -> Response:
-        wanted = choose(request, {name: kind for name, (kind, _) in formats.items()})
+        kinds = {name: kind for name, (kind, _) in formats.items()}
+        accept = request.headers.get("accept", "")
+        wanted = choose_format(query_of(request.scope), accept, kinds)
         if wanted is None:
             return Response("only text/plain, application/json and text/html are here\n", 406)
         kind, write = formats[wanted]

@@ -1,4 +1,4 @@
-"""What the wire needs to know of a resource; `nodes` and `pods` say it."""
+"""The resources of the group: `nodes` (NodeMetrics) and `pods` (PodMetrics)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metricsapi.api.catalog import Entry, Objects
+from metricsapi.api.catalog import Catalog, Entry, Objects
+from metricsapi.api.render import json, protobuf
 from metricsapi.api.status import StatusError
+from metricsapi.kube.field_selectors import NAME, NAMESPACE, NODE_NAME
 from metricsapi.storage.types import NodeUsage, PodUsage
 
 GROUP = "metrics.k8s.io"
@@ -16,7 +18,7 @@ VERSIONS = ("v1", "v1beta1")  # the preferred one first; their objects are the s
 
 @dataclass(frozen=True)
 class Resource:
-    """One of our resources: names, what there is of it, and how an item of it is encoded."""
+    """A resource: its names, its objects and how an item of it is encoded."""
 
     name: str  # plural, as in paths
     kind: str
@@ -29,15 +31,18 @@ class Resource:
     encode_protobuf: Callable[[Any, Any], bytes] = field(repr=False)
 
     def current(self, entries: Sequence[Entry], now: float) -> list[Entry]:
-        """Give those entries that have usage now, with encodings of older usage dropped."""
-        kept = []
+        """Give those entries that have usage now, with encodings of older usage dropped.
+
+        `now` is in monotonic seconds.
+        """
+        current = []
         for entry, usage in zip(entries, self.usages(entries, now), strict=True):
             if usage is None:
                 continue
             if usage is not entry.usage:
                 entry.usage, entry.json, entry.protobuf = usage, None, None
-            kept.append(entry)
-        return kept
+            current.append(entry)
+        return current
 
     def json(self, entry: Entry) -> bytes:
         """Give the JSON item of an entry that has usage."""
@@ -55,13 +60,13 @@ class Resource:
 
     def jsons(self, entries: Sequence[Entry]) -> list[bytes]:
         """Give the JSON items of entries that have usage."""
-        return [one.json or self.json(one) for one in entries]
+        return [entry.json or self.json(entry) for entry in entries]
 
     def protobufs(self, entries: Sequence[Entry]) -> list[bytes]:
         """Give the protobuf items of entries that have usage."""
-        return [one.protobuf or self.protobuf(one) for one in entries]
+        return [entry.protobuf or self.protobuf(entry) for entry in entries]
 
-    def one(self, namespace: str, name: str, now: float) -> Entry:
+    def get(self, namespace: str, name: str, now: float) -> Entry:
         """Give the entry of one object; raises StatusError 404 without it or without usage."""
         entry = self.objects.get(namespace, name)
         if entry is None:
@@ -73,3 +78,30 @@ class Resource:
             details = {"name": full, "group": GROUP, "kind": self.name}
             raise StatusError(404, "NotFound", text, details)
         return entry
+
+
+def resources_of(catalog: Catalog) -> list[Resource]:
+    """Give both resources over a catalog."""
+    nodes = Resource(
+        name="nodes",
+        kind="NodeMetrics",
+        singular="node",
+        namespaced=False,
+        fields=(NAME, NAMESPACE),
+        objects=catalog.nodes,
+        usages=catalog.node_usages,
+        encode_json=json.node_item,
+        encode_protobuf=protobuf.node_item,
+    )
+    pods = Resource(
+        name="pods",
+        kind="PodMetrics",
+        singular="pods",
+        namespaced=True,
+        fields=(NAME, NAMESPACE, NODE_NAME),  # the last one goes beyond the reference
+        objects=catalog.pods,
+        usages=catalog.pod_usages,
+        encode_json=json.pod_item,
+        encode_protobuf=protobuf.pod_item,
+    )
+    return [nodes, pods]
