@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.scrape.kubelet import http
+from tests.support.kubelet import http
 
 FOREVER = 3600.0
 

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from metricsapi.kube.resources import Address, Node
-from tests.scrape.kubelet import http
+from tests.support.kubelet import http
 from tests.support.pki import SERVER, Authority, server_context
 
 RATES = {"c0": 150_000_000, "c1": 40_000_000}  # nanocores, of every pod's two containers

@@ -3,7 +3,7 @@
 import pytest
 
 from metricsapi.kube import errors
-from tests.kube.apiserver import ScriptedApiServer
+from tests.support.apiserver import ScriptedApiServer
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from metricsapi.kube.errors import Unreachable
 from metricsapi.kube.informer import SLICE, Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
-from tests.kube.apiserver import ScriptedApiServer
+from tests.support.apiserver import ScriptedApiServer
 from tests.support.conditions import until
 
 

@@ -12,8 +12,8 @@ from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
-from tests.scrape.kubelet import CLUSTER, Kubelet, http, is_sample, summary
 from tests.support.conditions import until
+from tests.support.kubelet import CLUSTER, Kubelet, http, is_sample, summary
 
 SETTINGS = CollectSettings(transport="apiserver-proxy", max_answer=2**19)
 

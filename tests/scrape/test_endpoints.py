@@ -5,7 +5,7 @@ import pytest
 from metricsapi.scrape import kubelet as module
 from metricsapi.scrape.errors import Cause
 from metricsapi.storage.types import NodeSample
-from tests.scrape.kubelet import Kubelet, Reader, http, is_sample, summary
+from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
 
 METRICS = b"node_cpu_usage_seconds_total 1\n"
 
@@ -36,7 +36,7 @@ def reader(kubelet, **options):
 
 
 def paths(kubelet):
-    return [request.path.partition("?")[0] for request in kubelet.requests]
+    return [request.path for request in kubelet.requests]
 
 
 @pytest.mark.parametrize(

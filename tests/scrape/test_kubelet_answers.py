@@ -12,8 +12,8 @@ from metricsapi.scrape.connection import Connection
 from metricsapi.scrape.connector import Connector
 from metricsapi.scrape.errors import Cause, ScrapeError
 from metricsapi.scrape.targets import Target
-from tests.scrape.kubelet import Kubelet, Reader, http, is_sample, summary
 from tests.support.conditions import until
+from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
 
 LARGE = summary("n1", pods=400)  # more than 100 KiB, so several TLS records
 

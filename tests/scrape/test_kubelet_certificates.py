@@ -10,8 +10,8 @@ import pytest
 
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
-from tests.scrape.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
 from tests.support.conditions import until
+from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
 from tests.support.pki import CLIENT, SERVER, Authority
 
 
@@ -126,8 +126,8 @@ async def test_a_client_certificate_is_shown_and_read_again(tmp_path, monkeypatc
 
     write(Authority("wrong").issue("metrics", usages=(CLIENT,)))
     kubelet = Kubelet()
-    kubelet.context.load_verify_locations(cadata=clients.text)
-    kubelet.context.verify_mode = ssl.CERT_REQUIRED
+    kubelet.tls.load_verify_locations(cadata=clients.text)
+    kubelet.tls.verify_mode = ssl.CERT_REQUIRED
     async with kubelet, Reader(kubelet, client_certificate=certificate, client_key=key) as read:
         assert (await read()).cause in (Cause.CREDENTIALS, Cause.RESET)
         write(clients.issue("metrics", usages=(CLIENT,)))
@@ -136,7 +136,7 @@ async def test_a_client_certificate_is_shown_and_read_again(tmp_path, monkeypatc
 
 async def test_a_refused_client_certificate_is_told():
     """As Go does, the kubelet says so by an alert, after we think the handshake is done."""
-    context = Kubelet().context
+    context = Kubelet().tls
     context.load_verify_locations(cadata=Authority("kubelet-clients").text)
     context.verify_mode = ssl.CERT_REQUIRED
     listener = socket.create_server(("127.0.0.1", 0))
@@ -164,7 +164,7 @@ async def test_a_refused_client_certificate_is_told():
 
 
 async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_told():
-    context = Kubelet().context
+    context = Kubelet().tls
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
 

@@ -13,8 +13,8 @@ from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.options import CollectSettings, every_node
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.storage.types import NodeSample
-from tests.scrape.kubelet import node
 from tests.support.conditions import until
+from tests.support.kubelet import node
 
 REFUSED = Failure(Cause.REFUSED, "127.0.0.1:10250 refused the connection")
 TIMEOUT = Failure(Cause.TIMEOUT, "127.0.0.1:10250 did not answer in time")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from metricsapi.kube.resources import Address, Node
 from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import Target, family, target_of
-from tests.scrape.kubelet import Kubelet, Reader, client, http, is_sample, node
+from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node
 
 TYPES = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname")
 MANY = Node(
@@ -98,9 +98,8 @@ async def test_an_address_that_connects_but_never_answers_is_avoided_next_turn()
     import asyncio
 
     async with Kubelet(certificate="127.0.0.1") as good:
-        kubelet = Kubelet(hang, certificate="127.0.0.2", host="127.0.0.2")
+        kubelet = Kubelet(hang, certificate="127.0.0.2", host="127.0.0.2", port=good.port)
         kubelet.closed = asyncio.Event()
-        kubelet.want_port = good.port
         async with kubelet:
             target = Target("n1", ("127.0.0.2", "127.0.0.1"), good.port)
             async with Reader(good, target=target, seconds=0.5) as read:

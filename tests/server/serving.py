@@ -19,7 +19,7 @@ from metricsapi.server.http.server import Server
 from metricsapi.server.http.timeout import Deadline
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving
-from tests.server.reviewer import Reviewer
+from tests.support.apiserver import Reviewer
 
 GOOD_PATH = "/apis/metrics.k8s.io/v1beta1/nodes"
 PATHS = ("/healthz", "/livez", "/readyz")

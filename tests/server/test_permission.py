@@ -10,7 +10,7 @@ from metricsapi.server.auth.request_info import Attributes, attributes_of
 from metricsapi.server.auth.reviews import ReviewError
 from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.auth.user import User
-from tests.server.reviewer import Reviewer
+from tests.support.apiserver import Reviewer
 
 ALICE = User("alice", "7", ("readers",), (("scopes", ("a", "b")),))
 PODS = attributes_of("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", Query(b""))

@@ -1,12 +1,10 @@
 """Certificates and listeners, broken in the ways that real ones are broken."""
 
-import asyncio
 import contextlib
-import re
-import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+from tests.support.listener import Listener
 from tests.support.pki import DAY, SERVER, server_context
 
 SUMMARY = """{
@@ -48,8 +46,8 @@ def http(status=200, body="", *, skew=0.0, **more):
 def kubelet(summary=None, resource=None):
     """Answers by path; what is not given is 404."""
 
-    def answer(target, _headers):
-        given = summary if target.startswith("/stats/summary") else resource
+    def answer(request):
+        given = summary if request.path == "/stats/summary" else resource
         return given if given is not None else http(404, "404 page not found")
 
     return answer
@@ -57,27 +55,6 @@ def kubelet(summary=None, resource=None):
 
 @contextlib.asynccontextmanager
 async def listening(answer, tls=None):
-    """A listener on loopback; `answer(target, headers)` gives bytes, or None to say nothing."""
-
-    serving = set()
-
-    async def serve(reader, writer):
-        serving.add(asyncio.current_task())
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            if length := re.search(r"content-length: (\d+)", head.lower()):
-                head += (await reader.readexactly(int(length[1]))).decode()
-            reply = answer(head.split(" ")[1], head)
-            if reply is None:
-                await reader.read()
-            else:
-                writer.write(reply)
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await asyncio.wait_for(asyncio.gather(*serving), 10)
+    """Listen on loopback, and give the port; each connection is closed after its first answer."""
+    async with Listener(answer, tls=tls, closing=True) as listener:
+        yield listener.port

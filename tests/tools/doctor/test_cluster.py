@@ -70,10 +70,10 @@ class ApiServer:
         self.denied = denied
         self.asked = []
 
-    def __call__(self, target, request):
-        path = target.partition("?")[0]
+    def __call__(self, request):
+        path = request.path
         if path == REVIEWS and REVIEWS not in self.answers:
-            attributes = json.loads(request.rpartition("\r\n\r\n")[2])["spec"]["resourceAttributes"]
+            attributes = json.loads(request.body)["spec"]["resourceAttributes"]
             sub = f"/{attributes['subresource']}" if "subresource" in attributes else ""
             words = f"{attributes['verb']} {attributes['resource']}{sub}"
             self.asked.append(attributes)

@@ -1,10 +1,9 @@
 """A running stand-in API server, clients of it, and a server behind it that notes what it gets."""
 
-import asyncio
 import contextlib
-import itertools
 import json
 import ssl
+import weakref
 
 import httpx
 
@@ -14,6 +13,7 @@ from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.pki import SERVER, load_pair, server_context
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import ADMIN
+from tests.support.listener import Listener
 
 MASTERS = ("system:masters",)
 V1BETA1 = "v1beta1.metrics.k8s.io"
@@ -98,65 +98,36 @@ def condition(api, name=V1BETA1):
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
-class Noting:
+class Noting(Listener):
     """A TLS server that notes requests as they come, header names and order included.
 
     `answers` maps a target to (status, headers, body); anything else is answered with `{}`.
     """
 
     def __init__(self, authority, names=("metrics-server.kube-system.svc",)):
-        self.requests = []
-        self.peers = []
-        self.connections = 0
+        issued = authority.issue("server", usages=(SERVER,), names=names)
+        super().__init__(tls=server_context(issued))
         self.answers = {}
         self.drop_next = False  # close a kept connection at its next request
-        issued = authority.issue("server", usages=(SERVER,), names=names)
-        self._context = server_context(issued)
+        self._kept = weakref.WeakSet()  # connections that have had an answer
 
     def believe(self, authority):
         """Ask clients for certificates of an authority."""
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.load_verify_locations(cadata=authority.pem.decode())
+        self.tls.verify_mode = ssl.CERT_REQUIRED
+        self.tls.load_verify_locations(cadata=authority.text)
 
-    async def __aenter__(self):
-        self._tasks = set()
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self._context
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _connected(self, reader, writer):
-        self.connections += 1
-        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader, writer):
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            for earlier in itertools.count():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                if earlier and self.drop_next:
-                    self.drop_next = False
-                    break
-                method, target, _ = head[0].split(" ")
-                headers = [tuple(line.split(": ", 1)) for line in head[1:] if line]
-                length = int(dict(headers).get("Content-Length", 0))
-                body = await reader.readexactly(length)
-                self.requests.append((method, target, headers, body))
-                self.peers.append(writer.get_extra_info("peercert"))
-                code, told, content = self.answers.get(target, (200, {}, {}))
-                content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                told = {"Content-Type": "application/json", "Content-Length": len(content), **told}
-                lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-                writer.write(f"HTTP/1.1 {code} X\r\n{lines}\r\n".encode() + content)
-                await writer.drain()
-        writer.close()
+    async def respond(self, request, writer):
+        if self.drop_next and writer in self._kept:
+            self.drop_next = False
+            return False
+        self._kept.add(writer)
+        code, headers, content = self.answers.get(request.target, (200, {}, {}))
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": len(content), **headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {code} X\r\n{lines}\r\n".encode() + content)
+        return True
 
     def to(self, target):
         """The headers of the requests to a target."""
-        return [headers for _, path, headers, _ in self.requests if path == target]
+        return [request.pairs for request in self.requests if request.target == target]

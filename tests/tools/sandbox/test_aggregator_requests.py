@@ -70,7 +70,7 @@ async def test_the_probe_is_the_recorded_one_five_times_over_fresh_connections(b
     assert backend.connections >= 5
     for headers in backend.to(V1BETA1)[:5]:
         assert headers == expected(PROBE, backend.port)
-    assert backend.peers[0]["subject"] == ((("commonName", "front-proxy-client"),),)
+    assert backend.requests[0].peer["subject"] == ((("commonName", "front-proxy-client"),),)
 
 
 @pytest.mark.parametrize("recorded", BY_USERS, ids=lambda one: one["path"].split("/", 3)[3])
@@ -164,7 +164,8 @@ async def test_targets_are_written_anew_as_go_does(api, backend):
     async with admin(api) as http:
         await http.get(f"{V1BETA1}/pods?limit=5&labelSelector=a in (b,c)&limit=6")
     assert (
-        backend.requests[-1][1] == f"{V1BETA1}/pods?labelSelector=a+in+%28b%2Cc%29&limit=5&limit=6"
+        backend.requests[-1].target
+        == f"{V1BETA1}/pods?labelSelector=a+in+%28b%2Cc%29&limit=5&limit=6"
     )
 
 

@@ -111,7 +111,7 @@ async def test_a_rotated_front_proxy_ca_is_used_at_once_and_told_in_the_configma
         assert (await http.get(path)).status_code == 503, "the new one is not believed yet"
         server.believe(api.front_proxy_ca)
         assert (await http.get(path)).status_code == 200
-        assert server.peers[-1]["issuer"] == ((("commonName", "front-proxy-next"),),)
+        assert server.requests[-1].peer["issuer"] == ((("commonName", "front-proxy-next"),),)
 
 
 async def test_token_reviews_know_audiences(api, http):

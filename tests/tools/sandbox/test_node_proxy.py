@@ -97,11 +97,11 @@ async def test_the_kubelet_sees_the_api_server_not_the_caller(api):
             assert (await http.get("/api/v1/nodes/n/proxy/a/b?x=1&y=%2F")).status_code == 200
             assert (await http.get(f"/api/v1/nodes/n:{server.port}/proxy/")).status_code == 200
             caller = http.headers["Authorization"]
-    assert [target for _, target, _, _ in server.requests] == ["/a/b?x=1&y=%2F", "/"]
-    shown = dict(server.requests[0][2])["Authorization"]
+    assert [request.target for request in server.requests] == ["/a/b?x=1&y=%2F", "/"]
+    shown = server.requests[0].headers["authorization"]
     assert shown != caller
     assert api.tokens[shown.removeprefix("Bearer ")].name == USER
-    subject = dict(pair for part in server.peers[0]["subject"] for pair in part)
+    subject = dict(pair for part in server.requests[0].peer["subject"] for pair in part)
     assert subject == {"organizationName": "system:masters", "commonName": USER}
 
 

@@ -1,0 +1,101 @@
+"""A scripted kubelet, and what reads it as the server does."""
+
+import json
+import time
+
+from metricsapi.kube.resources import Address, Node
+from metricsapi.scrape.direct import DirectFetcher
+from metricsapi.scrape.kubelet import KubeletClient
+from metricsapi.scrape.options import CollectSettings
+from metricsapi.scrape.summary import decode_summary
+from metricsapi.scrape.targets import target_of
+from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.storage.types import NodeSample
+from tests.support.listener import Listener, http
+from tests.support.pki import SERVER, Authority, server_context
+
+CLUSTER = Authority("kubernetes")
+
+
+def summary(node, pods=1):
+    """The least that a kubelet says of itself and its pods, as JSON."""
+    stat = {
+        "cpu": {
+            "time": "2026-11-23T10:00:00Z",
+            "usageNanoCores": 10**8,
+            "usageCoreNanoSeconds": 10**12,
+        },
+        "memory": {"time": "2026-11-23T10:00:00Z", "workingSetBytes": 2**24},
+        "startTime": "2026-11-23T09:00:00Z",
+    }
+    listed = [
+        {
+            "podRef": {"name": f"p{i}", "namespace": "default", "uid": str(i)},
+            "containers": [{"name": "c", **stat}],
+        }
+        for i in range(pods)
+    ]
+    return json.dumps({"node": {"nodeName": node, **stat}, "pods": listed}).encode()
+
+
+class Kubelet(Listener):
+    """A kubelet whose answers are the test's, by default the least Summary of `node`.
+
+    `certificate` is one for this name of CLUSTER, or a certificate; None is plain HTTP.
+    """
+
+    def __init__(
+        self, answer=None, *, node="n1", certificate="127.0.0.1", host="127.0.0.1", port=None
+    ):
+        if isinstance(certificate, str):
+            certificate = CLUSTER.issue("system:node", usages=(SERVER,), names=[certificate])
+        tls = certificate and server_context(certificate)
+        super().__init__(answer or (lambda _: http(summary(node))), tls=tls, host=host, port=port)
+        self.node = node
+
+
+def node(name="n1", *hosts, labels=None, annotations=None, ready=True):
+    addresses = tuple(Address("InternalIP", host) for host in hosts or ("127.0.0.1",))
+    return Node(name, labels or {}, annotations or {}, addresses, None, ready)
+
+
+def direct(settings, *, authority=CLUSTER, token=lambda: "token"):
+    """A fetcher that trusts the tests' cluster CA."""
+    tls = None
+    if not settings.insecure_http:
+        tls = KubeletTLS(settings, authority.text if authority else None)
+    return DirectFetcher(settings, tls, token)
+
+
+def client(settings, *, fetcher=None, resource=decode_summary, **kwargs):
+    return KubeletClient(
+        settings,
+        fetcher or direct(settings, **kwargs),
+        summary=decode_summary,
+        resource=resource,
+    )
+
+
+class Reader:
+    """Reads one kubelet as the pool does: `await reader()` gives a sample or a failure."""
+
+    def __init__(self, kubelet, *, seconds=5.0, target=None, **options):
+        options.setdefault("port", kubelet.port)
+        kwargs = {key: options.pop(key) for key in ("authority", "token") if key in options}
+        self.settings = CollectSettings(**options)
+        self.client = client(self.settings, **kwargs)
+        self.target = target or target_of(node(kubelet.node, kubelet.host), self.settings)
+        self.seconds = seconds
+
+    async def __call__(self):
+        return await self.client.scrape(self.target, time.monotonic() + self.seconds)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self.client.close()
+
+
+def is_sample(result):
+    return isinstance(result, NodeSample)
