@@ -10,14 +10,15 @@ import gc
 import re
 import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
+from prometheus_client import CollectorRegistry
 
+from metricsapi import __version__
 from metricsapi.api.app import create_app
 from metricsapi.api.catalog import Catalog
 from metricsapi.api.freshness import freshness_observer
@@ -29,21 +30,19 @@ from metricsapi.kube.selectors import parse_labels
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import kubelet_client
-from metricsapi.scrape.node_status import Rows, counted
+from metricsapi.scrape.node_status import Rows
 from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.targets import family
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.http.timeout import Deadline
-from metricsapi.server.operator.metrics import RequestTelemetry
-from metricsapi.server.operator.operations import Operations, Parts
+from metricsapi.server.operator.operations import Operations
+from metricsapi.server.operator.parts import Parts
+from metricsapi.server.operator.request_metrics import RequestTelemetry
 from metricsapi.server.security import Trust
 from metricsapi.storage.store import MetricsStore
-
-# Seconds that a thread may keep the interpreter while another one waits. Python's 5 ms would be for
-# each read and write of TLS in the loop, as these let go of it, while `/metrics` is encoded.
-SHORT_TURN = 0.0005
+from metricsapi.telemetry.metrics import Telemetry
 
 
 def run(settings: Settings) -> int:
@@ -55,7 +54,6 @@ def run(settings: Settings) -> int:
     _allow_files()
     gc.collect()
     gc.freeze()  # what imports made stays: no collection need look at it again
-    sys.setswitchinterval(SHORT_TURN)
     return uvloop.run(_serve(settings, credentials))
 
 
@@ -66,8 +64,10 @@ def _allow_files() -> None:
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
-    operations = Operations(settings)
-    telemetry = operations.telemetry
+    telemetry = Telemetry(
+        CollectorRegistry(), resolution=settings.metric_resolution, version=__version__
+    )
+    leaving = asyncio.Event()
     async with KubeClient(credentials) as client, Trust(settings, client, telemetry) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
@@ -76,7 +76,6 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         collect = _collect_settings(settings, credentials)
         kubelets = kubelet_client(collect, credentials)
         scraper = MeasuredScraper(kubelets, telemetry)
-        rows = Rows(store, kubelets, nodes)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
@@ -85,30 +84,26 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             selects=_selects(settings.node_selector),
         )
         forever: list[asyncio.Task[None]] = []
-        parts = Parts(
-            settings=settings,
-            nodes_synced=nodes.synced,
-            pods_synced=pods.synced,
-            leaving=lambda: server.leaving,
-            rows=lambda: rows.of(
-                pool.states.values(), time.monotonic(), time.time() - time.monotonic()
+        operations = Operations(
+            settings,
+            telemetry,
+            Parts(
+                nodes=nodes,
+                pods=pods,
+                scraper=pool,
+                measured=scraper,
+                statuses=Rows(store, kubelets, nodes),
+                store=store,
+                caches=trust.caches,
+                leaving=leaving,
+                tasks=forever,
             ),
-            states=lambda: counted(pool.states.values()),
-            newest_turn=lambda: pool.newest_scrape,
-            tasks=forever,
-            storage_points=store.points,
-            oldest_usage=lambda: _age(store.oldest(time.monotonic())),
-            watch_restarts=lambda: {one.resource.name: one.restarts for one in (nodes, pods)},
-            turns_skipped=lambda: pool.skipped,
-            caches=trust.caches,
-            tick=scraper.tick,
-            readings=lambda: store.readings(time.monotonic()),
         )
         guarded = trust.guard(
             create_app(
                 catalog=Catalog(nodes, pods, store),
                 clock=time.monotonic,
-                routes=operations.routes(parts),
+                routes=operations.routes,
                 observe=freshness_observer(telemetry.freshness, time.time),
                 address=_address(settings),
                 started=time.time(),
@@ -126,6 +121,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             reuse_address=settings.permit_address_sharing,
             reuse_port=settings.permit_port_sharing,
             headers=_headers(settings),
+            leaving=leaving,
         )
         server.bind()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,17 +131,13 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 group.create_task(part.run(), name=type(part).__name__)
                 for part in (nodes, pods, trust, pool)
             ]
-            forever.append(group.create_task(operations.run(parts), name="Operations"))
-            told = [group.create_task(one) for one in (trust.ready(), server.leaving.wait())]
+            forever.append(group.create_task(operations.run(), name="Operations"))
+            told = [group.create_task(one) for one in (trust.ready(), leaving.wait())]
             await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
             await server.run()
             for task in (*forever, *told):
                 task.cancel()
     return 0
-
-
-def _age(timestamp: float | None) -> float | None:
-    return None if timestamp is None else max(0.0, time.time() - timestamp)
 
 
 def _address(settings: Settings) -> str:

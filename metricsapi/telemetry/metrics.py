@@ -1,26 +1,28 @@
-"""Every self-metric, on a registry that is passed in; one attribute per series.
+"""Every self-metric that is counted where something happens: one struct, one attribute each.
 
-The six `metrics_server_*` series have the reference's names, labels, buckets and meaning; ours
-begin with `metricsapi_`; HTTP requests are counted as every Kubernetes API server counts them.
-What others know anyway (nodes, stored points) is asked for when `/metrics` is read. For one
-event loop: nothing here locks.
+The `metrics_server_*` series have the reference's names, labels, buckets and meaning; ours begin
+with `metricsapi_`; HTTP requests are counted as every Kubernetes API server counts them. What
+other parts know anyway (nodes, stored points) is in `snapshot`. For one event loop: nothing here
+locks.
 """
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric, Sample
 from prometheus_client.registry import Collector
 
 from metricsapi.telemetry.histogram import DEFAULT_BUCKETS, Histogram, scrape_buckets
-from metricsapi.telemetry.node_status import OK, NodeStatus
+from metricsapi.telemetry.lazy import lazily
+from metricsapi.telemetry.series import Series
+from metricsapi.telemetry.snapshot import Snapshot
 
-# Multiplied one after the other as Go does it, so that the texts of the bounds are the same.
+COMPONENT = "metrics-server"  # the label by which k8s.io/apiserver tells components apart
+# Multiplied step by step as Go does it, so that the texts of the bounds are the same.
 FRESHNESS_BUCKETS = tuple(accumulate(range(19), lambda bound, _: bound * 1.364, initial=1.0))
 # apiserver_request_duration_seconds of k8s.io/apiserver has 51; these are its decades.
 REQUEST_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 3.0, 5.0, 15.0, 60.0)
@@ -29,215 +31,165 @@ _REQUEST_LABELS = ("verb", "group", "version", "resource", "subresource", "scope
 
 
 class Telemetry:
-    """All series. `resolution` in seconds places the buckets of the tick duration."""
+    """All of them, on a registry that is passed in.
+
+    `resolution` (seconds) sets the buckets of the cycle's duration; `version` is ours.
+    """
 
     def __init__(self, registry: CollectorRegistry, *, resolution: float, version: str) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the reference has no *_created series
         self.registry = registry
-        self.nodes: Callable[[], Sequence[NodeStatus]] = tuple
-        self.storage_points: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        self.watch_restarts: Callable[[], Mapping[str, int]] = dict
-        self.turns_skipped: Callable[[], int] = int
-        self.caches: Callable[[], Mapping[str, tuple[int, int]]] = dict  # hits and misses
+        self.series: list[Series] = []
 
-        def histogram(
-            name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
-        ) -> Histogram:
-            made = Histogram(name, text, buckets, labels)
-            registry.register(made)
-            return made
-
-        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        # The reference's six; three of them are made by _AtRead.
-        self.freshness = histogram(
+        # What the reference has; its storage points are part of a snapshot.
+        self.freshness = self._histogram(
             "metrics_server_api_metric_freshness_seconds",
             "[ALPHA] Freshness of metrics exported",
             FRESHNESS_BUCKETS,
         )
-        self.kubelet_duration = histogram(
+        self.kubelet_duration = self._histogram(
             "metrics_server_kubelet_request_duration_seconds",
             "[ALPHA] Duration of requests to Kubelet API in seconds",
             DEFAULT_BUCKETS,
             ["node"],
         )
-        self.kubelet_requests = Tally(true=0)  # by whether they succeeded
-        self.tick = histogram(
+        self.kubelet_requests = self._counter(
+            "metrics_server_kubelet_request_total",
+            "[ALPHA] Number of requests sent to Kubelet API",
+            ["success"],
+        )
+        self.kubelet_requests.labels("true")  # is there before the first request
+        self.last_request = LastRequests()  # epoch seconds by node
+        self._register(LastRequests.SERIES, self.last_request)
+        self.tick = self._histogram(
             "metrics_server_manager_tick_duration_seconds",
             "[ALPHA] The total time spent collecting and storing metrics in seconds.",
             scrape_buckets(resolution),
         )
-        self.last_request: dict[str, float] = {}
 
-        # Collecting
-        self.scrape_phase = histogram(
+        # Scraping
+        self.scrape_phase = self._histogram(
             "metricsapi_scrape_phase_seconds",
-            "Time of one part of reading a kubelet.",
+            "Time of one phase of a scrape: connect, wait, read or store.",
             DEFAULT_BUCKETS,
             ["phase"],
         )
-        self.scrape_failures = counter(
-            "metricsapi_scrape_failures", "Reads of kubelets that failed, by cause.", ["cause"]
+        self.scrape_failures = self._counter(
+            "metricsapi_scrape_failures_total", "Scrapes that failed, by cause.", ["cause"]
         )
+
         # Serving
-        self._reviews = counter(
-            "metricsapi_reviews",
-            "Reviews asked of the API server; result is allowed, denied or error.",
+        self.reviews = self._counter(
+            "metricsapi_reviews_total",
+            "TokenReviews and SubjectAccessReviews sent to the API server; result is allowed, "
+            "denied or error.",
             ["kind", "result"],
         )
-        self._review_duration = histogram(
+        self.review_duration = self._histogram(
             "metricsapi_review_duration_seconds",
             "Time that the API server took to answer a review.",
             DEFAULT_BUCKETS,
             ["kind"],
         )
-        self.requests = counter(
-            "apiserver_request",
+        self.requests = self._counter(
+            "apiserver_request_total",
             "Requests answered, by what they asked for and HTTP status code.",
             [*_REQUEST_LABELS, "code"],
         )
-        self.request_duration = histogram(
+        self.request_duration = self._histogram(
             "apiserver_request_duration_seconds",
             "Time to the end of the answer in seconds.",
             REQUEST_BUCKETS,
             _REQUEST_LABELS,
         )
-        self._counted: dict[tuple[tuple[str, ...], int], tuple[Counter, tuple[str, ...]]] = {}
-        self.inflight = 0
-        Gauge(
-            "apiserver_current_inflight_requests",
-            "Requests being served.",
-            ["request_kind"],
-            registry=registry,
+        self.inflight = 0  # requests that are being served
+        self._gauge(
+            "apiserver_current_inflight_requests", "Requests being served.", ["request_kind"]
         ).labels("readOnly").set_function(lambda: self.inflight)
+
         # The process
-        self.loop_lag = histogram(
+        self.loop_lag = self._histogram(
             "metricsapi_event_loop_lag_seconds",
             "How late the event loop ran a timer.",
             LAG_BUCKETS,
         )
-        self.ready = Gauge("metricsapi_ready", "1 once /readyz succeeded.", registry=registry)
-        Gauge("metricsapi_build_info", "Always 1.", ["version"], registry=registry).labels(
-            version
-        ).set(1)
-        registry.register(_AtRead(self))
+        self.ready = self._gauge("metricsapi_ready", "1 while /readyz succeeds, 0 otherwise.")
+        self._gauge("metricsapi_build_info", "Always 1.", ["version"]).labels(version).set(1)
         prometheus_client.ProcessCollector(registry=registry)
         prometheus_client.PlatformCollector(registry=registry)
         prometheus_client.GCCollector(registry=registry)
 
+    def families(self, snapshot: Snapshot) -> Iterator[Metric]:
+        """Give every metric family that `/metrics` shows."""
+        return chain(self.registry.collect(), snapshot.families())
+
     def kubelet_request(self, node: str, seconds: float, *, success: bool, at: float) -> None:
-        """Count one request to a kubelet that took `seconds` and ended at `at` (epoch)."""
+        """Count one request to a kubelet that took `seconds` and ended at `at` (epoch seconds)."""
         self.kubelet_duration.observe(seconds, node)
-        self.last_request[node] = at
-        self.kubelet_requests["true" if success else "false"] += 1
+        self.last_request.at[node] = at
+        self.kubelet_requests.labels("true" if success else "false").inc()
 
     def forget_node(self, node: str) -> None:
         """Drop the series of a node that is gone from the cluster."""
         self.kubelet_duration.forget(node)
-        self.last_request.pop(node, None)
+        self.last_request.at.pop(node, None)
 
     def review(self, kind: str, result: str, seconds: float) -> None:
-        """Count one review: a TokenReview or SubjectAccessReview, allowed, denied or error."""
-        self._reviews.labels(kind, result).inc()
-        self._review_duration.observe(seconds, kind)
+        """Count one review: a TokenReview or SubjectAccessReview; allowed, denied or error."""
+        self.reviews.labels(kind, result).inc()
+        self.review_duration.observe(seconds, kind)
 
     def request(self, target: tuple[str, ...], code: int, seconds: float) -> None:
         """Count one answered request; `target` is (verb, group, version, resource, subresource,
-        scope).
+        scope), `code` the HTTP status.
         """
-        counted = self._counted.get((target, code))
-        if counted is None:  # the client library looks a series up slowly, and each time
-            labels = (*target, "metrics-server")
-            counted = self._counted[target, code] = self.requests.labels(*labels, str(code)), labels
-        counter, labels = counted
-        counter.inc()
+        labels = (*target, COMPONENT)
+        self.requests.labels(*labels, str(code)).inc()
         self.request_duration.observe(seconds, *labels)
 
+    def requests_answered(self) -> int:
+        """Return the number of requests that were answered since the start."""
+        return sum(sum(series.counts) for series in self.request_duration.series.values())
 
-class _AtRead(Collector):
-    """Series whose values others hold; asked for when the registry is read."""
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
+    ) -> Histogram:
+        histogram = Histogram(name, text, buckets, labels)
+        self._register(Series(name, "histogram", text, tuple(labels)), histogram)
+        return histogram
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        counter = Counter(name.removesuffix("_total"), text, labels, registry=None)
+        self._register(Series(name, "counter", text, tuple(labels)), counter)
+        return counter
 
-    def describe(self) -> Iterable[Metric]:
-        return []  # else registering would read values that are not there yet
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        gauge = Gauge(name, text, labels, registry=None)
+        self._register(Series(name, "gauge", text, tuple(labels)), gauge)
+        return gauge
+
+    def _register(self, series: Series, collector: Collector) -> None:
+        self.series.append(series)
+        self.registry.register(collector)
+
+
+class LastRequests(Collector):
+    """When each node was last asked: a gauge per node."""
+
+    SERIES = Series(
+        "metrics_server_kubelet_last_request_time_seconds",
+        "gauge",
+        "[ALPHA] Time of last request performed to Kubelet API since unix epoch in seconds",
+        ("node",),
+    )
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}  # epoch seconds by node
 
     def collect(self) -> Iterator[Metric]:
-        last = GaugeMetricFamily(
-            "metrics_server_kubelet_last_request_time_seconds",
-            "[ALPHA] Time of last request performed to Kubelet API since unix epoch in seconds",
-            labels=["node"],
-        )
-        for node, at in list(self._telemetry.last_request.items()):
-            last.add_metric([node], at)
-        yield last
-        requests = CounterMetricFamily(
-            "metrics_server_kubelet_request",
-            "[ALPHA] Number of requests sent to Kubelet API",
-            labels=["success"],
-        )
-        for success, count in self._telemetry.kubelet_requests.items():
-            requests.add_metric([success], count)
-        yield requests
-        points = GaugeMetricFamily(
-            "metrics_server_storage_points",
-            "[ALPHA] Number of metrics points stored.",
-            labels=["type"],
-        )
-        nodes, containers = self._telemetry.storage_points()
-        points.add_metric(["container"], containers)
-        points.add_metric(["node"], nodes)
-        yield points
-        restarts = CounterMetricFamily(
-            "metricsapi_watch_restarts",
-            "Watches of the API server that had to begin with a new list.",
-            labels=["resource"],
-        )
-        for resource, count in self._telemetry.watch_restarts().items():
-            restarts.add_metric([resource], count)
-        yield restarts
-        yield CounterMetricFamily(
-            "metricsapi_scrape_turns_skipped",
-            "Turns of nodes left out because the one before was still under way.",
-            self._telemetry.turns_skipped(),
-        )
-        caches = CounterMetricFamily(
-            "metricsapi_cache_requests",
-            "Look-ups in our caches; result is hit or miss.",
-            labels=["cache", "result"],
-        )
-        for cache, counts in self._telemetry.caches().items():
-            for result, count in zip(("hit", "miss"), counts, strict=True):
-                caches.add_metric([cache, result], count)
-        yield caches
-        yield from _node_families(self._telemetry.nodes())
+        family = GaugeMetricFamily(self.SERIES.name, self.SERIES.help, labels=self.SERIES.labels)
+        yield lazily(family, self._samples)
 
-
-def _node_families(rows: Sequence[NodeStatus]) -> Iterator[Metric]:
-    states = GaugeMetricFamily(
-        "metricsapi_nodes",
-        "Nodes by state (ok, failing, pending) and, if failing, its cause.",
-        labels=["state", "cause"],
-    )
-    tally = Tally({(OK, ""): 0})
-    tally.update((row.state, row.cause) for row in rows)
-    for labels, count in sorted(tally.items()):
-        states.add_metric(labels, count)
-    yield states
-    ages = GaugeMetricFamily(
-        "metricsapi_node_sample_age_seconds",
-        "Age of the node usage that is served.",
-        labels=["node"],
-    )
-    for row in rows:
-        if row.sample_age is not None:
-            ages.add_metric([row.name], row.sample_age)
-    yield ages
-    empty = sum(row.state == OK and row.containers == 0 for row in rows)
-    yield GaugeMetricFamily(
-        "metricsapi_nodes_without_containers",
-        "Nodes that answer, but list no containers.",
-        value=empty,
-    )
+    def _samples(self) -> Iterable[Sample]:
+        name = self.SERIES.name
+        return (Sample(name, {"node": node}, at) for node, at in list(self.at.items()))

@@ -40,17 +40,18 @@ class Server:
         reuse_address: bool = True,
         reuse_port: bool = False,
         headers: Sequence[tuple[str, str]] = (),
+        leaving: asyncio.Event | None = None,
     ) -> None:
         """Take durations in seconds. `port` 0 is any free one; see `port` once running.
 
-        `headers` go with every answer.
+        `headers` go with every answer. `leaving` is set when shutdown begins.
         """
         self._tls = tls
         self._address = (host, port)
         self._reuse = (reuse_address, reuse_port)
         self._shutdown_delay = shutdown_delay
         self.started = asyncio.Event()
-        self.leaving = asyncio.Event()
+        self.leaving = leaving or asyncio.Event()
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,

@@ -6,19 +6,17 @@ import html
 import json
 from collections.abc import Mapping
 
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
-from metricsapi.api.asgi import query_of
-from metricsapi.api.render.negotiation import choose_format
-from metricsapi.server.operator.statusz import NAME, WARNING
-
-_KINDS = {"text": "text/plain", "json": "application/json", "html": "text/html"}
+from metricsapi.server.operator.routes import NOT_ACCEPTABLE, READ, TEXT_KINDS, wanted_format
+from metricsapi.server.operator.status import NAME, WARNING
 
 
-def flagz_route(values: Mapping[str, str]) -> Route:
-    """Route of `/flagz`; `values` are the texts of all flags by name (they hold no secrets)."""
+def flagz_routes(values: Mapping[str, str]) -> list[BaseRoute]:
+    """Give the route of `/flagz`; `values` are the texts of all flags by name: no secrets."""
     lines = [f"{name}={value}" for name, value in sorted(values.items())]
     text = "\n".join([f"{NAME} flags", WARNING, "", *lines, ""])
     bodies = {
@@ -28,17 +26,19 @@ def flagz_route(values: Mapping[str, str]) -> Route:
         '<meta name="color-scheme" content="light dark"><pre>' + html.escape(text) + "</pre>",
     }
 
-    async def endpoint(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        wanted = choose_format(query_of(request.scope), accept, _KINDS)
+    router = APIRouter()
+
+    @router.api_route("/flagz", methods=READ)
+    async def flagz(request: Request) -> Response:
+        wanted = wanted_format(request)
         if wanted is None:
-            return Response("only text/plain, application/json and text/html are here\n", 406)
+            return Response(NOT_ACCEPTABLE, 406)
         headers = {
             "Cache-Control": "no-store",
             "Content-Security-Policy": "default-src 'none'",
             "Vary": "Accept",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(bodies[wanted], media_type=_KINDS[wanted], headers=headers)
+        return Response(bodies[wanted], media_type=TEXT_KINDS[wanted], headers=headers)
 
-    return Route("/flagz", endpoint)
+    return router.routes

@@ -1,40 +1,42 @@
-"""`/metrics`: our own metrics in exposition format, and how requests are counted."""
+"""`/metrics`: our own metrics in Prometheus' exposition format."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import islice
 
-from prometheus_client import CollectorRegistry
+from fastapi import APIRouter
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute
 
-from metricsapi.api.streaming import PIECE
-from metricsapi.telemetry.metrics import Telemetry
+from metricsapi.server.operator.routes import READ
+from metricsapi.server.operator.slices import gather
+
+SAMPLES = 100  # that are encoded in one go: some 0.3 ms
+PIECE = 128 * 1024  # bytes that are encrypted in one go: 7 MB held the event loop for 20 ms
+
+Encode = Callable[[Collector], bytes]
 
 
-def metrics_route(
-    registry: CollectorRegistry,
-    *,
-    started: float,
-    prepare: Callable[[], Awaitable[None]] | None = None,
-) -> Route:
-    """Return the route of `/metrics`; `started` is when the process started (epoch seconds).
+def metrics_routes(
+    families: Callable[[], Awaitable[Iterable[Metric]]], *, started: float
+) -> list[BaseRoute]:
+    """Give the route of `/metrics`.
 
-    Encoding runs in a thread: with thousands of nodes it takes longer than a loop may stand.
-    `prepare` is awaited before, to look at what must not change meanwhile.
+    `families` gives what is to be shown; `started` is when the process started (epoch seconds).
     """
+    router = APIRouter()
 
-    async def endpoint(request: Request) -> Response:
-        if prepare is not None:
-            await prepare()
+    @router.api_route("/metrics", methods=READ)
+    async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        body = await asyncio.to_thread(encode, registry)
+        body = b"".join(await gather(exposition(await families(), encode)))
         headers = {
             "Cache-Control": "no-cache, private",
             "Content-Length": str(len(body)),
@@ -43,69 +45,38 @@ def metrics_route(
         }
         return StreamingResponse(_pieces(body), headers=headers)
 
-    return Route("/metrics", endpoint)
+    return router.routes
+
+
+def exposition(families: Iterable[Metric], encode: Encode) -> Iterator[bytes]:
+    """Encode families, at most `SAMPLES` samples at a time.
+
+    `encode` is one of prometheus_client's `generate_latest`.
+    """
+    end = encode(_Only())  # nothing, or the line that ends an OpenMetrics text
+    for family in families:
+        samples = iter(family.samples)
+        part = copy.copy(family)
+        part.samples = []
+        head = encode(_Only(part)).removesuffix(end)
+        yield head
+        while some := list(islice(samples, SAMPLES)):
+            part.samples = some
+            yield encode(_Only(part)).removesuffix(end).removeprefix(head)
+    yield end
+
+
+class _Only(Collector):
+    """As much of a registry as encoders use."""
+
+    def __init__(self, *families: Metric) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    """Cut a body, since to encrypt one of 7 MB at once holds the loop for 20 ms."""
     for at in range(0, len(body), PIECE):
         yield body[at : at + PIECE]
         await asyncio.sleep(0)
-
-
-_RESOURCE = re.compile(
-    r"^/apis/(?P<group>metrics\.k8s\.io)/(?P<version>v1|v1beta1)"
-    r"(?:/namespaces?/[^/]+)?/(?P<resource>nodes|pods)(?P<name>/[^/]+)?/?$"
-)
-_OTHER = ("", "", "", "", "")
-Target = tuple[str, str, str, str, str, str]
-
-
-def target_of(method: str, path: str) -> Target:
-    """Return (verb, group, version, resource, subresource, scope) as API servers count requests.
-
-    A path that is not one of our resources gets empty labels, so that callers cannot make series.
-    """
-    verb = method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "other"
-    match = _RESOURCE.match(path)
-    if match is None:
-        return (verb, *_OTHER)
-    named, single = "/namespace" in path, match["name"] is not None
-    scope = "resource" if single else "namespace" if named else "cluster"
-    if verb == "GET" and not single:
-        verb = "LIST"
-    return (verb, match["group"], match["version"], match["resource"], "", scope)
-
-
-class RequestTelemetry:
-    """ASGI middleware that counts and times every HTTP request, refused ones included."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        telemetry: Telemetry,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._app = app
-        self._telemetry = telemetry
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun, code = self._clock(), 500
-
-        async def watch(message: Message) -> None:
-            nonlocal code
-            if message["type"] == "http.response.start":
-                code = message["status"]
-            await send(message)
-
-        self._telemetry.inflight += 1
-        try:
-            await self._app(scope, receive, watch)
-        finally:
-            self._telemetry.inflight -= 1
-            target = target_of(scope["method"], scope["path"])
-            self._telemetry.request(target, code, self._clock() - begun)

@@ -1,34 +1,38 @@
-"""`/metrics/resource`: the whole cluster's usage for Prometheus, from what is held already.
+"""`/metrics/resource`: the whole cluster's usage for Prometheus, from what is stored already.
 
 Names and units are those of the kubelet's own /metrics/resource, with a `node` label beside.
 Counters keep the kubelet's values and each sample its own time in milliseconds, so `rate()` is
-right however often it is scraped. Written in pieces: a large cluster never holds up the loop.
+right however often it is scraped. Sent while it is made: at 5,000 nodes the text has 90 MB.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
-from starlette.requests import Request
+from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
+from metricsapi.server.operator.routes import READ
+from metricsapi.server.operator.slices import gather, in_slices
 from metricsapi.storage.types import Reading
 from metricsapi.telemetry.node_status import FAILING, NodeStatus
 
-PIECE = 500  # series between two turns of the event loop
-
-Labelled = tuple[str, Reading]
-Value = Callable[[Reading], str | None]
+Labelled = tuple[str, Reading]  # the labels of a series, and its reading
+Value = Callable[[Reading], str | None]  # value and time; None where there is none
 
 
-def resource_metrics_route(
+def resource_metrics_routes(
     readings: Callable[[], Iterable[Reading]], rows: Callable[[], Iterable[NodeStatus]]
-) -> Route:
-    """Route of `/metrics/resource`; `readings` gives what is current, nodes and containers."""
+) -> list[BaseRoute]:
+    """Give the route of `/metrics/resource`.
 
-    async def endpoint(_: Request) -> Response:
+    `readings` gives the current ones of nodes and containers, `rows` a row per node.
+    """
+    router = APIRouter()
+
+    @router.api_route("/metrics/resource", methods=READ)
+    async def resource_metrics() -> Response:
         return StreamingResponse(
             exposition(readings(), rows()),
             headers={
@@ -37,56 +41,37 @@ def resource_metrics_route(
             },
         )
 
-    return Route("/metrics/resource", endpoint)
+    return router.routes
 
 
 async def exposition(
     readings: Iterable[Reading], rows: Iterable[NodeStatus]
 ) -> AsyncIterator[bytes]:
     """Yield the text, one family after the other as the format wants it."""
-    nodes: list[Labelled] = []
-    containers: list[Labelled] = []
-    for count, reading in enumerate(readings):
-        if reading.pod:
-            containers.append((_container_labels(reading), reading))
-        else:
-            nodes.append((f'node="{_escape(reading.node)}"', reading))
-        if count % PIECE == PIECE - 1:
-            await asyncio.sleep(0)
+    labelled = await gather((_labels(reading), reading) for reading in readings)
+    statuses = await gather(rows)
+    async for lines in in_slices(_lines(labelled, statuses)):
+        yield "".join(lines).encode()
+
+
+def _lines(labelled: Sequence[Labelled], rows: Sequence[NodeStatus]) -> Iterator[str]:
     for name, kind, text, value in _FAMILIES:
-        members = containers if name.startswith("container_") else nodes
-        async for piece in _family(name, kind, text, members, value):
-            yield piece
-    yield _errors(rows)
-
-
-async def _family(
-    name: str, kind: str, text: str, members: list[Labelled], value: Value
-) -> AsyncIterator[bytes]:
-    head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-    for begin in range(0, len(members), PIECE):
-        lines = [
-            f"{name}{{{labels}}} {shown}\n"
-            for labels, reading in members[begin : begin + PIECE]
-            if (shown := value(reading)) is not None
-        ]
-        if lines:
-            yield (head + "".join(lines)).encode()
-            head = ""
-        await asyncio.sleep(0)
-
-
-def _errors(rows: Iterable[NodeStatus]) -> bytes:
+        of_containers = name.startswith("container_")
+        head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+        for labels, reading in labelled:
+            if bool(reading.pod) is of_containers and (shown := value(reading)) is not None:
+                yield f"{head}{name}{{{labels}}} {shown}\n"
+                head = ""
     name = "resource_scrape_error"
-    lines = [
-        f"# HELP {name} 1 if the last read of the node failed, 0 otherwise\n",
-        f"# TYPE {name} gauge\n",
-        *(f'{name}{{node="{_escape(r.name)}"}} {int(r.state == FAILING)}\n' for r in rows),
-    ]
-    return "".join(lines).encode()
+    yield f"# HELP {name} 1 if the last scrape of the node failed, 0 otherwise\n"
+    yield f"# TYPE {name} gauge\n"
+    for row in rows:
+        yield f'{name}{{node="{_escape(row.name)}"}} {int(row.state == FAILING)}\n'
 
 
-def _container_labels(reading: Reading) -> str:
+def _labels(reading: Reading) -> str:
+    if not reading.pod:
+        return f'node="{_escape(reading.node)}"'
     return (
         f'container="{_escape(reading.name)}",namespace="{_escape(reading.namespace)}",'
         f'node="{_escape(reading.node)}",pod="{_escape(reading.pod)}"'

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from metricsapi.server.operator.status import Status
 from metricsapi.telemetry.node_status import FAILING, NodeStatus
 from metricsapi.telemetry.troubleshooting import remedy
-
-if TYPE_CHECKING:
-    from metricsapi.server.operator.statusz import Status
 
 NOTHING = "-"
 _HERE = Path(__file__).parent
@@ -47,15 +45,14 @@ _COLUMNS = (
 )
 
 
-def page(status: Status) -> str:
-    """Return the whole document for one moment's status."""
+def as_page(status: Status) -> Iterator[str]:
+    """Give the whole document in pieces, at most a node in each."""
     heads = "".join(
         f'<th scope="col"{_class(kind)}><button type="button">{text}</button></th>'
         for text, kind in _COLUMNS
     )
     scale = _Scale(status.nodes)
-    rows = "".join(_row(node, status.now, scale) for node in status.nodes)
-    return (
+    yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>metrics-server statusz</title><style>{STYLE}</style></head><body>"
@@ -64,13 +61,15 @@ def page(status: Status) -> str:
         'aria-label="Filter nodes"><label><input id="live" type="checkbox" checked '
         'class="box"> refresh every 5 s</label><span id="state" class="failing" '
         f'role="status"></span><span class="soft">{scale.legend}</span></div>'
-        f'<div id="body" class="wrap"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div><script>{SCRIPT}</script></body></html>\n"
+        f'<div id="body" class="wrap"><table><thead><tr>{heads}</tr></thead><tbody>'
     )
+    for node in status.nodes:
+        yield _row(node, status.now, scale)
+    yield f"</tbody></table></div><script>{SCRIPT}</script></body></html>\n"
 
 
 def _head(status: Status) -> str:
-    source, counts = status.source, status.counts
+    about, counts = status.about, status.counts
     ages = [node.sample_age for node in status.nodes if node.sample_age is not None]
     containers = sum(node.containers or 0 for node in status.nodes)
     tiles = [
@@ -90,7 +89,7 @@ def _head(status: Status) -> str:
     )
     title = (
         f'<h1>metrics-server</h1><div class="soft">{ready} · metricsapi '
-        f"{escape(source.version)} · up {status.up} · reads every {source.resolution:g} s · "
+        f"{escape(about.version)} · up {status.up} · reads every {about.resolution:g} s · "
         '<a href="flagz">flags</a></div>'
     )
     parts = [title, f'<div class="tiles">{boxes}</div>']
@@ -113,7 +112,7 @@ def _head(status: Status) -> str:
 class _Scale:
     """What a full bar means: what the node may give, or else the cluster's largest usage."""
 
-    def __init__(self, nodes: list[NodeStatus]) -> None:
+    def __init__(self, nodes: Sequence[NodeStatus]) -> None:
         self._cpu = max((node.cpu or 0 for node in nodes), default=0)
         self._memory = max((node.memory or 0 for node in nodes), default=0)
         known = any(node.cpu_allocatable for node in nodes)

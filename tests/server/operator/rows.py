@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from metricsapi.server.operator.statusz import StatusSource
+from metricsapi.server.operator.status import About, Status, in_order
 from metricsapi.telemetry.node_status import NodeStatus
 
 NOW = 1_795_424_700.0
@@ -37,18 +37,15 @@ def counted(nodes):
     return Counter((node.state, node.cause) for node in nodes)
 
 
-def source(nodes, **more):
-    values = {
-        "version": "0.1.0",
-        "started": NOW - 4000,
-        "resolution": 15.0,
-        "clock": lambda: NOW,
-        "nodes": lambda: nodes,
-        "unready": dict,
-        "paths": ("/healthz", "/livez", "/metrics", "/readyz", "/statusz"),
-        **more,
-    }
-    return StatusSource(**values)
+def status(nodes, *, unready=None, remarks=()):
+    """What `/statusz` shows at `NOW` of these nodes."""
+    about = About(
+        version="0.1.0",
+        started=NOW - 4000,
+        resolution=15.0,
+        paths=("/healthz", "/livez", "/metrics", "/readyz", "/statusz"),
+    )
+    return Status(about, NOW, in_order(nodes), unready or {}, remarks)
 
 
 def mixed(count):

@@ -1,23 +1,26 @@
 """Health endpoints: the recorded texts, and what may and may not make them fail."""
 
-import httpx
 import pytest
-from starlette.applications import Starlette
 
-from metricsapi.server.operator.health import Probes, health_routes
+from metricsapi.server.operator.health import Liveness, health_routes
+from tests.server.operator.serving import serving
 
-ALL = ("log", "loop", "housekeeping", "collection", "watches", "tried")
-ALL += ("nodes_synced", "pods_synced", "shutdown")
+LIVENESS = ("log", "loop", "summary", "scraping", "watches")
+READINESS = {
+    "tried": "metric-storage-ready",
+    "nodes_synced": "metric-informer-sync",
+    "pods_synced": "metadata-informer-sync",
+    "shutdown": "shutdown",
+}
 
 
 def client(remarks=(), **failing):
     def answering(text):
         return lambda: text
 
-    checks = {name: answering(failing.get(name)) for name in ALL}
-    probes = Probes(**checks, remarks=lambda: remarks)
-    app = Starlette(routes=health_routes(probes))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
+    liveness = Liveness(**{name: answering(failing.get(name)) for name in LIVENESS})
+    readiness = {name: answering(failing.get(key)) for key, name in READINESS.items()}
+    return serving(health_routes(liveness, readiness, lambda: remarks))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ async def test_liveness_ignores_kubelets_the_api_server_and_leaving(name):
         assert (await http.get("/readyz")).status_code == 500
 
 
-@pytest.mark.parametrize("name", ["loop", "housekeeping", "collection", "watches"])
+@pytest.mark.parametrize("name", ["loop", "summary", "scraping", "watches"])
 async def test_liveness_fails_when_a_loop_stands_still(name):
     async with client(**{name: "no turn for 120 s"}) as http:
         assert (await http.get("/livez")).status_code == 500
@@ -90,8 +93,6 @@ async def test_a_check_that_breaks_is_a_check_that_fails():
     def broken():
         raise RuntimeError("boom")
 
-    probes = Probes(**dict.fromkeys(ALL, broken))
-    transport = httpx.ASGITransport(app=Starlette(routes=health_routes(probes)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+    async with serving(health_routes(Liveness(**dict.fromkeys(LIVENESS, broken)), {})) as http:
         got = await http.get("/livez/log")
     assert got.text == "internal server error: RuntimeError: boom\n"

@@ -5,17 +5,18 @@ import re
 
 import httpx
 import pytest
+from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
-from metricsapi.api.streaming import PIECE
-from metricsapi.server.operator.metrics import RequestTelemetry, metrics_route, target_of
+from metricsapi.server.operator.metrics import PIECE, metrics_routes
+from metricsapi.server.operator.request_metrics import RequestTelemetry, target_of
 from metricsapi.telemetry.histogram import Histogram, scrape_buckets
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
+from metricsapi.telemetry.snapshot import Snapshot
+from tests.server.operator.serving import serving
 
 
 @pytest.fixture
@@ -23,8 +24,22 @@ def telemetry():
     return Telemetry(CollectorRegistry(), resolution=15.0, version="1")
 
 
-def text_of(telemetry):
-    return generate_latest(telemetry.registry).decode()
+class Families:
+    """What encoders use of a registry."""
+
+    def __init__(self, telemetry, snapshot):
+        self.collect = lambda: telemetry.families(snapshot)
+
+
+def text_of(telemetry, **snapshot):
+    return generate_latest(Families(telemetry, Snapshot(**snapshot))).decode()
+
+
+def routes(telemetry, **options):
+    async def families():
+        return telemetry.families(Snapshot())
+
+    return metrics_routes(families, started=options.get("started", 0.0))
 
 
 def series(text):
@@ -38,8 +53,8 @@ def series(text):
 
 def test_the_six_series_of_the_recording_and_no_others_of_that_prefix(telemetry, recorded):
     telemetry.kubelet_request("node-3", 0.01, success=True, at=1e9)
-    telemetry.storage_points = lambda: (100, 6000)
-    ours = {key for key in series(text_of(telemetry)) if key[0].startswith("metrics_server_")}
+    text = text_of(telemetry, stored_nodes=100, stored_containers=6000)
+    ours = {key for key in series(text) if key[0].startswith("metrics_server_")}
     assert ours == set(series(recorded["metrics"]["body"]))
 
 
@@ -62,13 +77,13 @@ def test_series_of_a_node_that_is_gone_disappear(telemetry):
 
 
 def test_nodes_are_counted_by_state_and_cause(telemetry):
-    telemetry.nodes = lambda: [
+    nodes = [
         NodeStatus(name="a", state="ok", containers=3, sample_age=4.5),
         NodeStatus(name="b", state="ok", containers=0),
         NodeStatus(name="c", state="failing", cause="refused"),
         NodeStatus(name="d", state="failing", cause="refused"),
     ]
-    got = series(text_of(telemetry))
+    got = series(text_of(telemetry, nodes=nodes))
     refused = frozenset({("state", "failing"), ("cause", "refused")})
     assert got["metricsapi_nodes", refused] == 2
     assert got["metricsapi_nodes", frozenset({("state", "ok"), ("cause", "")})] == 2
@@ -76,10 +91,8 @@ def test_nodes_are_counted_by_state_and_cause(telemetry):
     assert got["metricsapi_node_sample_age_seconds", frozenset({("node", "a")})] == 4.5
 
 
-def test_what_others_count_is_asked_for(telemetry):
-    telemetry.turns_skipped = lambda: 7
-    telemetry.caches = lambda: {"tokens": (3, 1)}
-    got = series(text_of(telemetry))
+def test_what_other_parts_count_is_shown(telemetry):
+    got = series(text_of(telemetry, scrapes_skipped=7, caches={"tokens": (3, 1)}))
     assert got["metricsapi_scrape_turns_skipped_total", frozenset()] == 7
     tokens = ("cache", "tokens")
     assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "hit")})] == 3
@@ -124,11 +137,14 @@ def test_requests_are_counted_as_api_servers_count_them(method, path, want):
 
 
 async def test_metrics_endpoint_and_request_series(telemetry):
-    async def hello(_):
+    tea = APIRouter()
+
+    @tea.get("/tea")
+    async def hello():
         return PlainTextResponse("hello", 418)
 
-    routes = [metrics_route(telemetry.registry, started=1795424431.7), Route("/tea", hello)]
-    app = RequestTelemetry(Starlette(routes=routes), telemetry)
+    client = serving(routes(telemetry, started=1795424431.7), tea.routes)
+    app = RequestTelemetry(client._transport.app, telemetry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         assert (await http.get("/tea")).status_code == 418
@@ -162,7 +178,7 @@ async def test_a_large_answer_comes_in_pieces(telemetry):
         "headers": [],
         "query_string": b"",
     }
-    app = Starlette(routes=[metrics_route(telemetry.registry, started=0.0)])
+    app = serving(routes(telemetry))._transport.app
     await app(scope, receive, send)
     assert len(b"".join(pieces)) > 2 * PIECE
     assert max(map(len, pieces)) == PIECE

@@ -2,21 +2,21 @@
 
 import json
 
-import httpx
 import pytest
-from starlette.applications import Starlette
 
 from metricsapi.config.settings import Settings, flag_texts
-from metricsapi.server.operator.flagz import flagz_route
-from metricsapi.server.operator.statusz import statusz_route
+from metricsapi.server.operator.flagz import flagz_routes
+from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.telemetry.troubleshooting import REMEDIES
-from tests.server.operator.rows import failing, good, mixed, source
+from tests.server.operator.rows import failing, good, mixed, status
+from tests.server.operator.serving import serving
 
 
 def client(nodes=(), **more):
-    routes = [statusz_route(source(list(nodes), **more)), flagz_route(flag_texts(Settings()))]
-    transport = httpx.ASGITransport(app=Starlette(routes=routes))
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    async def now():
+        return status(nodes, **more)
+
+    return serving(statusz_routes(now), flagz_routes(flag_texts(Settings())))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def test_text_has_the_head_of_kubernetes_components_and_a_line_per_node():
 
 async def test_json_gives_each_node_with_what_to_do():
     nodes = [failing("bad", "forbidden", "403 for /stats/summary"), good("fine", 4)]
-    async with client(nodes, unready=lambda: {"metric-storage-ready": "1 not tried"}) as http:
+    async with client(nodes, unready={"metric-storage-ready": "1 not tried"}) as http:
         got = (await http.get("/statusz?format=json")).json()
     assert got["ready"] is False
     assert got["counts"] == {"ok": 1, "failing": 1, "pending": 0}
@@ -64,7 +64,7 @@ async def test_json_gives_each_node_with_what_to_do():
 
 async def test_names_and_messages_cannot_write_into_page_or_terminal():
     evil = failing("<img src=x>", "status", 'x"><script>alert(1)</script>\x1b[31m\x07')
-    async with client([evil], remarks=lambda: ["<b>remark</b>"]) as http:
+    async with client([evil], remarks=["<b>remark</b>"]) as http:
         html = (await http.get("/statusz?format=html")).text
         text = (await http.get("/statusz?format=text")).text
     assert "<img" not in html

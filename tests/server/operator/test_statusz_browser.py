@@ -8,9 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from metricsapi.server.operator.statusz import read
-from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, page
-from tests.server.operator.rows import failing, mixed, source
+from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, as_page
+from tests.server.operator.rows import failing, mixed, status
 from tests.support.needs import needed
 
 FLAGS = [
@@ -44,6 +43,10 @@ class Page(BaseHTTPRequestHandler):
         pass
 
 
+def page(nodes):
+    return "".join(as_page(status(nodes)))
+
+
 @pytest.fixture
 def dom(tmp_path):
     """Load a page as the server sends it; returns the document after its scripts ran."""
@@ -68,19 +71,19 @@ def names(document):
 
 
 def test_script_and_style_run_under_the_pages_own_policy(dom):
-    document = dom(page(read(source(mixed(30)))))
+    document = dom(page(mixed(30)))
     assert 'aria-sort="ascending"' in document  # set by the script
     assert names(document)[:4] == ["worker-a", "worker-b", "worker-c", "new"]
 
 
 def test_an_injected_script_does_not_run(dom):
     evil = failing("<script>document.title='owned'</script>", "status", "x")
-    html = page(read(source([evil]))).replace("</body>", "<script>document.title='in'</script>")
+    html = page([evil]).replace("</body>", "<script>document.title='in'</script>")
     assert "<title>metrics-server statusz</title>" in dom(html)
 
 
 def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(dom):
-    html = page(read(source(mixed(1000))))
+    html = page(mixed(1000))
     once = "document.querySelectorAll('th button')[5].click();"
     up = names(dom(html, script=once))
     down = names(dom(html, script=once + once))
@@ -94,7 +97,7 @@ def test_the_filter_hides_other_nodes(dom):
         "const f = document.getElementById('filter'); f.value = 'refused';"
         "f.dispatchEvent(new Event('input', { bubbles: true }));"
     )
-    document = dom(page(read(source(mixed(200)))), script=type_in)
+    document = dom(page(mixed(200)), script=type_in)
     shown = re.findall(r"<tr><td>([^<]*)</td>", document)
     assert shown == ["worker-a", "worker-b"]
 
@@ -115,7 +118,7 @@ def test_text_is_legible_in_light_and_dark(dom, dark):
     document.title = `${matchMedia("(prefers-color-scheme: dark)").matches} ${least.toFixed(2)}`;
     """
     flags = ["--blink-settings=preferredColorScheme=0"] if dark else []
-    document = dom(page(read(source(mixed(12)))), script=measure, flags=flags)
+    document = dom(page(mixed(12)), script=measure, flags=flags)
     seen, least = re.search(r"<title>(\w+) ([\d.]+)</title>", document).groups()
     assert seen == ("true" if dark else "false")
     assert float(least) >= 4.5
@@ -130,7 +133,7 @@ def test_the_table_fits_a_usual_window(dom, width):
     """
     rows = [*mixed(30), failing("worker-with-a-longer-name.example", "forbidden", LONG)]
     flags = [f"--window-size={width},900", "--hide-scrollbars=false"]
-    document = dom(page(read(source(rows))), script=measure, flags=flags)
+    document = dom(page(rows), script=measure, flags=flags)
     seen, over = re.search(r"<title>(\d+) (-?\d+)</title>", document).groups()
     assert abs(int(seen) - width) < 50
     assert int(over) <= 0

@@ -1,4 +1,4 @@
-"""The process about itself: lag, beats, the minute's summary."""
+"""What the process watches of itself: event loop, periodic tasks, the minute's summary."""
 
 import asyncio
 import io
@@ -8,31 +8,34 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from metricsapi.server.operator.watchdog import Beat, pointing, remarks, summarize, watch_loop
+from metricsapi.server.operator.summary import log_summaries, pointing, remarks
+from metricsapi.server.operator.watchdog import Watchdog, measure_loop_lag
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 from tests.server.operator.rows import counted, failing, good, mixed
 from tests.support.conditions import until
 
 
-def test_a_beat_fails_only_after_its_loop_stood_still():
+def test_a_watchdog_fails_only_after_its_task_missed_many_cycles():
     now = [100.0]
-    beat = Beat("the loop", 15.0, lambda: now[0])
+    watchdog = Watchdog("the task", 15.0, lambda: now[0])
     now[0] += 150
-    assert beat.problem() is None
+    assert watchdog.problem() is None
     now[0] += 1
-    assert beat.problem() == "the loop has not turned for 151 s"
-    beat.turn()
-    assert beat.problem() is None
+    assert watchdog.problem() == "the task has made no progress for 151 s"
+    watchdog.progress()
+    assert watchdog.problem() is None
 
 
 async def test_a_blocked_event_loop_is_measured():
     telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
-    beat = Beat("x", 1.0, time.monotonic)
-    task = asyncio.create_task(watch_loop(telemetry, beat, time.monotonic, 1.0))
+    watchdog = Watchdog("x", 1.0, time.monotonic)
+    task = asyncio.create_task(
+        measure_loop_lag(telemetry.loop_lag, watchdog, time.monotonic, interval=1.0)
+    )
     await asyncio.sleep(0)
     time.sleep(1.5)  # what must never happen  # noqa: ASYNC251
-    counts = telemetry.loop_lag.series[()]
+    counts = telemetry.loop_lag.of()
     await until(lambda: counts.total)
     task.cancel()
     assert counts.total >= 0.25
@@ -41,9 +44,9 @@ async def test_a_blocked_event_loop_is_measured():
 async def test_one_summary_line_per_interval():
     stream = io.StringIO()
     logs.configure("json", 0, stream)
-    beat = Beat("x", 1.0, time.monotonic)
+    watchdog = Watchdog("x", 1.0, time.monotonic)
     task = asyncio.create_task(
-        summarize(beat, lambda: counted(mixed(10)), lambda: {"requests": 7}, interval=0.01)
+        log_summaries(watchdog, lambda: counted(mixed(10)), lambda: {"requests": 7}, interval=0.01)
     )
     await until(lambda: stream.getvalue().count("\n") >= 2)
     task.cancel()

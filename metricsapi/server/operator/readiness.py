@@ -1,0 +1,83 @@
+"""When the server is ready, and one log line each time that this changes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+
+from prometheus_client import Gauge
+
+from metricsapi.server.operator.health import Check, problems
+from metricsapi.server.operator.parts import Parts
+from metricsapi.server.operator.summary import pointing, remarks
+from metricsapi.telemetry.logs import LOG
+from metricsapi.telemetry.node_status import PENDING, in_state
+
+# Seconds after the nodes were listed: then a node that was not tried no longer delays readiness. A
+# cluster whose kubelets all hang must not lose its APIService for minutes.
+LONGEST_UNREADY = 60.0
+INTERVAL = 0.25  # seconds between two checks while not ready
+
+
+class Readiness:
+    """The checks that `/readyz` has beside those of liveness. `clock` gives monotonic seconds."""
+
+    def __init__(self, parts: Parts, clock: Callable[[], float]) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._synced_at: float | None = None
+        self._all_tried = False
+        self.checks: dict[str, Check] = {
+            "metric-storage-ready": self._tried,
+            "metric-informer-sync": lambda: _synced(parts.nodes.synced, "nodes"),
+            "metadata-informer-sync": lambda: _synced(parts.pods.synced, "pods"),
+            "shutdown": lambda: "shutting down" if parts.leaving.is_set() else None,
+        }
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong, by name of the check; empty when ready."""
+        return problems(self.checks)
+
+    async def follow(self, gauge: Gauge) -> None:
+        """Set the gauge and log each change, until cancelled.
+
+        Once ready nothing but a shutdown makes the server unready: what the checks wait for has
+        happened. So there are two states: unready, where the checks are repeated, and ready.
+        """
+        was_ready = False
+        while True:
+            failing = self.problems()
+            ready = not failing
+            gauge.set(ready)
+            if ready and not was_ready:
+                self._became_ready()
+            elif was_ready and not ready:
+                LOG.info("not ready", extra={"data": {"why": failing}})
+            was_ready = ready
+            await (self._parts.leaving.wait() if ready else asyncio.sleep(INTERVAL))
+
+    def _became_ready(self) -> None:
+        notes = pointing(remarks(self._parts.states()))
+        LOG.info("ready", extra={"data": {"remarks": notes}})
+        # The objects of a whole cluster are here to stay. A full garbage collection would look at
+        # each of them, and hold the event loop meanwhile.
+        gc.freeze()
+
+    def _tried(self) -> str | None:
+        """Say how many nodes were not tried yet; once all were, later nodes change nothing."""
+        if self._all_tried:
+            return None
+        if not self._parts.nodes.synced.is_set():
+            return "the list of nodes has not arrived"
+        now = self._clock()
+        self._synced_at = self._synced_at or now
+        untried = in_state(self._parts.states(), PENDING)
+        if untried and now - self._synced_at < LONGEST_UNREADY:
+            return f"{untried} nodes have not been tried yet"
+        self._all_tried = True
+        return None
+
+
+def _synced(event: asyncio.Event, what: str) -> str | None:
+    return None if event.is_set() else f"the list of {what} has not arrived"

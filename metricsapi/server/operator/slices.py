@@ -1,0 +1,37 @@
+"""Long bodies, made in slices between which the event loop serves other requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TypeVar
+
+SLICE = 0.002  # seconds of work between two looks of the event loop at its other tasks
+
+T = TypeVar("T")
+
+
+async def in_slices(
+    items: Iterable[T], seconds: float = SLICE, clock: Callable[[], float] = time.perf_counter
+) -> AsyncIterator[list[T]]:
+    """Give `items` in lists, each made within about `seconds`; other tasks run between two lists.
+
+    The work is in the iteration: pass a generator that does a little for each item.
+    """
+    items, end = iter(items), clock() + seconds
+    slice_: list[T] = []
+    for item in items:
+        slice_.append(item)
+        if clock() >= end:
+            yield slice_
+            slice_ = []
+            await asyncio.sleep(0)
+            end = clock() + seconds
+    if slice_:
+        yield slice_
+
+
+async def gather(items: Iterable[T]) -> list[T]:
+    """Give all items at once, made in slices."""
+    return [item async for slice_ in in_slices(items) for item in slice_]

@@ -1,0 +1,71 @@
+"""What `/statusz` shows, whatever the format: the state of the server at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus
+
+NAME = "metrics-server"
+WARNING = (
+    "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility "
+    "guarantees and is for debugging purposes only."
+)
+_ORDER = {FAILING: 0, PENDING: 1, OK: 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What does not change while the process runs."""
+
+    version: str
+    started: float  # seconds since the epoch
+    resolution: float  # seconds
+    paths: Sequence[str]  # that are served
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that is shown. `now` is in seconds since the epoch."""
+
+    about: About
+    now: float
+    nodes: Sequence[NodeStatus]  # failing ones first, then by name
+    unready: Mapping[str, str]  # failing readiness checks, and why
+    remarks: Sequence[str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of nodes in each state."""
+        counts = Counter(row.state for row in self.nodes)
+        return {state: counts[state] for state in (OK, FAILING, PENDING)}
+
+    @property
+    def causes(self) -> list[tuple[str, list[NodeStatus]]]:
+        """Failing nodes by cause, the most frequent one first."""
+        by_cause: dict[str, list[NodeStatus]] = {}
+        for row in self.nodes:
+            if row.state == FAILING:
+                by_cause.setdefault(row.cause, []).append(row)
+        return sorted(by_cause.items(), key=lambda item: (-len(item[1]), item[0]))
+
+    @property
+    def up(self) -> str:
+        """How long the process has run, as Kubernetes' /statusz writes it."""
+        seconds = int(self.now - self.about.started)
+        return f"{seconds // 3600} hr {seconds % 3600 // 60:02} min {seconds % 60:02} sec"
+
+
+def in_order(rows: Iterable[NodeStatus]) -> list[NodeStatus]:
+    """Sort rows as they are shown."""
+    return sorted(rows, key=lambda row: (_ORDER.get(row.state, 0), row.name))
+
+
+def iso(when: float | None) -> str | None:
+    """RFC 3339 in whole seconds, UTC; `when` is in seconds since the epoch."""
+    if when is None:
+        return None
+    return datetime.fromtimestamp(int(when), UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,44 @@
+"""The JSON of `/statusz`: every node as an object, with what to do where it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from metricsapi.server.operator.status import NAME, Status, iso
+from metricsapi.telemetry.node_status import FAILING, NodeStatus
+from metricsapi.telemetry.troubleshooting import remedy
+
+
+def as_json(status: Status) -> Iterator[str]:
+    """Give the text in pieces, at most a node in each."""
+    about = status.about
+    head = {
+        "kind": "Statusz",
+        "component": NAME,
+        "version": about.version,
+        "startTime": iso(about.started),
+        "upSeconds": int(status.now - about.started),
+        "ready": not status.unready,
+        "unready": dict(status.unready),
+        "remarks": list(status.remarks),
+        "metricResolutionSeconds": about.resolution,
+        "counts": status.counts,
+        "paths": list(about.paths),
+    }
+    yield json.dumps(head).removesuffix("}") + ', "nodes": ['
+    for number, node in enumerate(status.nodes):
+        yield (", " if number else "") + json.dumps(_node(node))
+    yield "]}\n"
+
+
+def _node(node: NodeStatus) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.to_builtins(node)
+    for name in ("since", "last_attempt", "last_good"):
+        row[name] = iso(row[name])
+    if node.state == FAILING:
+        row["what_to_do"] = remedy(node.cause).fix
+    return row

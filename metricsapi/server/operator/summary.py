@@ -1,0 +1,49 @@
+"""The state of the server in a few words: remarks, and one log line per minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from metricsapi.server.operator.watchdog import Watchdog
+from metricsapi.telemetry.logs import LOG
+from metricsapi.telemetry.node_status import FAILING, OK, PENDING, States, in_state
+
+SUMMARY_INTERVAL = 60.0  # seconds
+
+
+async def log_summaries(
+    watchdog: Watchdog,
+    states: Callable[[], States],
+    numbers: Callable[[], Mapping[str, object]],
+    interval: float = SUMMARY_INTERVAL,
+) -> None:
+    """Log nodes by state and `numbers` each `interval` (seconds), until cancelled."""
+    while True:
+        await asyncio.sleep(interval)
+        LOG.info("summary", extra={"data": {**summary(states()), **numbers()}})
+        watchdog.progress()
+
+
+def summary(states: States) -> dict[str, object]:
+    """Return the counts of nodes that show whether anything is wrong."""
+    return {
+        "nodes": sum(states.values()),
+        **{state: in_state(states, state) for state in (OK, FAILING, PENDING)},
+        "causes": {cause: count for (state, cause), count in states.items() if state == FAILING},
+    }
+
+
+def remarks(states: States) -> list[str]:
+    """Return what a ready server must not hide: that usage is missing."""
+    nodes, failing = sum(states.values()), in_state(states, FAILING)
+    if not nodes:
+        return ["there are no nodes to read"]
+    if failing == nodes:
+        return [f"none of {nodes} nodes could be read"]
+    return [f"{failing} of {nodes} nodes could not be read"] * bool(failing)
+
+
+def pointing(remarks: Sequence[str]) -> list[str]:
+    """Add where to look, for everywhere but the status page."""
+    return [f"{remark}; /statusz says why" if "could" in remark else remark for remark in remarks]

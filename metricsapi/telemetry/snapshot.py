@@ -1,0 +1,111 @@
+"""Self-metrics that need no counting: what the parts of the server know at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, Sample
+
+from metricsapi.telemetry.lazy import lazily
+from metricsapi.telemetry.node_status import OK, NodeStatus
+from metricsapi.telemetry.series import Series
+
+STORAGE_POINTS = Series(
+    "metrics_server_storage_points",
+    "gauge",
+    "[ALPHA] Number of metrics points stored.",
+    ("type",),
+)
+WATCH_RESTARTS = Series(
+    "metricsapi_watch_restarts_total",
+    "counter",
+    "Watches of the API server that had to begin with a new list.",
+    ("resource",),
+)
+TURNS_SKIPPED = Series(
+    "metricsapi_scrape_turns_skipped_total",
+    "counter",
+    "Scrapes left out because the node's scrape before was still under way.",
+)
+CACHE_REQUESTS = Series(
+    "metricsapi_cache_requests_total",
+    "counter",
+    "Look-ups in the review caches; result is hit or miss.",
+    ("cache", "result"),
+)
+NODES = Series(
+    "metricsapi_nodes",
+    "gauge",
+    "Nodes by state (ok, failing, pending) and, if failing, its cause.",
+    ("state", "cause"),
+)
+SAMPLE_AGE = Series(
+    "metricsapi_node_sample_age_seconds",
+    "gauge",
+    "Age of the node usage that is served.",
+    ("node",),
+)
+WITHOUT_CONTAINERS = Series(
+    "metricsapi_nodes_without_containers",
+    "gauge",
+    "Nodes that answer, but list no containers.",
+)
+SERIES = (
+    STORAGE_POINTS,
+    WATCH_RESTARTS,
+    TURNS_SKIPPED,
+    CACHE_REQUESTS,
+    NODES,
+    SAMPLE_AGE,
+    WITHOUT_CONTAINERS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Those values. Mappings are by resource and by cache; caches have (hits, misses)."""
+
+    nodes: Sequence[NodeStatus] = ()
+    stored_nodes: int = 0
+    stored_containers: int = 0
+    watch_restarts: Mapping[str, int] = field(default_factory=dict)
+    scrapes_skipped: int = 0
+    caches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def families(self) -> Iterator[Metric]:
+        """Give them as metric families."""
+        stored = {"container": self.stored_containers, "node": self.stored_nodes}
+        yield _family(STORAGE_POINTS, [([kind], count) for kind, count in stored.items()])
+        restarts = self.watch_restarts.items()
+        yield _family(WATCH_RESTARTS, [([resource], count) for resource, count in restarts])
+        yield _family(TURNS_SKIPPED, [([], self.scrapes_skipped)])
+        looked_up = [
+            ([cache, result], count)
+            for cache, counts in self.caches.items()
+            for result, count in zip(("hit", "miss"), counts, strict=True)
+        ]
+        yield _family(CACHE_REQUESTS, looked_up)
+        states = Counter({(OK, ""): 0})
+        states.update((row.state, row.cause) for row in self.nodes)
+        yield _family(NODES, sorted(states.items()))
+        yield lazily(_family(SAMPLE_AGE, ()), self._sample_ages)
+        empty = sum(row.state == OK and row.containers == 0 for row in self.nodes)
+        yield _family(WITHOUT_CONTAINERS, [([], empty)])
+
+    def _sample_ages(self) -> Iterable[Sample]:
+        return (
+            Sample(SAMPLE_AGE.name, {"node": row.name}, row.sample_age)
+            for row in self.nodes
+            if row.sample_age is not None
+        )
+
+
+def _family(series: Series, values: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    """Give the family of a counter or gauge from pairs of label values and value."""
+    kind = CounterMetricFamily if series.type == "counter" else GaugeMetricFamily
+    family = kind(series.name, series.help, labels=series.labels)
+    for labels, value in values:
+        family.add_metric(labels, value)
+    return family
