@@ -46,7 +46,7 @@ wheel: $(VENV)/run.stamp ## build the wheel into dist/
 wheel-check: wheel ## install the built wheel elsewhere and start it from an empty folder
 	@set -e; empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
 	$(BIN)/python -m venv "$$empty/venv"; \
-	"$$empty/venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt; \
+	"$$empty/venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/sandbox.txt; \
 	"$$empty/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps dist/*.whl; \
 	cd "$$empty" && venv/bin/metricsapi version && venv/bin/metricsapi serve --help >help.txt && \
 	venv/bin/metricsapi sandbox --once --nodes=1 --state-dir="$$empty/state"
@@ -112,9 +112,12 @@ rootfs: $(VENV)/pip.stamp ## the file system of the image in a folder, without a
 lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements/run.txt $(LOCK)
-	uv pip compile pyproject.toml --group build --group dev -c requirements/run.txt --universal \
-		--python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
-		-o requirements/dev.txt $(LOCK)
+	uv pip compile pyproject.toml --group build --extra sandbox -c requirements/run.txt \
+		--universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+		-o requirements/sandbox.txt $(LOCK)
+	uv pip compile pyproject.toml --group build --group dev --extra sandbox \
+		-c requirements/sandbox.txt --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' -o requirements/dev.txt $(LOCK)
 
 clean: ## remove what make made
 	rm -rf $(VENV) .state dist build wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -127,9 +130,9 @@ $(VENV)/pip.stamp:
 		"the package python3-venv" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@
 
-$(VENV)/run.stamp: $(VENV)/pip.stamp requirements/run.txt pyproject.toml
-	@echo "Installing metricsapi and what it needs (versions and hashes of requirements/run.txt)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+$(VENV)/run.stamp: $(VENV)/pip.stamp requirements/sandbox.txt pyproject.toml
+	@echo "Installing metricsapi and what it needs (versions and hashes of requirements/sandbox.txt)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sandbox.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 

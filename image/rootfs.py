@@ -35,8 +35,12 @@ UNUSED = (
     "distutils", "ensurepip", "idlelib", "lib2to3", "nis*.so", "pydoc_data", "readline*.so",
     "site-packages", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "xxlimited*.so",
 )  # fmt: skip
-# In the lock for the build alone, sources of compiled modules, tests of libraries.
-NOT_SHIPPED = ("flit_core", "flit_core-*.dist-info", "**/*.c", "**/*.h", "**/*.pyx", "**/tests")
+# In the lock for the build alone, sources of compiled modules, tests of libraries; and of our own
+# the sandbox: the image holds the server alone, with its doctor and its status page.
+NOT_SHIPPED = (
+    "flit_core", "flit_core-*.dist-info", "**/*.c", "**/*.h", "**/*.pyx", "**/tests",
+    "metricsapi/tools/sandbox",
+)  # fmt: skip
 USER = 65532
 LAUNCHER = f"""#!/{PREFIX}/bin/{NAME} -I
 import sys

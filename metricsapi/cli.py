@@ -96,8 +96,20 @@ def _serve(args: list[str]) -> int:
 
 
 def _sandbox(args: list[str]) -> int:
-    from metricsapi.tools.sandbox.main import main as sandbox  # noqa: PLC0415
-
+    try:
+        from metricsapi.tools.sandbox.main import main as sandbox  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name == "psutil":
+            return _fail(
+                "the sandbox needs psutil: pip install 'metricsapi[sandbox]', "
+                "or 'make run' in a checkout"
+            )
+        if error.name == "metricsapi.tools.sandbox":
+            return _fail(
+                "the sandbox is not part of the image: pip install 'metricsapi[sandbox]', "
+                "or 'make run' in a checkout"
+            )
+        raise
     return sandbox(args)
 
 

@@ -16,6 +16,12 @@ from tests.support.conditions import until
 from tests.support.paths import ROOT
 
 USER = 65532
+COMMAND = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from metricsapi.cli import main
+sys.exit(main())
+"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,6 +49,18 @@ def test_there_is_nothing_to_build_or_break_in_with(rootfs):
         assert not mode & (stat.S_ISUID | stat.S_ISGID), path
         special = path.name in ("tmp", "null") or path.is_symlink()
         assert special or not mode & stat.S_IWOTH, path
+
+
+def test_the_image_holds_the_server_without_the_sandbox(rootfs):
+    names = {path.name for path in rootfs.rglob("*")}
+    assert "psutil" not in names
+    packages = next(rootfs.rglob("metricsapi/cli.py")).parents[1]
+    command = [sys.executable, "-I", "-c", COMMAND, str(packages)]
+    done = subprocess.run([*command, "sandbox"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "the sandbox is not part of the image" in done.stderr
+    done = subprocess.run([*command, "doctor", "--help"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_wheelhouse_for_another_python_is_told_apart_from_a_bug(tmp_path):

@@ -30,6 +30,8 @@ def test_what_pip_is_told(wheel):
     assert told["Version"] == metricsapi.__version__
     assert told["Requires-Python"] == ">=3.11"
     assert told["Summary"]
+    needed = told.get_all("Requires-Dist")
+    assert [one for one in needed if "psutil" in one] == ['psutil>=6 ; extra == "sandbox"']
     assert wheel["info/entry_points.txt"].split() == [
         b"[console_scripts]",
         b"metricsapi=metricsapi.cli:main",
