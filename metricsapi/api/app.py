@@ -21,9 +21,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metricsapi import __version__
 from metricsapi.api.asgi import query_of
-from metricsapi.api.catalog import Catalog, Entry
+from metricsapi.api.catalog import Catalog
 from metricsapi.api.discovery import Documents
 from metricsapi.api.group import ROOT, GroupAPI
+from metricsapi.api.index import Entry
 from metricsapi.api.listing import Listing
 from metricsapi.api.openapi import openapi_routes
 from metricsapi.api.render.negotiation import (

@@ -1,8 +1,9 @@
-"""What is listed, in batches: tuples of some hundred.
+"""Lists in batches: tuples of some hundred items.
 
-As one list it would be young in every look that the garbage collector takes while the answer is
-made: for 150,000 pods that held the loop for 17 to 87 ms each time. Tuples of objects that the
-collector need not follow, as entries and bytes are, it looks at once and then leaves alone.
+As a single list they would be young objects in each collection of the garbage collector while an
+answer is made: for 150,000 pods that held the event loop for 17 to 87 ms each time. Tuples of
+objects without references of their own, such as entries and bytes, are untracked at the first
+collection.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import TypeVar
 
-BATCH = 256  # entries that are looked at in one go
+BATCH = 256  # entries
 
 T = TypeVar("T")
 Batches = Sequence[tuple[T, ...]]
 
 
 def in_batches(runs: Iterable[Iterable[T]]) -> Batches[T]:
-    """Cut what comes one run after the other into batches."""
+    """Cut the items of all runs, in their order, into batches."""
     items = chain.from_iterable(runs)
     batches = []
     while batch := tuple(islice(items, BATCH)):
@@ -44,9 +45,9 @@ def first(batches: Batches[T], limit: int) -> Batches[T]:
 
 def after(batches: Batches[T], item: T) -> int:
     """How many items come after this one; raises ValueError when it is none of them."""
-    left = count(batches)
+    following = count(batches)
     for batch in batches:
-        left -= len(batch)
+        following -= len(batch)
         if item in batch:
-            return left + len(batch) - batch.index(item) - 1
+            return following + len(batch) - batch.index(item) - 1
     raise ValueError("the item is in no batch")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from metricsapi.api.catalog import Entry
+from metricsapi.api.index import Entry
 from metricsapi.telemetry.histogram import Histogram
 
 _timestamp = attrgetter("usage.timestamp")

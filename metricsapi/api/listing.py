@@ -1,4 +1,4 @@
-"""Lists and single objects, from the catalog to the client."""
+"""Lists and single objects: from the catalog to the client."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from metricsapi.api.batches import Batches, after, count, first
-from metricsapi.api.catalog import Entry, Selection
 from metricsapi.api.continue_token import make_token, read_token
+from metricsapi.api.index import Entry, Selection
 from metricsapi.api.list_options import Options
 from metricsapi.api.render import table
 from metricsapi.api.render.frame import Frame
@@ -23,11 +23,11 @@ from metricsapi.kube.resources import Pod
 from metricsapi.storage.types import PodUsage
 
 T = TypeVar("T")
-PATIENCE = 0.001  # seconds that the loop may be held; turns cost little, so others wait little
+SLICE = 0.001  # seconds of work after which the event loop serves others
 
 
 class Listing:
-    """Sends lists and objects. `clock` gives monotonic seconds; `observe` is told what is sent."""
+    """Sends lists and objects. `clock` gives monotonic seconds; `observe` gets what is sent."""
 
     def __init__(
         self, clock: Callable[[], float], observe: Callable[[Sequence[Entry]], None]
@@ -69,31 +69,31 @@ class Listing:
     async def _shape(self, request: Request, page: Page) -> Shape:
         if request.media.convert is None or request.media.convert.kind != "Table":
             return list_shape(request, page)
-        found = set(table.resources_of(()))
-        found.update(*await self._each(table.resources_of, page.batches))
-        return table_shape(request, page, [name for name in table.RESOURCES if name in found])
+        served = set(table.resources_of(()))
+        served.update(*await self._each(table.resources_of, page.batches))
+        return table_shape(request, page, [name for name in table.RESOURCES if name in served])
 
     async def _page(self, request: Request) -> Page:
-        """Find what is listed: entries with usage that fulfil every condition, up to the limit."""
+        """Give what is listed: entries with usage that meet every condition, up to the limit."""
         options, resource = request.options, request.resource
-        beyond = None
+        start = None
         if options.token:
-            beyond = read_token(options.token, resource.name, request.namespace)
-        selection = _select(request, beyond, self._clock())
-        look = partial(_listed, resource, selection, options.fields, self._clock())
+            start = read_token(options.token, resource.name, request.namespace)
+        selection = _select(request, start, self._clock())
+        keep = partial(_listed, resource, selection, options.fields, self._clock())
         limit = options.limit
         if not 0 < limit < count(selection.batches):
-            return Page(await self._each(look, selection.batches))
-        found = await self._each(look, selection.batches, enough=limit + 1)
-        if count(found) <= limit:
-            return Page(found)
-        found = first(found, limit)
-        last = found[-1][-1]
+            return Page(await self._each(keep, selection.batches))
+        batches = await self._each(keep, selection.batches, enough=limit + 1)
+        if count(batches) <= limit:
+            return Page(batches)
+        batches = first(batches, limit)
+        last = batches[-1][-1]
         token = make_token(resource.name, request.namespace, _key(last))
         remaining = None
         if not options.labels and not options.fields:
             remaining = after(selection.batches, last)
-        return Page(found, token, remaining)
+        return Page(batches, token, remaining)
 
     async def _each(
         self,
@@ -101,27 +101,27 @@ class Listing:
         batches: Batches[Entry],
         enough: int = 2**63,
     ) -> Batches[T]:
-        """Do work on each batch, letting the loop run other tasks from time to time.
+        """Do work on each batch, in slices between which the event loop runs other tasks.
 
-        What comes of it is in batches, too, none of them empty; no more of them are made than it
+        The results are in batches, too, none of them empty; no more of them are made than it
         takes to have `enough` items.
         """
-        found: list[tuple[T, ...]] = []
+        results: list[tuple[T, ...]] = []
         began = self._clock()
         for batch in batches:
             done = work(batch)
             if done:
-                found.append(done)
+                results.append(done)
                 enough -= len(done)
             if enough <= 0:
                 break
-            if self._clock() - began > PATIENCE:
+            if self._clock() - began > SLICE:
                 await asyncio.sleep(0)
                 began = self._clock()
-        return found
+        return results
 
 
-def _select(request: Request, beyond: tuple[str, str] | None, now: float) -> Selection:
+def _select(request: Request, start: tuple[str, str] | None, now: float) -> Selection:
     namespace, name = request.namespace, None
     for term in request.options.fields:
         if term.field == NAME and not term.negated:
@@ -129,7 +129,7 @@ def _select(request: Request, beyond: tuple[str, str] | None, now: float) -> Sel
         elif term.field == NAMESPACE and not term.negated and namespace is None:
             namespace = term.value
     objects = request.resource.objects
-    return objects.select(namespace, request.options.labels, now=now, name=name, after=beyond)
+    return objects.select(namespace, request.options.labels, now=now, name=name, after=start)
 
 
 def _listed(
@@ -143,11 +143,11 @@ def _listed(
         batch = [entry for entry in batch if selection.keeps(entry)]
     batch = resource.current(batch, now)
     if terms:
-        batch = [entry for entry in batch if all(_fulfils(entry, term) for term in terms)]
+        batch = [entry for entry in batch if all(_meets(entry, term) for term in terms)]
     return tuple(batch)
 
 
-def _fulfils(entry: Entry, term: FieldTerm) -> bool:
+def _meets(entry: Entry, term: FieldTerm) -> bool:
     if term.field == NAME:
         value = entry.object.name
     elif term.field == NAMESPACE:
@@ -158,8 +158,8 @@ def _fulfils(entry: Entry, term: FieldTerm) -> bool:
 
 
 def _key(entry: Entry) -> tuple[str, str]:
-    one = entry.object
-    return (one.namespace if isinstance(one, Pod) else "", one.name)
+    listed = entry.object
+    return (listed.namespace if isinstance(listed, Pod) else "", listed.name)
 
 
 def _check_convert(convert: Convert | None, options: Options, *, listed: bool) -> None:

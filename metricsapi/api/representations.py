@@ -1,4 +1,4 @@
-"""What answers look like: how entries are encoded, and what stands around them."""
+"""Representations of answers: how entries are encoded, and the frame around them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from metricsapi.api.batches import Batches
-from metricsapi.api.catalog import Entry
+from metricsapi.api.index import Entry
 from metricsapi.api.list_options import Options
 from metricsapi.api.render import frame, json, protobuf, table
 from metricsapi.api.render.frame import Frame
@@ -22,7 +22,7 @@ Shape = tuple[Encode, Callable[[int], Frame]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for, read and agreed on. `namespace` None means all of them."""
+    """A request, parsed and negotiated. `namespace` None means all of them."""
 
     resource: Resource
     api_version: str
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is listed: entries with usage, and the token of the next page if there is one."""
+    """A page of a list: entries with usage, and the token of the next page if there is one."""
 
     batches: Batches[Entry]
     token: str = ""
@@ -118,7 +118,7 @@ def table_shape(request: Request, page: Page, names: Sequence[str]) -> Shape:
 
 
 def _each(encode: Callable[[Entry], bytes]) -> Encode:
-    return lambda entries: [encode(one) for one in entries]
+    return lambda entries: [encode(entry) for entry in entries]
 
 
 def _styled(style: str, encode: Encode) -> Encode:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metricsapi.api.catalog import Catalog, Entry, Objects
+from metricsapi.api.catalog import Catalog
+from metricsapi.api.index import Entry, Objects
 from metricsapi.api.render import json, protobuf
 from metricsapi.api.status import StatusError
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, NODE_NAME

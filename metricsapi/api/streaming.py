@@ -1,4 +1,4 @@
-"""Answers on their way: small ones in one piece, large ones in pieces that let others through."""
+"""Bodies on their way to the client: small ones whole, large ones in pieces."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from metricsapi.api.batches import Batches, count
 from metricsapi.api.render.frame import Frame
 from metricsapi.api.status import CACHE_CONTROL, Headers, Send
 
-PIECE = 128 * 1024  # bytes that are joined and handed to the transport in one go
-PIECES = 4  # between two turns of the loop: some 0.5 ms, and few answers need more
+PIECE = 128 * 1024  # bytes that are joined and handed to the transport at once
+PIECES = 4  # pieces, some 0.5 ms of work, after which the event loop runs other tasks
 COMPRESS_FROM = 128 * 1024  # bytes, as Kubernetes
 COMPRESSION = 1  # zlib's level, as Kubernetes: large lists are for networks that are close
 
@@ -26,28 +26,31 @@ async def send_framed(
     *,
     gzip: bool = False,
 ) -> None:
-    """Send a 200 of framed items, `items_size` bytes together; `gzip` where that is worth it.
+    """Send a 200 of framed items, `items_size` bytes together.
 
-    The whole body never exists at once, and between some pieces the loop runs other tasks.
+    With `gzip` it is compressed from `COMPRESS_FROM` bytes on. The whole body of a large answer
+    never exists at once, and between some pieces the loop runs other tasks.
     """
     number = count(batches)
     between = len(frame.separator) * max(0, number - 1)
     size = len(frame.head) + items_size + between + len(frame.tail)
     headers: Headers = [CACHE_CONTROL, (b"content-type", content_type.encode())]
-    compressed = gzip and size >= COMPRESS_FROM
-    if compressed:
-        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    if gzip and size >= COMPRESS_FROM:
+        await _send_compressed(send, headers, _pieces(frame, batches, number, size))
+    elif size > PIECE:
+        await _send_pieces(send, headers, _pieces(frame, batches, number, size), size)
     else:
-        headers.append((b"content-length", b"%d" % size))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if size <= PIECE:
         body = frame.head + frame.separator.join(chain.from_iterable(batches)) + frame.tail
-        await send({"type": "http.response.body", "body": body})
-        return
-    pieces = _pieces(frame, batches, number, size)
-    if compressed:
-        await _send_compressed(send, pieces)
-        return
+        await _send_whole(send, headers, body)
+
+
+async def _send_whole(send: Send, headers: Headers, body: bytes) -> None:
+    await _start(send, [*headers, (b"content-length", b"%d" % len(body))])
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_pieces(send: Send, headers: Headers, pieces: Iterator[bytes], size: int) -> None:
+    await _start(send, [*headers, (b"content-length", b"%d" % size)])
     for sent, piece in enumerate(pieces, 1):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         if sent % PIECES == 0:
@@ -55,8 +58,10 @@ async def send_framed(
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_compressed(send: Send, pieces: Iterator[bytes]) -> None:
-    """Compress in a thread: zlib lets go of the interpreter, so the loop runs meanwhile."""
+async def _send_compressed(send: Send, headers: Headers, pieces: Iterator[bytes]) -> None:
+    """Compress in a thread: zlib releases the interpreter lock, so the loop runs meanwhile."""
+    coding = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    await _start(send, [*headers, *coding])
     gzip = zlib.compressobj(COMPRESSION, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for piece in pieces:
         body = await asyncio.to_thread(gzip.compress, piece)
@@ -65,11 +70,15 @@ async def _send_compressed(send: Send, pieces: Iterator[bytes]) -> None:
     await send({"type": "http.response.body", "body": gzip.flush()})
 
 
+async def _start(send: Send, headers: Headers) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
 def _pieces(frame: Frame, batches: Batches[bytes], number: int, size: int) -> Iterator[bytes]:
     """Cut a body into pieces of about `PIECE` bytes, taking items to be of much the same size."""
-    items, some = chain.from_iterable(batches), max(1, number * PIECE // size)
+    items, per_piece = chain.from_iterable(batches), max(1, number * PIECE // size)
     before = frame.head
-    for _ in range(0, number, some):
-        yield before + frame.separator.join(islice(items, some))
+    for _ in range(0, number, per_piece):
+        yield before + frame.separator.join(islice(items, per_piece))
         before = frame.separator
     yield (frame.tail if number else frame.head + frame.tail)

@@ -72,7 +72,7 @@ def three_batches():
 
 
 async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
-    monkeypatch.setattr(listing, "PATIENCE", -1.0)  # other tasks run after every batch
+    monkeypatch.setattr(listing, "SLICE", -1.0)  # other tasks run after every batch
     cluster = three_batches()
 
     async def relabel():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from metricsapi.api.render.frame import Frame
+from metricsapi.api.streaming import COMPRESS_FROM, send_framed
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.storage.types import ContainerUsage, NodeUsage, PodUsage
 from tests.api.cluster import AT, Cluster, recorded
@@ -206,3 +209,30 @@ def test_an_item_is_dated_by_its_sample():
     node = json.loads(cluster.get(f"{ROOTS[0]}/nodes/n").body)
     assert node["metadata"]["creationTimestamp"] == node["timestamp"] == "2026-11-23T09:03:53Z"
     assert node["window"] == "14.968s"
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_body_is_what_its_headers_say_it_is_around_the_size_from_which_it_is_compressed(more):
+    """A body of exactly 128 KiB was called gzip and sent plain."""
+    padding = COMPRESS_FROM + more
+
+    async def sent():
+        messages = []
+
+        async def send(message):
+            messages.append(message)
+
+        frame = Frame(b"x" * padding, b"", b"")
+        await send_framed(send, "text/plain", frame, gzip=True)
+        return messages
+
+    start, *rest = asyncio.run(sent())
+    headers = dict(start["headers"])
+    body = b"".join(message.get("body", b"") for message in rest)
+    assert (b"content-encoding" in headers) is (more >= 0)
+    if b"content-encoding" in headers:
+        assert b"content-length" not in headers
+        body = gzip.decompress(body)
+    else:
+        assert int(headers[b"content-length"]) == len(body)
+    assert body == b"x" * padding

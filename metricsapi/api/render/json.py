@@ -36,7 +36,7 @@ def node_item(node: Node, usage: NodeUsage) -> bytes:
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
     """Give a `PodMetrics` item of a pod."""
     containers = ",".join(
-        [f'{{"name":"{one.name}","usage":{_usage(one)}}}' for one in usage.containers]
+        [f'{{"name":"{each.name}","usage":{_usage(each)}}}' for each in usage.containers]
     )
     return f'{_head(pod, usage)}"containers":[{containers}]}}'.encode()
 

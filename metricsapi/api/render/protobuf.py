@@ -60,7 +60,7 @@ def string(field: int, content: str) -> bytes:
 
 def strings(field: int, contents: Iterable[str]) -> bytes:
     """Encode a repeated field of type string."""
-    return b"".join([string(field, one) for one in contents])
+    return b"".join([string(field, content) for content in contents])
 
 
 def unknown(api_version: str, kind: str) -> tuple[bytes, bytes]:
@@ -113,11 +113,11 @@ def node_item(node: Node, usage: NodeUsage) -> bytes:
 
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
     """Give a `PodMetrics` item of a pod."""
-    parts = [_head(pod, usage)]
-    for one in usage.containers:
-        content = string(1, one.name) + _usage("\x12", one)
-        parts.append(message(4, content))
-    return message(2, b"".join(parts))
+    containers = [
+        message(4, string(1, container.name) + _usage("\x12", container))
+        for container in usage.containers
+    ]
+    return message(2, b"".join((_head(pod, usage), *containers)))
 
 
 def raw(item: bytes) -> bytes:
@@ -150,20 +150,19 @@ def _head(node_or_pod: Node | Pod, usage: NodeUsage | PodUsage) -> bytes:
 
 
 def _usage(tag: str, usage: NodeUsage | ContainerUsage) -> bytes:
-    """Encode a map from string to Quantity: ASCII entries of far less than 128 bytes."""
-    cpu, memory = cpu_text(usage.cpu), bytes_text(usage.memory)
-    c, m = len(cpu), len(memory)
+    """Encode a `ResourceList` field with this tag: entries sorted by name, as Go sorts maps."""
     disk, swap = usage.ephemeral_storage, usage.swap
-    return (
-        f"{tag}{_BYTE[c + 9]}\n\x03cpu\x12{_BYTE[c + 2]}\n{_BYTE[c]}{cpu}"
-        + (_quantity(tag, "ephemeral-storage", disk) if disk is not None else "")
-        + f"{tag}{_BYTE[m + 12]}\n\x06memory\x12{_BYTE[m + 2]}\n{_BYTE[m]}{memory}"
-        + (_quantity(tag, "swap", swap) if swap is not None else "")
-    ).encode()
+    entries = _quantity(tag, "cpu", cpu_text(usage.cpu))
+    if disk is not None:
+        entries += _quantity(tag, "ephemeral-storage", bytes_text(disk))
+    entries += _quantity(tag, "memory", bytes_text(usage.memory))
+    if swap is not None:
+        entries += _quantity(tag, "swap", bytes_text(swap))
+    return entries.encode()
 
 
-def _quantity(tag: str, key: str, value: int) -> str:
-    text = bytes_text(value)
-    size, length = len(text), len(key)
-    head = f"{tag}{_BYTE[length + size + 6]}\n{_BYTE[length]}{key}"
-    return f"{head}\x12{_BYTE[size + 2]}\n{_BYTE[size]}{text}"
+def _quantity(tag: str, name: str, quantity: str) -> str:
+    """Encode an entry of a map from string to Quantity; ASCII, and far less than 128 bytes."""
+    value = f"\n{_BYTE[len(quantity)]}{quantity}"  # Quantity{string=1}
+    entry = f"\n{_BYTE[len(name)]}{name}\x12{_BYTE[len(value)]}{value}"  # {key=1, value=2}
+    return f"{tag}{_BYTE[len(entry)]}{entry}"

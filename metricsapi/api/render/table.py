@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from metricsapi.api.catalog import Entry
+from metricsapi.api.index import Entry
 from metricsapi.api.render.json import metadata
 from metricsapi.api.render.quantity import bytes_text, cpu_text
 from metricsapi.api.render.times import duration_text, milliseconds
@@ -29,11 +29,11 @@ def columns(names: Sequence[str]) -> list[dict[str, Any]]:
 def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
     """Give the names of the resources that any of these has: cpu and memory, and what more."""
     parts = [part for entry in entries for part in _parts(entry.usage)]
-    found = {"cpu", "memory"}
+    names = {"cpu", "memory"}
     for name, field in _OPTIONAL.items():
         if any(getattr(part, field) is not None for part in parts):
-            found.add(name)
-    return tuple(name for name in RESOURCES if name in found)
+            names.add(name)
+    return tuple(name for name in RESOURCES if name in names)
 
 
 def row(entry: Entry, names: Sequence[str], shown: Callable[[Entry], bytes]) -> bytes:
