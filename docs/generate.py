@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from metricsapi.config.flags import Flag, flags_of
+from metricsapi.config.flags import Flag
 from metricsapi.config.ignored_flags import IGNORED
-from metricsapi.config.settings import Settings
+from metricsapi.config.read import serve_flags
 from metricsapi.telemetry.troubleshooting import REMEDIES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- causes: made by docs/generate.py -->\n", "<!-- end of causes -->\n"
 HEAD = """# Flags of `metricsapi serve`
 
-Made by `make docs` from `metricsapi/config/settings.py`. `metricsapi doctor` takes the same flags.
+Made by `make docs` from `metricsapi/config/`. `metricsapi doctor` takes the same flags.
 
 Flags have Go's syntax, so the args of a metrics-server Deployment carry over unchanged:
 `--flag=value` or `--flag value`, booleans bare or `=false`, durations such as `15s` or `1m30s`,
@@ -40,13 +40,12 @@ REFERENCE = set(
 
 def flags_page() -> str:
     """Return docs/flags.md."""
-    settings = Settings()
     parts, group = [HEAD], ""
-    for flag in flags_of(Settings).values():
+    for flag in serve_flags():
         if flag.group != group:
             group = flag.group
             parts.append(f"\n## {group} flags\n\n| flag | default | meaning |\n|---|---|---|\n")
-        parts.append(_row(flag, getattr(settings, flag.name.replace("-", "_"))))
+        parts.append(_row(flag))
     parts.append(IGNORED_HEAD)
     reasons: dict[str, list[str]] = {}
     for name, one in sorted(IGNORED.items()):
@@ -55,10 +54,10 @@ def flags_page() -> str:
     return "".join(parts)
 
 
-def _row(flag: Flag, default: object) -> str:
+def _row(flag: Flag) -> str:
     short = f", `-{flag.short}`" if flag.short else ""
     ours = "" if flag.name in REFERENCE else " *ours*"
-    value = flag.kind.format(default)
+    value = flag.kind.format(flag.default)
     shown = f"`{value}`" if value else ""
     meaning = flag.help.replace("|", "\\|").replace("*", "\\*")
     return f"| `--{flag.name}`{short}{ours} | {shown} | {meaning} |\n"

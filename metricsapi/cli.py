@@ -65,7 +65,8 @@ def _let_sigterm_end_us() -> None:
 
 
 def _serve(args: list[str]) -> int:
-    from metricsapi.config.settings import help_text, read_settings  # noqa: PLC0415
+    from metricsapi.config.command_line import wants_help  # noqa: PLC0415
+    from metricsapi.config.read import help_text, read_settings  # noqa: PLC0415
 
     if wants_help(args):
         print(help_text("metricsapi serve"), end="")
@@ -80,7 +81,7 @@ def _serve(args: list[str]) -> int:
 
     from metricsapi.telemetry import logs  # noqa: PLC0415
 
-    logs.configure(settings.logging_format, settings.v)
+    logs.configure(settings.logging.format, settings.logging.verbosity)
     for note in parsed.notes:
         logs.LOG.warning("flags", extra={"data": {"note": note}})
 
@@ -133,11 +134,6 @@ def _version(args: list[str]) -> int:
     python = ".".join(map(str, sys.version_info[:3]))
     print(f"metricsapi {__version__} (Python {python})")
     return 0
-
-
-def wants_help(args: Sequence[str]) -> bool:
-    """Whether --help or -h is among the arguments."""
-    return any(arg in ("-h", "--help") for arg in args)
 
 
 def _fail(message: str, status: int = 1) -> int:

@@ -40,17 +40,17 @@ def test_generated_pages_are_current():
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_flag_that_a_page_names_exists(page):
-    from metricsapi.tools.doctor.main import DoctorFlags
+    from metricsapi.tools.doctor.main import DoctorSettings
     from metricsapi.tools.sandbox.main import _parser
-    from metricsapi.tools.statusz import StatuszFlags
+    from metricsapi.tools.statusz import StatuszSettings
 
     sandbox = {name[2:] for action in _parser()._actions for name in action.option_strings}
     known = {
         *sandbox,
         *flags_of(Settings),
         *IGNORED,
-        *flags_of(DoctorFlags),
-        *flags_of(StatuszFlags),
+        *flags_of(DoctorSettings),
+        *flags_of(StatuszSettings),
     }
     text = page.read_text()
     text = re.sub(

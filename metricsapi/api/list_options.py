@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from metricsapi.api.asgi import Query
 from metricsapi.api.render.negotiation import pretty_option
 from metricsapi.api.status import StatusError, bad_request
-from metricsapi.config.flags import is_duration
+from metricsapi.config.durations import is_duration
 from metricsapi.kube.field_selectors import FieldTerm, parse_fields
 from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels
 

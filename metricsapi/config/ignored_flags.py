@@ -5,7 +5,8 @@ Taken from the --help of metrics-server 0.8, each with why there is nothing for 
 
 from __future__ import annotations
 
-from metricsapi.config.flags import BOOL, STRING, Ignored
+from metricsapi.config.command_line import Ignored
+from metricsapi.config.flags import BOOL, STRING
 
 _SWITCHES = {
     "HTTP/1.1 is spoken, never HTTP/2": ("disable-http2-serving",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from metricsapi.config.flags import Kind
 
@@ -14,8 +15,8 @@ class NamedCertificate:
     `names` are DNS names, with `*` for whole leading segments; none means the certificate's own.
     """
 
-    certificate: str
-    key: str
+    certificate: Path
+    key: Path
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -33,6 +34,8 @@ def parse_named_certificates(text: str) -> tuple[NamedCertificate, ...]:
 
 
 def _parse_one(text: str) -> NamedCertificate:
+    if "\0" in text:
+        raise ValueError("must be paths, and a path has no NUL character")
     files, colon, rest = text.partition(":")
     parts = [part.strip() for part in files.split(",")]
     if len(parts) != 2 or not all(parts):
@@ -40,7 +43,7 @@ def _parse_one(text: str) -> NamedCertificate:
     names = [name.strip() for name in rest.split(",")] if colon else []
     if not all(names):
         raise ValueError("has an empty name after the ':'; without one, the certificate's names go")
-    return NamedCertificate(parts[0], parts[1], tuple(name.lower() for name in names))
+    return NamedCertificate(Path(parts[0]), Path(parts[1]), tuple(name.lower() for name in names))
 
 
 def _format(values: tuple[NamedCertificate, ...]) -> str:

@@ -70,7 +70,7 @@ class TokenFile:
         self._read_at = float("-inf")
 
 
-def load_credentials(kubeconfig: str | None = None) -> Credentials:
+def load_credentials(kubeconfig: Path | str | None = None) -> Credentials:
     """Give the credentials of a kubeconfig file, or of the pod's service account for None.
 
     Raises CredentialsError with the file and the fix.

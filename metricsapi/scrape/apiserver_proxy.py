@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import httpx
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials, TokenFile
 from metricsapi.scrape.connection import Answer
 from metricsapi.scrape.errors import Cause, ScrapeError
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import Target
 
 CONNECTIONS = 16  # to the API server, apart from those of watches and reviews
@@ -26,8 +26,8 @@ class ProxyFetcher:
 
     right = "nodes/proxy"
 
-    def __init__(self, settings: CollectSettings, credentials: Credentials) -> None:
-        self._max_answer = settings.max_answer
+    def __init__(self, settings: KubeletSettings, credentials: Credentials) -> None:
+        self._max_answer = settings.max_response_bytes
         self._credentials = credentials
         self._free = asyncio.Semaphore(CONNECTIONS)
         name = credentials.server_name

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import TokenFile
 from metricsapi.scrape.certificate_errors import explain
 from metricsapi.scrape.connection import Answer, Connection
 from metricsapi.scrape.connector import Connector
 from metricsapi.scrape.errors import Cause, ScrapeError
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import KubeletTLS
 
@@ -48,10 +48,10 @@ class DirectFetcher:
 
     right = ""  # nodes/stats or nodes/metrics, as the path asks
 
-    def __init__(self, settings: CollectSettings, tls: KubeletTLS | None, token: Token) -> None:
+    def __init__(self, settings: KubeletSettings, tls: KubeletTLS | None, token: Token) -> None:
         self._tls = tls
         self._token = token
-        self._connector = Connector(settings.max_answer)
+        self._connector = Connector(settings.max_response_bytes)
         self._links: dict[str, _Link] = {}
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Answer:

@@ -6,12 +6,12 @@ import asyncio
 import time
 from typing import Protocol
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.connection import Answer
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.errors import Cause, Failure, ScrapeError, from_status
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
@@ -71,9 +71,20 @@ class KubeletClient:
     """Reads nodes. Deadlines are monotonic seconds."""
 
     def __init__(
-        self, settings: CollectSettings, fetcher: Fetcher, *, summary: Decode, resource: Decode
+        self,
+        settings: KubeletSettings,
+        fetcher: Fetcher,
+        *,
+        summary: Decode,
+        resource: Decode,
+        full_summary: bool = False,
     ) -> None:
+        """Take the decoders of both endpoints.
+
+        `full_summary` asks for the Summary with file systems, which costs the node more.
+        """
         self._settings = settings
+        self._summary_path = FULL_SUMMARY if full_summary else SUMMARY
         self._fetcher = fetcher
         self._summary = summary
         self._resource = resource
@@ -126,7 +137,7 @@ class KubeletClient:
         if self._reads_resource(target, time.monotonic()):
             return await self._read_resource(target, deadline)
         try:
-            path = FULL_SUMMARY if self._settings.full_summary else SUMMARY
+            path = self._summary_path
             answer = await self._get(target, path, "application/json", "stats", deadline)
         except ScrapeError as error:
             if self._settings.endpoint != "auto" or error.cause not in _WITHOUT_SUMMARY:
@@ -175,8 +186,10 @@ def _neither(summary: ScrapeError, resource: ScrapeError) -> ScrapeError:
     return ScrapeError(summary.cause, f"{summary}; and {resource}")
 
 
-def kubelet_client(settings: CollectSettings, credentials: Credentials) -> KubeletClient:
-    """Build the client that the settings ask for.
+def kubelet_client(
+    settings: KubeletSettings, credentials: Credentials, *, full_summary: bool = False
+) -> KubeletClient:
+    """Build the client that the settings ask for; `full_summary` as in KubeletClient.
 
     Raises OSError or ValueError (ssl.SSLError is both) when a certificate cannot be read.
     """
@@ -185,8 +198,12 @@ def kubelet_client(settings: CollectSettings, credentials: Credentials) -> Kubel
         fetcher = ProxyFetcher(settings, credentials)
     else:
         authority = credentials.authority_file or credentials.authority
-        tls = None if settings.insecure_http else KubeletTLS(settings, authority)
+        tls = None if settings.plain_http else KubeletTLS(settings, authority)
         fetcher = DirectFetcher(settings, tls, credentials.token)
     return KubeletClient(
-        settings, fetcher, summary=decode_summary, resource=decode_resource_metrics
+        settings,
+        fetcher,
+        summary=decode_summary,
+        resource=decode_resource_metrics,
+        full_summary=full_summary,
     )

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
+from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.node_state import NodeState
-from metricsapi.scrape.options import CollectSettings, every_node
 from metricsapi.scrape.schedule import Schedule, group_offset, next_scrape, offset_of
-from metricsapi.scrape.targets import Target, target_of
+from metricsapi.scrape.targets import IPFamily, Target, target_of
 from metricsapi.storage.types import NodeSample
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Nodes(Protocol):
 
 
 class ScraperPool:
-    """Scrapes every node of the informer that `selects` accepts, and stores the samples.
+    """Scrapes every node of the informer that --node-selector selects, and stores the samples.
 
     Nodes whose last scrape failed have an in-flight limit of their own, and a scrape that takes
     long makes room for the next one: a hundred kubelets that hang delay no other node.
@@ -58,8 +59,8 @@ class ScraperPool:
         nodes: Nodes,
         client: Scraper,
         store: Store,
-        settings: CollectSettings,
-        selects: Callable[[Mapping[str, str]], bool] = every_node,
+        settings: KubeletSettings,
+        ip_family: IPFamily | None = None,
         slow_after: float = SLOW_AFTER,
     ) -> None:
         self.states: dict[str, NodeState] = {}
@@ -69,7 +70,8 @@ class ScraperPool:
         self._client = client
         self._store = store
         self._settings = settings
-        self._selects = selects
+        self._ip_family = ip_family
+        self._requirements = parse_labels(settings.node_selector)
         self._schedule = Schedule(self._due)
         self._healthy = InFlightLimit(settings.concurrency, self._start, slow_after)
         self._failed = InFlightLimit(settings.failed_concurrency, self._start)
@@ -92,14 +94,17 @@ class ScraperPool:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._client.close()
 
+    def _selects(self, node: Node) -> bool:
+        return all(requirement.matches(node.labels) for requirement in self._requirements)
+
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         """Follow the informer: `old` is None for a new node, `new` for one that is gone."""
-        if new is None or not self._selects(new.labels):
+        if new is None or not self._selects(new):
             if old is not None and old.name in self.states:
                 self._remove(old.name)
                 self._store.forget(old.name)
             return
-        target = target_of(new, self._settings)
+        target = target_of(new, self._settings, self._ip_family)
         state = self.states.get(new.name)
         if state is None:
             state = NodeState(target, offset_of(new.name, self._settings.resolution))

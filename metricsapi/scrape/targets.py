@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
-from metricsapi.scrape.options import CollectSettings
 
 PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
+IPFamily = Literal[4, 6]
 _REQUEST_TARGET = re.compile(r"[!-~]+")
 
 
@@ -24,12 +26,15 @@ class Target(Struct, frozen=True, gc=False):
     path: str | None = None  # of the annotation: where this node has its resource metrics
 
 
-def target_of(node: Node, settings: CollectSettings) -> Target:
-    """Give the target of a node; one without a usable address has no hosts."""
+def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None = None) -> Target:
+    """Give the target of a node; one without a usable address has no hosts.
+
+    Of addresses of one type, those of the cluster's `ip_family` are tried first.
+    """
     port = settings.default_port
     if settings.use_node_status_port and node.kubelet_port:
         port = node.kubelet_port
-    return Target(node.name, _hosts(node, settings), port, _path(node))
+    return Target(node.name, _hosts(node, settings, ip_family), port, _path(node))
 
 
 def _path(node: Node) -> str | None:
@@ -40,17 +45,22 @@ def _path(node: Node) -> str | None:
     return path if path.startswith("/") else f"/{path}"
 
 
-def _hosts(node: Node, settings: CollectSettings) -> tuple[str, ...]:
+def _hosts(node: Node, settings: KubeletSettings, ip_family: IPFamily | None) -> tuple[str, ...]:
     """Order by wanted type, then by the cluster's IP family, then as the node has them."""
     hosts: list[str] = []
     for kind in settings.address_types:
         of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
-        of_kind.sort(key=lambda host: family(host) not in (None, settings.ip_family))
+        of_kind.sort(key=lambda host: family(host) not in (None, ip_family))
         hosts += of_kind
     return tuple(dict.fromkeys(hosts))
 
 
-def family(host: str) -> Literal[4, 6] | None:
+def cluster_family(server: str) -> IPFamily | None:
+    """Return the IP family of the API server's URL; None where it has a name."""
+    return family(urlsplit(server).hostname or "")
+
+
+def family(host: str) -> IPFamily | None:
     """Tell the IP family of an address; None for a name."""
     try:
         return 6 if ipaddress.ip_address(host).version == 6 else 4

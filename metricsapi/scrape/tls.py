@@ -6,8 +6,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import verifying_context
-from metricsapi.scrape.options import CollectSettings
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class KubeletTLS:
     not to be kept.
     """
 
-    def __init__(self, settings: CollectSettings, authority: Path | str | None) -> None:
+    def __init__(self, settings: KubeletSettings, authority: Path | str | None) -> None:
         self._settings = settings
         self._authority = settings.certificate_authority or authority
         files = (self._authority, settings.client_certificate, settings.client_key)

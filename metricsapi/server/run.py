@@ -11,9 +11,6 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -26,14 +23,12 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.informer import Informer
-from metricsapi.kube.selectors import parse_labels
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.scraper import ScraperPool
-from metricsapi.scrape.targets import family
+from metricsapi.scrape.targets import cluster_family
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.http.timeout import Deadline
@@ -50,7 +45,7 @@ def run(settings: Settings) -> int:
 
     Raises CredentialsError or OSError when it cannot start, with the file or port and the fix.
     """
-    credentials = load_credentials(settings.kubeconfig or None)
+    credentials = load_credentials(settings.kubeconfig)
     _allow_files()
     gc.collect()
     gc.freeze()  # what imports made stays: no collection need look at it again
@@ -65,23 +60,26 @@ def _allow_files() -> None:
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
     telemetry = Telemetry(
-        CollectorRegistry(), resolution=settings.metric_resolution, version=__version__
+        CollectorRegistry(), resolution=settings.kubelet.resolution, version=__version__
     )
     leaving = asyncio.Event()
     async with KubeClient(credentials) as client, Trust(settings, client, telemetry) as trust:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
-        store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.resources)
+        store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.storage.resources)
         measured = MeasuredStore(store, telemetry)
-        collect = _collect_settings(settings, credentials)
-        kubelets = kubelet_client(collect, credentials)
+        kubelets = kubelet_client(
+            settings.kubelet,
+            credentials,
+            full_summary="ephemeral-storage" in settings.storage.resources,
+        )
         scraper = MeasuredScraper(kubelets, telemetry)
         pool = ScraperPool(
             nodes=nodes,
             client=scraper,
             store=measured,
-            settings=collect,
-            selects=_selects(settings.node_selector),
+            settings=settings.kubelet,
+            ip_family=cluster_family(credentials.server),
         )
         forever: list[asyncio.Task[None]] = []
         operations = Operations(
@@ -109,18 +107,13 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 started=time.time(),
             )
         )
-        timed = Deadline(guarded, settings.request_timeout)
+        timed = Deadline(guarded, settings.limits.request_timeout)
         app = RequestLog(RequestTelemetry(timed, telemetry))
         server = Server(
             app,
             tls=trust.tls,
-            limits=trust.limits(),
-            host=settings.bind_address,
-            port=settings.secure_port,
-            shutdown_delay=settings.shutdown_delay_duration,
-            reuse_address=settings.permit_address_sharing,
-            reuse_port=settings.permit_port_sharing,
-            headers=_headers(settings),
+            limits=settings.limits,
+            serving=settings.serving,
             leaving=leaving,
         )
         server.bind()
@@ -142,48 +135,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
 
 def _address(settings: Settings) -> str:
     """Give where discovery says that we are reached: `host:port`, or `:port`."""
-    host = settings.external_hostname or settings.advertise_address
+    host = settings.api.external_hostname or settings.api.advertise_address
     if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
         return host
     bare = ":" in host and not host.startswith("[")
-    return f"[{host}]:{settings.secure_port}" if bare else f"{host}:{settings.secure_port}"
-
-
-def _headers(settings: Settings) -> list[tuple[str, str]]:
-    """Give the headers of every answer."""
-    directives = settings.strict_transport_security_directives
-    return [("strict-transport-security", "; ".join(directives))] if directives else []
-
-
-def _collect_settings(settings: Settings, credentials: Credentials) -> CollectSettings:
-    plain = settings.deprecated_kubelet_completely_insecure
-    return CollectSettings(
-        resolution=settings.metric_resolution,
-        timeout=settings.kubelet_request_timeout,
-        concurrency=settings.scrape_concurrency,
-        failed_concurrency=settings.scrape_failed_concurrency,
-        max_answer=settings.kubelet_max_response_bytes,
-        address_types=settings.kubelet_preferred_address_types,
-        ip_family=family(urlsplit(credentials.server).hostname or ""),
-        # Without TLS the kubelet has another port of its own, unless one is named.
-        port=None if plain and settings.kubelet_port == 10250 else settings.kubelet_port,
-        use_node_status_port=settings.kubelet_use_node_status_port,
-        insecure_http=plain,
-        insecure_tls=settings.kubelet_insecure_tls,
-        certificate_authority=_path(settings.kubelet_certificate_authority),
-        client_certificate=_path(settings.kubelet_client_certificate),
-        client_key=_path(settings.kubelet_client_key),
-        endpoint=settings.kubelet_endpoint,
-        full_summary="ephemeral-storage" in settings.resources,
-        transport=settings.kubelet_transport,
-    )
-
-
-def _selects(node_selector: str) -> Callable[[Mapping[str, str]], bool]:
-    """Tell by a node's labels whether it is to be read."""
-    requirements = parse_labels(node_selector)
-    return lambda labels: all(one.matches(labels) for one in requirements)
-
-
-def _path(name: str) -> Path | None:
-    return Path(name) if name else None
+    port = settings.serving.port
+    return f"[{host}]:{port}" if bare else f"{host}:{port}"

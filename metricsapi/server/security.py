@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,13 +25,11 @@ from metricsapi.server.auth.configuration import (
     CONFIGMAP,
     NAMESPACE,
     AuthConfiguration,
-    FrontProxy,
 )
-from metricsapi.server.auth.configuration_source import AuthFlags, ConfigurationSource
+from metricsapi.server.auth.configuration_source import ConfigurationSource
 from metricsapi.server.auth.in_flight import Gate
 from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
-from metricsapi.server.http.limits import Limits
 from metricsapi.server.tls.ca_bundle_controller import BundleKeeper
 from metricsapi.server.tls.context import Named, ServingTLS
 from metricsapi.server.tls.serving_certificate import (
@@ -56,45 +55,44 @@ class Trust:
         """
         self._settings = settings
         self._clients = contextlib.AsyncExitStack()
-        authentication = self._client(settings.authentication_kubeconfig, client)
+        authentication = self._client(settings.authentication.kubeconfig, client)
         names = _names(settings)
-        self._certificate: CertificateFiles | SelfMade = SelfMade(settings.cert_dir, names)
-        if settings.tls_cert_file:
-            self._certificate = CertificateFiles(
-                settings.tls_cert_file, settings.tls_private_key_file
-            )
+        self._certificate: CertificateFiles | SelfMade = SelfMade(settings.serving.cert_dir, names)
+        serving = settings.serving
+        if serving.cert_file and serving.private_key_file:
+            self._certificate = CertificateFiles(serving.cert_file, serving.private_key_file)
         self._named = [
-            CertificateFiles(one.certificate, one.key) for one in settings.tls_sni_cert_key
+            CertificateFiles(named.certificate, named.key) for named in serving.named_certificates
         ]
         self.tls = ServingTLS(
             self._certificate.read(),
             named=[
-                Named(files.read(), one.names)
-                for files, one in zip(self._named, settings.tls_sni_cert_key, strict=True)
+                Named(files.read(), given.names)
+                for files, given in zip(self._named, serving.named_certificates, strict=True)
             ],
-            min_version=settings.tls_min_version,
-            cipher_suites=settings.tls_cipher_suites,
+            min_version=serving.min_version,
+            cipher_suites=serving.cipher_suites,
         )
         self._bundle = _bundle_keeper(settings, client, self.tls, names)
         self._tokens = TokenReviewer(
             authentication,
-            ttl=settings.authentication_token_webhook_cache_ttl,
+            ttl=settings.authentication.token_cache_ttl,
             observe=partial(telemetry.review, "TokenReview"),
         )
         self._authenticator = Authenticator(tokens=self._tokens)
         self._authorizer = Authorizer(
-            self._client(settings.authorization_kubeconfig, client),
-            always_allow=settings.authorization_always_allow_paths,
-            allowed_ttl=settings.authorization_webhook_cache_authorized_ttl,
-            denied_ttl=settings.authorization_webhook_cache_unauthorized_ttl,
+            self._client(settings.authorization.kubeconfig, client),
+            always_allow=settings.authorization.always_allow_paths,
+            allowed_ttl=settings.authorization.authorized_ttl,
+            denied_ttl=settings.authorization.unauthorized_ttl,
             observe=partial(telemetry.review, "SubjectAccessReview"),
         )
-        self.gate = Gate(settings.max_requests_inflight)
+        self.gate = Gate(settings.limits.requests_in_flight)
         looked_up = None
-        if not settings.authentication_skip_lookup:
+        if not settings.authentication.skip_lookup:
             looked_up = Informer(authentication, configmap(NAMESPACE, CONFIGMAP))
         self._source = ConfigurationSource(
-            self._apply, cluster=looked_up, flags=_auth_flags(settings)
+            self._apply, cluster=looked_up, flags=settings.authentication
         )
 
     async def __aenter__(self) -> Self:
@@ -120,19 +118,6 @@ class Trust:
             "authorizations": (authorizations.hits, authorizations.misses),
         }
 
-    def limits(self) -> Limits:
-        """Give the bounds of connections."""
-        settings = self._settings
-        return Limits(
-            connections=settings.max_connections,
-            header_bytes=settings.max_header_bytes,
-            header_count=settings.max_header_count,
-            target_bytes=settings.max_target_bytes,
-            body_bytes=settings.max_body_bytes,
-            header_timeout=settings.header_timeout,
-            idle_timeout=settings.idle_timeout,
-        )
-
     async def ready(self) -> None:
         """Wait, but not for long, until it is known whom to believe and what to present.
 
@@ -144,7 +129,7 @@ class Trust:
                 async with asyncio.timeout(_FIRST_LOOKUP):
                     await self._bundle.settled.wait()
         if not await self._source.ready(_FIRST_LOOKUP):
-            tolerated = self._settings.authentication_tolerate_lookup_failure
+            tolerated = self._settings.authentication.tolerate_lookup_failure
             log.log(
                 logging.INFO if tolerated else logging.WARNING,
                 "the API server did not tell its authentication configuration yet: until it does, "
@@ -165,7 +150,7 @@ class Trust:
         self.tls.trust(configuration.pem)
         self._authenticator.configure(configuration)
 
-    def _client(self, kubeconfig: str, shared: KubeClient) -> KubeClient:
+    def _client(self, kubeconfig: Path | None, shared: KubeClient) -> KubeClient:
         if not kubeconfig:
             return shared
         client = KubeClient(load_credentials(kubeconfig))
@@ -174,40 +159,23 @@ class Trust:
 
 
 def _names(settings: Settings) -> Names:
-    own = settings.bind_address
+    own = settings.serving.bind_address
     addresses = () if own in ("", "0.0.0.0", "::") else (own,)
     return names_of_service(
-        settings.service_name, settings.namespace, addresses, socket.gethostname()
+        settings.service.name, settings.service.namespace, addresses, socket.gethostname()
     )
 
 
 def _bundle_keeper(
     settings: Settings, client: KubeClient, tls: ServingTLS, names: Names
 ) -> BundleKeeper | None:
-    if not settings.manage_ca_bundle:
+    if not settings.service.manage_ca_bundle:
         return None
     return BundleKeeper(
         client,
         tls,
         names,
-        namespace=settings.namespace,
-        service=settings.service_name,
-        secret=settings.ca_secret_name,
-    )
-
-
-def _auth_flags(settings: Settings) -> AuthFlags:
-    def lower(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name.lower() for name in names)
-
-    return AuthFlags(
-        settings.client_ca_file,
-        settings.requestheader_client_ca_file,
-        FrontProxy(
-            allowed_names=frozenset(settings.requestheader_allowed_names),
-            username_headers=lower(settings.requestheader_username_headers),
-            uid_headers=lower(settings.requestheader_uid_headers),
-            group_headers=lower(settings.requestheader_group_headers),
-            extra_prefixes=lower(settings.requestheader_extra_headers_prefix),
-        ),
+        namespace=settings.service.namespace,
+        service=settings.service.name,
+        secret=settings.service.ca_secret_name,
     )

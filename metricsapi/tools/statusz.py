@@ -24,7 +24,9 @@ from typing import Any
 
 import httpx
 
-from metricsapi.config.flags import BOOL, INT, STRING, flag, flags_of, parse, usage
+from metricsapi.config.command_line import parse, usage, wants_help
+from metricsapi.config.flags import Group, flags_of, with_values
+from metricsapi.config.validation import range_problems
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.errors import CredentialsError
 
@@ -34,18 +36,26 @@ _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _PASSED_ON = ("Content-Type", "Content-Security-Policy", "Referrer-Policy", "Cache-Control")
 
 
-@dataclass(frozen=True)
-class StatuszFlags:
+STATUSZ = Group("Statusz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatuszSettings:
     """The flags of this command."""
 
-    # fmt: off
-    kubeconfig: str = flag(STRING, "", "Statusz", "The kubeconfig of the user to ask as (default: $KUBECONFIG or ~/.kube/config).")  # noqa: E501
-    namespace: str = flag(STRING, "kube-system", "Statusz", "The namespace of the Service.")
-    service: str = flag(STRING, "metrics-server", "Statusz", "The Service to forward to.")
-    connect: str = flag(STRING, "", "Statusz", "Connect to this host:port instead of running kubectl port-forward.")  # noqa: E501
-    port: int = flag(INT, 0, "Statusz", "The loopback port to show the page on; 0 is a free one.")
-    once: bool = flag(BOOL, False, "Statusz", "Print the status as text, and end.")
-    # fmt: on
+    kubeconfig: Path | None = STATUSZ.file(
+        "kubeconfig",
+        "The kubeconfig of the user to ask as (default: $KUBECONFIG or ~/.kube/config).",
+    )
+    namespace: str = STATUSZ.string("namespace", "kube-system", "The namespace of the Service.")
+    service: str = STATUSZ.string("service", "metrics-server", "The Service to forward to.")
+    connect: str = STATUSZ.string(
+        "connect", "", "Connect to this host:port instead of running kubectl port-forward."
+    )
+    port: int = STATUSZ.integer(
+        "port", 0, "The loopback port to show the page on; 0 is a free one.", maximum=65535
+    )
+    once: bool = STATUSZ.boolean("once", False, "Print the status as text, and end.")
 
 
 class StatuszError(Exception):
@@ -54,16 +64,15 @@ class StatuszError(Exception):
 
 def main(args: Sequence[str]) -> int:
     """Show the page until Ctrl-C; give the exit status."""
-    flags = flags_of(StatuszFlags)
-    if any(arg in ("-h", "--help") for arg in args):
-        defaults = {name: getattr(StatuszFlags(), name) for name in flags}
-        print("Usage: metricsapi statusz [flags]\n" + usage(flags.values(), defaults), end="")
+    flags = flags_of(StatuszSettings)
+    if wants_help(args):
+        print("Usage: metricsapi statusz [flags]\n" + usage(flags.values()), end="")
         return 0
     parsed = parse(args, {}, flags, {})
-    if parsed.problems:
-        print("\n".join(f"metricsapi statusz: {one}" for one in parsed.problems), file=sys.stderr)
+    options = with_values(StatuszSettings, parsed.values)
+    if faults := parsed.problems + range_problems(options):
+        print("\n".join(f"metricsapi statusz: {text}" for text in faults), file=sys.stderr)
         return 2
-    options = StatuszFlags(**parsed.values)
     try:
         _show(options)
     except (StatuszError, CredentialsError, OSError) as error:
@@ -72,9 +81,9 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _show(options: StatuszFlags) -> None:
-    kubeconfig = options.kubeconfig or os.environ.get("KUBECONFIG", "").partition(":")[0]
-    kubeconfig = kubeconfig or str(Path.home() / ".kube" / "config")
+def _show(options: StatuszSettings) -> None:
+    environment = os.environ.get("KUBECONFIG", "").partition(":")[0]
+    kubeconfig = options.kubeconfig or Path(environment or Path.home() / ".kube" / "config")
     with contextlib.ExitStack() as stack:
         where = options.connect or stack.enter_context(_forwarded(options, kubeconfig))
         http = stack.enter_context(client(kubeconfig, where, options))
@@ -88,7 +97,7 @@ def _show(options: StatuszFlags) -> None:
         server.serve_forever()
 
 
-def client(kubeconfig: str, where: str, options: StatuszFlags) -> httpx.Client:
+def client(kubeconfig: Path, where: str, options: StatuszSettings) -> httpx.Client:
     """Give a client of the server at `where`, as the user of the kubeconfig.
 
     The server is verified against the APIService's caBundle and the Service's name. Without a
@@ -144,7 +153,7 @@ def _ca_bundle(credentials: Credentials) -> str | None:
 
 
 @contextlib.contextmanager
-def _forwarded(options: StatuszFlags, kubeconfig: str) -> Iterator[str]:
+def _forwarded(options: StatuszSettings, kubeconfig: Path) -> Iterator[str]:
     """Run `kubectl port-forward` meanwhile; gives host:port."""
     command = ["kubectl", f"--kubeconfig={kubeconfig}", f"--namespace={options.namespace}"]
     command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}", ":443"]

@@ -8,7 +8,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from metricsapi.config.settings import flag_texts, read_settings
+from metricsapi.config.read import flag_texts, read_settings
 from tests.support.pki import DAY, SERVER, Authority
 
 AUTHORITY = Authority("ca")
@@ -157,8 +157,11 @@ def test_several_certificates_by_name_by_repetition_or_in_the_environment(files)
     environ = {"METRICSAPI_TLS_SNI_CERT_KEY": f"{one};{two}"}
     by_environment, parsed = read_settings([], environ)
     assert parsed.problems == []
-    assert by_environment.tls_sni_cert_key == by_flags.tls_sni_cert_key
-    assert [each.names for each in by_flags.tls_sni_cert_key] == [(), ("a.example", "*.b")]
+    assert by_environment.serving == by_flags.serving
+    assert [each.names for each in by_flags.serving.named_certificates] == [
+        (),
+        ("a.example", "*.b"),
+    ]
     text = f"{one};{two.replace('A.example', 'a.example')}"
     assert flag_texts(by_flags)["tls-sni-cert-key"] == text
 

@@ -1,15 +1,19 @@
 """Flags: Go's syntax, metrics-server's names, and all mistakes at once."""
 
 import re
-from dataclasses import fields
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.config.flags import BOOL, flags_of, format_duration, is_duration, parse_duration
+from metricsapi.config.durations import format_duration, is_duration, parse_duration
+from metricsapi.config.flags import BOOL, DURATION, INT, Group, flags_of, values_of
 from metricsapi.config.ignored_flags import IGNORED
-from metricsapi.config.settings import Settings, help_text, read_settings
+from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.config.read import help_text, read_settings
+from metricsapi.config.settings import Settings, StorageSettings
+from metricsapi.config.validation import problems
 from metricsapi.server.run import _address
 
 # args of the Deployment in metrics-server's own manifests
@@ -26,39 +30,39 @@ def test_the_reference_deployments_args_carry_over_unchanged():
     settings, parsed = read_settings(REFERENCE_ARGS, {})
     assert parsed.problems == []
     assert parsed.notes == []
-    assert settings.secure_port == 10250
-    assert settings.kubelet_preferred_address_types == ("InternalIP", "ExternalIP", "Hostname")
-    assert settings.kubelet_use_node_status_port is True
-    assert settings.metric_resolution == 15.0
+    assert settings.serving.port == 10250
+    assert settings.kubelet.address_types == ("InternalIP", "ExternalIP", "Hostname")
+    assert settings.kubelet.use_node_status_port is True
+    assert settings.kubelet.resolution == 15.0
 
 
 @pytest.mark.parametrize(
-    ("args", "field", "value"),
+    ("args", "flag", "value"),
     [
-        (["--kubelet-insecure-tls"], "kubelet_insecure_tls", True),
-        (["--kubelet-insecure-tls=false"], "kubelet_insecure_tls", False),
-        (["--kubelet-insecure-tls=T"], "kubelet_insecure_tls", True),
-        (["--metric-resolution", "1m30s"], "metric_resolution", 90.0),
-        (["--metric-resolution=1500ms"], "metric_resolution", 1.5),
+        (["--kubelet-insecure-tls"], "kubelet-insecure-tls", True),
+        (["--kubelet-insecure-tls=false"], "kubelet-insecure-tls", False),
+        (["--kubelet-insecure-tls=T"], "kubelet-insecure-tls", True),
+        (["--metric-resolution", "1m30s"], "metric-resolution", 90.0),
+        (["--metric-resolution=1500ms"], "metric-resolution", 1.5),
         (["-v=2"], "v", 2),
         (["-v", "3"], "v", 3),
         (["-v4"], "v", 4),
         (["--v=5"], "v", 5),
-        (["-l", "a=b,c!=d"], "node_selector", "a=b,c!=d"),
-        (["-la=b"], "node_selector", "a=b"),
-        (["--kubelet-port=1", "--kubelet-port=2"], "kubelet_port", 2),
+        (["-l", "a=b,c!=d"], "node-selector", "a=b,c!=d"),
+        (["-la=b"], "node-selector", "a=b"),
+        (["--kubelet-port=1", "--kubelet-port=2"], "kubelet-port", 2),
         (
             ["--requestheader-allowed-names=a", "--requestheader-allowed-names=b,c"],
-            "requestheader_allowed_names",
+            "requestheader-allowed-names",
             ("a", "b", "c"),
         ),
-        (["--requestheader-group-headers="], "requestheader_group_headers", ()),
+        (["--requestheader-group-headers="], "requestheader-group-headers", ()),
     ],
 )
-def test_go_syntax(args, field, value):
+def test_go_syntax(args, flag, value):
     settings, parsed = read_settings(args, {})
     assert parsed.problems == []
-    assert getattr(settings, field) == value
+    assert values_of(settings)[flag] == value
 
 
 def test_a_bare_boolean_does_not_take_the_next_word():
@@ -122,11 +126,49 @@ def test_every_flag_of_the_reference_is_known(recorded_flags):
     assert not set(flags_of(Settings)) & set(IGNORED)
 
 
+def test_a_number_outside_the_range_of_its_declaration_is_refused():
+    bounded = [flag for flag in flags_of(Settings).values() if flag.kind in (INT, DURATION)]
+    assert len(bounded) > 20
+    for flag in bounded:
+        below = flag.kind.format(flag.minimum - (1 if flag.kind is INT else 0.0005))
+        _, parsed = read_settings([f"--{flag.name}={below}"], {})
+        assert any(text.startswith(f"--{flag.name} must be ") for text in parsed.problems), flag
+        if flag.maximum != float("inf"):
+            _, parsed = read_settings([f"--{flag.name}={flag.maximum + 1}"], {})
+            (problem,) = parsed.problems
+            assert problem.endswith(f" and {flag.maximum} at most, not {flag.maximum + 1}")
+
+
+def test_every_default_is_valid_and_reads_back_from_its_text():
+    assert problems(Settings()) == []
+    for flag in flags_of(Settings).values():
+        text = flag.kind.format(flag.default)
+        assert text == "" or flag.parse(text) == flag.default
+
+
+def test_two_declarations_of_one_name_are_refused():
+    group = Group("Any")
+
+    @dataclass(frozen=True)
+    class Twice:
+        first: int = group.integer("number", 1, "The first.")
+        second: int = group.integer("number", 2, "The second.")
+
+    with pytest.raises(ValueError, match="two declarations of --number"):
+        flags_of(Twice)
+
+
+def test_plain_http_has_the_kubelets_read_only_port_unless_one_is_named():
+    assert KubeletSettings().default_port == 10250
+    assert KubeletSettings(plain_http=True).default_port == 10255
+    assert KubeletSettings(plain_http=True, port=1234).default_port == 1234
+
+
 def test_the_environment_is_a_second_source():
     environ = {"METRICSAPI_METRIC_RESOLUTION": "20s", "METRICSAPI_KUBELET_PORT": "1", "HOME": "/"}
     settings, parsed = read_settings(["--kubelet-port=2"], environ)
     assert parsed.problems == []
-    assert (settings.metric_resolution, settings.kubelet_port) == (20.0, 2)
+    assert (settings.kubelet.resolution, settings.kubelet.port) == (20.0, 2)
 
 
 def test_service_links_are_no_settings_and_a_misspelt_variable_is_noted():
@@ -153,8 +195,8 @@ def test_timeouts_need_not_be_smaller_than_the_resolution():
 
 def test_max_age_is_the_larger_of_three_periods_and_a_minute():
     assert Settings().max_age == 60.0
-    assert Settings(metric_resolution=30.0).max_age == 90.0
-    assert Settings(metric_max_age=20.0).max_age == 20.0
+    assert Settings(kubelet=KubeletSettings(resolution=30.0)).max_age == 90.0
+    assert Settings(storage=StorageSettings(max_age=20.0)).max_age == 20.0
 
 
 def test_help_names_every_flag_in_the_groups_of_the_reference():
@@ -168,8 +210,8 @@ def test_help_names_every_flag_in_the_groups_of_the_reference():
         "Apiserver authentication",
         "Apiserver authorization",
     ]
-    for field in fields(Settings):
-        assert f"--{field.name.replace('_', '-')}" in text
+    for name in flags_of(Settings):
+        assert f"--{name} " in text or f"--{name}\n" in text
 
 
 @given(st.integers(min_value=-(10**15), max_value=10**15))
@@ -193,16 +235,6 @@ def test_a_duration_that_is_long_or_could_be_read_in_many_ways_is_refused_at_onc
 def test_no_text_breaks_the_reading_of_flags(text):
     _, parsed = read_settings([f"--metric-resolution={text}", f"--{text}", f"-{text}"], {})
     assert parsed.problems
-
-
-def test_the_node_selector_is_the_full_grammar():
-    from metricsapi.server.run import _selects
-
-    selects = _selects("zone in (a,b),!spot")
-    assert selects({"zone": "a"})
-    assert not selects({"zone": "a", "spot": "1"})
-    assert not selects({"zone": "c"})
-    assert _selects("")({})
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.tls import KubeletTLS
@@ -84,11 +84,11 @@ class Cluster:
 
     async def run(self, fleet, seconds):
         """Half of the faulty nodes are so from the start, half from a quarter of the time on."""
-        settings = CollectSettings(
+        settings = KubeletSettings(
             resolution=self.resolution,
             timeout=self.timeout,
             port=fleet.port,
-            max_answer=2**22,
+            max_response_bytes=2**22,
             endpoint="summary",
         )
         fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: "t")

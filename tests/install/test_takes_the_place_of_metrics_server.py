@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from metricsapi.config.settings import read_settings
+from metricsapi.config.read import read_settings
 from tests.install.objects import VARIANTS, args, container, deployment, rendered
 from tests.support.paths import RECORDED
 
@@ -79,7 +79,7 @@ def test_the_server_understands_the_flags(variant):
     settings, parsed = read_settings(args(rendered(variant)), {})
     assert parsed.problems == []
     assert not [note for note in parsed.notes if "no effect" in note]
-    assert settings.manage_ca_bundle
+    assert settings.service.manage_ca_bundle
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -5,17 +5,17 @@ import time
 
 import pytest
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials, verifying_context
 from metricsapi.scrape.apiserver_proxy import CONNECTIONS, ProxyFetcher
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import CLUSTER, Kubelet, http, is_sample, summary
 
-SETTINGS = CollectSettings(transport="apiserver-proxy", max_answer=2**19)
+SETTINGS = KubeletSettings(transport="apiserver-proxy", max_response_bytes=2**19)
 
 
 def credentials(server):

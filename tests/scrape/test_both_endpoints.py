@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.resources import Address, Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.kubelet import kubelet_client
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import target_of
 from metricsapi.tools.sandbox.kubelets import Kubelets
 from metricsapi.tools.sandbox.pki import Authority
@@ -23,12 +23,12 @@ async def read(may, endpoint):
     kubelets = Kubelets(Certificates(authority), lambda _, sub: 200 if sub in may else 403)
     source = SyntheticSource(synthetic_node(1, 3, 2), time.time() - 3600)
     kubelet = await kubelets.start(source)
-    settings = CollectSettings(endpoint=endpoint)
+    settings = KubeletSettings(endpoint=endpoint)
     credentials = Credentials("", None, lambda: "t", "test", authority=authority.pem.decode())
     client = kubelet_client(settings, credentials)
     addresses = (Address("InternalIP", kubelet.address),)
     node = Node(source.name, {}, {}, addresses, kubelet.port, ready=True)
-    settings_with_port = CollectSettings(endpoint=endpoint, port=kubelet.port)
+    settings_with_port = KubeletSettings(endpoint=endpoint, port=kubelet.port)
     try:
         target = target_of(node, settings_with_port)
         return await client.scrape(target, time.monotonic() + 10), client.endpoint(target)

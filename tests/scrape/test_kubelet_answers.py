@@ -151,7 +151,7 @@ async def test_a_broken_answer_is_a_failure_and_the_next_good_one_a_sample(answe
     seconds = 1.0 if cause is Cause.TIMEOUT else 10.0
     async with (
         Kubelet(answer) as kubelet,
-        Reader(kubelet, seconds=seconds, max_answer=2**19) as read,
+        Reader(kubelet, seconds=seconds, max_response_bytes=2**19) as read,
     ):
         failure = await read()
         assert failure.cause is cause, failure

@@ -78,7 +78,7 @@ async def test_insecure_tls_believes_anything():
 
 async def test_completely_insecure_is_plain_http_without_a_token():
     async with Kubelet(certificate=None) as kubelet:
-        async with Reader(kubelet, insecure_http=True) as read:
+        async with Reader(kubelet, plain_http=True) as read:
             assert is_sample(await read())
         assert "authorization" not in kubelet.requests[0].headers
 

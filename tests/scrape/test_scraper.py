@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.scrape.options import CollectSettings, every_node
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.storage.types import NodeSample
 from tests.support.conditions import until
@@ -92,14 +92,12 @@ def sample(name):
 @asynccontextmanager
 async def running(nodes, client, store=None, **options):
     options = {"resolution": 0.3, "timeout": 0.2, "concurrency": 4, **options}
-    selects = options.pop("selects", every_node)
     slow_after = options.pop("slow_after", 60.0)
     pool = ScraperPool(
         nodes=nodes,
         client=client,
         store=store or Store(),
-        settings=CollectSettings(**options),
-        selects=selects,
+        settings=KubeletSettings(**options),
         slow_after=slow_after,
     )
     task = asyncio.create_task(pool.run())
@@ -351,7 +349,7 @@ async def test_a_failed_node_that_becomes_ready_is_read_at_once():
 async def test_only_selected_nodes_are_read_and_a_change_of_labels_counts():
     client, store = Client(), Store()
     nodes = Nodes(node("a", labels={"x": "1"}), node("b"))
-    async with running(nodes, client, store, selects=lambda labels: "x" in labels) as pool:
+    async with running(nodes, client, store, node_selector="x") as pool:
         await until(lambda: "a" in store.samples)
         assert set(pool.states) == {"a"}
         nodes.put(node("b", labels={"x": "1"}))
@@ -359,6 +357,17 @@ async def test_only_selected_nodes_are_read_and_a_change_of_labels_counts():
         nodes.put(node("a"))
         assert set(pool.states) == {"b"}
         assert store.forgotten == ["a"]
+
+
+async def test_the_node_selector_is_the_full_grammar():
+    client, store = Client(), Store()
+    nodes = Nodes(
+        node("a", labels={"zone": "a"}),
+        node("spot", labels={"zone": "a", "spot": "1"}),
+        node("c", labels={"zone": "c"}),
+    )
+    async with running(nodes, client, store, node_selector="zone in (a,b),!spot") as pool:
+        assert set(pool.states) == {"a"}
 
 
 async def test_nothing_is_left_when_it_stops_or_nodes_churn():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Node
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import Target, family, target_of
 from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node
 
@@ -38,40 +38,40 @@ MANY = Node(
     ],
 )
 def test_hosts_are_in_the_wanted_order_and_the_clusters_family_first(types, ip_family, hosts):
-    settings = CollectSettings(address_types=types, ip_family=ip_family)
-    assert target_of(MANY, settings).hosts == hosts
+    settings = KubeletSettings(address_types=types)
+    assert target_of(MANY, settings, ip_family).hosts == hosts
 
 
 @pytest.mark.parametrize(
     ("settings", "port"),
     [
         ({}, 10250),
-        ({"insecure_http": True}, 10255),
+        ({"plain_http": True}, 10255),
         ({"port": 1234}, 1234),
         ({"port": 1234, "use_node_status_port": True}, 10350),
-        ({"insecure_http": True, "use_node_status_port": True}, 10350),
+        ({"plain_http": True, "use_node_status_port": True}, 10350),
     ],
 )
 def test_the_port_is_the_flags_or_the_nodes_own(settings, port):
-    assert target_of(MANY, CollectSettings(**settings)).port == port
+    assert target_of(MANY, KubeletSettings(**settings)).port == port
 
 
 def test_a_node_that_tells_no_port_has_the_flags():
-    settings = CollectSettings(port=1234, use_node_status_port=True)
+    settings = KubeletSettings(port=1234, use_node_status_port=True)
     assert target_of(node(), settings).port == 1234
 
 
 @pytest.mark.parametrize(("said", "path"), [("/x/y", "/x/y"), ("x", "/x"), ("", None)])
 def test_the_annotation_names_the_path(said, path):
     annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
-    assert target_of(annotated, CollectSettings()).path == path
+    assert target_of(annotated, KubeletSettings()).path == path
 
 
 @pytest.mark.parametrize("said", ["/a b", "/a\r\nX: y", "/a\tb", "/\x7f", "/ü"])
 def test_an_annotation_that_is_no_path_is_not_sent_anywhere(said):
     """Who may annotate a node must not be able to write our requests."""
     annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
-    assert target_of(annotated, CollectSettings()).path is None
+    assert target_of(annotated, KubeletSettings()).path is None
 
 
 @given(st.text())
@@ -129,7 +129,7 @@ async def test_every_address_that_failed_is_told():
     async with Kubelet() as kubelet:
         port = kubelet.port
     target = Target("n1", ("127.0.0.2", "127.0.0.3"), port)
-    failure = await client(CollectSettings()).scrape(target, time.monotonic() + 5)
+    failure = await client(KubeletSettings()).scrape(target, time.monotonic() + 5)
     assert f"127.0.0.2:{port} refused" in failure.message
     assert f"127.0.0.3:{port} refused" in failure.message
 
@@ -143,7 +143,7 @@ async def test_a_node_is_read_at_the_path_of_its_annotation():
             decoded.append((name, body))
             raise ValueError("enough")
 
-        settings = CollectSettings()
+        settings = KubeletSettings()
         reading = client(settings, resource=decode)
         await reading.scrape(target, time.monotonic() + 5)
         reading.close()

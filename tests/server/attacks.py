@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain, repeat
 
-from metricsapi.server.http.limits import Limits
+from metricsapi.config.limits import LimitSettings
 from tests.server.http import Connection
 
-LIMITS = Limits(
+LIMITS = LimitSettings(
     connections=20,
     header_bytes=8192,
     header_count=64,

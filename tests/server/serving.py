@@ -7,13 +7,14 @@ import json
 import time
 from contextlib import asynccontextmanager
 
+from metricsapi.config.limits import LimitSettings
+from metricsapi.config.serving import ServingSettings
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.configuration import from_configmap
 from metricsapi.server.auth.in_flight import Gate
 from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
-from metricsapi.server.http.limits import Limits
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.http.timeout import Deadline
@@ -75,13 +76,12 @@ class Stand:
         self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
         guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
+        limits = options.pop("limits", LimitSettings())
         self.server = Server(
             RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),
             tls=self.tls,
-            host="127.0.0.1",
-            port=0,
-            limits=options.pop("limits", Limits()),
-            **options,
+            serving=ServingSettings(bind_address="127.0.0.1", port=0, **options),
+            limits=limits,
         )
 
     @property

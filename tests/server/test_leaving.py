@@ -3,9 +3,12 @@
 import asyncio
 import ssl
 import time
+from dataclasses import replace
 
 import pytest
 
+from metricsapi.config.limits import LimitSettings
+from metricsapi.config.serving import ServingSettings
 from metricsapi.server.http.server import Server
 from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
@@ -73,16 +76,18 @@ def _idle_peer(port):
 async def test_of_two_that_start_at_once_on_one_port_the_second_is_told():
     """Both had bound the address, and the second failed later, with a traceback."""
     async with serving(configmap()) as stand:
-        first = Server(ok, tls=stand.tls, host="127.0.0.1", port=0)
+        limits, anywhere = LimitSettings(), ServingSettings(bind_address="127.0.0.1", port=0)
+        first = Server(ok, tls=stand.tls, serving=anywhere, limits=limits)
         with first.bind():
-            second = Server(ok, tls=stand.tls, host="127.0.0.1", port=first.port)
+            same = replace(anywhere, port=first.port)
+            second = Server(ok, tls=stand.tls, serving=same, limits=limits)
             with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {first.port}: "):
                 second.bind()
 
 
 async def test_headers_of_every_answer_go_with_refusals_too():
-    headers = [("strict-transport-security", "max-age=1; preload")]
-    async with serving(configmap(), headers=headers) as stand:
+    directives = ("max-age=1", "preload")
+    async with serving(configmap(), strict_transport_security=directives) as stand:
         for path, status in ((PATHS[0], 200), ("/metrics", 403), (f"/{'x' * 9000}", 414)):
             async with connect(stand.port) as connection:
                 answer = await connection.request(path)

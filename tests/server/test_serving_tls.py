@@ -9,8 +9,7 @@ import time
 import pytest
 from cryptography import x509
 
-from metricsapi.config.settings import Settings
-from metricsapi.server.http.limits import Limits
+from metricsapi.config.limits import LimitSettings
 from metricsapi.server.tls.context import ServingTLS, TLSError
 from metricsapi.server.tls.issue import KeyPair, make_serving
 from metricsapi.server.tls.serving_certificate import (
@@ -47,7 +46,7 @@ def write(directory, made):
 
 async def test_files_are_read_again_and_no_connection_is_dropped(tmp_path):
     write(tmp_path, pair())
-    files = CertificateFiles(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
+    files = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
     async with serving(configmap(), pair=files.read()) as stand, following(files, stand.tls):
         async with connect(stand.port) as connection:
             assert (await connection.request(PATHS[0])).status == 200
@@ -65,7 +64,7 @@ async def test_files_are_read_again_and_no_connection_is_dropped(tmp_path):
 
 def test_a_missing_or_unfit_file_is_named(tmp_path):
     with pytest.raises(TLSError, match="nowhere"):
-        CertificateFiles(str(tmp_path / "nowhere"), str(tmp_path / "nowhere")).read()
+        CertificateFiles(tmp_path / "nowhere", tmp_path / "nowhere").read()
     first, second = pair(), pair()
     with pytest.raises(TLSError):
         ServingTLS(KeyPair(first.certificate, second.key))
@@ -150,5 +149,4 @@ async def _shakes_hands(tls, version, *, cipher=False):
 
 def test_connections_outlast_the_aggregators():
     """kube-apiserver keeps idle connections for 90 s: ours must not be closed under its hands."""
-    assert Limits().idle_timeout > 90
-    assert Settings().idle_timeout > 90
+    assert LimitSettings().idle_timeout > 90

@@ -177,7 +177,7 @@ def write(directory, certificate):
 async def test_a_named_certificate_follows_its_files_with_the_names_in_it(tmp_path, caplog):
     old, new = issue("old.example"), issue("new.example")
     write(tmp_path, old)
-    files = CertificateFiles(str(tmp_path / "sni.crt"), str(tmp_path / "sni.key"))
+    files = CertificateFiles(tmp_path / "sni.crt", tmp_path / "sni.key")
     tls = ServingTLS(pair(DEFAULT), named=[Named(files.read())])
     following = asyncio.create_task(files.follow(tls, 0.01, which=1))
     async with asked(tls) as ask:

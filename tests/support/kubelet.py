@@ -3,10 +3,10 @@
 import json
 import time
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Node
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import target_of
 from metricsapi.scrape.tls import KubeletTLS
@@ -62,7 +62,7 @@ def node(name="n1", *hosts, labels=None, annotations=None, ready=True):
 def direct(settings, *, authority=CLUSTER, token=lambda: "token"):
     """A fetcher that trusts the tests' cluster CA."""
     tls = None
-    if not settings.insecure_http:
+    if not settings.plain_http:
         tls = KubeletTLS(settings, authority.text if authority else None)
     return DirectFetcher(settings, tls, token)
 
@@ -82,7 +82,7 @@ class Reader:
     def __init__(self, kubelet, *, seconds=5.0, target=None, **options):
         options.setdefault("port", kubelet.port)
         kwargs = {key: options.pop(key) for key in ("authority", "token") if key in options}
-        self.settings = CollectSettings(**options)
+        self.settings = KubeletSettings(**options)
         self.client = client(self.settings, **kwargs)
         self.target = target or target_of(node(kubelet.node, kubelet.host), self.settings)
         self.seconds = seconds

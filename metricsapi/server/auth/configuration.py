@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from metricsapi.config.authentication import AuthenticationSettings
 from metricsapi.server.auth.client_certificates import Authorities
 
 NAMESPACE = "kube-system"
@@ -62,6 +63,22 @@ def from_configmap(data: Mapping[str, str]) -> AuthConfiguration:
             group_headers=_headers(data, "requestheader-group-headers"),
             extra_prefixes=_headers(data, "requestheader-extra-headers-prefix"),
         ),
+    )
+
+
+def front_proxy(flags: AuthenticationSettings, authorities: Authorities) -> FrontProxy:
+    """Return what --requestheader-* flags say; `authorities` are those of their file."""
+
+    def lower(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)
+
+    return FrontProxy(
+        authorities=authorities,
+        allowed_names=frozenset(flags.allowed_names),
+        username_headers=lower(flags.username_headers),
+        uid_headers=lower(flags.uid_headers),
+        group_headers=lower(flags.group_headers),
+        extra_prefixes=lower(flags.extra_headers_prefix),
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
+from metricsapi.config.authentication import AuthenticationSettings
 from metricsapi.kube.informer import Informer
 from metricsapi.server.auth.client_certificates import Authorities
 from metricsapi.server.auth.configuration import (
@@ -18,23 +19,13 @@ from metricsapi.server.auth.configuration import (
     NAMESPACE,
     AuthConfiguration,
     ConfigurationError,
-    FrontProxy,
     from_configmap,
+    front_proxy,
 )
 
 PERIOD = 5.0  # seconds between two looks at the files
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class AuthFlags:
-    """What flags say; without a file, the cluster's ConfigMap decides that part."""
-
-    client_ca_file: str = ""
-    requestheader_client_ca_file: str = ""
-    # Names and headers, for requestheader_client_ca_file.
-    front_proxy: FrontProxy = field(default_factory=FrontProxy)
 
 
 class ConfigurationSource:
@@ -45,7 +36,7 @@ class ConfigurationSource:
         apply: Callable[[AuthConfiguration], None],
         *,
         cluster: Informer[dict[str, str]] | None,
-        flags: AuthFlags | None = None,
+        flags: AuthenticationSettings,
     ) -> None:
         """Take an informer of the ConfigMap, or None where it is not to be looked up.
 
@@ -54,12 +45,9 @@ class ConfigurationSource:
         """
         self._apply = apply
         self._cluster = cluster
-        self._flags = flags or AuthFlags()
-        self._paths = [
-            Path(name)
-            for name in (self._flags.client_ca_file, self._flags.requestheader_client_ca_file)
-            if name
-        ]
+        self._flags = flags
+        files = (flags.client_ca_file, flags.requestheader_client_ca_file)
+        self._paths = [path for path in files if path]
         self._found = AuthConfiguration()  # in the cluster
         self._seen = self._read_files()
         self._use()
@@ -114,9 +102,9 @@ class ConfigurationSource:
             except (ValueError, OSError) as error:
                 self._kept(error)
 
-    def _read_files(self) -> dict[str, str]:
+    def _read_files(self) -> dict[Path, str]:
         try:
-            return {str(path): path.read_text() for path in self._paths}
+            return {path: path.read_text() for path in self._paths}
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"cannot read a file of authorities: {error}") from error
 
@@ -127,14 +115,14 @@ class ConfigurationSource:
             made = replace(made, clients=self._authorities(flags.client_ca_file))
         if flags.requestheader_client_ca_file:
             authorities = self._authorities(flags.requestheader_client_ca_file)
-            made = replace(made, front_proxy=replace(flags.front_proxy, authorities=authorities))
+            made = replace(made, front_proxy=front_proxy(flags, authorities))
         self._apply(made)
 
-    def _authorities(self, name: str) -> Authorities:
+    def _authorities(self, path: Path) -> Authorities:
         try:
-            return Authorities(self._seen[str(Path(name))])
+            return Authorities(self._seen[path])
         except ValueError as error:
-            raise ConfigurationError(f"{name} holds no usable certificates: {error}") from error
+            raise ConfigurationError(f"{path} holds no usable certificates: {error}") from error
 
     def _kept(self, error: Exception) -> None:
         log.warning(

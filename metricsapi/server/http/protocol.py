@@ -16,9 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from metricsapi.api.status import StatusError, status_answer
+from metricsapi.config.limits import LimitSettings
 from metricsapi.server.auth.client_certificates import Peer
 from metricsapi.server.http.framing import HEADERS_TOO_LARGE, Refused, bad, check_framing, too_large
-from metricsapi.server.http.limits import Limits
 from metricsapi.server.http.peer import peer_of
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.server.http.write_coalescing import Together
@@ -34,7 +34,7 @@ class Protocol(HttpToolsProtocol):
     """
 
     def __init__(
-        self, config: Config, state: ServerState, limits: Limits, leaving: asyncio.Event
+        self, config: Config, state: ServerState, limits: LimitSettings, leaving: asyncio.Event
     ) -> None:
         super().__init__(config, state, {})
         self.limits = limits

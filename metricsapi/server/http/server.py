@@ -8,14 +8,15 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
-from metricsapi.server.http.limits import Limits
+from metricsapi.config.limits import LimitSettings
+from metricsapi.config.serving import ServingSettings
 from metricsapi.server.http.protocol import Protocol
 from metricsapi.server.tls.context import ServingTLS
 
@@ -32,24 +33,18 @@ class Server:
         app: Any,
         *,
         tls: ServingTLS,
-        host: str = "0.0.0.0",
-        port: int = 443,
-        limits: Limits | None = None,
-        shutdown_delay: float = 0.0,
+        serving: ServingSettings,
+        limits: LimitSettings,
         grace: float = 30.0,
-        reuse_address: bool = True,
-        reuse_port: bool = False,
-        headers: Sequence[tuple[str, str]] = (),
         leaving: asyncio.Event | None = None,
     ) -> None:
-        """Take durations in seconds. `port` 0 is any free one; see `port` once running.
+        """Take where to listen; port 0 is any free one, see `port` once running.
 
-        `headers` go with every answer. `leaving` is set when shutdown begins.
+        `grace` is how long requests in flight may take when the server ends, in seconds.
+        `leaving` is set when shutdown begins.
         """
         self._tls = tls
-        self._address = (host, port)
-        self._reuse = (reuse_address, reuse_port)
-        self._shutdown_delay = shutdown_delay
+        self._serving = serving
         self.started = asyncio.Event()
         self.leaving = leaving or asyncio.Event()
         self._uvicorn = _Uvicorn(
@@ -64,11 +59,11 @@ class Server:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                headers=list(headers),
+                headers=_headers(serving),
                 timeout_graceful_shutdown=int(grace),
             ),
             tls,
-            limits or Limits(),
+            limits,
             self.started,
             self.leaving,
         )
@@ -82,7 +77,7 @@ class Server:
     def bind(self) -> socket.socket:
         """Take the address, once. Raises OSError that names it."""
         if self._bound is None:
-            self._bound = _listen(*self._address, *self._reuse)
+            self._bound = _listen(self._serving)
         return self._bound
 
     async def run(self) -> None:
@@ -102,7 +97,7 @@ class Server:
 
     async def _leave_when_told(self) -> None:
         await self.leaving.wait()
-        await asyncio.sleep(self._shutdown_delay)
+        await asyncio.sleep(self._serving.shutdown_delay)
         self._uvicorn.leave.set()
 
 
@@ -140,7 +135,7 @@ class _Uvicorn(uvicorn.Server):
         self,
         config: uvicorn.Config,
         tls: ServingTLS,
-        limits: Limits,
+        limits: LimitSettings,
         listening: asyncio.Event,
         leaving: asyncio.Event,
     ) -> None:
@@ -184,8 +179,15 @@ class _Uvicorn(uvicorn.Server):
         return Protocol(self.config, self.server_state, self._limits, self._leaving)
 
 
-def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> socket.socket:
+def _headers(serving: ServingSettings) -> list[tuple[str, str]]:
+    """Return the headers of every response."""
+    directives = serving.strict_transport_security
+    return [("strict-transport-security", "; ".join(directives))] if directives else []
+
+
+def _listen(serving: ServingSettings) -> socket.socket:
     """Give a bound socket; an unspecified address means both IPv4 and IPv6 where there is IPv6."""
+    host, port = serving.bind_address, serving.port
     every = host in ("", "0.0.0.0", "::")
     dual = every and socket.has_dualstack_ipv6()
     address = "::" if dual else host or "0.0.0.0"
@@ -193,14 +195,16 @@ def _listen(host: str, port: int, reuse_address: bool, reuse_port: bool) -> sock
     # With its protocol named, asyncio sets TCP_NODELAY on the connections; uvloop always does.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if reuse_address:
+        if serving.address_sharing:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
+        if serving.port_sharing:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         bound.bind((address, port))
-        if not reuse_port:  # which would draw connections away from those that serve already
+        if (
+            not serving.port_sharing
+        ):  # which would draw connections away from those that serve already
             bound.listen(_BACKLOG)  # two that start at once must not both get as far as this
     except OSError as error:
         bound.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from metricsapi.api.asgi import query_of
 from metricsapi.api.status import StatusError, send_status
-from metricsapi.config.flags import parse_duration
+from metricsapi.config.durations import parse_duration
 
 OVERDUE = StatusError(
     504,

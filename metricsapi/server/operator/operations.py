@@ -15,7 +15,8 @@ from prometheus_client.core import Metric
 from starlette.routing import BaseRoute
 
 from metricsapi import __version__
-from metricsapi.config.settings import Settings, flag_texts
+from metricsapi.config.read import flag_texts
+from metricsapi.config.settings import Settings
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.health import Liveness, health_routes
 from metricsapi.server.operator.metrics import metrics_routes
@@ -60,7 +61,7 @@ class Operations:
             group.create_task(log_summaries(self._minute, self._parts.states, self._numbers))
             group.create_task(self._readiness.follow(self._telemetry.ready))
             while True:
-                await asyncio.sleep(self._settings.metric_resolution)
+                await asyncio.sleep(self._settings.kubelet.resolution)
                 self._parts.end_cycle()
 
     def _routes(self) -> list[BaseRoute]:
@@ -78,7 +79,7 @@ class Operations:
             *statusz_routes(self._status),
             *flagz_routes(flag_texts(self._settings)),
         ]
-        if self._settings.enable_resource_metrics:
+        if self._settings.api.resource_metrics:
             routes += resource_metrics_routes(parts.readings, parts.rows)
         return routes
 
@@ -90,7 +91,7 @@ class Operations:
         about = About(
             version=__version__,
             started=self._started,
-            resolution=settings.metric_resolution,
+            resolution=settings.kubelet.resolution,
             paths=sorted({route.path for route in self.routes if isinstance(route, APIRoute)}),
         )
         nodes = in_order(await gather(self._parts.rows()))
@@ -111,7 +112,7 @@ class Operations:
 
     def _scraping_problem(self) -> str | None:
         age = self._parts.last_scrape_age()
-        allowed = max(2 * self._settings.metric_resolution, _LEAST_SCRAPE_DELAY)
+        allowed = max(2 * self._settings.kubelet.resolution, _LEAST_SCRAPE_DELAY)
         if age is None or age <= allowed:
             return None
         return f"no scrape of a kubelet was started for {age:.0f} s"

@@ -42,8 +42,8 @@ def names_of_service(
 class CertificateFiles:
     """A certificate and its key that flags name, read again when they change."""
 
-    def __init__(self, certificate: str, key: str) -> None:
-        self._paths = (Path(certificate), Path(key))
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._paths = (certificate, key)
 
     def read(self) -> KeyPair:
         """Read both. Raises TLSError with the file."""

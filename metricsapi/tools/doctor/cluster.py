@@ -64,7 +64,7 @@ async def _reach(client: KubeClient, findings: Findings) -> bool:
 
 async def _configmap(client: KubeClient, settings: Settings, findings: Findings) -> None:
     name = "authentication ConfigMap"
-    if settings.authentication_skip_lookup:
+    if settings.authentication.skip_lookup:
         findings.skip(name, "--authentication-skip-lookup")
         return
     try:
@@ -113,7 +113,7 @@ def _api_service(name: str, found: Any, settings: Settings, findings: Findings) 
     spec = found.get("spec", {})
     service = spec.get("service") or {}
     whose = f"{service.get('namespace')}/{service.get('name')}"
-    ours = f"{settings.namespace}/{settings.service_name}"
+    ours = f"{settings.service.namespace}/{settings.service.name}"
     if whose != ours:
         fix = f"Something else serves it. If it is to be us, point it at {ours}: apply manifests/."
         findings.fail("APIService", f"{name} belongs to {whose}", fix)
@@ -152,7 +152,7 @@ def _ca_bundle(name: str, spec: Any, findings: Findings) -> None:
 
 
 async def _service(client: KubeClient, settings: Settings, findings: Findings) -> None:
-    namespace, name = settings.namespace, settings.service_name
+    namespace, name = settings.service.namespace, settings.service.name
     try:
         service = await _get(client, f"/api/v1/namespaces/{namespace}/services/{name}")
     except NotFound:

@@ -9,20 +9,21 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from metricsapi.config.flags import INT, STRING, STRINGS, flag, flags_of, parse, usage
+from metricsapi.config.command_line import parse, usage, wants_help
+from metricsapi.config.flags import Group, flags_of, with_values
 from metricsapi.config.ignored_flags import IGNORED
+from metricsapi.config.read import serve_flags
 from metricsapi.config.settings import Settings
+from metricsapi.config.validation import problems, range_problems, warnings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES, decode_page
-from metricsapi.scrape.options import CollectSettings
-from metricsapi.scrape.targets import target_of
+from metricsapi.scrape.targets import cluster_family, target_of
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.tools.doctor import report
 from metricsapi.tools.doctor.cluster import check_cluster
@@ -30,40 +31,36 @@ from metricsapi.tools.doctor.handshake import RESOURCE, SUMMARY, Reader
 from metricsapi.tools.doctor.kubelet import check_node, check_proxied
 from metricsapi.tools.doctor.result import Findings, Result
 
-DOCTOR = "Doctor"
+DOCTOR = Group("Doctor")
 
 
-@dataclass(frozen=True)
-class DoctorFlags:
-    """What the doctor takes beside the flags of `serve`."""
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings:
+    """The flags of `serve`, and what the doctor takes beside them."""
 
-    output: str = flag(STRING, "table", DOCTOR, "table or json", choices=("table", "json"))
-    nodes: tuple[str, ...] = flag(STRINGS, (), DOCTOR, "Check only these nodes.")
-    concurrency: int = flag(INT, 32, DOCTOR, "The number of nodes that are checked at once.")
+    output: str = DOCTOR.string("output", "table", "table or json", choices=("table", "json"))
+    nodes: tuple[str, ...] = DOCTOR.strings("nodes", (), "Check only these nodes.")
+    concurrency: int = DOCTOR.integer(
+        "concurrency", 32, "The number of nodes that are checked at once.", minimum=1
+    )
+    serve: Settings = Settings()
 
 
 def main(args: Sequence[str]) -> int:
     """Return 0 if nothing failed, 1 if something did, 2 for bad usage."""
-    flags = flags_of(DoctorFlags) | flags_of(Settings)
-    if any(arg in ("-h", "--help") for arg in args):
-        defaults = {
-            name: getattr(DoctorFlags() if hasattr(DoctorFlags, key) else Settings(), key)
-            for name in flags
-            for key in (name.replace("-", "_"),)
-        }
-        print("Usage: metricsapi doctor [flags]\n" + usage(flags.values(), defaults), end="")
+    flags = flags_of(DoctorSettings)
+    if wants_help(args):
+        own = [flag for flag in flags.values() if flag.group == DOCTOR.title]
+        print("Usage: metricsapi doctor [flags]\n" + usage([*own, *serve_flags()]), end="")
         return 0
     parsed = parse(args, os.environ, flags, IGNORED)
-    values = {name.replace("-", "_"): value for name, value in parsed.values.items()}
-    own = {name: values.pop(name) for name in ("output", "nodes", "concurrency") if name in values}
-    settings, options = Settings(**values), DoctorFlags(**own)
-    problems = [*parsed.problems, *settings.problems()]
-    if options.concurrency < 1:
-        problems.append("--concurrency must be 1 or more")
-    if problems:
-        print("\n".join(f"metricsapi doctor: {one}" for one in problems), file=sys.stderr)
+    options = with_values(DoctorSettings, parsed.values)
+    faults = [*parsed.problems, *problems(options.serve)]
+    faults += [text for text in range_problems(options) if text not in faults]
+    if faults:
+        print("\n".join(f"metricsapi doctor: {text}" for text in faults), file=sys.stderr)
         return 2
-    results = asyncio.run(examine(settings, options))
+    results = asyncio.run(examine(options))
     if options.output == "json":
         print(report.as_json(results), end="")
     else:
@@ -71,39 +68,39 @@ def main(args: Sequence[str]) -> int:
     return report.exit_status(results)
 
 
-async def examine(settings: Settings, options: DoctorFlags) -> list[Result]:
+async def examine(options: DoctorSettings) -> list[Result]:
     """Check the cluster, then every node; results in that order."""
+    settings = options.serve
     # A thread for each name that is looked up, or slow ones would hold up those of other nodes.
     threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="names")
     asyncio.get_running_loop().set_default_executor(threads)
     try:
-        credentials = load_credentials(settings.kubeconfig or None)
+        credentials = load_credentials(settings.kubeconfig)
     except CredentialsError as error:
         findings = Findings("cluster")
         findings.fail("credentials", str(error), "Name a kubeconfig that works: --kubeconfig=FILE")
         return findings.results
     async with KubeClient(credentials, "metricsapi-doctor") as client:
         findings = Findings("cluster")
-        for warning in settings.warnings(time.time()):
+        for warning in warnings(settings, time.time()):
             findings.warn("flags", warning, "Correct the flag or its file, unless it is meant so.")
         results = findings.results + await check_cluster(client, settings)
         findings = Findings("cluster")
-        nodes = await _nodes(client, settings, options, findings)
+        nodes = await _nodes(client, options, findings)
         results += findings.results
-        return results + await _check_nodes(nodes, client, credentials, settings, options)
+        return results + await _check_nodes(nodes, client, credentials, options)
 
 
-async def _nodes(
-    client: KubeClient, settings: Settings, options: DoctorFlags, findings: Findings
-) -> list[Node]:
+async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings) -> list[Node]:
     """List the nodes that the server would read; says what hinders it."""
+    selector = options.serve.kubelet.node_selector
     found: list[Node] = []
     token = ""
     try:
         while True:
             params: dict[str, str | int] = {"limit": 500}
-            if settings.node_selector:
-                params["labelSelector"] = settings.node_selector
+            if selector:
+                params["labelSelector"] = selector
             if token:
                 params["continue"] = token
             page = decode_page(NODES, await client.request("GET", NODES.path, params=params))
@@ -128,54 +125,35 @@ async def _check_nodes(
     nodes: Sequence[Node],
     client: KubeClient,
     credentials: Credentials,
-    settings: Settings,
-    options: DoctorFlags,
+    options: DoctorSettings,
 ) -> list[Result]:
     progress = report.Progress(sys.stderr, len(nodes))
     gate = asyncio.Semaphore(options.concurrency)
-    collect = collect_settings(settings)
-    timeout = settings.kubelet_request_timeout
+    settings = options.serve.kubelet
+    ip_family = cluster_family(credentials.server)
     paths = {"summary": (SUMMARY,), "resource": (RESOURCE,)}.get(
-        settings.kubelet_endpoint, (SUMMARY, RESOURCE)
+        settings.endpoint, (SUMMARY, RESOURCE)
     )
     context = None
-    if not collect.insecure_http:
-        context = KubeletTLS(collect, credentials.authority_file or credentials.authority).context(
+    if not settings.plain_http:
+        context = KubeletTLS(settings, credentials.authority_file or credentials.authority).context(
             0.0
         )
     reader = Reader(
         context=context,
         token=credentials.token,
-        timeout=timeout,
+        timeout=settings.timeout,
         paths=paths,
-        verify=not collect.insecure_tls,
+        verify=not settings.insecure_tls,
     )
 
     async def one(node: Node) -> list[Result]:
         async with gate:
-            if settings.kubelet_transport == "apiserver-proxy":
-                results = await check_proxied(node.name, client, paths, timeout)
+            if settings.transport == "apiserver-proxy":
+                results = await check_proxied(node.name, client, paths, settings.timeout)
             else:
-                results = await check_node(target_of(node, collect), reader)
+                results = await check_node(target_of(node, settings, ip_family), reader)
         progress.advance()
         return results
 
     return [result for found in await asyncio.gather(*map(one, nodes)) for result in found]
-
-
-def collect_settings(settings: Settings) -> CollectSettings:
-    """Say how kubelets are reached, as the server would."""
-    return CollectSettings(
-        address_types=settings.kubelet_preferred_address_types,
-        port=settings.kubelet_port,
-        use_node_status_port=settings.kubelet_use_node_status_port,
-        insecure_http=settings.deprecated_kubelet_completely_insecure,
-        insecure_tls=settings.kubelet_insecure_tls,
-        certificate_authority=_path(settings.kubelet_certificate_authority),
-        client_certificate=_path(settings.kubelet_client_certificate),
-        client_key=_path(settings.kubelet_client_key),
-    )
-
-
-def _path(name: str) -> Path | None:
-    return Path(name) if name else None

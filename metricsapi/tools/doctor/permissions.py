@@ -37,7 +37,7 @@ async def check_permissions(client: KubeClient, settings: Settings, findings: Fi
             findings.ok(check, words)
         else:
             reason = f": {verdict.reason}" if verdict.reason else ""
-            optional = words == "get nodes/metrics" and settings.kubelet_endpoint == "auto"
+            optional = words == "get nodes/metrics" and settings.kubelet.endpoint == "auto"
             (findings.warn if optional else findings.fail)(check, f"no {words}{reason}", ROLE)
 
 
@@ -59,22 +59,22 @@ def permissions(settings: Settings) -> list[tuple[str, dict[str, str]]]:
     wanted: list[tuple[str, str, str, str, str]] = [
         (verb, "", resource, "", "") for resource in ("nodes", "pods") for verb in ("list", "watch")
     ]
-    if settings.kubelet_transport == "apiserver-proxy":
+    if settings.kubelet.transport == "apiserver-proxy":
         wanted.append(("get", "", "nodes/proxy", "", ""))
     else:
-        if settings.kubelet_endpoint != "resource":
+        if settings.kubelet.endpoint != "resource":
             wanted.append(("get", "", "nodes/stats", "", ""))
-        if settings.kubelet_endpoint != "summary":
+        if settings.kubelet.endpoint != "summary":
             wanted.append(("get", "", "nodes/metrics", "", ""))
     wanted += [
         ("create", "authentication.k8s.io", "tokenreviews", "", ""),
         ("create", "authorization.k8s.io", "subjectaccessreviews", "", ""),
     ]
-    if not settings.authentication_skip_lookup:
+    if not settings.authentication.skip_lookup:
         name = "extension-apiserver-authentication"
         wanted += [(verb, "", "configmaps", "kube-system", name) for verb in ("get", "watch")]
-    if settings.manage_ca_bundle:
-        own = (settings.namespace, settings.ca_secret_name)
+    if settings.service.manage_ca_bundle:
+        own = (settings.service.namespace, settings.service.ca_secret_name)
         for verb in ("get", "watch", "update"):
             wanted.append((verb, "", "secrets", *own))
         for verb in ("get", "watch", "update"):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.settings import Settings
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
@@ -51,7 +52,7 @@ class Cluster:
             end_cycle=lambda: None,
             snapshot=self.snapshot,
         )
-        settings = Settings(metric_resolution=1.0)
+        settings = Settings(kubelet=KubeletSettings(resolution=1.0))
         telemetry = Telemetry(CollectorRegistry(), resolution=1.0, version="1")
         self.operations = Operations(settings, telemetry, self.parts)
         self.http = serving(self.operations.routes)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from metricsapi.config.settings import Settings, flag_texts
+from metricsapi.config.read import flag_texts
+from metricsapi.config.settings import Settings
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.telemetry.troubleshooting import REMEDIES

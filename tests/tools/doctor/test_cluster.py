@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 import yaml
 
+from metricsapi.config.flags import with_values
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
@@ -101,11 +102,11 @@ class ApiServer:
         )
         return str(path)
 
-    async def examine(self, **settings):
+    async def examine(self, flags=()):
         async with listening(self, serving(CA, "127.0.0.1")) as port:
             credentials = load_credentials(self.kubeconfig(port))
             async with KubeClient(credentials) as client:
-                return await check_cluster(client, Settings(**settings))
+                return await check_cluster(client, with_values(Settings, dict(flags)))
 
 
 def statuses(results):
@@ -120,22 +121,22 @@ async def test_all_is_well(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "missing", "status"),
+    ("flags", "missing", "status"),
     [
         ({}, "list nodes", "fail"),
         ({}, "watch pods", "fail"),
         ({}, "get nodes/stats", "fail"),
         ({}, "get nodes/metrics", "warn"),
-        ({"kubelet_endpoint": "resource"}, "get nodes/metrics", "fail"),
+        ({"kubelet-endpoint": "resource"}, "get nodes/metrics", "fail"),
         ({}, "create tokenreviews", "fail"),
         ({}, "create subjectaccessreviews", "fail"),
-        ({"kubelet_transport": "apiserver-proxy"}, "get nodes/proxy", "fail"),
-        ({"manage_ca_bundle": True}, "update secrets", "fail"),
-        ({"manage_ca_bundle": True}, "update apiservices", "fail"),
+        ({"kubelet-transport": "apiserver-proxy"}, "get nodes/proxy", "fail"),
+        ({"manage-ca-bundle": True}, "update secrets", "fail"),
+        ({"manage-ca-bundle": True}, "update apiservices", "fail"),
     ],
 )
-async def test_each_missing_permission_is_named(tmp_path, settings, missing, status):
-    results = await ApiServer(tmp_path, denied=[missing]).examine(**settings)
+async def test_each_missing_permission_is_named(tmp_path, flags, missing, status):
+    results = await ApiServer(tmp_path, denied=[missing]).examine(flags)
     bad = [one for one in results if one.check == "permission" and one.status != "ok"]
     assert [str(one.status) for one in bad] == [status]
     assert re.fullmatch(rf"no {missing}( [\w.-]+)?: no rule", bad[0].evidence)
@@ -144,7 +145,7 @@ async def test_each_missing_permission_is_named(tmp_path, settings, missing, sta
 
 async def test_named_permissions_are_asked_for_those_names(tmp_path):
     server = ApiServer(tmp_path)
-    await server.examine(manage_ca_bundle=True)
+    await server.examine({"manage-ca-bundle": True})
     secrets = [one for one in server.asked if one["resource"] == "secrets"]
     assert {one["name"] for one in secrets} == {"metrics-server-ca"}
     assert {one["namespace"] for one in secrets} == {"kube-system"}

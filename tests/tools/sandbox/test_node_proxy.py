@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.kubelet import kubelet_client
-from metricsapi.scrape.options import CollectSettings
 from metricsapi.scrape.targets import Target
 from metricsapi.tools.sandbox.faults import Fault
 from metricsapi.tools.sandbox.kubelets import Kubelets
@@ -108,7 +108,7 @@ async def test_the_kubelet_sees_the_api_server_not_the_caller(api):
 async def test_the_product_scrapes_through_it(api, kubelet):
     token = may(api, "metrics-server", "get", "nodes/proxy")
     credentials = Credentials(api.url, trusting(api), lambda: token, "test")
-    scraper = kubelet_client(CollectSettings(transport="apiserver-proxy"), credentials)
+    scraper = kubelet_client(KubeletSettings(transport="apiserver-proxy"), credentials)
     sample = await scraper.scrape(Target("node-3", (), 10250), time.monotonic() + 5)
     await scraper._fetcher._http.aclose()
     assert (sample.node, len(sample.pods)) == ("node-3", 2)
