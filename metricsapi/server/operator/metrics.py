@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 
 from fastapi import APIRouter
@@ -12,14 +11,12 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from metricsapi.server.operator.routes import READ
-from metricsapi.server.operator.slices import gather
+from metricsapi.server.operator.routes import READ, answer_in_slices
 
 SAMPLES = 100  # that are encoded in one go: some 0.3 ms
-PIECE = 128 * 1024  # bytes that are encrypted in one go: 7 MB held the event loop for 20 ms
 
 Encode = Callable[[Collector], bytes]
 
@@ -36,14 +33,12 @@ def metrics_routes(
     @router.api_route("/metrics", methods=READ)
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        body = b"".join(await gather(exposition(await families(), encode)))
         headers = {
             "Cache-Control": "no-cache, private",
-            "Content-Length": str(len(body)),
             "Content-Type": content_type,
             "Process-Start-Time-Unix": str(int(started)),
         }
-        return StreamingResponse(_pieces(body), headers=headers)
+        return await answer_in_slices(exposition(await families(), encode), headers)
 
     return router.routes
 
@@ -74,9 +69,3 @@ class _Only(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(body), PIECE):
-        yield body[at : at + PIECE]
-        await asyncio.sleep(0)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+
 from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from metricsapi.api.asgi import query_of
 from metricsapi.api.render.negotiation import choose_format
+from metricsapi.server.operator.slices import in_slices
 
 READ = ["GET", "HEAD"]  # methods of every route
 TEXT_KINDS = {"text": "text/plain", "json": "application/json", "html": "text/html"}
@@ -15,3 +21,21 @@ NOT_ACCEPTABLE = "available are text/plain, application/json and text/html\n"
 def wanted_format(request: Request) -> str | None:
     """Return the key of `TEXT_KINDS` that a caller wants; None if it accepts none of them."""
     return choose_format(query_of(request.scope), request.headers.get("accept", ""), TEXT_KINDS)
+
+
+async def answer_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
+    """Give the answer whose body are `pieces`, small ones, made and sent in slices.
+
+    All of it is made before the first byte is sent, so a failure is a 500, and the values are of
+    one moment however slowly the caller reads. It is never joined: to copy or encrypt 7 MB at once
+    held the event loop for 20 ms.
+    """
+    parts = deque([b"".join(slice_) async for slice_ in in_slices(pieces)])
+    length = str(sum(map(len, parts)))
+    return StreamingResponse(_one_by_one(parts), headers={**headers, "Content-Length": length})
+
+
+async def _one_by_one(parts: deque[bytes]) -> AsyncIterator[bytes]:
+    while parts:
+        yield parts.popleft()  # and free it: all of them at once took 13 ms
+        await asyncio.sleep(0)

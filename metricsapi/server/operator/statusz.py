@@ -12,8 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from metricsapi.server.operator.routes import NOT_ACCEPTABLE, READ, TEXT_KINDS, wanted_format
-from metricsapi.server.operator.slices import gather
+from metricsapi.server.operator.routes import (
+    NOT_ACCEPTABLE,
+    READ,
+    TEXT_KINDS,
+    answer_in_slices,
+    wanted_format,
+)
 from metricsapi.server.operator.status import Status
 from metricsapi.server.operator.statusz_json import as_json
 from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, as_page
@@ -45,12 +50,9 @@ def statusz_routes(status: Callable[[], Awaitable[Status]]) -> list[BaseRoute]:
         wanted = wanted_format(request)
         if wanted is None:
             return Response(NOT_ACCEPTABLE, 406)
-        pieces = await gather(WRITERS[wanted](await status()))
         kind = TEXT_KINDS[wanted]
-        return Response(
-            "".join(pieces),
-            media_type=f"{kind}; charset=utf-8" if wanted == "text" else kind,
-            headers=_HEADERS,
-        )
+        charset = "" if wanted == "json" else "; charset=utf-8"
+        pieces = (piece.encode() for piece in WRITERS[wanted](await status()))
+        return await answer_in_slices(pieces, {**_HEADERS, "Content-Type": kind + charset})
 
     return router.routes

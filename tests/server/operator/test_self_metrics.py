@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import PlainTextResponse
 
-from metricsapi.server.operator.metrics import PIECE, metrics_routes
+from metricsapi.server.operator.metrics import metrics_routes
 from metricsapi.server.operator.request_metrics import RequestTelemetry, target_of
 from metricsapi.telemetry.histogram import Histogram, scrape_buckets
 from metricsapi.telemetry.metrics import Telemetry
@@ -180,8 +180,8 @@ async def test_a_large_answer_comes_in_pieces(telemetry):
     }
     app = serving(routes(telemetry))._transport.app
     await app(scope, receive, send)
-    assert len(b"".join(pieces)) > 2 * PIECE
-    assert max(map(len, pieces)) == PIECE
+    assert len([piece for piece in pieces if piece]) > 2
+    assert max(map(len, pieces)) < len(b"".join(pieces)) / 2
     assert series(b"".join(pieces).decode()).keys() == series(text_of(telemetry)).keys()
 
 
