@@ -15,10 +15,11 @@ COLUMNS = "{:20} {:>8} {:>9} {:>8} {:>9} | {:>9} {:>8} {}"
 AT_ONCE = 5  # clusters; more of them are late by themselves, on two cores
 
 
-async def run(faults, *, seconds, pause=0.0, at_once=100, **options):
+async def run(faults, *, seconds, pause=0.0, at_once=100, slow_seconds=None, **options):
     """Run one cluster per fault, some at the same time; give their results."""
     clusters = [Cluster(number, fault, **options) for number, fault in enumerate(faults, 1)]
-    async with Fleet([one for cluster in clusters for one in cluster.kubelets]) as fleet:
+    hosts = {name: host for cluster in clusters for name, host in cluster.hosts.items()}
+    async with Fleet(hosts, clusters[0].pods, slow_seconds=slow_seconds) as fleet:
 
         async def one(number, cluster):
             await asyncio.sleep(number * pause)
@@ -82,7 +83,7 @@ def main():
         "\nhealthy: time until all were served, then the looks (four a second) in which a node "
         f"was served with all its pods, its oldest container usage (at most "
         f"{given.resolution + ALLOWED_LATENESS:g} s), and the CPU furthest from the truth.\n"
-        "faulty: what of them was served at the end: half fell ill after a quarter of the time."
+        "faulty: what of them was served at the end; half failed only after a quarter of the time."
     )
     for problem in dict.fromkeys(problems):
         print(f"FAILED {problem}")

@@ -12,7 +12,7 @@ from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.store import MetricsStore
-from tests.faults.fleet import RATES, SimulatedKubelet
+from tests.faults.fleet import RATES, TOKEN, node_at
 
 ALLOWED_LATENESS = 2.0  # seconds beyond the resolution
 LONGEST_START = 5.0  # seconds until the healthy nodes are all served
@@ -74,12 +74,12 @@ class Cluster:
         self.timed = timed
         self.resolution = resolution
         self.timeout = timeout
-        self.kubelets = [
-            SimulatedKubelet(f"{fault.name}-{i}", f"127.{number}.{i // 250}.{i % 250 + 1}", pods)
-            for i in range(nodes)
-        ]
-        self.ill = self.kubelets[::10]  # 1 in 10
-        self.well = [kubelet for i, kubelet in enumerate(self.kubelets) if i % 10]
+        self.pods = pods
+        self.hosts = {
+            f"{fault.name}-{i}": f"127.{number}.{i // 250}.{i % 250 + 1}" for i in range(nodes)
+        }
+        self.faulty = [*self.hosts][::10]  # 1 in 10
+        self.healthy = [name for name in self.hosts if name not in self.faulty]
         self.result = Result(fault.name, nodes)
 
     async def run(self, fleet, seconds):
@@ -91,22 +91,22 @@ class Cluster:
             max_response_bytes=2**22,
             endpoint="summary",
         )
-        fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: "t")
+        fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: TOKEN)
         client = KubeletClient(settings, fetcher, summary=decode_summary, resource=decode_summary)
         store = MetricsStore(max_age=max(3 * self.resolution, 60.0))
-        nodes = Nodes([kubelet.node(fleet.port) for kubelet in self.kubelets])
+        nodes = Nodes([node_at(name, host, fleet.port) for name, host in self.hosts.items()])
         pool = ScraperPool(nodes=nodes, client=client, store=store, settings=settings)
-        for kubelet in self.ill[::2]:
-            await fleet.fall_ill(kubelet, self.fault)
+        for name in self.faulty[::2]:
+            await fleet.set_fault(name, self.fault.fault)
         reading = asyncio.create_task(pool.run())
         begun = time.monotonic()
         try:
             await self._look(store, begun, until=begun + seconds / 4)
-            for kubelet in self.ill[1::2]:
-                await fleet.fall_ill(kubelet, self.fault)
+            for name in self.faulty[1::2]:
+                await fleet.set_fault(name, self.fault.fault)
             await self._look(store, begun, until=begun + seconds)
-            ill = [pool.states[kubelet.name] for kubelet in self.ill]
-            self.result.causes.update(str(s.failure.cause) if s.failure else "ok" for s in ill)
+            faulty = [pool.states[name] for name in self.faulty]
+            self.result.causes.update(str(s.failure.cause) if s.failure else "ok" for s in faulty)
             self.result.skipped = pool.skipped
             self._check(pool)
         finally:
@@ -117,26 +117,24 @@ class Cluster:
     async def _look(self, store, begun, *, until):
         result = self.result
         while (now := time.monotonic()) < until:
-            if result.first is None and all(
-                store.node_usage(kubelet.name, now) for kubelet in self.well
-            ):
+            if result.first is None and all(store.node_usage(name, now) for name in self.healthy):
                 result.first = now - begun
             if result.first is not None:
-                result.healthy.share = self._look_at(store, self.well, result.healthy, now)
-            result.faulty.share = self._look_at(store, self.ill, result.faulty, now)
+                result.healthy.share = self._look_at(store, self.healthy, result.healthy, now)
+            result.faulty.share = self._look_at(store, self.faulty, result.faulty, now)
             await asyncio.sleep(0.25)
 
-    def _look_at(self, store, kubelets, seen, now):
+    def _look_at(self, store, nodes, seen, now):
         """Note what is served of these; give the share of their nodes and pods that is."""
         served = expected = 0
-        for kubelet in kubelets:
-            node = store.node_usage(kubelet.name, now)
-            names = [f"{kubelet.name}-p{i}" for i in range(kubelet.pods)]
+        for node in nodes:
+            usage = store.node_usage(node, now)
+            names = [f"{node}-p{i}" for i in range(self.pods)]
             pods = [store.pod_usage("default", name, now) for name in names]
             if any(len(pod.containers) != len(RATES) for pod in pods if pod is not None):
-                self.result.problems.append(f"a pod of {kubelet.name} was served in part")
-            seen.add(node, pods, time.time())
-            served += sum(one is not None for one in [node, *pods])
+                self.result.problems.append(f"a pod of {node} was served in part")
+            seen.add(usage, pods, time.time())
+            served += sum(one is not None for one in [usage, *pods])
             expected += 1 + len(pods)
         return served / expected
 
@@ -152,11 +150,11 @@ class Cluster:
             problems.append(f"healthy nodes missed {healthy.looks - healthy.complete} looks")
         if self.timed and healthy.oldest > self.resolution + ALLOWED_LATENESS:
             problems.append(f"healthy usage was {healthy.oldest:.1f} s old")
-        failing = [k.name for k in self.well if pool.states[k.name].failure]
-        problems += [f"{name} is well, but is counted as failing" for name in failing]
+        failing = [name for name in self.healthy if pool.states[name].failure]
+        problems += [f"{name} is healthy, but is counted as failing" for name in failing]
         if set(result.causes) != {self.fault.cause}:
             problems.append(f"counted as {dict(result.causes)}, not as {self.fault.cause}")
-        pods = self.kubelets[0].pods
+        pods = self.pods
         expected = {"nothing": 1.0, "pod": pods / (pods + 1), "node": 0.0}[self.fault.costs]
         if faulty.share < expected - 1e-9:
             problems.append(f"only {faulty.share:.0%} of the faulty nodes was served")

@@ -17,8 +17,11 @@ class Fault(StrEnum):
     REFUSE = "refuse"  # does not listen
     RESET = "reset"  # resets the connection on a request
     TRUNCATE = "truncate"  # closes in the middle of the body
-    OVERSIZE = "oversize"  # a body of 100 MB
+    TRICKLE = "trickle"  # sends a byte every 0.2 s
+    OVERSIZE = "oversize"  # declares a body of 100 MB
+    ENDLESS = "endless"  # a chunked body without an end
     GARBAGE = "garbage"  # not JSON
+    NOT_HTTP = "not-http"
     WRONG_NODE = "wrong-node"  # another node's Summary
     SKEW = "skew"  # its clock is two minutes ahead
     JUMP = "jump"  # its clock jumps back by an hour now and then
@@ -70,17 +73,19 @@ def clock(fault: Fault, now: float) -> float:
 def spoil(fault: Fault, body: bytes) -> bytes:
     """Give the Summary with one thing wrong in its contents."""
     summary: dict[str, Any] = json.loads(body)
-    pods = summary["pods"]
+    # The same pod and container each time: a kubelet lists them in any order.
+    pods = sorted(summary["pods"], key=lambda pod: str(pod["podRef"]["name"]))
+    first = min(pods[0]["containers"], key=lambda one: str(one["name"])) if pods else {}
     if fault is Fault.WRONG_NODE:
         summary["node"]["nodeName"] = "another-node"
     elif fault is Fault.NO_CONTAINERS:
         for pod in pods:
             pod["containers"] = []
     elif fault is Fault.MISTYPED:
-        pods[0]["containers"][0]["cpu"]["usageCoreNanoSeconds"] = "a lot"
+        first["cpu"]["usageCoreNanoSeconds"] = "a lot"
     elif fault is Fault.MISSING:
-        del pods[0]["containers"][0]["memory"]
+        del first["memory"]
     elif fault is Fault.ABSURD:
-        pods[0]["containers"][0]["memory"]["workingSetBytes"] = 2**70
-        pods[0]["containers"][0]["cpu"]["usageCoreNanoSeconds"] = -5
+        first["memory"]["workingSetBytes"] = 2**70
+        first["cpu"]["usageCoreNanoSeconds"] = 10**30
     return json.dumps(summary, indent=1).encode()

@@ -17,11 +17,13 @@ from metricsapi.tools.sandbox.serving import Certificates
 TEXT = "text/plain; charset=utf-8"
 Decide = Callable[[str, str], int]  # (token, subresource) -> 200, 401 or 403
 SLOW_SECONDS = 3.0
+TRICKLE_SECONDS = 0.2  # between two bytes
 OVERSIZE = 100_000_000
+_ENDLESS_CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
 class Source(Protocol):
-    """What one kubelet tells; `now` is its own clock in epoch seconds."""
+    """What one kubelet reports; `now` is its own clock in epoch seconds."""
 
     name: str
 
@@ -38,6 +40,7 @@ class Kubelet:
         self.source = source
         self.address = address
         self.fault = Fault.NONE
+        self.slow_seconds = SLOW_SECONDS  # the delay of the fault `slow`
         self.requests = 0
         self._decide = decide
         self._certificates = certificates
@@ -114,6 +117,7 @@ class KubeletConnection(asyncio.Protocol):
         self._kubelet = kubelet
         self._rest = b""
         self._transport: asyncio.Transport | None = None
+        self._paused = False  # the peer does not read as fast as we write
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -121,6 +125,12 @@ class KubeletConnection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self._kubelet.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -149,25 +159,54 @@ class KubeletConnection(asyncio.Protocol):
             return
         if fault is Fault.RESET:
             transport.abort()
-            return
-        line, kind, body = self._kubelet.answer(method, target, token)
-        if fault is Fault.GARBAGE:
-            body = b"\x00\xff<html>" + body[:1000]
-        date = _date(int(clock(fault, time.time())))
-        head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
-        if fault is Fault.CHUNKED:
-            transport.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + _chunks(body))
-            return
-        size = OVERSIZE if fault is Fault.OVERSIZE else len(body)
-        answer = f"{head}Content-Length: {size}\r\n\r\n".encode() + body
+        elif fault is Fault.NOT_HTTP:
+            transport.write(bytes(range(256)) * 8)
+        else:
+            line, kind, body = self._kubelet.answer(method, target, token)
+            date = _date(int(clock(fault, time.time())))
+            head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
+            if fault is Fault.GARBAGE:
+                body = b"\x00\xff<html>" + body[:1000]
+            if fault in (Fault.CHUNKED, Fault.ENDLESS):
+                self._send_chunked(transport, head, body)
+            else:
+                size = OVERSIZE if fault is Fault.OVERSIZE else len(body)
+                self._send(transport, f"{head}Content-Length: {size}\r\n\r\n".encode() + body)
+
+    def _send(self, transport: asyncio.Transport, answer: bytes) -> None:
+        """Send an answer whose length is declared, with the fault in its delivery."""
+        fault = self._kubelet.fault
         if fault in (Fault.TRUNCATE, Fault.HANG_BODY):
             transport.write(answer[: len(answer) // 2])
             if fault is Fault.TRUNCATE:
                 transport.close()
         elif fault is Fault.SLOW:
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, transport.write, answer)
+            delay = self._kubelet.slow_seconds
+            asyncio.get_running_loop().call_later(delay, transport.write, answer)
+        elif fault is Fault.TRICKLE:
+            self._trickle(transport, answer)
         else:
             transport.write(answer)
+
+    def _send_chunked(self, transport: asyncio.Transport, head: str, body: bytes) -> None:
+        transport.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        if self._kubelet.fault is Fault.ENDLESS:
+            self._write_for_ever(transport)
+        else:
+            transport.write(_chunks(body))
+
+    def _write_for_ever(self, transport: asyncio.Transport) -> None:
+        if transport.is_closing():
+            return
+        if not self._paused:
+            transport.write(_ENDLESS_CHUNK)
+        asyncio.get_running_loop().call_later(0.001, self._write_for_ever, transport)
+
+    def _trickle(self, transport: asyncio.Transport, rest: bytes) -> None:
+        if rest and not transport.is_closing():
+            transport.write(rest[:1])
+            loop = asyncio.get_running_loop()
+            loop.call_later(TRICKLE_SECONDS, self._trickle, transport, rest[1:])
 
 
 @functools.lru_cache(maxsize=64)

@@ -144,6 +144,8 @@ async def test_who_asks_is_checked_first(authority, kubelets):
         (Fault.TRUNCATE, httpx.RemoteProtocolError),
         (Fault.HANG, httpx.ReadTimeout),
         (Fault.HANG_BODY, httpx.ReadTimeout),
+        (Fault.OVERSIZE, httpx.ReadTimeout),
+        (Fault.NOT_HTTP, httpx.RemoteProtocolError),
         (Fault.CERT_EXPIRED, httpx.ConnectError),
         (Fault.CERT_UNKNOWN_CA, httpx.ConnectError),
         (Fault.CERT_SELF_SIGNED, httpx.ConnectError),
@@ -171,6 +173,19 @@ async def test_an_answer_in_odd_chunks_is_the_same_answer(authority, kubelets):
     kubelet = await start(kubelets)
     await kubelets.set_fault("node-3", Fault.CHUNKED)
     assert (await get(authority, kubelet)).json()["node"]["nodeName"] == "node-3"
+
+
+@pytest.mark.parametrize("fault", [Fault.TRICKLE, Fault.ENDLESS], ids=str)
+async def test_a_body_that_does_not_end_comes_on_and_on(authority, kubelets, fault):
+    kubelet = await start(kubelets)
+    await kubelets.set_fault("node-3", fault)
+    _, writer = streams = await asyncio.open_connection(
+        kubelet.address, kubelet.port, ssl=trusting(authority)
+    )
+    writer.write(b"GET /stats/summary HTTP/1.1\r\nAuthorization: Bearer good\r\n\r\n")
+    got = [await streams[0].readexactly(1 if fault is Fault.TRICKLE else 2**20) for _ in range(3)]
+    assert b"".join(got).startswith(b"HTT")
+    writer.close()
 
 
 async def test_a_fleet_serves_from_a_process_of_its_own(authority):
