@@ -14,8 +14,8 @@ import httpx
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials, TokenFile
-from metricsapi.scrape.connection import Answer
 from metricsapi.scrape.errors import Cause, ScrapeError
+from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.targets import Target
 
 CONNECTIONS = 16  # to the API server, apart from those of watches and reviews
@@ -24,7 +24,7 @@ CONNECTIONS = 16  # to the API server, apart from those of watches and reviews
 class ProxyFetcher:
     """Asks the API server for what kubelets say. One pool for one host, so httpx serves well."""
 
-    right = "nodes/proxy"
+    permission = "nodes/proxy"
 
     def __init__(self, settings: KubeletSettings, credentials: Credentials) -> None:
         self._max_answer = settings.max_response_bytes
@@ -42,7 +42,7 @@ class ProxyFetcher:
         )
         self._closing: asyncio.Task[None] | None = None
 
-    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Answer:
+    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
         """Give the answer, whatever its status. Raises ScrapeError."""
         url = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
         try:
@@ -79,7 +79,7 @@ class ProxyFetcher:
         """Give where nodes are read: at the API server."""
         return self._credentials.server.removeprefix("https://")
 
-    async def _ask(self, url: str, headers: dict[str, str]) -> Answer:
+    async def _ask(self, url: str, headers: dict[str, str]) -> Response:
         times = {"requested": time.monotonic()}
 
         async def trace(event: str, _info: object) -> None:
@@ -99,7 +99,7 @@ class ProxyFetcher:
                         Cause.TOO_LARGE, f"{url} answered more than {self._max_answer} bytes"
                     )
                 parts.append(part)
-        return Answer(answer.status_code, b"".join(parts), times["requested"], answered_at)
+        return Response(answer.status_code, b"".join(parts), times["requested"], answered_at)
 
     def _headers(self, accept: str) -> dict[str, str]:
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with a kubelet's certificate, in words: it is looked at once, without trust."""
+"""What is wrong with a kubelet's certificate, in words: it is fetched once more, without trust."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import ssl
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from metricsapi.scrape.connection import SecureConnection
-from metricsapi.scrape.connector import Connector
+from metricsapi.scrape.connection import Shared, connect
 from metricsapi.scrape.errors import Cause, ScrapeError
 
 # A kubelet without a signed certificate makes itself a CA named NODE-ca@SECONDS.
@@ -67,14 +66,11 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    connection = await Connector(0).connect(
-        host, port, context=context, server_name=host, deadline=deadline
+    connection = await connect(
+        host, port, shared=Shared(0), context=context, server_name=host, deadline=deadline
     )
-    try:
-        assert isinstance(connection, SecureConnection)  # noqa: S101
-        der = connection.peer_certificate()
-    finally:
-        connection.close()
+    der = connection.peer_certificate()
+    connection.close()
     return x509.load_der_x509_certificate(der) if der else None
 
 
@@ -86,8 +82,8 @@ def made_by_kubelet(certificate: x509.Certificate) -> bool:
 
 def common_name(name: x509.Name) -> str:
     """Give the common name of a subject or issuer; all of it where there is none."""
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string()
+    names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else name.rfc4514_string()
 
 
 def _names(certificate: x509.Certificate) -> str:

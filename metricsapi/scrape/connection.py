@@ -1,9 +1,9 @@
-"""One kept-alive HTTP/1.1 connection to one kubelet: GET, and nothing else.
+"""One kept-alive connection to one kubelet: GET over HTTP/1.1, with or without TLS.
 
-Own code because reading nodes is what this server spends its time on. httpx's client alone, over
-a transport that does nothing, was measured at 0.135 ms a request; this whole exchange of 67 KB
-costs less. TLS runs over a `MemoryBIO` pair fed record by record, and all connections share their
-read buffers, since asyncio's own TLS keeps 256 KiB for each of a thousand idle connections.
+Own code because scraping is what this server spends its time on: httpx alone, over a transport that
+does nothing, was measured at 0.135 ms a request, and this whole exchange of 67 KB costs less. This
+module does the I/O; `http_response` and `tls_stream` say what the bytes mean. All connections share
+their read buffers, since asyncio's own TLS keeps 256 KiB for each of a thousand idle connections.
 """
 
 from __future__ import annotations
@@ -13,275 +13,238 @@ import ssl
 import time
 from typing import cast
 
-import httptools
-from msgspec import Struct
-
-from metricsapi.scrape.errors import Cause, ScrapeError, from_tls_error
+from metricsapi.scrape.errors import (
+    Cause,
+    IdleClosed,
+    ScrapeError,
+    from_connect_error,
+    from_tls_error,
+)
+from metricsapi.scrape.http_response import Response, ResponseReader
+from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
-_RECORD = 16 * 1024  # the most plain bytes in a TLS record (RFC 8446, 5.1)
-_LONGEST_RECORD = 16 * 1024 + 2048  # as sent, in TLS 1.2
-_RECORD_HEAD = 5  # type, version, and the length in two bytes
-_LONGEST_HEAD = 64 * 1024
 
 
-class Answer(Struct):
-    """A whole answer, with the times of the exchange in monotonic seconds."""
+class Shared:
+    """What connections share: their buffers, and the largest body of a response in bytes.
 
-    status: int
-    body: bytes
-    requested_at: float  # just before the request was written
-    answered_at: float  # when the first byte of the answer had come
-
-
-class Buffers:
-    """What connections share: the buffers they read into, and how long an answer may be.
-
-    One connection is read at a time, and each time to the end, so that the buffers are free again
-    when the next one is. `record` is where TLS takes one record from; it keeps room for the longest
-    it ever held, 22 KiB, which each of a thousand idle connections would have to itself.
+    One connection is read at a time, and each read is handled to its end, so that the buffers are
+    free again when the next connection is read.
     """
 
-    def __init__(self, max_answer: int) -> None:
-        self.max_answer = max_answer
+    def __init__(self, max_response: int) -> None:
+        self.max_response = max_response
         self.received = memoryview(bytearray(_READ))
-        self.plain = memoryview(bytearray(_READ + _RECORD))  # with the rest of an earlier record
-        self.record = ssl.MemoryBIO()
+        self.tls = TLSBuffers(_READ)
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection that asks one thing at a time, in plain text.
+    """A connection that carries one request at a time; `usable` tells whether it may carry another.
 
-    Failures end in a ScrapeError and a closed connection.
+    Failures are ScrapeErrors, after which the connection is closed.
     """
 
-    def __init__(self, where: str, buffers: Buffers) -> None:
+    def __init__(self, where: str, shared: Shared, tls: TLSStream | None = None) -> None:
         self.where = where
         self.usable = False
-        self._broken: ScrapeError | None = None  # why it is not usable
-        self._buffers = buffers
-        self._loop = asyncio.get_running_loop()  # which asks the kernel for the process id
+        self._shared = shared
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()  # each call of it asks the kernel for the process
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
-        self._parser: httptools.HttpResponseParser | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._head_done = self._complete = False
-        self._requested_at = 0.0
-        self._answered_at = 0.0
+        self._handshake: asyncio.Future[None] | None = None
+        self._response: asyncio.Future[Response] | None = None
+        self._reader: ResponseReader | None = None
+        self._error: ScrapeError | None = None  # why it is not usable
+        self._requests = 0
 
-    async def get(self, request: bytes, deadline: float) -> Answer:
-        """Send the request, give the answer. `deadline` is in monotonic seconds."""
-        if self._broken is not None:
-            raise self._broken
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiter = waiter
-        self._parser = httptools.HttpResponseParser(self)
-        self._size = 0
-        self._head_done = self._complete = False
-        self._answered_at = 0.0
-        timer = self._loop.call_at(deadline, self._timed_out)
-        self._requested_at = time.monotonic()
+    async def handshake(self) -> None:
+        """Agree on keys and verify the certificate, if there is TLS. Raises OSError."""
+        if self._tls is None:
+            return
+        self._handshake = self._loop.create_future()
+        try:
+            self._tls.start()
+            self._flush()
+            self._continue_handshake(self._tls)
+            await self._handshake
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._handshake = None
+
+    def peer_certificate(self) -> bytes | None:
+        """Give the certificate that the peer has shown, in DER; None without TLS."""
+        return self._tls.peer_certificate() if self._tls is not None else None
+
+    async def get(self, request: bytes, deadline: float) -> Response:
+        """Send a request and give its response. `deadline` is in monotonic seconds.
+
+        Raises ScrapeError; IdleClosed if the peer had closed the connection since the last request.
+        """
+        if self._error is not None:
+            raise self._error
+        self._requests += 1
+        response: asyncio.Future[Response] = self._loop.create_future()
+        timer = self._loop.call_at(deadline, self._time_out)
+        self._response = response
+        self._reader = ResponseReader(self.where, self._shared.max_response, time.monotonic())
         self._send(request)
         try:
-            return await waiter
+            return await response
         except BaseException:
             self.close()
             raise
         finally:
             timer.cancel()
-            self._waiter = self._parser = None
-            self._parts = []
+            self._response = self._reader = None
 
     def close(self) -> None:
-        """Close at once, without waiting for the other side."""
+        """Close at once, without waiting for the peer."""
         self.usable = False
         if self._transport is not None:
             self._transport.abort()
 
-    # asyncio.BufferedProtocol
+    # callbacks of asyncio
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by duck typing
         self.usable = True
 
     def get_buffer(self, _size_hint: int) -> memoryview:
-        return self._buffers.received
+        return self._shared.received
 
     def buffer_updated(self, count: int) -> None:
-        self._plain_received(self._buffers.received[:count], time.monotonic())
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.usable = False
-        if self._answered_at:
-            self._fail(Cause.TRUNCATED, f"{self.where} closed the connection within its answer")
-        else:
-            self._fail(Cause.RESET, f"{self.where} closed the connection without an answer")
-
-    # httptools
-    def on_message_begin(self) -> None:
-        if self._complete:  # a second answer to one request
-            self.close()
-
-    def on_headers_complete(self) -> None:
-        self._head_done = True
-
-    def on_body(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        parser, waiter = self._parser, self._waiter
-        if parser is None or waiter is None or waiter.done():
-            return
-        self._complete = True
-        if not parser.should_keep_alive():
-            self.close()
-        body = b"".join(self._parts)
-        waiter.set_result(
-            Answer(parser.get_status_code(), body, self._requested_at, self._answered_at)
-        )
-
-    def _send(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def _plain_received(self, data: memoryview, arrived_at: float) -> None:
-        if self._parser is None:
-            self.close()  # bytes that nobody asked for
-            return
-        if not self._answered_at:
-            self._answered_at = arrived_at
-        self._size += len(data)
-        limit = self._buffers.max_answer
-        if self._size <= limit:
-            try:
-                self._parser.feed_data(data)
-            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-                self._fail(Cause.NOT_HTTP, f"{self.where} answered what is not HTTP/1.1: {error}")
-        if self._size > limit or (self._size > _LONGEST_HEAD and not self._head_done):
-            self._fail(Cause.TOO_LARGE, f"{self.where} answered more than {limit} bytes")
-
-    def _timed_out(self) -> None:
-        said = "did not finish its answer" if self._answered_at else "did not answer"
-        self._fail(Cause.TIMEOUT, f"{self.where} {said} in time")
-
-    def _fail(self, cause: Cause, message: str) -> None:
-        self._raise(ScrapeError(cause, message))
-
-    def _raise(self, error: ScrapeError) -> None:
-        """End the exchange that is going on, or else the next one, if none is."""
-        self.usable = False
-        if self._broken is None:
-            self._broken = error
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
-
-
-class SecureConnection(Connection):
-    """The same over TLS. `handshake` comes first."""
-
-    def __init__(
-        self, where: str, buffers: Buffers, context: ssl.SSLContext, server_name: str
-    ) -> None:
-        super().__init__(where, buffers)
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(buffers.record, self._outgoing, server_hostname=server_name)
-        self._shaken: asyncio.Future[None] | None = None
-        self._partial = b""  # the part of the next record that has come
-        self._ended: ScrapeError | None = None  # what TLS could not read, after all before it
-
-    async def handshake(self) -> None:
-        """Agree on keys and verify the certificate. Raises OSError (ssl.SSLError is one)."""
-        self._shaken = self._loop.create_future()
-        try:
-            self._shake(self._shaken)
-            await self._shaken
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._shaken = None
-
-    def peer_certificate(self) -> bytes | None:
-        """Give the certificate that the kubelet has shown, in DER."""
-        return self._tls.getpeercert(binary_form=True)
-
-    def buffer_updated(self, count: int) -> None:
-        """Give TLS one whole record after the other.
-
-        Asking it for a record that has not come whole ends in an exception of 20 µs, and what it is
-        given is shared with other connections: so neither pieces nor everything at once. The parser
-        gets all that is in them at once, since it copies what it gives, and parts would be joined.
-        """
         arrived_at = time.monotonic()
-        data = self._buffers.received[:count]
-        if self._partial:
-            data = memoryview(b"".join((self._partial, data)))
-        begin = size = 0
-        record, plain = self._buffers.record, self._buffers.plain
-        while (end := _record_end(data, begin)) <= len(data):
-            record.write(data[begin:end])
-            begin = end
-            if self._shaken is not None and not self._shaken.done():
-                self._shake(self._shaken)
-            else:
-                size += self._decrypt(plain[size:])
-            if record.pending:  # TLS wants no more of it, and the next one is another connection's
-                record.read()
-        self._partial = bytes(data[begin:])
+        data = self._shared.received[:count]
+        if self._tls is None:
+            self._feed(data, arrived_at)
+            return
+        plain = self._tls.receive(data)
         self._flush()
-        if size:
-            self._plain_received(plain[:size], arrived_at)
-        if self._ended is not None:
-            self._raise(self._ended)
+        if self._handshake is not None:
+            self._continue_handshake(self._tls)
+        if plain:
+            self._feed(plain, arrived_at)
+        if self._tls.state is TLSState.FAILED and self._tls.error is not None:
+            self._fail(from_tls_error(self._tls.error, self.where))
+        elif self._tls.state is TLSState.CLOSED:
+            self._end(clean=True)
+
+    def eof_received(self) -> None:
+        """End the response; with TLS only close_notify says that the peer meant to end it."""
+        self._end(clean=self._tls is None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._shaken is not None and not self._shaken.done():
-            self._shaken.set_exception(error or ConnectionResetError("closed in the handshake"))
-        super().connection_lost(error)
+        if self._handshake is not None and not self._handshake.done():
+            self._handshake.set_exception(error or ConnectionResetError("closed in the handshake"))
+        self._fail(self._lost())
 
-    def _shake(self, shaken: asyncio.Future[None]) -> None:
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        except OSError as error:
-            shaken.set_exception(error)
-        else:
-            shaken.set_result(None)
-        self._flush()
-
-    def _decrypt(self, into: memoryview) -> int:
-        size = 0
-        try:
-            # The stubs know only how read() gives bytes; given a buffer, it gives their number.
-            size = self._tls.read(_RECORD, into)  # type: ignore[assignment]
-            if not size:
-                self.close()  # the other side says that it has ended
-        except ssl.SSLWantReadError:
-            pass  # it was a session ticket, say
-        except OSError as error:
-            # What comes after the first failure says less of it.
-            self._ended = self._ended or from_tls_error(error, self.where)
-        return size
+    def _continue_handshake(self, tls: TLSStream) -> None:
+        if self._handshake is None or self._handshake.done():
+            return
+        if tls.state is TLSState.OPEN:
+            self._handshake.set_result(None)
+        elif tls.state is not TLSState.HANDSHAKE:
+            self._handshake.set_exception(tls.error or ConnectionResetError())
 
     def _send(self, data: bytes) -> None:
-        try:
+        if self._tls is not None:
+            self._tls.expect_response()
             self._tls.write(data)
-        except OSError as error:
-            self._raise(from_tls_error(error, self.where))
-        self._flush()
+            self._flush()
+        elif self._transport is not None:
+            self._transport.write(data)
 
     def _flush(self) -> None:
-        if self._outgoing.pending and self._transport is not None:
-            self._transport.write(self._outgoing.read())
+        if self._tls is not None and self._transport is not None:
+            data = self._tls.outgoing()
+            if data:
+                self._transport.write(data)
+
+    def _feed(self, data: memoryview, arrived_at: float) -> None:
+        if self._reader is None:
+            self.close()  # bytes that nobody asked for
+            return
+        try:
+            self._reader.feed(data, arrived_at)
+        except ScrapeError as error:
+            self._fail(error)
+        else:
+            self._finish(self._reader)
+
+    def _end(self, *, clean: bool) -> None:
+        """Take the end of what the peer sends."""
+        self.usable = False
+        if self._reader is None:
+            self._fail(self._lost())
+            return
+        try:
+            self._reader.end(clean=clean)
+        except ScrapeError:
+            self._fail(self._lost())
+        else:
+            self._finish(self._reader)
+
+    def _finish(self, reader: ResponseReader) -> None:
+        """Hand over the response if it is whole."""
+        if reader.response is None:
+            return
+        if not reader.reusable:
+            self.close()
+        if self._response is not None and not self._response.done():
+            self._response.set_result(reader.response)
+
+    def _time_out(self) -> None:
+        started = self._reader is not None and self._reader.started
+        what = "did not finish its answer" if started else "did not answer"
+        self._fail(ScrapeError(Cause.TIMEOUT, f"{self.where} {what} in time"))
+
+    def _lost(self) -> ScrapeError:
+        """Give the error of a connection that the peer has ended."""
+        if self._reader is not None and self._reader.started:
+            return self._reader.lost()
+        kind = IdleClosed if self._requests > 1 else ScrapeError
+        return kind(Cause.RESET, f"{self.where} closed the connection without an answer")
+
+    def _fail(self, error: ScrapeError) -> None:
+        """End the present exchange, or the next one if there is none."""
+        self.usable = False
+        if self._error is None:
+            self._error = error
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(error)
 
 
-def _record_end(data: memoryview, begin: int) -> int:
-    """Give where the TLS record at `begin` ends; beyond the data when that is not known yet.
+async def connect(
+    host: str,
+    port: int,
+    *,
+    shared: Shared,
+    context: ssl.SSLContext | None,
+    server_name: str,
+    deadline: float,
+) -> Connection:
+    """Open a connection, with TLS when there is a context. `deadline` is in monotonic seconds.
 
-    What cannot be a record is given whole, for TLS to refuse it: an HTTP port answers `HTTP/1.1`.
+    The certificate has to name `server_name`, a name or an IP address, where the context checks
+    that. Raises ScrapeError.
     """
-    if len(data) - begin < _RECORD_HEAD:
-        return len(data) + 1
-    size = (data[begin + 3] << 8) + data[begin + 4]
-    return begin + _RECORD_HEAD + size if size <= _LONGEST_RECORD else len(data)
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    connection: Connection | None = None
+    try:
+        tls = TLSStream(shared.tls, context, server_name) if context is not None else None
+        connection = Connection(where, shared, tls)
+        async with asyncio.timeout_at(deadline):
+            await _attach(connection, host, port)
+            await connection.handshake()
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        if connection is not None:
+            connection.close()
+        raise from_connect_error(error, where) from error
+    return connection
+
+
+async def _attach(connection: Connection, host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: connection, host, port)

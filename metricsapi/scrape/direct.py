@@ -1,168 +1,164 @@
-"""Kubelets asked at their own addresses: one connection each, kept alive between turns."""
+"""Kubelets asked at their own addresses: one connection for each node, kept between scrapes."""
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import TokenFile
 from metricsapi.scrape.certificate_errors import explain
-from metricsapi.scrape.connection import Answer, Connection
-from metricsapi.scrape.connector import Connector
-from metricsapi.scrape.errors import Cause, ScrapeError
+from metricsapi.scrape.connection import Connection, Shared, connect
+from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, ScrapeError
+from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import KubeletTLS
 
 Token = Callable[[], str | None]
 
-_CERTIFICATE = frozenset(
-    {
-        Cause.CERTIFICATE_LACKS_ADDRESS,
-        Cause.CERTIFICATE_SELF_SIGNED,
-        Cause.CERTIFICATE_UNKNOWN_CA,
-        Cause.CERTIFICATE_EXPIRED,
-    }
-)
 
+class _Route:
+    """How one node was reached: its connection, and what to try first next time."""
 
-class _Link:
-    """What is remembered of one node: its connection, and how it was reached."""
-
-    __slots__ = ("avoided", "by_node_name", "connection", "explained", "generation", "host")
+    __slots__ = ("by_node_name", "connection", "explained", "generation", "good", "silent")
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
-        self.host: str | None = None  # the address that answered last
-        self.avoided: str | None = None  # the address that took a request and never answered
-        self.by_node_name = False  # its certificate lacks the address but has the node's name
+        self.good: str | None = None  # the address that answered last
+        self.silent: str | None = None  # the address that took a request and never answered
+        self.by_node_name = False  # its certificate names the node and not the address
         self.generation = 0  # of the TLS context that the connection was verified with
-        self.explained: ScrapeError | None = None  # the last trouble with the certificate
+        self.explained: ScrapeError | None = None  # the last error of its certificate
 
 
 class DirectFetcher:
-    """Asks kubelets themselves. `token` gives the bearer token of this moment, or None.
+    """Asks kubelets themselves. `token` gives the current bearer token, or None.
 
-    Without `tls` it asks in plain text and shows no token.
+    Without `tls` it asks in plain text and sends no token.
     """
 
-    right = ""  # nodes/stats or nodes/metrics, as the path asks
+    permission = ""  # nodes/stats or nodes/metrics, as the path needs
 
     def __init__(self, settings: KubeletSettings, tls: KubeletTLS | None, token: Token) -> None:
         self._tls = tls
         self._token = token
-        self._connector = Connector(settings.max_response_bytes)
-        self._links: dict[str, _Link] = {}
+        self._shared = Shared(settings.max_response_bytes)
+        self._routes: dict[str, _Route] = {}
 
-    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Answer:
-        """Give the kubelet's answer, whatever its status. Raises ScrapeError."""
-        link = self._links.get(target.node)
-        if link is None:
-            link = self._links[target.node] = _Link()
-        connection = self._kept(link)
-        fresh = connection is None
+    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
+        """Give the kubelet's response, whatever its status. Raises ScrapeError."""
+        route = self._routes.get(target.node)
+        if route is None:
+            route = self._routes[target.node] = _Route()
+        connection = self._kept(route)
         if connection is None:
-            connection = await self._connect(target, link, deadline)
+            connection = await self._connect(target, route, deadline)
         try:
-            answer = await connection.get(self._request(connection, path, accept), deadline)
+            response = await connection.get(self._request(connection, path, accept), deadline)
         except ScrapeError as error:
             if error.cause is Cause.TIMEOUT:
-                link.avoided, link.host = link.host, None
-            if fresh or error.cause is not Cause.RESET:
-                raise
-            # The other side had closed it while it was idle: nobody's failure.
-            connection = await self._connect(target, link, deadline)
-            answer = await connection.get(self._request(connection, path, accept), deadline)
-        if answer.status == 401 and isinstance(self._token, TokenFile):
+                route.silent, route.good = route.good, None
+            raise
+        if response.status == 401 and isinstance(self._token, TokenFile):
             self._token.forget()
-        return answer
+        return response
 
     def drop(self, node: str) -> None:
-        """Forget a node that is gone, or is elsewhere now, and close its connection."""
-        link = self._links.pop(node, None)
-        if link is not None and link.connection is not None:
-            link.connection.close()
+        """Forget a node that is gone or has moved, and close its connection."""
+        route = self._routes.pop(node, None)
+        if route is not None and route.connection is not None:
+            route.connection.close()
 
     def close(self) -> None:
         """Close every connection."""
-        for node in list(self._links):
+        for node in list(self._routes):
             self.drop(node)
 
     def address(self, node: str) -> str:
         """Give host:port of the node's connection; empty when there is none."""
-        link = self._links.get(node)
-        return link.connection.where if link and link.connection else ""
+        route = self._routes.get(node)
+        return route.connection.where if route and route.connection else ""
 
-    def _kept(self, link: _Link) -> Connection | None:
-        """Give the connection of the last turn, if it may be used again."""
-        connection = link.connection
+    def _kept(self, route: _Route) -> Connection | None:
+        """Give the connection of the last scrape, if it may be used again."""
+        connection = route.connection
         if connection is None or not connection.usable:
             return None
         if self._tls is not None:
             self._tls.context(time.monotonic())
-            if self._tls.generation != link.generation:
+            if self._tls.generation != route.generation:
                 connection.close()
                 return None
         return connection
 
-    async def _connect(self, target: Target, link: _Link, deadline: float) -> Connection:
-        """Try the node's addresses in turn; the first one that works is remembered."""
+    async def _connect(self, target: Target, route: _Route, deadline: float) -> Connection:
+        """Try the node's addresses one after the other; the first that works is tried first later.
+
+        Each may take an equal share of the time that remains.
+        """
         if not target.hosts:
             raise ScrapeError(
                 Cause.NO_ADDRESS,
-                f"node {target.node} has no address of the wanted types: add one that it has to "
+                f"node {target.node} has no address of the preferred types: add one that it has to "
                 "--kubelet-preferred-address-types",
             )
-        hosts = sorted(target.hosts, key=lambda h: (h != link.host, h == link.avoided))
+        hosts = sorted(target.hosts, key=lambda h: (h != route.good, h == route.silent))
         errors: list[ScrapeError] = []
         for tried, host in enumerate(hosts):
             now = time.monotonic()
             share = (deadline - now) / (len(hosts) - tried)
             try:
-                connection = await self._connect_host(target, link, host, now + share)
+                connection = await self._connect_host(target, route, host, now + share)
             except ScrapeError as error:
                 errors.append(error)
                 continue
-            old, link.connection = link.connection, connection
+            old, route.connection = route.connection, connection
             if old is not None:
                 old.close()
-            link.host, link.avoided, link.explained = host, None, None
+            route.good, route.silent, route.explained = host, None, None
             return connection
-        link.host = None
-        raise _together(errors)
+        route.good = None
+        raise _joined(errors)
 
     async def _connect_host(
-        self, target: Target, link: _Link, host: str, deadline: float
+        self, target: Target, route: _Route, host: str, deadline: float
     ) -> Connection:
-        """Connect, the certificate verified against the address or the node's name."""
-        names = (target.node, host) if link.by_node_name else (host, target.node)
+        """Connect; the certificate has to name the address or the node."""
+        names = (target.node, host) if route.by_node_name else (host, target.node)
         try:
-            return await self._open(target, link, host, names[0], deadline)
+            return await self._open(target, route, host, names[0], deadline)
         except ScrapeError as error:
-            if error.cause not in _CERTIFICATE:
+            if error.cause not in CERTIFICATE_CAUSES:
                 raise
             problem = error
         if problem.cause is Cause.CERTIFICATE_LACKS_ADDRESS and names[0] != names[1]:
             try:
-                connection = await self._open(target, link, host, names[1], deadline)
+                connection = await self._open(target, route, host, names[1], deadline)
             except ScrapeError as error:
-                problem = error
+                if error.cause in CERTIFICATE_CAUSES:
+                    problem = error
             else:
-                link.by_node_name = names[1] == target.node
+                route.by_node_name = names[1] == target.node
                 return connection
-        if link.explained is None or link.explained.cause is not problem.cause:
-            link.explained = await explain(problem, target.node, host, target.port, deadline)
-        raise link.explained
+        if route.explained is None or route.explained.cause is not problem.cause:
+            route.explained = await explain(problem, target.node, host, target.port, deadline)
+        raise route.explained
 
     async def _open(
-        self, target: Target, link: _Link, host: str, name: str, deadline: float
+        self, target: Target, route: _Route, host: str, name: str, deadline: float
     ) -> Connection:
-        context = None
+        context: ssl.SSLContext | None = None
         if self._tls is not None:
             context = self._tls.context(time.monotonic())
-            link.generation = self._tls.generation
-        return await self._connector.connect(
-            host, target.port, context=context, server_name=name, deadline=deadline
+            route.generation = self._tls.generation
+        return await connect(
+            host,
+            target.port,
+            shared=self._shared,
+            context=context,
+            server_name=name,
+            deadline=deadline,
         )
 
     def _request(self, connection: Connection, path: str, accept: str) -> bytes:
@@ -179,8 +175,8 @@ class DirectFetcher:
         ).encode()
 
 
-def _together(errors: list[ScrapeError]) -> ScrapeError:
-    """Make one error of those of all addresses; the cause is the most wanted address's."""
+def _joined(errors: list[ScrapeError]) -> ScrapeError:
+    """Make one error of those of all addresses; its cause is the most preferred address's."""
     first = errors[0]
     if len(errors) == 1:
         return first

@@ -1,4 +1,8 @@
-"""Why a scrape of a node failed, as a value: a cause to count, a sentence to act on."""
+"""Why a scrape of a node failed, as a value: a cause to count, a sentence to act on.
+
+ScrapeError
++-- IdleClosed   the kept connection was closed before this request
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,9 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
+CERTIFICATE_CAUSES = frozenset(cause for cause in Cause if cause.startswith("certificate_"))
+
+
 class Failure(Struct, frozen=True):
     """One failed scrape. `message` names the cause and, where there is one, the fix."""
 
@@ -45,7 +52,7 @@ class Failure(Struct, frozen=True):
 
 
 class ScrapeError(Exception):
-    """Carries a Failure up to where the turn ends; it never leaves `collect`."""
+    """Carries a Failure up to where the scrape ends; it does not leave `KubeletClient`."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -53,13 +60,28 @@ class ScrapeError(Exception):
         self.failure = Failure(cause, message)
 
 
+class IdleClosed(ScrapeError):
+    """The peer had closed a kept connection before our next request: no failure of its own."""
+
+
 _EXPIRED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED
 _SELF_SIGNED = {18, 19}  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN
 _MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
 
 
-def from_connect_error(error: OSError, where: str) -> ScrapeError:
-    """Name why a connection to `where` could not be made."""
+def from_connect_error(error: Exception, where: str) -> ScrapeError:
+    """Name why a connection to `where` could not be made.
+
+    What is neither an OSError nor a TimeoutError says that this is no host name or port: the codec
+    of international names, the resolver and the TLS library each raise what they like.
+    """
+    if isinstance(error, TimeoutError):
+        return ScrapeError(Cause.TIMEOUT, f"no connection to {where} in time")
+    if not isinstance(error, OSError):
+        return ScrapeError(
+            Cause.NAME_NOT_FOUND,
+            f"{where!r} is no host name and port that can be connected to: {error}",
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return _from_verification(error, where)
     if isinstance(error, ssl.SSLError):
@@ -122,7 +144,7 @@ def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> Scrap
 _BY_STATUS = {401: Cause.UNAUTHORIZED, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}
 
 
-def from_status(status: int, body: bytes, where: str, right: str) -> ScrapeError:
+def from_status(status: int, body: bytes | bytearray, where: str, right: str) -> ScrapeError:
     """Name why `where` answered other than 200; `right` is the resource to be allowed."""
     said = " ".join(body[:300].decode("utf-8", "replace").split())
     cause = _BY_STATUS.get(status, Cause.STATUS)

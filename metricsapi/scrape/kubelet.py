@@ -1,4 +1,4 @@
-"""One read of one node: a sample, or a failure that says why."""
+"""One scrape of one node: a sample, or a failure with its cause."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import asyncio
 import time
 from typing import Protocol
 
+from msgspec import Struct
+
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
-from metricsapi.scrape.connection import Answer
 from metricsapi.scrape.direct import DirectFetcher
-from metricsapi.scrape.errors import Cause, Failure, ScrapeError, from_status
+from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_status
+from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.types import NodeSample
 
-SUMMARY = "/stats/summary?only_cpu_and_memory=true"
-FULL_SUMMARY = "/stats/summary"
-RESOURCE = "/metrics/resource"
-RETRY_PAUSE = 0.25  # seconds before the second try of a turn
-SUMMARY_AGAIN = 600.0  # seconds that a node without a Summary is read at the other endpoint
+RETRY_PAUSE = 0.25  # seconds before the second try of a scrape
+SUMMARY_AGAIN = 600.0  # seconds until a node without a Summary is asked for it again
 
 _WITHOUT_SUMMARY = frozenset({Cause.FORBIDDEN, Cause.NOT_FOUND})
-# What trying again at once may mend. A certificate, a right or a name does not mend itself, and
-# after a timeout there is no time left.
-_TRIED_AGAIN = frozenset(
+# What may be different a moment later. A certificate, a permission or a name does not mend itself,
+# and after a timeout there is no time left.
+_TRANSIENT = frozenset(
     {
         Cause.REFUSED,
         Cause.RESET,
@@ -45,21 +44,21 @@ _TRIED_AGAIN = frozenset(
 class Fetcher(Protocol):
     """Asks nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
 
-    right: str  # the permission that a 403 asks for, in place of nodes/stats and nodes/metrics
+    permission: str  # that a 403 asks for, in place of nodes/stats and nodes/metrics
 
-    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Answer: ...
+    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response: ...
     def drop(self, node: str) -> None: ...
     def close(self) -> None: ...
     def address(self, node: str) -> str: ...
 
 
 class Decode(Protocol):
-    """Makes a sample of an answer's body; raises ValueError."""
+    """Makes a sample of a response's body; raises ValueError."""
 
     def __call__(
         self,
         node: str,
-        body: bytes,
+        body: bytes | bytearray,
         *,
         requested_at: float,
         answered_at: float,
@@ -67,50 +66,77 @@ class Decode(Protocol):
     ) -> NodeSample: ...
 
 
+class Endpoint(Struct, frozen=True):
+    """One of a kubelet's endpoints with usage."""
+
+    name: str  # in flags and on the status page
+    path: str
+    accept: str
+    permission: str
+    decode: Decode
+
+    def at(self, path: str) -> Endpoint:
+        """Give the same endpoint at another path."""
+        return Endpoint(self.name, path, self.accept, self.permission, self.decode)
+
+
 class KubeletClient:
-    """Reads nodes. Deadlines are monotonic seconds."""
+    """Scrapes nodes. Deadlines are monotonic seconds."""
 
     def __init__(
         self,
         settings: KubeletSettings,
         fetcher: Fetcher,
         *,
-        summary: Decode,
-        resource: Decode,
+        summary: Decode = decode_summary,
+        resource: Decode = decode_resource_metrics,
         full_summary: bool = False,
     ) -> None:
         """Take the decoders of both endpoints.
 
         `full_summary` asks for the Summary with file systems, which costs the node more.
         """
-        self._settings = settings
-        self._summary_path = FULL_SUMMARY if full_summary else SUMMARY
+        self._auto = settings.endpoint == "auto"
+        self._only_resource = settings.endpoint == "resource"
         self._fetcher = fetcher
-        self._summary = summary
-        self._resource = resource
-        self._without_summary: dict[str, float] = {}  # until when, monotonic seconds
-        self._failed: set[str] = set()  # nodes whose last turn failed
+        path = "/stats/summary" + ("" if full_summary else "?only_cpu_and_memory=true")
+        self._summary = Endpoint("summary", path, "application/json", "nodes/stats", summary)
+        self._resource = Endpoint(
+            "resource",
+            "/metrics/resource",
+            "text/plain;version=0.0.4",
+            "nodes/metrics",
+            resource,
+        )
+        self._without_summary: dict[str, float] = {}  # until when, in monotonic seconds
+        self._failed: set[str] = set()  # nodes whose last scrape failed
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        """Read a node; a node that was well is tried twice, one that failed last turn once."""
-        node = target.node
-        try:
+        """Scrape a node. This is the only place that tries again, once for each of two reasons.
+
+        At once, if the kept connection was closed while it was idle; after a pause, if the cause
+        may be gone by then, unless the last scrape of the node failed as well.
+        """
+        may_reconnect, may_repeat = True, target.node not in self._failed
+        while True:
             try:
-                sample = await self._read(target, deadline)
+                sample = await self._scrape_once(target, deadline)
             except ScrapeError as error:
-                late = time.monotonic() + RETRY_PAUSE >= deadline
-                if late or node in self._failed or error.cause not in _TRIED_AGAIN:
-                    raise
-                await asyncio.sleep(RETRY_PAUSE)
-                sample = await self._read(target, deadline)
-        except ScrapeError as error:
-            self._failed.add(node)
-            return error.failure
-        self._failed.discard(node)
-        return sample
+                in_time = time.monotonic() + RETRY_PAUSE < deadline
+                if isinstance(error, IdleClosed) and may_reconnect:
+                    may_reconnect = False
+                elif error.cause in _TRANSIENT and may_repeat and in_time:
+                    may_repeat = False
+                    await asyncio.sleep(RETRY_PAUSE)
+                else:
+                    self._failed.add(target.node)
+                    return error.failure
+            else:
+                self._failed.discard(target.node)
+                return sample
 
     def drop(self, node: str) -> None:
-        """Forget a node that is gone or elsewhere, and close its connection."""
+        """Forget a node that is gone or has moved, and close its connection."""
         self._fetcher.drop(node)
         self._without_summary.pop(node, None)
         self._failed.discard(node)
@@ -120,70 +146,58 @@ class KubeletClient:
         self._fetcher.close()
 
     def address(self, node: str) -> str:
-        """Give host:port where the node is read; empty when it is not connected."""
+        """Give host:port where the node is scraped; empty when it is not connected."""
         return self._fetcher.address(node)
 
     def endpoint(self, target: Target) -> str:
-        """Tell what is read of the node: `summary` or `resource`."""
-        resource = self._reads_resource(target, time.monotonic())
-        return "resource" if resource else "summary"
+        """Give the endpoint at which the node is scraped: `summary` or `resource`."""
+        return self._endpoint(target, time.monotonic()).name
 
-    def _reads_resource(self, target: Target, now: float) -> bool:
-        if target.path or self._settings.endpoint == "resource":
-            return True
-        return self._without_summary.get(target.node, now) > now
+    def _endpoint(self, target: Target, now: float) -> Endpoint:
+        if target.path:
+            return self._resource.at(target.path)
+        without_summary = self._without_summary.get(target.node, now) > now
+        return self._resource if self._only_resource or without_summary else self._summary
 
-    async def _read(self, target: Target, deadline: float) -> NodeSample:
-        if self._reads_resource(target, time.monotonic()):
-            return await self._read_resource(target, deadline)
+    async def _scrape_once(self, target: Target, deadline: float) -> NodeSample:
+        endpoint = self._endpoint(target, time.monotonic())
         try:
-            path = self._summary_path
-            answer = await self._get(target, path, "application/json", "stats", deadline)
+            sample = await self._read(endpoint, target, deadline)
         except ScrapeError as error:
-            if self._settings.endpoint != "auto" or error.cause not in _WITHOUT_SUMMARY:
+            other = self._auto and endpoint is self._summary and error.cause in _WITHOUT_SUMMARY
+            if not other:
                 raise
-            try:
-                sample = await self._read_resource(target, deadline)
-            except ScrapeError as second:
-                raise _neither(error, second) from second
-            self._without_summary[target.node] = time.monotonic() + SUMMARY_AGAIN
-            return sample
-        self._without_summary.pop(target.node, None)
-        return self._decoded(self._summary, target, answer)
+            return await self._read_other(target, error, deadline)
+        if endpoint is self._summary:
+            self._without_summary.pop(target.node, None)
+        return sample
 
-    async def _read_resource(self, target: Target, deadline: float) -> NodeSample:
-        path = target.path or RESOURCE
-        answer = await self._get(target, path, "text/plain;version=0.0.4", "metrics", deadline)
-        return self._decoded(self._resource, target, answer)
-
-    async def _get(
-        self, target: Target, path: str, accept: str, subresource: str, deadline: float
-    ) -> Answer:
-        answer = await self._fetcher.get(target, path, accept, deadline)
-        if answer.status != 200:
-            right = self._fetcher.right or f"nodes/{subresource}"
-            where = self._where(target) + path.partition("?")[0]
-            raise from_status(answer.status, answer.body, where, right)
-        return answer
-
-    def _where(self, target: Target) -> str:
-        return self._fetcher.address(target.node) or f"node {target.node}"
-
-    def _decoded(self, decode: Decode, target: Target, answer: Answer) -> NodeSample:
+    async def _read_other(self, target: Target, error: ScrapeError, deadline: float) -> NodeSample:
+        """Read the other endpoint of a node that has no Summary for us, for some time."""
         try:
-            return decode(
+            sample = await self._read(self._resource, target, deadline)
+        except ScrapeError as second:
+            raise ScrapeError(error.cause, f"{error}; and {second}") from second
+        self._without_summary[target.node] = time.monotonic() + SUMMARY_AGAIN
+        return sample
+
+    async def _read(self, endpoint: Endpoint, target: Target, deadline: float) -> NodeSample:
+        response = await self._fetcher.get(target, endpoint.path, endpoint.accept, deadline)
+        where = self._fetcher.address(target.node) or f"node {target.node}"
+        if response.status != 200:
+            permission = self._fetcher.permission or endpoint.permission
+            path = endpoint.path.partition("?")[0]
+            raise from_status(response.status, response.body, where + path, permission)
+        try:
+            return endpoint.decode(
                 target.node,
-                answer.body,
-                requested_at=answer.requested_at,
-                answered_at=answer.answered_at,
+                response.body,
+                requested_at=response.requested_at,
+                answered_at=response.answered_at,
                 wall_offset=time.time() - time.monotonic(),
             )
         except ValueError as error:
-            raise ScrapeError(Cause.DECODE, f"{self._where(target)}: {error}") from error
-
-
-def _neither(summary: ScrapeError, resource: ScrapeError) -> ScrapeError:
-    return ScrapeError(summary.cause, f"{summary}; and {resource}")
+            raise ScrapeError(Cause.DECODE, f"{where}: {error}") from error
 
 
 def kubelet_client(
@@ -200,10 +214,4 @@ def kubelet_client(
         authority = credentials.authority_file or credentials.authority
         tls = None if settings.plain_http else KubeletTLS(settings, authority)
         fetcher = DirectFetcher(settings, tls, credentials.token)
-    return KubeletClient(
-        settings,
-        fetcher,
-        summary=decode_summary,
-        resource=decode_resource_metrics,
-        full_summary=full_summary,
-    )
+    return KubeletClient(settings, fetcher, full_summary=full_summary)

@@ -40,7 +40,7 @@ _Key = tuple[str, str, str]  # namespace, pod, container
 
 def decode_resource_metrics(
     node: str,
-    body: bytes | bytearray | memoryview,
+    body: bytes | bytearray,
     *,
     requested_at: float,
     answered_at: float,

@@ -21,7 +21,7 @@ _decoder = msgspec.json.Decoder(Summary)
 
 def decode_summary(
     node: str,
-    body: bytes | bytearray | memoryview,
+    body: bytes | bytearray,
     *,
     requested_at: float,
     answered_at: float,

@@ -23,7 +23,7 @@ from metricsapi.storage.types import (
 )
 
 
-def read_tolerantly(body: bytes | bytearray | memoryview) -> Summary:
+def read_tolerantly(body: bytes | bytearray) -> Summary:
     """Give what is sound of a Summary. Raises DecodeError when it is none, or names no node.
 
     The standard library's decoder also reads what Go never writes: NaN, numbers without end.

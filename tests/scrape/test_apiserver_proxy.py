@@ -29,7 +29,8 @@ async def read(server, node="n1", seconds=5.0, client=None):
     try:
         return await client.scrape(Target(node, (), 10250), time.monotonic() + seconds)
     finally:
-        await client._fetcher._http.aclose()
+        client.close()
+        await asyncio.sleep(0.01)  # it closes its connections in a task
 
 
 async def test_a_node_is_read_through_the_api_server_without_its_address():

@@ -88,7 +88,7 @@ async def test_the_next_address_is_tried_and_the_one_that_works_remembered():
             assert read.client.address("n1") == f"127.0.0.1:{kubelet.port}"
             kubelet.hang_up()
             assert is_sample(await read())
-            assert read.client._fetcher._links["n1"].host == "127.0.0.1"
+            assert read.client.address("n1") == f"127.0.0.1:{kubelet.port}"
 
 
 async def test_an_address_that_connects_but_never_answers_is_avoided_next_turn():

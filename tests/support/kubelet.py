@@ -77,11 +77,13 @@ def client(settings, *, fetcher=None, resource=decode_summary, **kwargs):
 
 
 class Reader:
-    """Reads one kubelet as the pool does: `await reader()` gives a sample or a failure."""
+    """Scrapes one kubelet as the pool does: `await reader()` gives a sample or a failure."""
 
     def __init__(self, kubelet, *, seconds=5.0, target=None, **options):
         options.setdefault("port", kubelet.port)
-        kwargs = {key: options.pop(key) for key in ("authority", "token") if key in options}
+        kwargs = {
+            key: options.pop(key) for key in ("authority", "token", "resource") if key in options
+        }
         self.settings = KubeletSettings(**options)
         self.client = client(self.settings, **kwargs)
         self.target = target or target_of(node(kubelet.node, kubelet.host), self.settings)

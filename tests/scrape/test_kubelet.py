@@ -30,9 +30,7 @@ def decode_resource(node, body, *, requested_at, answered_at, wall_offset):
 
 
 def reader(kubelet, **options):
-    read = Reader(kubelet, **options)
-    read.client._resource = decode_resource
-    return read
+    return Reader(kubelet, resource=decode_resource, **options)
 
 
 def paths(kubelet):
@@ -50,7 +48,7 @@ async def test_the_endpoint_of_the_flag_is_read(endpoint, expected):
 
 
 @pytest.mark.parametrize("status", [403, 404])
-async def test_auto_reads_the_other_endpoint_in_the_same_turn_and_remembers(status):
+async def test_auto_reads_the_other_endpoint_in_the_same_scrape_and_remembers(status):
     async with Kubelet(Answers(summary_status=status)) as kubelet, reader(kubelet) as read:
         assert is_sample(await read())
         assert is_sample(await read())
