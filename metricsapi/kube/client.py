@@ -1,19 +1,33 @@
-"""One API server over httpx: requests that end in bytes or in an error of `kube.errors`."""
+"""One API server over httpx: requests that end in bytes or in an error of `kube.errors`.
+
+Nothing is retried here: whoever repeats a request (informers, controllers) has its own backoff.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 
 from metricsapi.kube.credentials import Credentials, TokenFile
-from metricsapi.kube.errors import Silent, Unauthorized, Unreachable, error_from_answer
+from metricsapi.kube.decoding import decode_json
+from metricsapi.kube.errors import (
+    ApiError,
+    IdleTimeout,
+    InvalidResponse,
+    KubeError,
+    Unauthorized,
+    Unreachable,
+    error_from_response,
+)
 
 Params = Mapping[str, str | int]
+T = TypeVar("T")
+CONNECT_TIMEOUT = 10.0  # seconds
 
 
 class KubeClient:
@@ -52,17 +66,18 @@ class KubeClient:
         accept: str = "application/json",
         timeout: float = 10.0,
     ) -> bytes:
-        """Give the body of a successful answer. `body` is sent as JSON; `timeout` in seconds.
+        """Give the body of a success. `body` is sent as JSON; `timeout` in seconds.
 
-        Raises ApiError for any answer from 400 on, Unreachable when there is none.
+        Raises ApiError for a status from 400 on, InvalidResponse for a redirect or a body that
+        does not decompress, Unreachable when there is no response.
         """
         headers = self._headers(accept)
         content = None
         if body is not None:
             content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
-        try:
-            answer = await self._http.request(
+        with self._mapped_errors():
+            response = await self._http.request(
                 method,
                 path,
                 params=params,
@@ -71,40 +86,42 @@ class KubeClient:
                 timeout=timeout,
                 extensions=self._extensions,
             )
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-        if answer.status_code >= 400:
-            raise self._refused(answer, answer.content)
-        return answer.content
+        if not response.is_success:
+            raise self._refused(response, response.content)
+        return response.content
+
+    async def request_json(self, method: str, path: str, into: type[T] | Any, **options: Any) -> T:
+        """Give the body of a success, decoded as type `into`; `options` are those of `request`.
+
+        Raises as `request` does, and InvalidResponse for a body of another form.
+        """
+        body = await self.request(method, path, **options)
+        decoded: T = decode_json(body, into, f"{method} {path}")
+        return decoded
 
     async def stream_lines(
         self, path: str, *, params: Params, accept: str, idle_timeout: float
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of an endless answer, as a watch gives them, until the server ends it.
+        """Yield the lines of an endless response, as a watch sends them, until the server ends it.
 
-        Raises as `request` does, and Silent after `idle_timeout` seconds without a line, as a
-        half-open connection is.
+        A line that is not ended by a newline is dropped. Raises as `request` does, and IdleTimeout
+        after `idle_timeout` seconds without a byte, as on a half-open connection.
         """
-        timeout = httpx.Timeout(10.0, read=idle_timeout)
         headers = self._headers(accept)
-        try:
+        with self._mapped_errors(idle=f"nothing from {path} for {idle_timeout:g} s"):
             async with self._http.stream(
                 "GET",
                 path,
                 params=params,
                 headers=headers,
-                timeout=timeout,
+                timeout=httpx.Timeout(CONNECT_TIMEOUT, read=idle_timeout),
                 extensions=self._extensions,
-            ) as answer:
-                if answer.status_code >= 400:
-                    raise self._refused(answer, await answer.aread())
-                async with aclosing(_lines(answer)) as lines:
+            ) as response:
+                if not response.is_success:
+                    raise self._refused(response, await response.aread())
+                async with aclosing(_lines(response)) as lines:
                     async for line in lines:
                         yield line
-        except httpx.ReadTimeout as error:
-            raise Silent(f"nothing from {path} for {idle_timeout:g} s") from error
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
 
     def _headers(self, accept: str) -> dict[str, str]:
         headers = {"Accept": accept}
@@ -116,20 +133,46 @@ class KubeClient:
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
-    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+    @contextmanager
+    def _mapped_errors(self, *, idle: str = "") -> Iterator[None]:
+        """Raise whatever httpx and the layers below it raise as an error of `kube.errors`.
+
+        httpx maps most errors of the layers below, but not all: those of `ssl` after the handshake
+        (a record with a bad MAC, an alert that a certificate is required) are OSErrors, those of
+        names that cannot be encoded UnicodeErrors.
+        """
+        try:
+            yield
+        except KubeError:
+            raise
+        except httpx.ReadTimeout as error:
+            raise (IdleTimeout(idle) if idle else self._unreachable(error)) from error
+        except httpx.DecodingError as error:
+            raise InvalidResponse(f"{self.credentials.server}: {error}") from error
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.credentials.server}: {str(error) or type(error).__name__}")
 
-    def _refused(self, answer: httpx.Response, body: bytes) -> Exception:
-        refusal = error_from_answer(answer.status_code, body, answer.headers.get("Retry-After"))
+    def _refused(self, response: httpx.Response, body: bytes) -> KubeError:
+        """Give the error for a response that is no success."""
+        status = response.status_code
+        if status < 400:
+            where = response.headers.get("Location", "")
+            return InvalidResponse(f"{self.credentials.server} redirects ({status}) to {where!r}")
+        refusal: ApiError = error_from_response(
+            status, body, response.headers.get("Retry-After", "")
+        )
         if isinstance(refusal, Unauthorized) and isinstance(self.credentials.token, TokenFile):
             self.credentials.token.forget()
         return refusal
 
 
-async def _lines(answer: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Split by newlines alone; httpx's own `aiter_lines` also splits at U+2028 inside strings."""
+async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Split at newlines alone; httpx's own `aiter_lines` also splits at U+2028 inside strings."""
     rest = bytearray()
-    async for chunk in answer.aiter_bytes():
+    async for chunk in response.aiter_bytes():
         rest += chunk
         if b"\n" not in chunk:
             continue

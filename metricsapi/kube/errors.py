@@ -2,23 +2,28 @@
 
 KubeError
 ├── CredentialsError      there is no usable kubeconfig or service account
-├── Unreachable           no answer: refused, timed out, broken off, TLS failed
-│   └── Silent            nothing came for long on a connection that is open
+├── Unreachable           no response: refused, timed out, broken off, TLS failed
+│   └── IdleTimeout       nothing came for long on a connection that is open
+├── InvalidResponse       a success that is not what was asked for: no JSON, a redirect
 └── ApiError              an answer that is not a success; carries status, reason, message
     ├── Unauthorized      401
     ├── Forbidden         403
     ├── NotFound          404
     ├── Conflict          409
-    ├── Gone              410: this resource version is too old to go on from
+    ├── Gone              410: this resource version has expired
     ├── TooManyRequests   429; `retry_after` in seconds
     └── ServerError       5xx
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import msgspec
+
+LONGEST_RETRY_AFTER = 300.0  # seconds; a proxy that asks for a day is not obeyed
+_SECONDS = re.compile("[0-9]{1,9}")
 
 
 class KubeError(Exception):
@@ -30,15 +35,19 @@ class CredentialsError(KubeError):
 
 
 class Unreachable(KubeError):
-    """The API server gave no answer."""
+    """The API server sent no response, or broke it off."""
 
 
-class Silent(Unreachable):
-    """A watch said nothing for longer than we wait."""
+class IdleTimeout(Unreachable):
+    """A watch sent nothing for longer than we wait."""
+
+
+class InvalidResponse(KubeError):
+    """A success whose body is not what was asked for, as a captive proxy sends one."""
 
 
 class ApiError(KubeError):
-    """An answer other than success, as its `Status` body tells it."""
+    """A response other than success, with the fields of its `Status` body."""
 
     status: ClassVar[int | None] = None
 
@@ -91,12 +100,15 @@ class _Status(msgspec.Struct):
     code: int = 0
 
 
-def error_from_answer(code: int, body: bytes, retry_after: str | None = None) -> ApiError:
-    """Give the error for an HTTP status and its body, which need not be a `Status`."""
+def error_from_response(code: int, body: bytes, retry_after: str = "") -> ApiError:
+    """Give the error for an HTTP status and its body, which need not be a `Status`.
+
+    `retry_after` is that header; only a number of seconds counts.
+    """
     try:
         status = msgspec.json.decode(body, type=_Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         status = _Status(message=body[:200].decode("utf-8", "replace").strip())
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)
-    wait = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
-    return kind(code, status.reason, status.message, wait)
+    seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else 0.0
+    return kind(code, status.reason, status.message, min(seconds, LONGEST_RETRY_AFTER))

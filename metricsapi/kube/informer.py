@@ -1,8 +1,8 @@
 """One list and watch, kept current: the objects of a resource as the API server has them.
 
-Three nested layers, each absorbing one kind of failure: `run` backs off and begins again when the
-API server is away; `_list_and_watch` lists again when a version has expired; `_watch` goes on from
-the last version when a watch simply ends.
+`run` lists, watches from the version of the list, and goes on from the last version when a watch
+simply ends. Whatever else happens, an expired version or a failure, it lists again after one
+backoff, and the last known objects stay meanwhile.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-import msgspec
-
+from metricsapi.kube.backoff import Backoff
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Gone, KubeError, Silent, Unreachable
+from metricsapi.kube.errors import ApiError, Gone, IdleTimeout, KubeError, Unreachable
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
 
 T = TypeVar("T")
 Callback = Callable[[T | None, T | None], None]
 
 PAGE = 500  # objects a list request
-SLICE = 500  # objects of a whole list that are taken in one go
+SLICE = 500  # objects of a list that are stored without letting other tasks run
+LIST_TIMEOUT = 60.0  # seconds for one page
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
-# Seconds without a word, then we list again. kube-apiserver sends a bookmark a minute, but of a
+SHORT_WATCH = 1.0  # seconds; a watch that ends sooner is not asked for again at once
+# Seconds without a byte, then we list again. kube-apiserver sends a bookmark a minute, but of a
 # resource that never changes only as often as etcd tells its progress: 10 minutes by default.
-SILENCE = 150.0
-FIRST_BACKOFF = 0.5
-LONGEST_BACKOFF = 30.0
+IDLE_TIMEOUT = 150.0
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +39,24 @@ class Informer(Generic[T]):
     """The current objects of one resource, by key.
 
     `objects` is read freely and never changed by readers. `synced` is set from the first whole
-    list on. While the API server is away the last known objects stay, and `error` says why.
+    list on. While the API server is away the last known objects stay, `error` says why, and
+    `failing_since` since when, in monotonic seconds.
     """
 
     def __init__(
-        self, client: KubeClient, resource: Resource[T], *, silence: float = SILENCE
+        self, client: KubeClient, resource: Resource[T], *, idle_timeout: float = IDLE_TIMEOUT
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
         self.error: Exception | None = None
+        self.failing_since: float | None = None
         self.restarts = 0  # lists after the first one
         self._client = client
-        self._silence = silence
+        self._idle_timeout = idle_timeout
         self._objects: dict[Hashable, T] = {}
         self._callbacks: list[Callback[T]] = []
-        self._backoff = FIRST_BACKOFF
+        self._backoff = Backoff()
+        self._skipped = 0  # objects of the last list, and of events since, that cannot be used
 
     @property
     def objects(self) -> Mapping[Hashable, T]:
@@ -63,7 +65,7 @@ class Informer(Generic[T]):
     def subscribe(self, callback: Callback[T]) -> None:
         """Call back with (old, new) at each change, in the event loop: it must not block.
 
-        Added is (None, new), deleted (old, None). What is there already is given at once.
+        Added is (None, new), deleted (old, None). What is there already is passed at once.
         """
         self._callbacks.append(callback)
         for item in self._objects.values():
@@ -72,119 +74,105 @@ class Informer(Generic[T]):
     async def run(self) -> None:
         """Keep the objects current until cancelled; failures are logged when they change."""
         while True:
+            retry_after = 0.0
             try:
                 await self._list_and_watch()
-            except (KubeError, msgspec.DecodeError) as error:
+            except (Gone, IdleTimeout) as error:
+                data = {"resource": self.resource.name, "reason": str(error)}
+                log.debug("listing again", extra={"data": data})
+            except KubeError as error:
                 self._failed(error)
-                least = error.retry_after if isinstance(error, ApiError) else 0.0
-                # Half of the wait is chance, so that replicas do not come back together.
-                wait = max(least, self._backoff * random.uniform(0.5, 1.0))  # noqa: S311
-                self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
-                await asyncio.sleep(wait)
+                retry_after = error.retry_after if isinstance(error, ApiError) else 0.0
+            self.restarts += 1
+            await asyncio.sleep(self._backoff.delay(retry_after))
 
     async def _list_and_watch(self) -> None:
-        version = listed = await self._list()
-        wait = FIRST_BACKOFF
+        """List, then watch for as long as versions can be resumed. Raises KubeError."""
+        version = await self._list()
         while True:
-            try:
-                version = await self._watch(version)
-                wait = FIRST_BACKOFF
-            except Gone:
-                self._relisting("its version has expired")
-                self.restarts += 1
-                if version == listed:  # perhaps at once: whole lists must not follow without end
-                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
-                    wait = min(wait * 2, LONGEST_BACKOFF)
-                version = listed = await self._list()
-            except Silent as error:
-                self._relisting(str(error))
-                self.restarts += 1
-                version = listed = await self._list()
-
-    def _relisting(self, why: str) -> None:
-        log.debug("listing again", extra={"data": {"resource": self.resource.name, "why": why}})
+            began = time.monotonic()
+            resumed = await self._watch(version)
+            if time.monotonic() - began < SHORT_WATCH:
+                if resumed == version:
+                    raise Unreachable(
+                        f"the watch of {self.resource.name} ended as soon as it began"
+                    )
+                await asyncio.sleep(self._backoff.delay())
+            version = resumed
 
     async def _list(self) -> str:
         """Replace the objects by those of a whole list; give its version."""
-        found: dict[Hashable, T] = {}
+        objects: dict[Hashable, T] = {}
         token = ""
+        skipped = 0
         while True:
-            page = decode_page(
-                self.resource,
-                await self._client.request(
-                    "GET",
-                    self.resource.path,
-                    params={
-                        **self.resource.params,
-                        "limit": PAGE,
-                        **({"continue": token} if token else {}),
-                    },
-                    accept=self.resource.accept_list,
-                    timeout=60.0,
-                ),
+            params: dict[str, str | int] = {**self.resource.params, "limit": PAGE}
+            if token:
+                params["continue"] = token
+            body = await self._client.request(
+                "GET",
+                self.resource.path,
+                params=params,
+                accept=self.resource.accept_list,
+                timeout=LIST_TIMEOUT,
             )
-            found.update((self.resource.key(item), item) for item in page.items)
+            page = decode_page(self.resource, body)
+            objects.update((self.resource.key(item), item) for item in page.items)
+            skipped += page.skipped
             if not page.next:
                 break
             token = page.next
-        await self._replace(found)
+        self._note_skipped(skipped)
+        await self._replace(objects)
         self._recovered()
         self.synced.set()
         return page.resource_version
 
     async def _watch(self, version: str) -> str:
-        """Follow one watch to its end; give the version to go on from.
-
-        A watch that ends before its first line is a failure, lest we ask again and again.
-        """
-        told = False
-        began = time.monotonic()
-        params: dict[str, str | int] = {
-            **self.resource.params,
-            "watch": "true",
-            "resourceVersion": version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": int(WATCH_SECONDS * random.uniform(1.0, 2.0)),  # noqa: S311
-        }
+        """Follow one watch to its end; give the version to resume from."""
         lines = self._client.stream_lines(
             self.resource.path,
-            params=params,
+            params={
+                **self.resource.params,
+                "watch": "true",
+                "resourceVersion": version,
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": int(WATCH_SECONDS * random.uniform(1.0, 2.0)),  # noqa: S311
+            },
             accept=self.resource.accept_watch,
-            idle_timeout=self._silence,
+            idle_timeout=self._idle_timeout,
         )
         async with aclosing(lines):
             async for line in lines:
                 event = decode_event(self.resource, line)
                 self._apply(event)
-                told = True
                 version = event.resource_version or version
                 self._recovered()
-        if not told and time.monotonic() - began < 1.0:
-            raise Unreachable(f"the watch of {self.resource.name} ended as soon as it began")
         return version
 
-    async def _replace(self, found: dict[Hashable, T]) -> None:
-        """Take a whole list, in slices that let the loop run other tasks between them."""
+    async def _replace(self, objects: dict[Hashable, T]) -> None:
+        """Store a whole list, in slices between which the loop runs other tasks."""
         for keys in _slices(list(self._objects)):
             for key in keys:
-                if key not in found:
+                if key not in objects:
                     self._set(key, None)
             await asyncio.sleep(0)
-        for keys in _slices(list(found)):
+        for keys in _slices(list(objects)):
             for key in keys:
-                self._set(key, found[key])
+                self._set(key, objects[key])
             await asyncio.sleep(0)
 
     def _apply(self, event: Event[T]) -> None:
-        if event.object is None:
-            return
-        gone = event.type == "DELETED"
-        self._set(self.resource.key(event.object), None if gone else event.object)
+        if event.object is not None:
+            new = None if event.type == "DELETED" else event.object
+            self._set(self.resource.key(event.object), new)
+        elif event.type != "BOOKMARK":
+            self._note_skipped(self._skipped + 1)
 
     def _set(self, key: Hashable, new: T | None) -> None:
         old = self._objects.get(key)
         if old == new:
-            return  # a heartbeat or a field that we do not keep
+            return  # a heartbeat, or a field that we do not keep
         if new is None:
             del self._objects[key]
         else:
@@ -192,18 +180,26 @@ class Informer(Generic[T]):
         for callback in self._callbacks:
             callback(old, new)
 
-    def _failed(self, error: Exception) -> None:
+    def _note_skipped(self, count: int) -> None:
+        if count and not self._skipped:
+            log.warning(
+                "objects without a name, or that cannot be decoded, are left out",
+                extra={"data": {"resource": self.resource.name, "count": count}},
+            )
+        self._skipped = count
+
+    def _failed(self, error: KubeError) -> None:
         if type(error) is not type(self.error):
             data = {"resource": self.resource.name, "error": str(error)}
-            log.warning("cannot watch, keeping what is known", extra={"data": data})
+            log.warning("cannot watch, keeping the last known objects", extra={"data": data})
         self.error = error
-        self.restarts += 1
+        if self.failing_since is None:
+            self.failing_since = time.monotonic()
 
     def _recovered(self) -> None:
         if self.error is not None:
             log.info("watching again", extra={"data": {"resource": self.resource.name}})
-        self.error = None
-        self._backoff = FIRST_BACKOFF
+        self.error = self.failing_since = None
 
 
 def _slices(keys: list[Hashable]) -> Iterator[list[Hashable]]:

@@ -1,4 +1,4 @@
-"""The few fields we use of the few objects we watch."""
+"""Nodes and pods: the few fields that we use of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Address(Struct, frozen=True, gc=False):
 
 
 class Node(Struct, frozen=True, gc=False):
-    """A node: where its kubelet is, and what its usage is labelled with."""
+    """A node: where its kubelet listens, and the labels of its usage."""
 
     name: str
     labels: dict[str, str]
@@ -21,8 +21,8 @@ class Node(Struct, frozen=True, gc=False):
     addresses: tuple[Address, ...]
     kubelet_port: int | None  # status.daemonEndpoints.kubeletEndpoint.Port
     ready: bool  # its Ready condition is True
-    cpu: int | None = None  # allocatable: nanocores
-    memory: int | None = None  # and bytes
+    cpu: int | None = None  # allocatable, nanocores
+    memory: int | None = None  # allocatable, bytes
 
     @property
     def key(self) -> str:
@@ -30,7 +30,7 @@ class Node(Struct, frozen=True, gc=False):
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """A Running pod's metadata; which node it is on, its kubelet tells."""
+    """A Running pod's metadata; its node is known from the kubelet that reports it."""
 
     namespace: str
     name: str

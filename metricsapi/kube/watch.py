@@ -1,6 +1,6 @@
-"""What lists and watches say, decoded: bytes in, values out, no I/O.
+"""Lists and watches, decoded: bytes in, values out, no I/O.
 
-A `Resource` tells where objects of one kind are, which part of each is decoded, and what is kept
+A `Resource` says where objects of one kind are, which part of each is decoded, and what is kept
 of it. Unknown fields are skipped by msgspec at almost no cost.
 """
 
@@ -13,7 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.errors import ApiError, Gone, error_from_answer
+from metricsapi.kube.decoding import UNDECODABLE, decode_json
+from metricsapi.kube.errors import ApiError, Gone, InvalidResponse, error_from_response
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.resources import Address, Node, Pod
 
@@ -54,11 +55,19 @@ class _OnlyMetadata(Struct):
     metadata: Metadata
 
 
+class _OnlyVersion(Struct):
+    class _Version(Struct, rename="camel"):
+        resource_version: str = ""
+
+    metadata: _Version | None = None
+
+
 @dataclass(frozen=True)
 class Resource(Generic[T]):
     """Objects of one kind: `path` and `params` of their list, `decode` for one object's JSON.
 
-    `decode` gives None for an object that cannot be used; `key` tells objects apart.
+    `decode` gives None for an object that cannot be used, and never raises; `key` is an object's
+    identity.
     """
 
     name: str
@@ -77,11 +86,16 @@ class Page(Generic[T]):
     items: list[T]
     resource_version: str
     next: str  # the continue token; empty on the last page
+    skipped: int = 0  # objects that cannot be used
 
 
 @dataclass(frozen=True)
 class Event(Generic[T]):
-    """One line of a watch. A BOOKMARK has no object, only a version to resume from."""
+    """One line of a watch.
+
+    A BOOKMARK has no object, only a version to resume from. An event of another type without an
+    object is of one that cannot be used.
+    """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: T | None
@@ -89,38 +103,47 @@ class Event(Generic[T]):
 
 
 def decode_page(resource: Resource[T], body: bytes) -> Page[T]:
-    """Decode one page. Raises msgspec.DecodeError when it is not a list of objects."""
-    page = msgspec.json.decode(body, type=_List)
-    found = (resource.decode(item) for item in page.items or ())
-    items = [item for item in found if item is not None]
-    return Page(items, page.metadata.resource_version, page.metadata.continue_)
+    """Decode one page. Raises InvalidResponse when it is not a list of objects."""
+    page: _List = decode_json(body, _List, f"the list of {resource.name}")
+    decoded = [resource.decode(item) for item in page.items or ()]
+    items = [item for item in decoded if item is not None]
+    skipped = len(decoded) - len(items)
+    return Page(items, page.metadata.resource_version, page.metadata.continue_, skipped)
 
 
 def decode_event(resource: Resource[T], line: bytes) -> Event[T]:
     """Decode one line of a watch.
 
-    Raises Gone when the version is too old to go on from, ApiError for any other ERROR event,
-    msgspec.DecodeError when the line is no event.
+    Raises Gone when the version has expired, ApiError for any other ERROR event, InvalidResponse
+    when the line is no event.
     """
-    event = msgspec.json.decode(line, type=_Event)
+    what = f"a watch event of {resource.name}"
+    event: _Event = decode_json(line, _Event, what)
     if event.type == "ERROR":
         raise _watch_error(bytes(event.object))
-    metadata = msgspec.json.decode(event.object, type=_OnlyMetadata).metadata
-    if event.type == "BOOKMARK":
-        return Event("BOOKMARK", None, metadata.resource_version)
-    if event.type not in ("ADDED", "MODIFIED", "DELETED"):
-        raise msgspec.DecodeError(f"unknown watch event {event.type!r}")
+    if event.type not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
+        raise InvalidResponse(f"{what} has the unknown type {event.type[:40]!r}")
     kind: Any = event.type
-    return Event(kind, resource.decode(event.object), metadata.resource_version)
+    version = _resource_version(event.object)
+    return Event(kind, None if kind == "BOOKMARK" else resource.decode(event.object), version)
+
+
+def _resource_version(body: msgspec.Raw) -> str:
+    """Give an object's resource version; empty when it has none that can be read."""
+    try:
+        metadata = msgspec.json.decode(body, type=_OnlyVersion).metadata
+    except UNDECODABLE:
+        return ""
+    return metadata.resource_version if metadata else ""
 
 
 def _watch_error(body: bytes) -> ApiError:
     try:
         code = msgspec.json.decode(body, type=dict[str, Any]).get("code")
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         code = None
     code = code if isinstance(code, int) else 500
-    error = error_from_answer(code, body)
+    error = error_from_response(code, body)
     if error.reason == "Expired":
         return Gone(410, error.reason, error.message)
     return error
@@ -157,10 +180,12 @@ class _WireNode(Struct, gc=False):
 
 
 def decode_node(body: bytes | msgspec.Raw) -> Node | None:
-    """Give what we use of a v1 Node; None when it cannot be one."""
+    """Give what we use of a v1 Node; None when it has no name or cannot be decoded."""
     try:
         wire = msgspec.json.decode(body, type=_WireNode)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
+        return None
+    if not wire.metadata.name:
         return None
     status = wire.status or _NodeStatus()
     daemon = status.daemon_endpoints
@@ -172,18 +197,24 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
         labels=wire.metadata.labels or {},
         annotations=wire.metadata.annotations or {},
         addresses=status.addresses or (),
-        kubelet_port=(endpoint.port or None) if endpoint else None,
+        kubelet_port=_port(endpoint.port) if endpoint else None,
         ready=ready,
         cpu=parse_quantity(amounts.cpu, 10**9),
         memory=parse_quantity(amounts.memory),
     )
 
 
+def _port(number: int | None) -> int | None:
+    return number if number is not None and 0 < number < 65536 else None
+
+
 def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
-    """Give what we use of a pod's PartialObjectMetadata; None when it cannot be one."""
+    """Give what we use of a pod's PartialObjectMetadata; None when it has no name or namespace."""
     try:
         metadata = msgspec.json.decode(body, type=_OnlyMetadata).metadata
-    except msgspec.DecodeError:
+    except UNDECODABLE:
+        return None
+    if not metadata.name or not metadata.namespace:
         return None
     return Pod(metadata.namespace, metadata.name, metadata.labels or {})
 
@@ -207,7 +238,7 @@ class _ConfigMap(Struct):
 def _configmap_data(body: bytes | msgspec.Raw) -> dict[str, str] | None:
     try:
         return msgspec.json.decode(body, type=_ConfigMap).data or {}
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 

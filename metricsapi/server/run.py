@@ -35,7 +35,7 @@ from metricsapi.server.http.timeout import Deadline
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.parts import Parts
 from metricsapi.server.operator.request_metrics import RequestTelemetry
-from metricsapi.server.security import Trust
+from metricsapi.server.security import Security
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -63,7 +63,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         CollectorRegistry(), resolution=settings.kubelet.resolution, version=__version__
     )
     leaving = asyncio.Event()
-    async with KubeClient(credentials) as client, Trust(settings, client, telemetry) as trust:
+    async with KubeClient(credentials) as client, Security(settings, client, telemetry) as security:
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
         store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.storage.resources)
@@ -92,12 +92,12 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 measured=scraper,
                 statuses=Rows(store, kubelets, nodes),
                 store=store,
-                caches=trust.caches,
+                caches=security.caches,
                 leaving=leaving,
                 tasks=forever,
             ),
         )
-        guarded = trust.guard(
+        guarded = security.guard(
             create_app(
                 catalog=Catalog(nodes, pods, store),
                 clock=time.monotonic,
@@ -111,7 +111,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         app = RequestLog(RequestTelemetry(timed, telemetry))
         server = Server(
             app,
-            tls=trust.tls,
+            tls=security.tls,
             limits=settings.limits,
             serving=settings.serving,
             leaving=leaving,
@@ -122,10 +122,10 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         async with asyncio.TaskGroup() as group:
             forever += [
                 group.create_task(part.run(), name=type(part).__name__)
-                for part in (nodes, pods, trust, pool)
+                for part in (nodes, pods, security, pool)
             ]
             forever.append(group.create_task(operations.run(), name="Operations"))
-            told = [group.create_task(one) for one in (trust.ready(), leaving.wait())]
+            told = [group.create_task(one) for one in (security.ready(), leaving.wait())]
             await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
             await server.run()
             for task in (*forever, *told):

@@ -1,6 +1,6 @@
-"""How settings become trust: what is presented, who is believed, what they may do, what bounds.
+"""The security of the server, built from its settings: TLS, authentication, authorization, limits.
 
-`service` puts these around the app and runs them; nothing here decides about a request.
+`run` puts these around the app; nothing here decides about a request.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from metricsapi.server.auth.configuration import (
     AuthConfiguration,
 )
 from metricsapi.server.auth.configuration_source import ConfigurationSource
-from metricsapi.server.auth.in_flight import Gate
+from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
-from metricsapi.server.tls.ca_bundle_controller import BundleKeeper
+from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
-    Names,
-    SelfMade,
-    names_of_service,
+    SelfSigned,
+    ServingNames,
+    service_names,
 )
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -45,8 +45,8 @@ _FIRST_LOOKUP = 5.0  # seconds to wait for the authentication configuration befo
 log = logging.getLogger(__name__)
 
 
-class Trust:
-    """TLS, identity, permission and limits of one server; an async context manager."""
+class Security:
+    """TLS, authentication, authorization and limits of one server; an async context manager."""
 
     def __init__(self, settings: Settings, client: KubeClient, telemetry: Telemetry) -> None:
         """Count reviews in `telemetry`.
@@ -55,45 +55,21 @@ class Trust:
         """
         self._settings = settings
         self._clients = contextlib.AsyncExitStack()
-        authentication = self._client(settings.authentication.kubeconfig, client)
-        names = _names(settings)
-        self._certificate: CertificateFiles | SelfMade = SelfMade(settings.serving.cert_dir, names)
-        serving = settings.serving
-        if serving.cert_file and serving.private_key_file:
-            self._certificate = CertificateFiles(serving.cert_file, serving.private_key_file)
-        self._named = [
-            CertificateFiles(named.certificate, named.key) for named in serving.named_certificates
+        names = _serving_names(settings)
+        self._certificate = _default_certificate(settings, names)
+        self._named_certificates = [
+            CertificateFiles(named.certificate, named.key)
+            for named in settings.serving.named_certificates
         ]
-        self.tls = ServingTLS(
-            self._certificate.read(),
-            named=[
-                Named(files.read(), given.names)
-                for files, given in zip(self._named, serving.named_certificates, strict=True)
-            ],
-            min_version=serving.min_version,
-            cipher_suites=serving.cipher_suites,
-        )
-        self._bundle = _bundle_keeper(settings, client, self.tls, names)
-        self._tokens = TokenReviewer(
-            authentication,
-            ttl=settings.authentication.token_cache_ttl,
-            observe=partial(telemetry.review, "TokenReview"),
-        )
+        self.tls = _serving_tls(settings, self._certificate, self._named_certificates)
+        self._ca_bundle = _ca_bundle_controller(settings, client, self.tls, names)
+        authentication = self._client(settings.authentication.kubeconfig, client)
+        authorization = self._client(settings.authorization.kubeconfig, client)
+        self._tokens = _token_reviewer(settings, authentication, telemetry)
         self._authenticator = Authenticator(tokens=self._tokens)
-        self._authorizer = Authorizer(
-            self._client(settings.authorization.kubeconfig, client),
-            always_allow=settings.authorization.always_allow_paths,
-            allowed_ttl=settings.authorization.authorized_ttl,
-            denied_ttl=settings.authorization.unauthorized_ttl,
-            observe=partial(telemetry.review, "SubjectAccessReview"),
-        )
-        self.gate = Gate(settings.limits.requests_in_flight)
-        looked_up = None
-        if not settings.authentication.skip_lookup:
-            looked_up = Informer(authentication, configmap(NAMESPACE, CONFIGMAP))
-        self._source = ConfigurationSource(
-            self._apply, cluster=looked_up, flags=settings.authentication
-        )
+        self._authorizer = _authorizer(settings, authorization, telemetry)
+        self.in_flight = InFlightLimit(settings.limits.requests_in_flight)
+        self._configuration = self._configuration_source(authentication)
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,46 +83,54 @@ class Trust:
         await self._clients.aclose()
 
     def guard(self, app: Any) -> AuthMiddleware:
-        """Put identity, permission and the bound on requests in flight around an app."""
-        return AuthMiddleware(app, self._authenticator, self._authorizer, gate=self.gate)
+        """Put authentication, the in-flight limit and authorization around an app."""
+        return AuthMiddleware(app, self._authenticator, self._authorizer, in_flight=self.in_flight)
 
     def caches(self) -> dict[str, tuple[int, int]]:
-        """Give hits and misses of each cache."""
-        tokens, authorizations = self._tokens.answers, self._authorizer.answers
+        """Give hits and misses of each review cache."""
+        tokens, authorizations = self._tokens.cache, self._authorizer.cache
         return {
             "tokens": (tokens.hits, tokens.misses),
             "authorizations": (authorizations.hits, authorizations.misses),
         }
 
     async def ready(self) -> None:
-        """Wait, but not for long, until it is known whom to believe and what to present.
+        """Wait up to 5 s for the authentication configuration and the serving certificate.
 
         Serving before that refuses the aggregation layer's first probes; waiting longer would
         make the health checks depend on the API server.
         """
-        if self._bundle is not None:
+        if self._ca_bundle is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_LOOKUP):
-                    await self._bundle.settled.wait()
-        if not await self._source.ready(_FIRST_LOOKUP):
+                    await self._ca_bundle.reconciled.wait()
+        if not await self._configuration.ready(_FIRST_LOOKUP):
             tolerated = self._settings.authentication.tolerate_lookup_failure
             log.log(
                 logging.INFO if tolerated else logging.WARNING,
-                "the API server did not tell its authentication configuration yet: until it does, "
-                "no certificate of its front proxy is accepted",
+                "the authentication configuration is not known yet: until the API server sends it, "
+                "no certificate of the front proxy is accepted",
             )
 
     async def run(self) -> None:
         """Keep certificates and authorities current until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._source.run())
+            group.create_task(self._configuration.run())
             group.create_task(self._certificate.follow(self.tls))
-            for which, files in enumerate(self._named, 1):
+            for which, files in enumerate(self._named_certificates, 1):
                 group.create_task(files.follow(self.tls, which=which))
-            if self._bundle is not None:
-                group.create_task(self._bundle.run())
+            if self._ca_bundle is not None:
+                group.create_task(self._ca_bundle.run())
 
-    def _apply(self, configuration: AuthConfiguration) -> None:
+    def _configuration_source(self, client: KubeClient) -> ConfigurationSource:
+        informer = None
+        if not self._settings.authentication.skip_lookup:
+            informer = Informer(client, configmap(NAMESPACE, CONFIGMAP))
+        return ConfigurationSource(
+            self._configure, cluster=informer, flags=self._settings.authentication
+        )
+
+    def _configure(self, configuration: AuthConfiguration) -> None:
         self.tls.trust(configuration.pem)
         self._authenticator.configure(configuration)
 
@@ -158,24 +142,63 @@ class Trust:
         return client
 
 
-def _names(settings: Settings) -> Names:
+def _serving_names(settings: Settings) -> ServingNames:
     own = settings.serving.bind_address
     addresses = () if own in ("", "0.0.0.0", "::") else (own,)
-    return names_of_service(
-        settings.service.name, settings.service.namespace, addresses, socket.gethostname()
+    return service_names(settings.service_name, settings.namespace, addresses, socket.gethostname())
+
+
+def _default_certificate(settings: Settings, names: ServingNames) -> CertificateFiles | SelfSigned:
+    serving = settings.serving
+    if serving.cert_file and serving.private_key_file:
+        return CertificateFiles(serving.cert_file, serving.private_key_file)
+    return SelfSigned(serving.cert_dir, names)
+
+
+def _serving_tls(
+    settings: Settings,
+    default: CertificateFiles | SelfSigned,
+    named: list[CertificateFiles],
+) -> ServingTLS:
+    return ServingTLS(
+        default.read(),
+        named=[
+            Named(files.read(), flag.names)
+            for files, flag in zip(named, settings.serving.named_certificates, strict=True)
+        ],
+        min_version=settings.serving.min_version,
+        cipher_suites=settings.serving.cipher_suites,
     )
 
 
-def _bundle_keeper(
-    settings: Settings, client: KubeClient, tls: ServingTLS, names: Names
-) -> BundleKeeper | None:
+def _ca_bundle_controller(
+    settings: Settings, client: KubeClient, tls: ServingTLS, names: ServingNames
+) -> CABundleController | None:
     if not settings.service.manage_ca_bundle:
         return None
-    return BundleKeeper(
+    return CABundleController(
         client,
         tls,
         names,
         namespace=settings.service.namespace,
         service=settings.service.name,
         secret=settings.service.ca_secret_name,
+    )
+
+
+def _token_reviewer(settings: Settings, client: KubeClient, telemetry: Telemetry) -> TokenReviewer:
+    return TokenReviewer(
+        client,
+        ttl=settings.authentication.token_cache_ttl,
+        observe=partial(telemetry.review, "TokenReview"),
+    )
+
+
+def _authorizer(settings: Settings, client: KubeClient, telemetry: Telemetry) -> Authorizer:
+    return Authorizer(
+        client,
+        always_allow=settings.authorization.always_allow_paths,
+        allowed_ttl=settings.authorization.authorized_ttl,
+        denied_ttl=settings.authorization.unauthorized_ttl,
+        observe=partial(telemetry.review, "SubjectAccessReview"),
     )

@@ -136,7 +136,7 @@ async def test_a_silent_watch_is_listed_again_without_alarm(start, caplog):
         return 200, page(node("a"))
 
     async with ScriptedApiServer(answer) as server:
-        informer = start(server, silence=0.1)
+        informer = start(server, idle_timeout=0.1)
         await until(lambda: len(watches) >= 2)
         assert set(informer.objects) == {"a"}
         assert informer.error is None

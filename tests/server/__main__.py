@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 from tests.server.attacks import ATTACKS
+from tests.server.auth.test_identity_table import ROWS, outcome_of
 from tests.server.http import connect
 from tests.server.test_attacks import served, stand
-from tests.server.test_identity_table import ROWS, outcome_of
 
 
 async def main():

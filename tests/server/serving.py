@@ -12,7 +12,7 @@ from metricsapi.config.serving import ServingSettings
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.configuration import from_configmap
-from metricsapi.server.auth.in_flight import Gate
+from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.http.request_log import RequestLog
@@ -69,13 +69,13 @@ class Stand:
             )
         )
         self.authorizer = Authorizer(reviewer.client, always_allow=PATHS, timeout=timeout)
-        self.gate = options.pop("gate", None) or Gate()
+        self.in_flight = options.pop("in_flight", None) or InFlightLimit()
         pair = options.pop("pair", None) or make_serving(
             ["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600
         )
         self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
-        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, gate=self.gate)
+        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, in_flight=self.in_flight)
         limits = options.pop("limits", LimitSettings())
         self.server = Server(
             RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),

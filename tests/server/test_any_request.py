@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from metricsapi.api.asgi import Query
 from metricsapi.api.status import StatusError
 from metricsapi.server.auth.authenticator import Authenticator
-from metricsapi.server.auth.client_certificates import Peer
+from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.auth.configuration import from_configmap
-from metricsapi.server.auth.request_info import attributes_of
+from metricsapi.server.auth.request_info import request_info
 from metricsapi.server.http.request_target import BadTarget, resolve
 from tests.server.serving import configmap
 from tests.support.pki import SERVER, Authority
@@ -56,14 +56,14 @@ NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 def test_what_is_authorized_is_what_is_served(namespace, name, word, version):
     """The singular is the plural, and no part of a name changes what is asked for."""
     path = f"/apis/metrics.k8s.io/{version}/{word}/{namespace}/pods/{name}"
-    asked = attributes_of("GET", path, Query(b""))
+    asked = request_info("GET", path, Query(b""))
     assert (asked.verb, asked.resource, asked.namespace, asked.name) == (
         "get",
         "pods",
         namespace,
         name,
     )
-    listed = attributes_of(
+    listed = request_info(
         "GET", f"/apis/metrics.k8s.io/{version}/namespaces/{namespace}/pods", Query(b"")
     )
     assert (listed.verb, listed.resource, listed.namespace, listed.name) == (
@@ -83,7 +83,7 @@ def test_any_path_has_attributes_or_is_refused(text, method, query):
     path = "/apis/metrics.k8s.io/v1beta1/" + text
     refused = None
     try:
-        asked = attributes_of(method, path, Query(query))
+        asked = request_info(method, path, Query(query))
     except StatusError as error:
         refused = error.code
     assert refused == 400 or (asked.verb and asked.review())
@@ -115,7 +115,7 @@ def test_headers_name_a_user_only_behind_the_front_proxys_certificate(kind, head
     authenticator = Authenticator(tokens=None)
     authenticator.configure(from_configmap(configmap(FRONT, CLIENTS)))
     certificate = CERTIFICATES[kind]
-    peer = Peer([certificate.der]) if certificate else None
+    peer = PeerCertificates([certificate.der]) if certificate else None
     user, _ = authenticator.by_certificate(peer, headers, time.time())
     named = [value for name, value in headers if name == b"x-remote-user" and value]
     if kind == "front proxy":

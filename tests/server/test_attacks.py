@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from metricsapi.server.auth.in_flight import Gate
+from metricsapi.server.auth.in_flight import InFlightLimit
 from tests.server.attacks import ATTACKS, LIMITS
 from tests.server.http import connect
 from tests.server.serving import GOOD_PATH, configmap, serving
@@ -60,7 +60,10 @@ async def test_too_many_requests_are_told_to_come_back_and_probes_are_served():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async with stand(gate=Gate(3), app=slow) as running, contextlib.AsyncExitStack() as stack:
+    async with (
+        stand(in_flight=InFlightLimit(3), app=slow) as running,
+        contextlib.AsyncExitStack() as stack,
+    ):
         for _ in range(3):
             connection = await stack.enter_async_context(connect(running.port, PROXY))
             lines = f"GET {GOOD_PATH} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from metricsapi.server.auth.in_flight import Gate
+from metricsapi.server.auth.in_flight import InFlightLimit
 from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
@@ -16,8 +16,8 @@ async def never(_scope, _receive, _send):
 
 
 async def test_a_request_that_is_not_answered_in_time_is_answered_504_and_makes_room():
-    gate = Gate()
-    options = {"app": never, "gate": gate, "request_timeout": 0.1}
+    limit = InFlightLimit()
+    options = {"app": never, "in_flight": limit, "request_timeout": 0.1}
     async with serving(configmap(), **options) as stand, connect(stand.port) as connection:
         for _ in range(2):  # the connection goes on
             answer = await connection.request(PATHS[0])
@@ -32,7 +32,7 @@ async def test_a_request_that_is_not_answered_in_time_is_answered_504_and_makes_
                 "details": {},
                 "code": 504,
             }
-            assert gate.inside == 0
+            assert limit.count == 0
 
 
 @pytest.mark.parametrize("timeout", ["100ms", "0.1s"])
@@ -58,12 +58,12 @@ async def test_an_answer_that_is_not_taken_in_time_is_cut_off(caplog):
         while True:
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
 
-    gate = Gate()
-    options = {"app": endless, "gate": gate, "request_timeout": 0.3}
+    limit = InFlightLimit()
+    options = {"app": endless, "in_flight": limit, "request_timeout": 0.3}
     async with serving(configmap(), **options) as stand, connect(stand.port) as connection:
         await connection.send(f"GET {PATHS[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200")
-        await until(lambda: gate.inside == 0, what="the end of the request")
+        await until(lambda: limit.count == 0, what="the end of the request")
         rest = await connection.closed()
         assert not rest.endswith(b"0\r\n\r\n")  # no client takes it for the whole
     messages = [record.getMessage() for record in caplog.records]

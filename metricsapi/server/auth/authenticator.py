@@ -1,14 +1,14 @@
-"""Who is calling, decided per connection and request.
+"""Authentication of each request, by its connection and its headers.
 
 In this order: front proxy, client certificate, bearer token; a presented credential that is not
-valid is an error unless another of the same request is, and only who presents none is anonymous.
+valid is an error unless another of the same request is; a request without any is anonymous.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metricsapi.server.auth.client_certificates import Peer
+from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.auth.configuration import AuthConfiguration
 from metricsapi.server.auth.front_proxy import BadIdentity, HeaderReader
 from metricsapi.server.auth.reviews import ReviewError
@@ -22,11 +22,11 @@ _CREDENTIAL = "authentication.kubernetes.io/credential-id"
 
 
 class Unauthenticated(Exception):
-    """Credentials were presented and none of them is valid; `str` tells why, for the log."""
+    """Credentials were presented and none of them is valid; the text says why, for the log."""
 
 
 class Authenticator:
-    """Decides by the current configuration; `configure` replaces it at any time.
+    """Authenticates by the current configuration; `configure` replaces it at any time.
 
     Without `tokens` no bearer token is valid.
     """
@@ -45,9 +45,9 @@ class Authenticator:
         self._reader = HeaderReader(configuration.front_proxy)
 
     def by_certificate(
-        self, peer: Peer | None, headers: Headers, now: float
+        self, peer: PeerCertificates | None, headers: Headers, now: float
     ) -> tuple[User | None, list[str]]:
-        """Give the user that the connection's certificate stands for, if any, and its faults.
+        """Give the user of the connection's certificate, if any, and the faults of the certificate.
 
         `now` is in epoch seconds.
         """
@@ -81,7 +81,7 @@ class Authenticator:
         return ANONYMOUS
 
     def _by_front_proxy(
-        self, peer: Peer, headers: Headers, now: float, faults: list[str]
+        self, peer: PeerCertificates, headers: Headers, now: float, faults: list[str]
     ) -> User | None:
         rules = self.configuration.front_proxy
         fault = peer.fault(FRONT_PROXY, rules.authorities, now)
@@ -99,7 +99,9 @@ class Authenticator:
         faults.append(f"{FRONT_PROXY}: {fault}")
         return None
 
-    def _by_client_certificate(self, peer: Peer, now: float, faults: list[str]) -> User | None:
+    def _by_client_certificate(
+        self, peer: PeerCertificates, now: float, faults: list[str]
+    ) -> User | None:
         fault = peer.fault(CLIENT, self.configuration.clients, now)
         if fault is None and not peer.common_name:
             fault = "it has no common name"

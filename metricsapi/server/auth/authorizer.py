@@ -1,4 +1,4 @@
-"""What a caller may do: SubjectAccessReview, cached; only an answer allows anything."""
+"""What a caller may do: SubjectAccessReview, cached. Only an allowed review allows anything."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.server.auth.request_info import Attributes
-from metricsapi.server.auth.review_cache import Answers, Observer, unobserved
-from metricsapi.server.auth.reviews import review
+from metricsapi.server.auth.request_info import RequestInfo
+from metricsapi.server.auth.review_cache import Observer, ReviewCache, unobserved
+from metricsapi.server.auth.reviews import create_review
 from metricsapi.server.auth.user import MASTERS, User
 
 PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -19,7 +19,7 @@ TIMEOUT = 10.0  # seconds
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """An authorizer's answer; `reason` is what it tells people."""
+    """An authorizer's decision; `reason` is for people to read."""
 
     allowed: bool
     reason: str = ""
@@ -35,7 +35,7 @@ class _Review(Struct):
     status: _Status
 
 
-Question = tuple[User, Attributes]
+Subject = tuple[User, RequestInfo]
 
 
 class Authorizer:
@@ -58,44 +58,44 @@ class Authorizer:
         always = [path.removeprefix("/") for path in always_allow]
         self._open = frozenset(path for path in always if not path.endswith("*"))
         self._open_prefixes = tuple(path[:-1] for path in always if path.endswith("*"))
-        self.answers = Answers(
-            self._ask,
+        self.cache = ReviewCache(
+            self._review,
             lambda decision: decision.allowed,
-            yes_ttl=allowed_ttl,
-            no_ttl=denied_ttl,
+            allowed_ttl=allowed_ttl,
+            denied_ttl=denied_ttl,
             clock=clock,
             observe=observe,
         )
 
-    def is_open(self, attributes: Attributes) -> bool:
-        """Tell whether anyone may ask for this, without a review."""
-        if attributes.resource:
+    def is_open(self, info: RequestInfo) -> bool:
+        """Tell whether anyone may make this request, without a review."""
+        if info.resource:
             return False
-        path = attributes.path.removeprefix("/")
+        path = info.path.removeprefix("/")
         return path in self._open or path.startswith(self._open_prefixes)
 
-    def known(self, user: User, attributes: Attributes) -> Decision | None:
-        """Decide without asking anyone, or give None."""
-        if MASTERS in user.groups or self.is_open(attributes):
-            return _YES
-        return self.answers.known((user, attributes))
+    def decide_locally(self, user: User, info: RequestInfo) -> Decision | None:
+        """Decide by group, path or cache, without the API server; None where that is not enough."""
+        if MASTERS in user.groups or self.is_open(info):
+            return _ALLOWED
+        return self.cache.cached((user, info))
 
-    async def decide(self, user: User, attributes: Attributes) -> Decision:
-        """Decide, asking the API server if need be. Raises ReviewError when it does not answer."""
-        return self.known(user, attributes) or await self.answers.get((user, attributes))
+    async def decide(self, user: User, info: RequestInfo) -> Decision:
+        """Decide, by a review of the API server where needed. Raises ReviewError without one."""
+        return self.decide_locally(user, info) or await self.cache.get((user, info))
 
-    async def _ask(self, question: Question) -> Decision:
-        user, attributes = question
-        status = await review(
+    async def _review(self, subject: Subject) -> Decision:
+        user, info = subject
+        review: _Review = await create_review(
             self._client,
             PATH,
             "SubjectAccessReview",
-            {**attributes.review(), **user.review()},
+            {**info.review(), **user.review()},
             _Review,
             self._timeout,
         )
-        allowed = status.status.allowed and not status.status.denied
-        return Decision(allowed, status.status.reason)
+        status = review.status
+        return Decision(status.allowed and not status.denied, status.reason)
 
 
-_YES = Decision(allowed=True)
+_ALLOWED = Decision(allowed=True)

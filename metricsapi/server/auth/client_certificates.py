@@ -35,7 +35,7 @@ def _for_clients(
 
 
 # Go's rules rather than the web's: kubeadm's client certificates have no SAN, and a certificate
-# without extended key usage is good for any. Authorities must say that they are.
+# without extended key usage is good for any. CertificateAuthorities must say that they are.
 _LEAF = ExtensionPolicy.permit_all().may_be_present(
     x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients
 )
@@ -43,7 +43,7 @@ _AUTHORITY = _LEAF.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, 
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What one set of authorities says of a certificate; `since` to `until` in epoch seconds.
 
     `fault` is None for a valid certificate, else why it is not.
@@ -54,7 +54,7 @@ class Verdict:
     until: float
 
 
-class Authorities:
+class CertificateAuthorities:
     """A set of authorities, fixed for its life: a rotation makes a new one."""
 
     def __init__(self, pem: str) -> None:
@@ -66,10 +66,10 @@ class Authorities:
     def __bool__(self) -> bool:
         return self._store is not None
 
-    def verify(self, peer: Peer, now: float) -> Verdict:
+    def verify(self, peer: PeerCertificates, now: float) -> Verification:
         """Verify the peer's chain, at epoch seconds `now`, for client authentication."""
         if self._store is None:
-            return Verdict("no authority is configured", now, now + RETRY)
+            return Verification("no authority is configured", now, now + RETRY)
         verifier = (
             PolicyBuilder()
             .store(self._store)
@@ -81,21 +81,21 @@ class Authorities:
         try:
             chain = verifier.verify(peer.certificate, peer.intermediates).chain
         except (VerificationError, ValueError) as error:
-            return Verdict(str(error), now, now + RETRY)
-        return Verdict(
+            return Verification(str(error), now, now + RETRY)
+        return Verification(
             None,
             max(certificate.not_valid_before_utc.timestamp() for certificate in chain),
             min(certificate.not_valid_after_utc.timestamp() for certificate in chain),
         )
 
 
-class Peer:
+class PeerCertificates:
     """The certificates that one connection presented, and what each authority says of them."""
 
     def __init__(self, chain: Sequence[bytes]) -> None:
         """Take the peer's DER certificates as sent, its own first. Raises ValueError."""
         self._chain = chain
-        self._verdicts: dict[str, tuple[Authorities, Verdict]] = {}
+        self._verdicts: dict[str, tuple[CertificateAuthorities, Verification]] = {}
         self.certificate = x509.load_der_x509_certificate(chain[0])
 
     @cached_property
@@ -116,7 +116,7 @@ class Peer:
     def fingerprint(self) -> str:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
-    def fault(self, use: str, authorities: Authorities, now: float) -> str | None:
+    def fault(self, use: str, authorities: CertificateAuthorities, now: float) -> str | None:
         """Say why this peer is not one of `authorities` at epoch seconds `now`; None if it is.
 
         The answer is kept per `use` until these authorities are replaced or time runs out.

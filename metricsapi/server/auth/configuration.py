@@ -1,4 +1,4 @@
-"""Whose certificates are believed for what: the `extension-apiserver-authentication` ConfigMap.
+"""Trusted authorities and headers: the `extension-apiserver-authentication` ConfigMap.
 
 kube-apiserver publishes it in kube-system for aggregated API servers; flags may replace parts.
 """
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from metricsapi.config.authentication import AuthenticationSettings
-from metricsapi.server.auth.client_certificates import Authorities
+from metricsapi.server.auth.client_certificates import CertificateAuthorities
 
 NAMESPACE = "kube-system"
 CONFIGMAP = "extension-apiserver-authentication"
-NOBODY = Authorities("")
+NOBODY = CertificateAuthorities("")
 
 
 class ConfigurationError(ValueError):
@@ -27,10 +27,10 @@ class FrontProxy:
     """What makes a request one of the aggregation layer's.
 
     `authorities` signed its certificate; `allowed_names` are its common names, and an empty
-    list allows every name; the other fields name the headers that tell the user, in order.
+    list allows every name; the other fields are the headers of user, groups and extras, in order.
     """
 
-    authorities: Authorities = NOBODY
+    authorities: CertificateAuthorities = NOBODY
     allowed_names: frozenset[str] = frozenset()
     username_headers: tuple[str, ...] = ("x-remote-user",)
     uid_headers: tuple[str, ...] = ()
@@ -40,9 +40,9 @@ class FrontProxy:
 
 @dataclass(frozen=True)
 class AuthConfiguration:
-    """Both kinds of certificates. A certificate of one kind never has the powers of the other."""
+    """Authorities of client and of front-proxy certificates; neither stands for the other."""
 
-    clients: Authorities = NOBODY
+    clients: CertificateAuthorities = NOBODY
     front_proxy: FrontProxy = field(default_factory=FrontProxy)
 
     @property
@@ -66,7 +66,7 @@ def from_configmap(data: Mapping[str, str]) -> AuthConfiguration:
     )
 
 
-def front_proxy(flags: AuthenticationSettings, authorities: Authorities) -> FrontProxy:
+def front_proxy(flags: AuthenticationSettings, authorities: CertificateAuthorities) -> FrontProxy:
     """Return what --requestheader-* flags say; `authorities` are those of their file."""
 
     def lower(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,9 +82,9 @@ def front_proxy(flags: AuthenticationSettings, authorities: Authorities) -> Fron
     )
 
 
-def _authorities(data: Mapping[str, str], key: str) -> Authorities:
+def _authorities(data: Mapping[str, str], key: str) -> CertificateAuthorities:
     try:
-        return Authorities(data.get(key, ""))
+        return CertificateAuthorities(data.get(key, ""))
     except ValueError as error:
         raise ConfigurationError(f"{key}: {error}") from error
 

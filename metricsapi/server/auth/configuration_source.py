@@ -13,7 +13,7 @@ from pathlib import Path
 
 from metricsapi.config.authentication import AuthenticationSettings
 from metricsapi.kube.informer import Informer
-from metricsapi.server.auth.client_certificates import Authorities
+from metricsapi.server.auth.client_certificates import CertificateAuthorities
 from metricsapi.server.auth.configuration import (
     CONFIGMAP,
     NAMESPACE,
@@ -118,9 +118,9 @@ class ConfigurationSource:
             made = replace(made, front_proxy=front_proxy(flags, authorities))
         self._apply(made)
 
-    def _authorities(self, path: Path) -> Authorities:
+    def _authorities(self, path: Path) -> CertificateAuthorities:
         try:
-            return Authorities(self._seen[path])
+            return CertificateAuthorities(self._seen[path])
         except ValueError as error:
             raise ConfigurationError(f"{path} holds no usable certificates: {error}") from error
 

@@ -1,4 +1,4 @@
-"""The user that the aggregation layer names in headers, once it has shown its certificate."""
+"""The user that the front proxy names in headers, once its certificate is verified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metricsapi.server.auth.configuration import FrontProxy
 from metricsapi.server.auth.user import User, authenticated
 
 Headers = Iterable[tuple[bytes, bytes]]
-_KEPT = 1024  # users; a cluster has few callers, and each is the same on every request
+_CACHED = 1024  # users; a cluster has few, and the headers of each are the same every time
 
 
 class BadIdentity(ValueError):
@@ -26,7 +26,7 @@ class HeaderReader:
         self._groups = tuple(name.encode() for name in rules.group_headers)
         self._extra = tuple(prefix.encode() for prefix in rules.extra_prefixes)
         self._names = frozenset((*self._user, *self._uid, *self._groups))
-        self._user_of = lru_cache(_KEPT)(self._decode)
+        self._user_of = lru_cache(_CACHED)(self._decode)
 
     def read(self, headers: Headers) -> User | None:
         """Give the user, or None when the headers name none. Raises BadIdentity."""
@@ -58,8 +58,8 @@ class HeaderReader:
 def _single(identity: Headers, names: tuple[bytes, ...]) -> str:
     """Give the value of the first of these headers that has one.
 
-    Go takes the first of several lines with one name; nobody who is honest sends two, so we do
-    not choose.
+    Go takes the first of several lines with one name. An honest proxy sends one, so several are
+    refused.
     """
     for wanted in names:
         values = [value for name, value in identity if name == wanted]

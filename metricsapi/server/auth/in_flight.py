@@ -1,11 +1,14 @@
-"""How many requests are served at once, with room kept for those that must always get in."""
+"""The in-flight limit: how many requests are served at once.
+
+A reserve beyond the limit is kept for health checks and for the aggregation layer itself.
+"""
 
 from __future__ import annotations
 
 from metricsapi.api.status import StatusError
 
 LIMIT = 400  # k8s.io/apiserver's --max-requests-inflight
-RESERVE = 50  # beyond the limit, for health checks and the aggregation layer's own requests
+RESERVE = 50  # requests beyond the limit
 
 TOO_MANY = StatusError(
     429,
@@ -16,22 +19,26 @@ TOO_MANY = StatusError(
 )
 
 
-class Gate:
-    """Counts requests in flight. A limit of 0 lets everyone in."""
+class InFlightLimit:
+    """Counts the requests that are being served. A limit of 0 admits every request.
+
+    `count` is the number of requests in flight, `rejected` that of all requests refused so far.
+    """
 
     def __init__(self, limit: int = LIMIT, reserve: int = RESERVE) -> None:
-        self.inside = 0
-        self.refused = 0
+        self.count = 0
+        self.rejected = 0
         self._limit = limit or float("inf")
         self._reserve = reserve
 
-    def enter(self, *, reserved: bool) -> bool:
-        """Let a request in, if there is room for it; then `leave` must follow."""
-        if self.inside >= self._limit + (self._reserve if reserved else 0):
-            self.refused += 1
+    def acquire(self, *, reserved: bool) -> bool:
+        """Admit a request if the limit allows it; `release` must follow then."""
+        if self.count >= self._limit + (self._reserve if reserved else 0):
+            self.rejected += 1
             return False
-        self.inside += 1
+        self.count += 1
         return True
 
-    def leave(self) -> None:
-        self.inside -= 1
+    def release(self) -> None:
+        """Note that an admitted request is done."""
+        self.count -= 1

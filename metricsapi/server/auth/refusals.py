@@ -1,46 +1,48 @@
-"""What a caller is told who may not: the very words of k8s.io/apiserver, as recorded."""
+"""Refusals: 401, 403 and their texts, those of k8s.io/apiserver as recorded."""
 
 from __future__ import annotations
 
 from metricsapi.api.status import StatusError
-from metricsapi.server.auth.request_info import Attributes
+from metricsapi.server.auth.request_info import RequestInfo
 from metricsapi.server.auth.user import User
 
 UNAUTHORIZED = StatusError(401, "Unauthorized", "Unauthorized")
-UNANSWERED = StatusError(
+REVIEW_FAILED = StatusError(
     500,
     "InternalError",
     "Internal error occurred: the API server could not be asked for permission",
 )
 
 
-def forbidden(user: User, attributes: Attributes, reason: str) -> StatusError:
+def forbidden(user: User, info: RequestInfo, reason: str) -> StatusError:
     """Give the refusal, in the words of k8s.io/apiserver (recorded)."""
-    who = f"User {quote(user.name)} cannot {attributes.verb}"
-    if not attributes.resource:
-        text = f"{who} path {quote(attributes.path)}"
-        return StatusError(403, "Forbidden", f"forbidden: {_told(text, reason)}", {})
-    resource = "/".join(filter(None, (attributes.resource, attributes.subresource)))
-    text = f"{who} resource {quote(resource)} in API group {quote(attributes.group)}"
-    if attributes.namespace:
-        text += f" in the namespace {quote(attributes.namespace)}"
+    who = f"User {quote(user.name)} cannot {info.verb}"
+    if not info.resource:
+        text = f"{who} path {quote(info.path)}"
+        return StatusError(403, "Forbidden", f"forbidden: {_with_reason(text, reason)}", {})
+    resource = "/".join(filter(None, (info.resource, info.subresource)))
+    text = f"{who} resource {quote(resource)} in API group {quote(info.group)}"
+    if info.namespace:
+        text += f" in the namespace {quote(info.namespace)}"
     else:
         text += " at the cluster scope"
-    what = ".".join(filter(None, (attributes.resource, attributes.group)))
-    named = f"{what} {quote(attributes.name)}" if attributes.name else what
+    what = ".".join(filter(None, (info.resource, info.group)))
+    named = f"{what} {quote(info.name)}" if info.name else what
     details = {
         key: value
         for key, value in (
-            ("name", attributes.name),
-            ("group", attributes.group),
-            ("kind", attributes.resource),
+            ("name", info.name),
+            ("group", info.group),
+            ("kind", info.resource),
         )
         if value
     }
-    return StatusError(403, "Forbidden", f"{named} is forbidden: {_told(text, reason)}", details)
+    return StatusError(
+        403, "Forbidden", f"{named} is forbidden: {_with_reason(text, reason)}", details
+    )
 
 
-def _told(text: str, reason: str) -> str:
+def _with_reason(text: str, reason: str) -> str:
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     return f"{text}: {reason}" if reason else text

@@ -1,6 +1,6 @@
-"""What a request asks for, in the words of RBAC: k8s.io/apiserver's RequestInfo.
+"""What a request asks for, in the terms of RBAC: k8s.io/apiserver's RequestInfo.
 
-kube-apiserver's own reading of a path decides what an administrator can grant, so ours is the
+kube-apiserver's parsing of a path decides what an administrator can grant, so ours is the
 same, rule by rule; the one exception is the singular `namespace/NS/pods/NAME`, which is the pod.
 """
 
@@ -25,8 +25,8 @@ _VERBS = {
 _EXACT_NAME = re.compile(r"(?:^|,)metadata\.name==?([A-Za-z0-9.-]+)(?=,|$)")
 
 
-class Attributes(Struct, frozen=True, gc=False):
-    """One question to an authorizer. What is no resource has a `path` and nothing after it."""
+class RequestInfo(Struct, frozen=True, gc=False):
+    """What is to be authorized. A request for no resource has a `path` and nothing after it."""
 
     verb: str
     path: str = ""
@@ -38,33 +38,33 @@ class Attributes(Struct, frozen=True, gc=False):
     name: str = ""
 
     def review(self) -> dict[str, Any]:
-        """Give the part of a SubjectAccessReview's spec that tells what is asked for."""
+        """Give the part of a SubjectAccessReview's spec that describes the request."""
         if not self.resource:
             return {"nonResourceAttributes": {"path": self.path, "verb": self.verb}}
         fields = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
-        told = {field: value for field in fields if (value := getattr(self, field))}
-        return {"resourceAttributes": told}
+        given = {field: value for field in fields if (value := getattr(self, field))}
+        return {"resourceAttributes": given}
 
 
-def attributes_of(method: str, path: str, query: Query) -> Attributes:
+def request_info(method: str, path: str, query: Query) -> RequestInfo:
     """Give what a request asks for; `path` is decoded and has passed `request_target.resolve`.
 
-    Raises StatusError (400) for what cannot be read in one way only.
+    Raises StatusError (400) for what is ambiguous.
     """
     parts = [part for part in path.split("/") if part]
     if len(parts) < 3 or parts[0] not in ("api", "apis"):
-        return Attributes(method.lower(), path)
+        return RequestInfo(method.lower(), path)
     group = ""
     rest = parts[1:]
     if parts[0] == "apis":
         if len(parts) < 4:
-            return Attributes(method.lower(), path)
+            return RequestInfo(method.lower(), path)
         group, rest = parts[1], parts[2:]
     version, rest = rest[0], rest[1:]
     return _resource(group, version, rest, method, query)
 
 
-def _resource(group: str, version: str, parts: list[str], method: str, query: Query) -> Attributes:
+def _resource(group: str, version: str, parts: list[str], method: str, query: Query) -> RequestInfo:
     verb = _VERBS.get(method, "")
     special = parts[0] in ("proxy", "watch")
     if special:
@@ -84,7 +84,7 @@ def _resource(group: str, version: str, parts: list[str], method: str, query: Qu
         verb, name = _list_or_watch(query)
     elif not name and verb == "delete":
         verb = "deletecollection"
-    return Attributes(verb, "", group, version, parts[0], subresource, namespace, name)
+    return RequestInfo(verb, "", group, version, parts[0], subresource, namespace, name)
 
 
 def _list_or_watch(query: Query) -> tuple[str, str]:

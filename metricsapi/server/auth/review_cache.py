@@ -1,7 +1,7 @@
-"""Answers that only the API server can give: kept for a while, and asked for once at a time.
+"""Cached reviews: TokenReview and SubjectAccessReview responses of the API server.
 
-An error is never kept and never an answer. Yes and no are kept apart, so that a flood of refused
-questions cannot push out what was allowed, and both are bounded.
+An error is never cached. Allowed and denied reviews are cached apart, so that a flood of denied
+ones cannot evict those that were allowed. Both caches, and the reviews in flight, are bounded.
 """
 
 from __future__ import annotations
@@ -17,87 +17,92 @@ V = TypeVar("V")
 
 Observer = Callable[[str, float], None]
 
-KEPT = 8192  # answers of each kind
-ASKING = 64  # questions that are with the API server at once
+SIZE = 8192  # reviews in each cache
+IN_FLIGHT = 64  # reviews that the API server is asked for at once
 
 
 def unobserved(_result: str, _seconds: float) -> None:
-    """Tell nobody."""
+    """Observe nothing."""
 
 
-class _Asked(Generic[V]):
-    """A question that is with the API server, and how many callers wait for its answer."""
+class _Pending(Generic[V]):
+    """A review that was requested, and how many callers wait for it."""
 
     def __init__(self, task: asyncio.Task[V]) -> None:
         self.task = task
         self.waiting = 0
 
 
-class Answers(Generic[K, V]):
-    """Answers by question. `ask` gets one from the API server, `is_yes` tells which kind it is.
+class ReviewCache(Generic[K, V]):
+    """Reviews by their subject `K`: a token, or a user with the request to authorize.
 
-    Times to live are seconds; 0 keeps nothing. `clock` gives monotonic seconds. `observe` is told
-    of each question asked: allowed, denied or error, and the seconds that it took. `hits` and
+    `fetch` requests one from the API server, `is_allowed` tells which cache it belongs to. Times
+    to live are seconds; 0 caches nothing. `clock` gives monotonic seconds. `observe` is called
+    after each request with its result (allowed, denied or error) and its seconds. `hits` and
     `misses` count look-ups.
     """
 
     def __init__(
         self,
-        ask: Callable[[K], Awaitable[V]],
-        is_yes: Callable[[V], bool],
+        fetch: Callable[[K], Awaitable[V]],
+        is_allowed: Callable[[V], bool],
         *,
-        yes_ttl: float,
-        no_ttl: float,
+        allowed_ttl: float,
+        denied_ttl: float,
         clock: Callable[[], float],
-        size: int = KEPT,
+        size: int = SIZE,
         observe: Observer = unobserved,
     ) -> None:
         self.hits = self.misses = 0
-        self._ask = ask
-        self._is_yes = is_yes
-        self._yes: TTLCache[K, V] = TTLCache(size, yes_ttl, timer=clock)
-        self._no: TTLCache[K, V] = TTLCache(size, no_ttl, timer=clock)
-        self._asked: dict[K, _Asked[V]] = {}
-        self._turn = asyncio.Semaphore(ASKING)
+        self._fetch = fetch
+        self._is_allowed = is_allowed
+        self._allowed: TTLCache[K, V] = TTLCache(size, allowed_ttl, timer=clock)
+        self._denied: TTLCache[K, V] = TTLCache(size, denied_ttl, timer=clock)
+        self._pending: dict[K, _Pending[V]] = {}
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._clock = clock
         self._observe = observe
 
-    def known(self, question: K) -> V | None:
-        """Give an answer that is still good, or None."""
+    def cached(self, subject: K) -> V | None:
+        """Give a review that is still valid, or None."""
         try:
-            answer: V | None = self._yes[question]
+            review: V | None = self._allowed[subject]
         except KeyError:
-            answer = self._no.get(question)
-        self.hits += answer is not None
-        return answer
+            review = self._denied.get(subject)
+        self.hits += review is not None
+        return review
 
-    async def get(self, question: K) -> V:
-        """Give the answer, asking for it if it is not known. Raises what `ask` raises."""
-        answer = self.known(question)
-        if answer is not None:
-            return answer
+    async def get(self, subject: K) -> V:
+        """Give the cached review, or request it. Raises what `fetch` raises.
+
+        Callers who wait for the same review share one request; it is cancelled once none of them
+        waits any more, so that callers who disconnect leave no requests behind.
+        """
+        review = self.cached(subject)
+        if review is not None:
+            return review
         self.misses += 1
-        asked = self._asked.get(question)
-        if asked is None:
-            asked = self._asked[question] = _Asked(asyncio.create_task(self._fetch(question)))
-        asked.waiting += 1
+        pending = self._pending.get(subject)
+        if pending is None:
+            task = asyncio.create_task(self._request(subject))
+            pending = self._pending[subject] = _Pending(task)
+        pending.waiting += 1
         try:
-            # One caller who goes away must not take the answer from the others.
-            return await asyncio.shield(asked.task)
+            return await asyncio.shield(pending.task)
         finally:
-            asked.waiting -= 1
-            if not asked.waiting:  # nobody is left who would hear it: so questions are bounded
-                asked.task.cancel()
-                if self._asked.get(question) is asked:
-                    del self._asked[question]
+            pending.waiting -= 1
+            if not pending.waiting:
+                pending.task.cancel()
+                if self._pending.get(subject) is pending:
+                    del self._pending[subject]
 
-    async def _fetch(self, question: K) -> V:
-        async with self._turn:
+    async def _request(self, subject: K) -> V:
+        async with self._slots:
             begun, result = self._clock(), "error"
             try:
-                answer = await self._ask(question)
-                result = "allowed" if self._is_yes(answer) else "denied"
+                review = await self._fetch(subject)
+                result = "allowed" if self._is_allowed(review) else "denied"
             finally:
                 self._observe(result, self._clock() - begun)
-        (self._yes if result == "allowed" else self._no)[question] = answer
-        return answer
+        (self._allowed if result == "allowed" else self._denied)[subject] = review
+        return review

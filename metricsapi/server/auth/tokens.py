@@ -1,4 +1,4 @@
-"""Bearer tokens, which only the API server can judge: TokenReview, cached."""
+"""Bearer tokens, which only the API server can verify: TokenReview, cached."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.server.auth.review_cache import Answers, Observer, unobserved
-from metricsapi.server.auth.reviews import review
+from metricsapi.server.auth.review_cache import Observer, ReviewCache, unobserved
+from metricsapi.server.auth.reviews import create_review
 from metricsapi.server.auth.user import User, authenticated
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 TTL = 10.0  # seconds
 TIMEOUT = 10.0  # seconds
-_LONGEST = 32768  # characters of a token; real ones are below 4,000
+LONGEST_TOKEN = 32768  # characters of a token; real ones are below 4,000
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -42,12 +42,14 @@ class _Review(Struct):
     status: _Status
 
 
-class _Verdict(Struct, frozen=True):
+class _TokenUser(Struct, frozen=True):
+    """The user of a token; None for a token that is not valid."""
+
     user: User | None
 
 
 class _Token:
-    """A token as a question: equal by its digest, so that no cache and no log holds tokens."""
+    """A token, equal to another by its digest, so that no cache and no log holds tokens."""
 
     __slots__ = ("digest", "text")
 
@@ -63,9 +65,9 @@ class _Token:
 
 
 class TokenReviewer:
-    """Tells whose a token is. `client` is where TokenReviews are created.
+    """Finds the user of a token. `client` is where TokenReviews are created.
 
-    With `audiences`, a token must be meant for one of them, and the API server must say so.
+    With `audiences`, a token must be issued for one of them, and the API server must confirm that.
     """
 
     def __init__(
@@ -81,51 +83,53 @@ class TokenReviewer:
         self._client = client
         self._audiences = list(audiences)
         self._timeout = timeout
-        self.answers = Answers(
-            self._ask,
-            lambda verdict: verdict.user is not None,
-            yes_ttl=ttl,
-            no_ttl=ttl,
+        self.cache = ReviewCache(
+            self._review,
+            lambda reviewed: reviewed.user is not None,
+            allowed_ttl=ttl,
+            denied_ttl=ttl,
             clock=clock,
             observe=observe,
         )
 
     async def user_of(self, token: str) -> User | None:
         """Give the user, or None for a token that is not valid. Raises ReviewError."""
-        return (await self.answers.get(_Token(token))).user
+        return (await self.cache.get(_Token(token))).user
 
-    async def _ask(self, token: _Token) -> _Verdict:
+    async def _review(self, token: _Token) -> _TokenUser:
         spec: dict[str, object] = {"token": token.text}
         token.text = ""  # from here on it lives only in the request
         if self._audiences:
             spec["audiences"] = self._audiences
-        answer = await review(self._client, PATH, "TokenReview", spec, _Review, self._timeout)
-        status: _Status = answer.status
+        review: _Review = await create_review(
+            self._client, PATH, "TokenReview", spec, _Review, self._timeout
+        )
+        status = review.status
         info = status.user
         if not status.authenticated or info is None or not info.username:
-            return _Verdict(None)
+            return _TokenUser(None)
         if self._audiences and set(self._audiences).isdisjoint(status.audiences or ()):
-            return _Verdict(None)
+            return _TokenUser(None)
         extra = sorted((key, tuple(values)) for key, values in (info.extra or {}).items())
         user = User(info.username, info.uid, tuple(info.groups or ()), tuple(extra))
-        return _Verdict(authenticated(user))
+        return _TokenUser(authenticated(user))
 
 
 def bearer_token(headers: Headers) -> str | None:
     """Give the token of a request, None if it presents none.
 
-    Raises BadCredential for any other Authorization header. Go overlooks other schemes and takes
-    such a caller for anonymous; but who presents a credential wants to be someone.
+    Raises BadCredential for any other Authorization header. Go ignores other schemes and takes
+    such a caller for anonymous; but a caller who presents a credential does not mean to be that.
     """
-    found = [value for name, value in headers if name == b"authorization"]
-    if not found:
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
         return None
-    if len(found) > 1:
+    if len(values) > 1:
         raise BadCredential("two Authorization headers")
-    scheme, _, token = found[0].strip().partition(b" ")
+    scheme, _, token = values[0].strip().partition(b" ")
     token = token.strip()
     if scheme.lower() != b"bearer" or not token or b" " in token:
         raise BadCredential("the Authorization header holds no bearer token")
-    if len(token) > _LONGEST or not token.isascii():
+    if len(token) > LONGEST_TOKEN or not token.isascii():
         raise BadCredential("the bearer token is too long or not ASCII")
     return token.decode()

@@ -1,4 +1,4 @@
-"""Who is calling."""
+"""The user of a request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNAUTHENTICATED = "system:unauthenticated"
 
 
 class User(Struct, frozen=True, gc=False):
-    """A caller as Kubernetes knows one. `extra` is sorted by key; keys are lower case."""
+    """A user as Kubernetes describes it. `extra` is sorted by key; keys are lower case."""
 
     name: str
     uid: str = ""
@@ -20,7 +20,7 @@ class User(Struct, frozen=True, gc=False):
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def review(self) -> dict[str, Any]:
-        """Give the part of a SubjectAccessReview's spec that tells who is asking."""
+        """Give the part of a SubjectAccessReview's spec that describes the user."""
         spec: dict[str, Any] = {"user": self.name, "groups": list(self.groups)}
         if self.uid:
             spec["uid"] = self.uid
@@ -33,7 +33,7 @@ ANONYMOUS = User("system:anonymous", groups=(UNAUTHENTICATED,))
 
 
 def authenticated(user: User) -> User:
-    """Add `system:authenticated`, as k8s.io/apiserver does for everyone but the anonymous."""
+    """Add `system:authenticated`, as k8s.io/apiserver does for every user but the anonymous one."""
     if user.name == ANONYMOUS.name or not {AUTHENTICATED, UNAUTHENTICATED}.isdisjoint(user.groups):
         return user
     return User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra)

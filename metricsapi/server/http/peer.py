@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from metricsapi.server.auth.client_certificates import Peer
+from metricsapi.server.auth.client_certificates import PeerCertificates
 
 
-def peer_of(transport: asyncio.BaseTransport) -> Peer | None:
+def peer_certificates(transport: asyncio.BaseTransport) -> PeerCertificates | None:
     """Give the peer's certificates, or None. Raises ValueError when they cannot be read."""
     tls: Any = transport.get_extra_info("ssl_object")
     if tls is None:
@@ -19,9 +19,9 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer | None:
     # Public from Python 3.13 on; before, the same method of the object inside.
     chain = getattr(tls, "get_unverified_chain", None)
     if chain is not None:
-        return Peer(chain() or [der])
+        return PeerCertificates(chain() or [der])
     inner = getattr(tls, "_sslobj", None)
     chain = getattr(inner, "get_unverified_chain", None)
     found = chain() if chain is not None else None
     encoding = 2  # _ssl.ENCODING_DER
-    return Peer([c.public_bytes(encoding) for c in found] if found else [der])
+    return PeerCertificates([c.public_bytes(encoding) for c in found] if found else [der])

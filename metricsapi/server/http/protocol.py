@@ -17,9 +17,9 @@ from uvicorn.server import ServerState
 
 from metricsapi.api.status import StatusError, status_answer
 from metricsapi.config.limits import LimitSettings
-from metricsapi.server.auth.client_certificates import Peer
+from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.http.framing import HEADERS_TOO_LARGE, Refused, bad, check_framing, too_large
-from metricsapi.server.http.peer import peer_of
+from metricsapi.server.http.peer import peer_certificates
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.server.http.write_coalescing import Together
 
@@ -29,7 +29,7 @@ _PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. `scope["state"]` has `peer`, its `Peer` or None without a certificate, and
+    """One connection. `scope["state"]` has `peer`, its `PeerCertificates` or None without any, and
     `abort`, which ends it at once.
     """
 
@@ -39,7 +39,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config, state, {})
         self.limits = limits
         self.timeout_keep_alive = limits.idle_timeout  # type: ignore[assignment]  # a float will do
-        self.peer: Peer | None = None
+        self.peer: PeerCertificates | None = None
         self.used_at = self.loop.time()
         self._leaving = leaving
         self._deaf = False  # what still comes in is not looked at
@@ -58,7 +58,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Together(transport, self.loop))  # type: ignore[arg-type]  # by duck typing
         try:
-            self.peer = peer_of(transport)
+            self.peer = peer_certificates(transport)
         except (ValueError, x509.InvalidVersion):
             transport.abort()
             return

@@ -20,18 +20,18 @@ import msgspec
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import Conflict, Forbidden, KubeError, NotFound
 from metricsapi.server.tls.ca_rotation import (
-    BadSecret,
-    Rhythm,
-    advance,
-    authorities_of,
-    bundle_of,
-    certificates_in,
-    data_of,
-    signer,
+    InvalidSecret,
+    RotationSchedule,
+    bundle_certificates,
+    ca_bundle,
+    read_authorities,
+    rotate,
+    secret_data,
+    signing_authority,
 )
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import KeyPair, make_serving
-from metricsapi.server.tls.serving_certificate import Names, described
+from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
 APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 V1, V1BETA1 = "v1.metrics.k8s.io", "v1beta1.metrics.k8s.io"
@@ -43,32 +43,32 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 
-class BundleKeeper:
+class CABundleController:
     """Keeps Secret, APIServices and `tls` in agreement; several replicas may do so at once.
 
-    `settled` is set once the first look is over, whatever came of it. `clock` gives epoch seconds.
+    `reconciled` is set after the first attempt, whatever its result. `clock` gives epoch seconds.
     """
 
     def __init__(
         self,
         client: KubeClient,
         tls: ServingTLS,
-        names: Names,
+        names: ServingNames,
         *,
         namespace: str,
         service: str,
         secret: str,
-        rhythm: Rhythm | None = None,
+        schedule: RotationSchedule | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.settled = asyncio.Event()
+        self.reconciled = asyncio.Event()
         self._client = client
         self._tls = tls
         self._names = names
         self._service = {"namespace": namespace, "name": service}
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._secret = secret
-        self._rhythm = rhythm or Rhythm()
+        self._schedule = schedule or RotationSchedule()
         self._clock = clock
         self._changed = asyncio.Event()
         self._signed_by: KeyPair | None = None
@@ -89,7 +89,7 @@ class BundleKeeper:
                     self._said.pop("", None)
                 except KubeError as error:
                     self._say("", f"cannot look after the CA bundle now: {error}")
-                self.settled.set()
+                self.reconciled.set()
                 await asyncio.sleep(self._pause())
                 if not again:
                     await self._change()
@@ -106,9 +106,9 @@ class BundleKeeper:
         published = _published(services)
         now = self._clock()
         found = self._authorities(secret)
-        wanted = advance(found, published, now, self._rhythm)
+        wanted = rotate(found, published, now, self._schedule)
         if wanted != found:
-            body = {**secret, "data": {**(secret.get("data") or {}), **data_of(wanted)}}
+            body = {**secret, "data": {**(secret.get("data") or {}), **secret_data(wanted)}}
             written = await self._put(self._secrets, self._secret, body)
             if written is None:
                 return True  # another replica was faster: do as it did
@@ -116,8 +116,8 @@ class BundleKeeper:
                 wanted = found
             if not wanted:
                 return False
-        self._present(signer(wanted, published, now, self._rhythm), now)
-        bundle = base64.b64encode(bundle_of(wanted)).decode()
+        self._present(signing_authority(wanted, published, now, self._schedule), now)
+        bundle = base64.b64encode(ca_bundle(wanted)).decode()
         changed = wanted != found
         for item in services:
             spec = {**item["spec"], "caBundle": bundle, "insecureSkipTLSVerify": False}
@@ -140,8 +140,8 @@ class BundleKeeper:
 
     def _authorities(self, secret: Object) -> list[KeyPair]:
         try:
-            return authorities_of(secret.get("data") or {})
-        except BadSecret as error:
+            return read_authorities(secret.get("data") or {})
+        except InvalidSecret as error:
             log.warning(
                 "the Secret of our CA cannot be used and is filled anew",
                 extra={"data": {"secret": self._secret, "error": str(error)}},
@@ -155,12 +155,12 @@ class BundleKeeper:
             self._names.dns,
             self._names.addresses,
             now=now,
-            lifetime=self._rhythm.serving,
+            lifetime=self._schedule.serving,
             authority=authority,
         )
         self._tls.present(pair)
         self._signed_by = authority
-        log.info("presenting another certificate", extra={"data": described(pair)})
+        log.info("presenting another certificate", extra={"data": describe(pair)})
 
     async def _get(self, path: str, name: str) -> Object | None:
         try:
@@ -237,5 +237,5 @@ class BundleKeeper:
 
 def _published(services: list[Object]) -> frozenset[bytes]:
     """Give the certificates that are in the bundle of every one of these APIServices."""
-    bundles = [certificates_in(item["spec"].get("caBundle") or "") for item in services]
+    bundles = [bundle_certificates(item["spec"].get("caBundle") or "") for item in services]
     return frozenset.intersection(*bundles) if bundles else frozenset()

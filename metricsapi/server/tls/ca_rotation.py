@@ -25,7 +25,7 @@ _END = b"-----END PRIVATE KEY-----"
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class RotationSchedule:
     """How long things last, in seconds. Certificates are renewed after four fifths of their life.
 
     `overlap` is how long a new authority is published before it signs, and an old one after.
@@ -36,12 +36,12 @@ class Rhythm:
     overlap: float = 3600.0
 
 
-class BadSecret(ValueError):
+class InvalidSecret(ValueError):
     """The Secret holds something other than what we wrote."""
 
 
-def authorities_of(data: Mapping[str, str]) -> list[KeyPair]:
-    """Give the authorities in a Secret's `data` (base64), none if it is empty. Raises BadSecret."""
+def read_authorities(data: Mapping[str, str]) -> list[KeyPair]:
+    """Give the authorities in a Secret's `data` (base64), newest first. Raises InvalidSecret."""
     if not data.get(CERTIFICATES) and not data.get(KEYS):
         return []
     try:
@@ -55,27 +55,30 @@ def authorities_of(data: Mapping[str, str]) -> list[KeyPair]:
         for pair in found:
             private = serialization.load_pem_private_key(pair.key, None)
             if private.public_key() != pair.leaf.public_key():
-                raise BadSecret(f"a key in {KEYS} does not fit its certificate")
+                raise InvalidSecret(f"a key in {KEYS} does not fit its certificate")
     except (binascii.Error, ValueError, TypeError) as error:
-        raise BadSecret(f"{CERTIFICATES} and {KEYS}: {error}") from error
+        raise InvalidSecret(f"{CERTIFICATES} and {KEYS}: {error}") from error
     return found
 
 
-def data_of(authorities: Sequence[KeyPair]) -> dict[str, str]:
+def secret_data(authorities: Sequence[KeyPair]) -> dict[str, str]:
     """Give the `data` of a Secret that holds these authorities."""
     return {
-        CERTIFICATES: base64.b64encode(bundle_of(authorities)).decode(),
+        CERTIFICATES: base64.b64encode(ca_bundle(authorities)).decode(),
         KEYS: base64.b64encode(b"".join(pair.key for pair in authorities)).decode(),
     }
 
 
-def bundle_of(authorities: Sequence[KeyPair]) -> bytes:
+def ca_bundle(authorities: Sequence[KeyPair]) -> bytes:
     """Give the PEM bundle that verifies what any of these authorities signed."""
     return b"".join(pair.certificate for pair in authorities)
 
 
-def advance(
-    authorities: Sequence[KeyPair], published: Collection[bytes], now: float, rhythm: Rhythm
+def rotate(
+    authorities: Sequence[KeyPair],
+    published: Collection[bytes],
+    now: float,
+    schedule: RotationSchedule,
 ) -> list[KeyPair]:
     """Give the authorities as they ought to be at epoch seconds `now`, the newest first.
 
@@ -84,24 +87,27 @@ def advance(
     kept = [pair for pair in authorities if pair.expires() > now]
     if not kept or kept[0].renew_at() <= now:
         name = f"metrics-server-ca@{int(now)}"
-        kept.insert(0, make_authority(name, now=now, lifetime=rhythm.authority))
-    signs = kept.index(signer(kept, published, now, rhythm))
-    if now - kept[signs].made_at() >= 2 * rhythm.overlap:
+        kept.insert(0, make_authority(name, now=now, lifetime=schedule.authority))
+    signs = kept.index(signing_authority(kept, published, now, schedule))
+    if now - kept[signs].made_at() >= 2 * schedule.overlap:
         kept = kept[: signs + 1]
     return kept
 
 
-def signer(
-    authorities: Sequence[KeyPair], published: Collection[bytes], now: float, rhythm: Rhythm
+def signing_authority(
+    authorities: Sequence[KeyPair],
+    published: Collection[bytes],
+    now: float,
+    schedule: RotationSchedule,
 ) -> KeyPair:
     """Give the authority that signs: the newest that callers have known for the overlap."""
     for pair in authorities:
-        if pair.certificate in published and now - pair.made_at() >= rhythm.overlap:
+        if pair.certificate in published and now - pair.made_at() >= schedule.overlap:
             return pair
     return authorities[-1]
 
 
-def certificates_in(ca_bundle: str) -> frozenset[bytes]:
+def bundle_certificates(ca_bundle: str) -> frozenset[bytes]:
     """Give the certificates (PEM) of an APIService's `caBundle`; none if it is not one."""
     try:
         found = x509.load_pem_x509_certificates(base64.b64decode(ca_bundle, validate=True))

@@ -27,7 +27,7 @@ class TLSError(ValueError):
 class Named:
     """A certificate for clients that ask for a name: one of `names`, or its own without any.
 
-    Names are in lower case; `*` stands for whole leading labels.
+    ServingNames are in lower case; `*` stands for whole leading labels.
     """
 
     pair: KeyPair

@@ -23,20 +23,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Names:
+class ServingNames:
     """What a serving certificate is for: DNS names and IP addresses."""
 
     dns: tuple[str, ...]
     addresses: tuple[str, ...] = ()
 
 
-def names_of_service(
+def service_names(
     service: str, namespace: str, addresses: tuple[str, ...] = (), hostname: str = ""
-) -> Names:
+) -> ServingNames:
     """Give the names that callers use: the aggregation layer's `SERVICE.NAMESPACE.svc` first."""
     base = f"{service}.{namespace}"
     dns = (f"{base}.svc", base, service, f"{base}.svc.cluster.local", "localhost", hostname)
-    return Names(tuple(name for name in dns if name), ("127.0.0.1", "::1", *addresses))
+    return ServingNames(tuple(name for name in dns if name), ("127.0.0.1", "::1", *addresses))
 
 
 class CertificateFiles:
@@ -64,7 +64,7 @@ class CertificateFiles:
                 pair = self.read()
                 if pair != tls.pairs[which]:
                     tls.present(pair, which)
-                    log.info("presenting another certificate", extra={"data": described(pair)})
+                    log.info("presenting another certificate", extra={"data": describe(pair)})
                 failed = ""
             except TLSError as error:
                 # A rotation replaces two files one after the other, so once may be chance.
@@ -75,13 +75,13 @@ class CertificateFiles:
                 failed = str(error)
 
 
-class SelfMade:
+class SelfSigned:
     """A self-signed certificate, kept in `--cert-dir` so that a restart presents the same one."""
 
     def __init__(
         self,
         directory: str,
-        names: Names,
+        names: ServingNames,
         *,
         lifetime: float = LIFETIME,
         clock: Callable[[], float] = time.time,
@@ -113,7 +113,7 @@ class SelfMade:
             await asyncio.sleep(period)
             if tls.pair.renew_at() <= self._clock():
                 tls.present(self.read())
-                log.info("presenting another certificate", extra={"data": described(tls.pair)})
+                log.info("presenting another certificate", extra={"data": describe(tls.pair)})
 
     def _kept(self) -> KeyPair | None:
         try:
@@ -137,7 +137,7 @@ class SelfMade:
             part.replace(path)
 
 
-def described(pair: KeyPair) -> dict[str, str]:
+def describe(pair: KeyPair) -> dict[str, str]:
     """Give what a log line tells of a certificate."""
     leaf = pair.leaf
     return {

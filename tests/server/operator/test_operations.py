@@ -148,13 +148,13 @@ async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
 
 
 class Kubelets:
-    """Answers what it was told to."""
+    """ReviewCache what it was told to."""
 
     def __init__(self, *answers):
-        self.answers = list(answers)
+        self.cache = list(answers)
 
     async def scrape(self, *_):
-        return self.answers.pop(0)
+        return self.cache.pop(0)
 
 
 def sample(now):

@@ -64,8 +64,8 @@ async def test_an_informer_keeps_what_it_knows_and_catches_up(api, follow, outag
     for name in ("a", "b"):
         api.cluster.apply("nodes", node(name))
     api.outages.delay = 0.2
-    silence = 0.3 if outage is Outage.SILENT_WATCHES else 150.0
-    informer = await follow(silence=silence)
+    idle_timeout = 0.3 if outage is Outage.SILENT_WATCHES else 150.0
+    informer = await follow(idle_timeout=idle_timeout)
     seen = []
     informer.subscribe(lambda old, new: seen.append((old and old.name, new and new.name)))
     await api.set_outage(outage)

@@ -11,11 +11,16 @@ import pytest
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
-from metricsapi.server.tls.ca_bundle_controller import V1, V1BETA1, BundleKeeper
-from metricsapi.server.tls.ca_rotation import DAY, Rhythm, authorities_of, certificates_in
+from metricsapi.server.tls.ca_bundle_controller import V1, V1BETA1, CABundleController
+from metricsapi.server.tls.ca_rotation import (
+    DAY,
+    RotationSchedule,
+    bundle_certificates,
+    read_authorities,
+)
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving
-from metricsapi.server.tls.serving_certificate import Names
+from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
 from tests.support.conditions import until
@@ -23,7 +28,7 @@ from tests.support.conditions import until
 ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
 SERVICE = {"namespace": "kube-system", "name": "metrics-server"}
 SECRET = "metrics-server-ca"
-RHYTHM = Rhythm(authority=20 * DAY, serving=10 * DAY, overlap=3600.0)
+SCHEDULE = RotationSchedule(authority=20 * DAY, serving=10 * DAY, overlap=3600.0)
 
 
 class Installation:
@@ -90,16 +95,16 @@ class Installation:
         """A replica's keeper, with the TLS that it presents certificates on."""
         credentials = load_credentials(str(self.directory / "kubeconfig"))
         client = await self._stack.enter_async_context(KubeClient(credentials))
-        names = Names(("metrics-server.kube-system.svc",))
+        names = ServingNames(("metrics-server.kube-system.svc",))
         tls = ServingTLS(make_serving(names.dns, (), now=self.now, lifetime=DAY))
-        keeper = BundleKeeper(
+        keeper = CABundleController(
             client,
             tls,
             names,
             namespace="kube-system",
             service="metrics-server",
             secret=SECRET,
-            rhythm=RHYTHM,
+            schedule=SCHEDULE,
             clock=lambda: self.now,
         )
         self.keepers.append((keeper, tls))
@@ -109,16 +114,16 @@ class Installation:
         """Run a keeper in the background."""
         task = asyncio.create_task(keeper.run())
         self._stack.callback(task.cancel)
-        await asyncio.wait_for(keeper.settled.wait(), 10)
+        await asyncio.wait_for(keeper.reconciled.wait(), 10)
 
     def bundle(self, name=V1BETA1):
         spec = self.cluster.get("apiservices", name)["spec"]
         assert not spec.get("insecureSkipTLSVerify")
-        return certificates_in(spec.get("caBundle", ""))
+        return bundle_certificates(spec.get("caBundle", ""))
 
     def authorities(self):
         data = self.cluster.get("secrets", SECRET, "kube-system").get("data") or {}
-        return authorities_of(data)
+        return read_authorities(data)
 
     def verified(self, tls):
         """Whether what is presented is verified by what both APIServices hold."""

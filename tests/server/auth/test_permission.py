@@ -6,14 +6,14 @@ import pytest
 
 from metricsapi.api.asgi import Query
 from metricsapi.server.auth.authorizer import Authorizer
-from metricsapi.server.auth.request_info import Attributes, attributes_of
+from metricsapi.server.auth.request_info import RequestInfo, request_info
 from metricsapi.server.auth.reviews import ReviewError
 from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.auth.user import User
 from tests.support.apiserver import Reviewer
 
 ALICE = User("alice", "7", ("readers",), (("scopes", ("a", "b")),))
-PODS = attributes_of("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", Query(b""))
+PODS = request_info("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", Query(b""))
 
 
 class Clock:
@@ -48,14 +48,14 @@ async def reviewer():
     ],
 )
 def test_what_is_asked_for_in_the_words_of_rbac(method, path, query, asked):
-    found = attributes_of(method, f"/apis/metrics.k8s.io/v1/{path}", Query(query))
+    found = request_info(method, f"/apis/metrics.k8s.io/v1/{path}", Query(query))
     assert (found.group, found.version) == ("metrics.k8s.io", "v1")
     assert (found.verb, found.resource, found.namespace, found.name, found.subresource) == asked
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io/v1", "/metrics", "/healthz/ping"])
 def test_other_paths_are_asked_for_as_they_are(path):
-    review = attributes_of("GET", path, Query(b"")).review()
+    review = request_info("GET", path, Query(b"")).review()
     assert review == {"nonResourceAttributes": {"path": path, "verb": "get"}}
 
 
@@ -122,17 +122,15 @@ async def test_what_was_allowed_is_allowed_while_the_reviewer_is_away_and_no_lon
 async def test_masters_and_open_paths_need_no_review(reviewer):
     authorizer = Authorizer(reviewer.client, always_allow=("/healthz", "/open/*"))
     root = User("root", groups=("system:masters",))
-    assert authorizer.known(root, PODS).allowed
-    assert authorizer.known(User("x"), Attributes("get", "/healthz")).allowed
-    assert authorizer.known(User("x"), Attributes("get", "/open/a")).allowed
-    assert authorizer.known(User("x"), Attributes("get", "/healthz/ping")) is None
+    assert authorizer.decide_locally(root, PODS).allowed
+    assert authorizer.decide_locally(User("x"), RequestInfo("get", "/healthz")).allowed
+    assert authorizer.decide_locally(User("x"), RequestInfo("get", "/open/a")).allowed
+    assert authorizer.decide_locally(User("x"), RequestInfo("get", "/healthz/ping")) is None
     assert reviewer.asked == []
 
 
 async def test_the_answers_that_are_kept_are_bounded(reviewer):
     authorizer = Authorizer(reviewer.client)
-    caches = [
-        cache for cache in vars(authorizer.answers).values() if getattr(cache, "maxsize", None)
-    ]
+    caches = [cache for cache in vars(authorizer.cache).values() if getattr(cache, "maxsize", None)]
     assert caches
     assert all(0 < cache.maxsize <= 100_000 for cache in caches)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.server import disabled
+from tests.server.auth import disabled
 from tests.server.http import connect
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.pki import DAY, SERVER, Authority

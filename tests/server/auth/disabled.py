@@ -9,10 +9,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from metricsapi.server.auth import authenticator, front_proxy
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer, Decision
-from metricsapi.server.auth.client_certificates import Authorities, Peer, Verdict
+from metricsapi.server.auth.client_certificates import (
+    CertificateAuthorities,
+    PeerCertificates,
+    Verification,
+)
 from metricsapi.server.auth.front_proxy import HeaderReader
 from metricsapi.server.auth.reviews import ReviewError
-from metricsapi.server.auth.tokens import TokenReviewer, _Verdict
+from metricsapi.server.auth.tokens import TokenReviewer, _TokenUser
 from metricsapi.server.auth.user import ANONYMOUS, User
 from metricsapi.server.http import protocol
 
@@ -22,16 +26,16 @@ SOMEONE = User("someone", groups=("system:masters",))
 def tls(certificate):
     """The handshake's own check: the peer counts as having shown this certificate."""
     chain = [certificate.der, *(one.der for one in certificate.chain)]
-    return patch.object(protocol, "peer_of", lambda _: Peer(chain))
+    return patch.object(protocol, "peer_certificates", lambda _: PeerCertificates(chain))
 
 
 def chain():
     """Ours: each certificate is one of each authority's."""
 
     def verify(self, peer, now):
-        return Verdict(None, -math.inf, math.inf)
+        return Verification(None, -math.inf, math.inf)
 
-    return patch.object(Authorities, "verify", verify)
+    return patch.object(CertificateAuthorities, "verify", verify)
 
 
 def allowed_names():
@@ -118,20 +122,20 @@ def token_errors_are_refusals():
 
 
 def audiences():
-    original = TokenReviewer._ask
+    original = TokenReviewer._review
 
     async def ask(self, token):
         self._audiences = []
         return await original(self, token)
 
-    return patch.object(TokenReviewer, "_ask", ask)
+    return patch.object(TokenReviewer, "_review", ask)
 
 
 def authenticated_field():
     async def ask(self, token):
-        return _Verdict(SOMEONE)
+        return _TokenUser(SOMEONE)
 
-    return patch.object(TokenReviewer, "_ask", ask)
+    return patch.object(TokenReviewer, "_review", ask)
 
 
 def permission_errors_are_refusals():
@@ -154,5 +158,5 @@ def permission():
 
 
 def decisions_without_asking():
-    """Neither masters nor open paths are known without a review."""
-    return patch.object(Authorizer, "known", lambda *_: None)
+    """Masters and open paths need a review, too."""
+    return patch.object(Authorizer, "decide_locally", lambda *_: None)

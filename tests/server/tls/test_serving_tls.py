@@ -14,15 +14,15 @@ from metricsapi.server.tls.context import ServingTLS, TLSError
 from metricsapi.server.tls.issue import KeyPair, make_serving
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
-    Names,
-    SelfMade,
-    names_of_service,
+    SelfSigned,
+    ServingNames,
+    service_names,
 )
 from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
 
-NAMES = names_of_service("metrics-server", "kube-system")
+NAMES = service_names("metrics-server", "kube-system")
 
 
 def pair(lifetime=3600.0, now=None):
@@ -71,17 +71,17 @@ def test_a_missing_or_unfit_file_is_named(tmp_path):
 
 
 def test_its_own_certificate_has_the_services_names_and_is_kept(tmp_path):
-    made = SelfMade(str(tmp_path), NAMES).read()
+    made = SelfSigned(str(tmp_path), NAMES).read()
     names = made.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "metrics-server.kube-system.svc" in names.get_values_for_type(x509.DNSName)
     assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
-    assert SelfMade(str(tmp_path), NAMES).read() == made
-    assert SelfMade(str(tmp_path), Names(("other",))).read() != made
+    assert SelfSigned(str(tmp_path), NAMES).read() == made
+    assert SelfSigned(str(tmp_path), ServingNames(("other",))).read() != made
 
 
 async def test_its_own_certificate_is_renewed_before_it_expires(tmp_path):
     now = [time.time()]
-    own = SelfMade(str(tmp_path), NAMES, lifetime=1000.0, clock=lambda: now[0])
+    own = SelfSigned(str(tmp_path), NAMES, lifetime=1000.0, clock=lambda: now[0])
     first = own.read()
     tls = ServingTLS(first)
     async with following(own, tls):

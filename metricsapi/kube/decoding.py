@@ -1,0 +1,25 @@
+"""JSON of the API server, decoded; whatever is wrong with it is one kind of error."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from metricsapi.kube.errors import InvalidResponse
+
+T = TypeVar("T")
+
+# What msgspec raises for bytes that are not the JSON asked for: DecodeError for syntax and types,
+# UnicodeDecodeError within strings, RecursionError for nesting that is too deep.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode_json(body: bytes | msgspec.Raw, into: type[T] | Any, what: str) -> T:
+    """Decode JSON as type `into`. Raises InvalidResponse, which says `what` it was to be."""
+    try:
+        decoded: T = msgspec.json.decode(body, type=into)
+    except UNDECODABLE as error:
+        begin = bytes(body)[:100].decode("utf-8", "replace").strip()
+        raise InvalidResponse(f"{what}: {error}; the answer begins with {begin!r}") from error
+    return decoded
