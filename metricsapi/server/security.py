@@ -145,7 +145,9 @@ class Security:
 def _serving_names(settings: Settings) -> ServingNames:
     own = settings.serving.bind_address
     addresses = () if own in ("", "0.0.0.0", "::") else (own,)
-    return service_names(settings.service_name, settings.namespace, addresses, socket.gethostname())
+    return service_names(
+        settings.service.name, settings.service.namespace, addresses, socket.gethostname()
+    )
 
 
 def _default_certificate(settings: Settings, names: ServingNames) -> CertificateFiles | SelfSigned:
