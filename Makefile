@@ -64,7 +64,7 @@ bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_UR
 	@$(MAKE) --no-print-directory VENV=$(VENV)-run $(VENV)-run/run.stamp
 	@SERVER_PYTHON="$(or $(SERVER_PYTHON),$(VENV)-run/bin/python)" $(BIN)/python -m tests.bench
 
-bench-quick: $(VENV)/dev.stamp ## counts of work against a stored baseline; UPDATE=1 stores it
+bench-quick: $(VENV)/dev.stamp ## amounts of work (bytes, items, allocations) against a stored baseline; UPDATE=1 stores it
 	@$(BIN)/python -m tests.bench.quick
 
 faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and what is served meanwhile
