@@ -29,6 +29,7 @@ from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.targets import cluster_family
+from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.http.timeout import Deadline
@@ -115,6 +116,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             limits=settings.limits,
             serving=settings.serving,
             leaving=leaving,
+            refusals=RefusalLog(telemetry.refusal),
         )
         server.bind()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,6 +102,11 @@ class Telemetry:
             REQUEST_BUCKETS,
             _REQUEST_LABELS,
         )
+        self.refusals = self._counter(
+            "metricsapi_refused_requests_total",
+            "Requests and connections that were refused before they were served, by reason.",
+            ["reason"],
+        )
         self.inflight = 0  # requests that are being served
         self._gauge(
             "apiserver_current_inflight_requests", "Requests being served.", ["request_kind"]
@@ -146,6 +151,10 @@ class Telemetry:
         labels = (*target, COMPONENT)
         self.requests.labels(*labels, str(code)).inc()
         self.request_duration.observe(seconds, *labels)
+
+    def refusal(self, reason: str) -> None:
+        """Count a request or connection that was refused before it was served."""
+        self.refusals.labels(reason).inc()
 
     def requests_answered(self) -> int:
         """Return the number of requests that were answered since the start."""

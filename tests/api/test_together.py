@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from metricsapi.api.streaming import PIECE
-from metricsapi.server.http.write_coalescing import JOINED, Together
+from metricsapi.server.http.write_coalescing import JOINED, CoalescingTransport
 
 
 class Recorded:
@@ -23,7 +23,7 @@ class Recorded:
 
 async def test_head_and_body_are_one_write():
     recorded = Recorded()
-    transport = Together(recorded, asyncio.get_running_loop())
+    transport = CoalescingTransport(recorded, asyncio.get_running_loop())
     transport.write(b"head")
     transport.write(b"body")
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_head_and_body_are_one_write():
 
 async def test_pieces_of_a_large_answer_are_not_joined():
     recorded = Recorded()
-    transport = Together(recorded, asyncio.get_running_loop())
+    transport = CoalescingTransport(recorded, asyncio.get_running_loop())
     pieces = [bytes([number]) * PIECE for number in range(3)]
     for piece in pieces:
         transport.write(piece)
@@ -45,7 +45,7 @@ async def test_pieces_of_a_large_answer_are_not_joined():
 async def test_no_more_is_held_back_than_is_joined():
     """The transport tells a writer to pause, even one that never lets the loop turn."""
     recorded = Recorded()
-    transport = Together(recorded, asyncio.get_running_loop())
+    transport = CoalescingTransport(recorded, asyncio.get_running_loop())
     for _ in range(2 + JOINED // 1000):
         transport.write(bytes(1000))
     assert sum(len(data) for sent in recorded.sent for data in sent) > JOINED
@@ -54,7 +54,7 @@ async def test_no_more_is_held_back_than_is_joined():
 async def test_what_was_written_before_closing_arrives():
     class Parting(asyncio.Protocol):
         def connection_made(self, transport):
-            together = Together(transport, asyncio.get_running_loop())
+            together = CoalescingTransport(transport, asyncio.get_running_loop())
             together.write(b"last ")
             together.write(b"words")
             together.close()

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with what it lacks: the peer's certificate, and bounds.
+"""uvicorn's HTTP/1.1 protocol with what it lacks: the peer's certificate, and limits.
 
 httptools (llhttp, strict) parses; what it lets pass and two readers could understand differently
 is refused here. A refusal closes the connection, as nothing after it can be trusted.
@@ -18,13 +18,27 @@ from uvicorn.server import ServerState
 from metricsapi.api.status import StatusError, status_answer
 from metricsapi.config.limits import LimitSettings
 from metricsapi.server.auth.client_certificates import PeerCertificates
-from metricsapi.server.http.framing import HEADERS_TOO_LARGE, Refused, bad, check_framing, too_large
+from metricsapi.server.http.framing import check_framing
 from metricsapi.server.http.peer import peer_certificates
+from metricsapi.server.http.reception import Reception
+from metricsapi.server.http.refusal import (
+    CONNECTIONS,
+    PIPELINED,
+    Action,
+    Answering,
+    Receiving,
+    Refused,
+    action_for,
+    malformed,
+    too_slow,
+)
+from metricsapi.server.http.refusal_log import RefusalLog
+from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
-from metricsapi.server.http.write_coalescing import Together
+from metricsapi.server.http.write_coalescing import CoalescingTransport
 
-_PIPELINED = 8  # requests waiting behind one that is being answered
-_LINGER = 0.5  # seconds a refused peer has to read why, before the connection is closed
+_PIPELINED = 8  # requests that wait behind the one that is being answered
+_LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
 _PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
 
 
@@ -34,7 +48,12 @@ class Protocol(HttpToolsProtocol):
     """
 
     def __init__(
-        self, config: Config, state: ServerState, limits: LimitSettings, leaving: asyncio.Event
+        self,
+        config: Config,
+        state: ServerState,
+        limits: LimitSettings,
+        leaving: asyncio.Event,
+        refusals: RefusalLog,
     ) -> None:
         super().__init__(config, state, {})
         self.limits = limits
@@ -42,21 +61,18 @@ class Protocol(HttpToolsProtocol):
         self.peer: PeerCertificates | None = None
         self.used_at = self.loop.time()
         self._leaving = leaving
-        self._deaf = False  # what still comes in is not looked at
-        self._in_head = False
-        self._in_message = False
-        self._head_bytes = 0
-        self._body_bytes = 0
-        self._chunk = self._head_received = 0  # bytes: of this read, and since the head began
-        self._unparsed = 0  # bytes since the parser last told of something
+        self._refusals = refusals
+        self._refused = False  # what still comes in is not parsed
+        self._reception = Reception(limits)
         self._reading: asyncio.TimerHandle | None = None
-        self._reading_head = False
+        self._reading_of = Receiving.NOTHING  # what `_reading` is the time limit of
         self._writing: asyncio.TimerHandle | None = None
+        self._closing: list[asyncio.TimerHandle] = []
 
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Together(transport, self.loop))  # type: ignore[arg-type]  # by duck typing
+        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # by duck typing
         try:
             self.peer = peer_certificates(transport)
         except (ValueError, x509.InvalidVersion):
@@ -70,147 +86,146 @@ class Protocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._reading, self._writing, self.timeout_keep_alive_task):
+        timers = (self._reading, self._writing, self.timeout_keep_alive_task, *self._closing)
+        for timer in timers:
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     @property
-    def idle(self) -> bool:
-        """No request is being answered."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+    def answering(self) -> Answering:
+        """What is being answered."""
+        if self.pipeline:
+            return Answering.SENDING
+        if self.cycle is None or self.cycle.response_complete:
+            return Answering.NOTHING
+        return Answering.SENDING if self.cycle.response_started else Answering.WAITING
 
     def _make_room(self) -> None:
         """Close the connection that has been idle longest, one without a certificate if any is."""
-        others: Any = (one for one in self.connections if one is not self)
-        idle = [one for one in others if isinstance(one, Protocol) and one.idle]
-        victim = min(idle, key=lambda one: (one.peer is not None, one.used_at), default=self)
+        others: Any = self.connections - {self}
+        idle = [each for each in others if each.answering is Answering.NOTHING]
+        victim = min(idle, key=lambda each: (each.peer is not None, each.used_at), default=self)
+        self._refusals.note(Refused(CONNECTIONS), victim.client)
         self.connections.discard(victim)
         victim.transport.abort()
 
     # What comes in
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._refused:
             return
-        self._unparsed += len(data)
-        self._chunk = len(data)
-        self._head_received += len(data)
+        self._reception.received(len(data))
+        try:
+            self._parse(data)
+            self._reception.parsed()
+        except Refused as refused:
+            self._refuse(refused)
+        else:
+            self._watch_reader()
+
+    def _parse(self, data: bytes) -> None:
+        """Have the methods below called with the parts of `data`. Raises Refused."""
         try:
             self.parser.feed_data(data)
-            if self._unparsed > self.limits.header_bytes + self.limits.body_bytes:
-                self._refuse(None)  # chunk extensions or empty lines without end
-            elif self._in_head and self._head_received > self.limits.header_bytes:
-                self._refuse(HEADERS_TOO_LARGE)
         except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if not isinstance(cause, Refused):
-                raise
-            self._refuse(cause.status)
+            raise error.__context__ or error from None  # what a method below has raised
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(bad("malformed HTTP request"))
-        self._watch_reader()
+            raise malformed("malformed HTTP request") from None
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= _PIPELINED or (self.cycle and not self.cycle.keep_alive):
-            raise Refused(None)
+            raise Refused(PIPELINED)
         self._unset_keepalive_if_required()
-        self._in_head = self._in_message = True
-        self._head_bytes = self._body_bytes = self._unparsed = 0
-        self._head_received = self._chunk  # at the most: it may have begun later in the chunk
+        self._reception.begin()
         self.used_at = self.loop.time()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._unparsed = 0
-        self._head_bytes = len(self.url)
-        if self._head_bytes > self.limits.target_bytes:
-            raise Refused(StatusError(414, "RequestURITooLong", "the request target is too long"))
+        self._reception.target(len(self.url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._unparsed = 0
-        size = len(name) + len(value) + 4
-        if not self._in_head:
-            # A trailer. uvicorn would add it to the headers of a request that is already being
-            # answered, and the front proxy hands on its clients' trailers: an identity header
-            # among them would be believed.
-            self._count_body(size)
-            return
-        self._head_bytes += size
-        if self._head_bytes > self.limits.header_bytes or (
-            len(self.headers) >= self.limits.header_count
-        ):
-            raise Refused(HEADERS_TOO_LARGE)
-        super().on_header(name, value)
+        # uvicorn would add a trailer to the headers of a request that is already being answered,
+        # and the front proxy hands on its clients' trailers: an identity header among them would
+        # be believed.
+        if self._reception.header(name, value):
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._unparsed = 0
         check_framing(self.parser, self.headers, self.limits.body_bytes)
         try:
             self.url = resolve(self.url)
         except BadTarget as error:
-            raise Refused(bad(str(error))) from error
+            raise malformed(str(error)) from error
         super().on_headers_complete()
-        self._in_head = False
+        self._reception.headers_complete()
         if self._leaving.is_set():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        self._unparsed = 0
-        self._count_body(len(body))
+        self._reception.body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._unparsed = 0
-        self._in_message = False
+        self._reception.complete()
         super().on_message_complete()
 
-    def _count_body(self, size: int) -> None:
-        self._body_bytes += size
-        if self._body_bytes > self.limits.body_bytes:
-            raise Refused(too_large("body"))
-
     def _watch_reader(self) -> None:
-        """Time the part of a message that is still to come."""
-        if self._reading is not None and (
-            not self._in_message or self._reading_head is not self._in_head
-        ):
+        """Limit the time of the part of a request that is still to come."""
+        receiving = self._reception.state
+        if receiving is self._reading_of and receiving is not Receiving.NOTHING:
+            return
+        if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        if self._in_message and self._reading is None and not self._deaf:
+        self._reading_of = receiving
+        if receiving is not Receiving.NOTHING:
             limits = self.limits
-            seconds = limits.header_timeout if self._in_head else limits.body_timeout
-            self._reading_head = self._in_head
-            self._reading = self.loop.call_later(seconds, self._too_slow)
+            in_head = receiving is Receiving.HEAD
+            seconds = limits.header_timeout if in_head else limits.body_timeout
+            self._reading = self.loop.call_later(seconds, self._refuse, too_slow())
 
-    def _too_slow(self) -> None:
-        self._refuse(StatusError(408, "Timeout", "the request did not arrive in time"))
+    # Refusals
 
-    def _refuse(self, status: StatusError | None) -> None:
-        """Answer, unless an earlier request is being answered, and close the connection."""
-        self._deaf = True
-        body = self._in_message and not self._in_head  # of the newest request
-        if not self.idle:
-            if not body:
-                self.cycle.keep_alive = False
-                return
-            if self.cycle.response_started or self.pipeline:
-                status = None
+    def _refuse(self, refused: Refused) -> None:
+        """End the connection as `ACTIONS` says."""
+        self._refused = True
+        if self._reading is not None:
+            self._reading.cancel()
+        headers = self.headers if self._reception.state is Receiving.HEAD else ()
+        audit_id = request_id(headers)
+        self._refusals.note(refused, self.client, audit_id.decode())
+        action = action_for(self._reception.state, self.answering, refused)
+        if action is Action.FINISH:
+            self.cycle.keep_alive = False
+            return
+        if self.answering is not Answering.NOTHING:  # the app learns that its client is gone
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        elif body:
-            status = None  # its request has been answered
-        if status is None:
-            self.transport.close()
-            return
+        if action is not Action.CUT and refused.status is not None:
+            self._answer(refused.status, audit_id)
+        self._close_soon()
+
+    def _answer(self, status: StatusError, audit_id: bytes) -> None:
+        headers, body = status_answer(status)
+        headers = [*self.server_state.default_headers, *headers, (AUDIT_ID, audit_id)]
         lines = [STATUS_LINE[status.code], b"connection: close\r\n"]
-        headers, content = status_answer(status)
-        headers = [*self.server_state.default_headers, *headers]
         lines += [name + b": " + value + b"\r\n" for name, value in headers]
-        self.transport.write(b"".join([*lines, b"\r\n", content]))
-        # Closing now would reset the connection, and the answer in it, if more is on the way.
-        self._reading = self.loop.call_later(_LINGER, self.transport.close)
+        self.transport.write(b"".join([*lines, b"\r\n", body]))
+
+    def _close_soon(self) -> None:
+        """Close in less than a second, whatever the client does.
+
+        Closing now would reset the connection if more is on its way, and the client could lose
+        the answer. What still comes in is dropped.
+        """
+        self.flow.resume_reading()
+        gone = _LINGER + self.limits.close_timeout
+        self._closing = [
+            self.loop.call_later(_LINGER, self.transport.close),
+            self.loop.call_later(gone, self.transport.abort),
+        ]
 
     # What goes out
 

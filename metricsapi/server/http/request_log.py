@@ -1,4 +1,4 @@
-"""Requests have ids, by which their lines in the log are found, and a line each from -v=2 on."""
+"""Request ids, which go with every line of the log about a request; a line each from -v=2 on."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from metricsapi.api.status import StatusError, send_status
 from metricsapi.telemetry.logs import REQUEST_ID, REQUESTS
 
-_HEADER = b"audit-id"
+AUDIT_ID = b"audit-id"  # the header
 _USABLE = re.compile(rb"[!-~]{1,64}")
 
 log = logging.getLogger(__name__)
 
 
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Give the id of a request: the caller's `Audit-ID` if it is usable, or a new one."""
+    given = next((value for name, value in headers if name == AUDIT_ID), b"")
+    return given if _USABLE.fullmatch(given) else str(uuid.uuid4()).encode()
+
+
 class RequestLog:
-    """ASGI middleware. The id is the caller's `Audit-ID`, as API servers send it on, or a new one.
+    """ASGI middleware. API servers send the id of their own request on, as `Audit-ID`.
 
     It goes back in the answer's `Audit-Id` (k8s.io/apiserver, `WithAuditInit`), and into every line
     that is logged while the request is served. `clock` gives monotonic seconds.
@@ -30,8 +36,7 @@ class RequestLog:
         self._clock = clock
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
-        own = given if _USABLE.fullmatch(given) else str(uuid.uuid4()).encode()
+        own = request_id(scope["headers"])
         REQUEST_ID.set(own.decode())
         code, begun = 0, self._clock()
 
@@ -39,7 +44,7 @@ class RequestLog:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                message["headers"] = [*message.get("headers", ()), (_HEADER, own)]
+                message["headers"] = [*message.get("headers", ()), (AUDIT_ID, own)]
             await send(message)
 
         try:
@@ -52,12 +57,14 @@ class RequestLog:
         finally:
             if log.isEnabledFor(REQUESTS):
                 log.log(
-                    REQUESTS, "request", extra={"data": _told(scope, code, self._clock() - begun)}
+                    REQUESTS,
+                    "request",
+                    extra={"data": _described(scope, code, self._clock() - begun)},
                 )
 
 
-def _told(scope: Any, code: int, seconds: float) -> dict[str, object]:
-    """Give what is logged of a request; `code` is 0 when nothing was answered."""
+def _described(scope: Any, code: int, seconds: float) -> dict[str, object]:
+    """Give what is logged of a request; `code` is 0 without an answer."""
     user = scope["state"].get("user")
     query = scope["query_string"].decode("latin-1")
     agent = (value for name, value in scope["headers"] if name == b"user-agent")

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.server.http.protocol import Protocol
+from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.tls.context import ServingTLS
 
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
@@ -37,11 +38,13 @@ class Server:
         limits: LimitSettings,
         grace: float = 30.0,
         leaving: asyncio.Event | None = None,
+        refusals: RefusalLog | None = None,
     ) -> None:
         """Take where to listen; port 0 is any free one, see `port` once running.
 
         `grace` is how long requests in flight may take when the server ends, in seconds.
-        `leaving` is set when shutdown begins.
+        `leaving` is set when shutdown begins. `refusals` counts and logs what is refused before
+        it reaches the app.
         """
         self._tls = tls
         self._serving = serving
@@ -66,6 +69,7 @@ class Server:
             limits,
             self.started,
             self.leaving,
+            refusals or RefusalLog(),
         )
         self._bound: socket.socket | None = None
 
@@ -73,6 +77,11 @@ class Server:
     def port(self) -> int:
         """The port that is listened on."""
         return int(self.bind().getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """The number of open client connections."""
+        return len(self._uvicorn.server_state.connections)
 
     def bind(self) -> socket.socket:
         """Take the address, once. Raises OSError that names it."""
@@ -138,6 +147,7 @@ class _Uvicorn(uvicorn.Server):
         limits: LimitSettings,
         listening: asyncio.Event,
         leaving: asyncio.Event,
+        refusals: RefusalLog,
     ) -> None:
         super().__init__(config)
         self.server_state = _State()
@@ -145,6 +155,7 @@ class _Uvicorn(uvicorn.Server):
         self._limits = limits
         self._listening = listening
         self._leaving = leaving
+        self._refusals = refusals
         self.leave = asyncio.Event()
 
     @contextlib.contextmanager
@@ -176,7 +187,7 @@ class _Uvicorn(uvicorn.Server):
         await self.leave.wait()
 
     def _protocol(self) -> Protocol:
-        return Protocol(self.config, self.server_state, self._limits, self._leaving)
+        return Protocol(self.config, self.server_state, self._limits, self._leaving, self._refusals)
 
 
 def _headers(serving: ServingSettings) -> list[tuple[str, str]]:
