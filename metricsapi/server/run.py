@@ -1,16 +1,19 @@
-"""The running server: its parts, built in the order data flows, in one task group.
+"""The running server: its parts, built in the order in which data flows, in a task group.
 
-kubelets → `ScraperPool` → `MetricsStore` → app → authentication → HTTPS.
+kubelets → `ScraperPool` → `MetricsStore` → app → handler chain → HTTPS.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import re
 import resource
 import signal
 import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -29,16 +32,20 @@ from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.targets import cluster_family
+from metricsapi.server.handler_chain import build_handler_chain
 from metricsapi.server.http.refusal_log import RefusalLog
-from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.server import Server
-from metricsapi.server.http.timeout import Deadline
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.parts import Parts
-from metricsapi.server.operator.request_metrics import RequestTelemetry
 from metricsapi.server.security import Security
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
+
+
+class Part(Protocol):
+    """A part of the server that works until it is cancelled."""
+
+    def run(self) -> Coroutine[Any, Any, None]: ...
 
 
 def run(settings: Settings) -> int:
@@ -49,7 +56,7 @@ def run(settings: Settings) -> int:
     credentials = load_credentials(settings.kubeconfig)
     _allow_files()
     gc.collect()
-    gc.freeze()  # what imports made stays: no collection need look at it again
+    gc.freeze()  # what imports made stays: no collection need traverse it again
     return uvloop.run(_serve(settings, credentials))
 
 
@@ -60,83 +67,99 @@ def _allow_files() -> None:
 
 
 async def _serve(settings: Settings, credentials: Credentials) -> int:
-    telemetry = Telemetry(
-        CollectorRegistry(), resolution=settings.kubelet.resolution, version=__version__
-    )
-    leaving = asyncio.Event()
-    async with KubeClient(credentials) as client, Security(settings, client, telemetry) as security:
+    async with contextlib.AsyncExitStack() as stack:
+        leaving = asyncio.Event()  # set when the process is asked to end
+        tasks: list[asyncio.Task[None]] = []
+        telemetry = Telemetry(
+            CollectorRegistry(), resolution=settings.kubelet.resolution, version=__version__
+        )
+        client = await stack.enter_async_context(KubeClient(credentials))
+        security = await stack.enter_async_context(Security(settings, client, telemetry))
+
+        # From the API server: what there is.
         nodes = Informer(client, NODES)
         pods = Informer(client, RUNNING_PODS)
+
+        # From kubelets: what it uses.
         store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.storage.resources)
-        measured = MeasuredStore(store, telemetry)
         kubelets = kubelet_client(
             settings.kubelet,
             credentials,
             full_summary="ephemeral-storage" in settings.storage.resources,
         )
-        scraper = MeasuredScraper(kubelets, telemetry)
-        pool = ScraperPool(
+        measured = MeasuredScraper(kubelets, telemetry)
+        scraper = ScraperPool(
             nodes=nodes,
-            client=scraper,
-            store=measured,
+            client=measured,
+            store=MeasuredStore(store, telemetry),
             settings=settings.kubelet,
             ip_family=cluster_family(credentials.server),
         )
-        forever: list[asyncio.Task[None]] = []
-        operations = Operations(
-            settings,
-            telemetry,
-            Parts(
-                nodes=nodes,
-                pods=pods,
-                scraper=pool,
-                measured=scraper,
-                statuses=Rows(store, kubelets, nodes),
-                store=store,
-                caches=security.caches,
-                leaving=leaving,
-                tasks=forever,
-            ),
+
+        # To operators: how all this works.
+        parts = Parts(
+            nodes=nodes,
+            pods=pods,
+            scraper=scraper,
+            measured=measured,
+            statuses=Rows(store, kubelets, nodes),
+            store=store,
+            caches=security.caches,
+            leaving=leaving,
+            tasks=tasks,
         )
-        guarded = security.guard(
-            create_app(
-                catalog=Catalog(nodes, pods, store),
-                clock=time.monotonic,
-                routes=operations.routes,
-                observe=freshness_observer(telemetry.freshness, time.time),
-                address=_address(settings),
-                started=time.time(),
-            )
+        operations = Operations(settings, telemetry, parts)
+
+        # To clients: the usage of what there is.
+        app = create_app(
+            catalog=Catalog(nodes, pods, store),
+            clock=time.monotonic,
+            routes=operations.routes,
+            observe=freshness_observer(telemetry.freshness, time.time),
+            address=_address(settings),
+            started=time.time(),
         )
-        timed = Deadline(guarded, settings.limits.request_timeout)
-        app = RequestLog(RequestTelemetry(timed, telemetry))
         server = Server(
-            app,
+            build_handler_chain(
+                app,
+                telemetry=telemetry,
+                request_timeout=settings.limits.request_timeout,
+                authenticator=security.authenticator,
+                authorizer=security.authorizer,
+                in_flight=security.in_flight,
+            ),
             tls=security.tls,
             limits=settings.limits,
             serving=settings.serving,
             leaving=leaving,
             refusals=RefusalLog(telemetry.refusal),
         )
-        server.bind()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
-        async with asyncio.TaskGroup() as group:
-            forever += [
-                group.create_task(part.run(), name=type(part).__name__)
-                for part in (nodes, pods, security, pool)
-            ]
-            forever.append(group.create_task(operations.run(), name="Operations"))
-            told = [group.create_task(one) for one in (security.ready(), leaving.wait())]
-            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
-            await server.run()
-            for task in (*forever, *told):
-                task.cancel()
+        await _run(server, security, [nodes, pods, security, scraper, operations], tasks)
     return 0
 
 
+async def _run(
+    server: Server,
+    security: Security,
+    parts: Sequence[Part],
+    tasks: list[asyncio.Task[None]],
+) -> None:
+    """Run the parts, each a task that is added to `tasks`, and the server until it has ended."""
+    server.bind()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
+    async with asyncio.TaskGroup() as group:
+        tasks += [group.create_task(part.run(), name=type(part).__name__) for part in parts]
+        ready = group.create_task(security.ready())
+        ended = group.create_task(server.leaving.wait())
+        await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+        await server.run()
+        for task in (*tasks, ready, ended):
+            task.cancel()
+
+
 def _address(settings: Settings) -> str:
-    """Give where discovery says that we are reached: `host:port`, or `:port`."""
+    """Give the address of this server for discovery: `host:port`, or `:port`."""
     host = settings.api.external_hostname or settings.api.advertise_address
     if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
         return host

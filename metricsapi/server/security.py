@@ -12,7 +12,7 @@ import socket
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
@@ -28,7 +28,6 @@ from metricsapi.server.auth.configuration import (
 )
 from metricsapi.server.auth.configuration_source import ConfigurationSource
 from metricsapi.server.auth.in_flight import InFlightLimit
-from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
@@ -66,8 +65,8 @@ class Security:
         authentication = self._client(settings.authentication.kubeconfig, client)
         authorization = self._client(settings.authorization.kubeconfig, client)
         self._tokens = _token_reviewer(settings, authentication, telemetry)
-        self._authenticator = Authenticator(tokens=self._tokens)
-        self._authorizer = _authorizer(settings, authorization, telemetry)
+        self.authenticator = Authenticator(tokens=self._tokens)
+        self.authorizer = _authorizer(settings, authorization, telemetry)
         self.in_flight = InFlightLimit(settings.limits.requests_in_flight)
         self._configuration = self._configuration_source(authentication)
 
@@ -82,13 +81,9 @@ class Security:
     ) -> None:
         await self._clients.aclose()
 
-    def guard(self, app: Any) -> AuthMiddleware:
-        """Put authentication, the in-flight limit and authorization around an app."""
-        return AuthMiddleware(app, self._authenticator, self._authorizer, in_flight=self.in_flight)
-
     def caches(self) -> dict[str, tuple[int, int]]:
         """Give hits and misses of each review cache."""
-        tokens, authorizations = self._tokens.cache, self._authorizer.cache
+        tokens, authorizations = self._tokens.cache, self.authorizer.cache
         return {
             "tokens": (tokens.hits, tokens.misses),
             "authorizations": (authorizations.hits, authorizations.misses),
@@ -132,7 +127,7 @@ class Security:
 
     def _configure(self, configuration: AuthConfiguration) -> None:
         self.tls.trust(configuration.pem)
-        self._authenticator.configure(configuration)
+        self.authenticator.configure(configuration)
 
     def _client(self, kubeconfig: Path | None, shared: KubeClient) -> KubeClient:
         if not kubeconfig:

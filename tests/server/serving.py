@@ -7,19 +7,20 @@ import json
 import time
 from contextlib import asynccontextmanager
 
+from prometheus_client import CollectorRegistry
+
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.configuration import from_configmap
 from metricsapi.server.auth.in_flight import InFlightLimit
-from metricsapi.server.auth.middleware import AuthMiddleware
 from metricsapi.server.auth.tokens import TokenReviewer
-from metricsapi.server.http.request_log import RequestLog
+from metricsapi.server.handler_chain import build_handler_chain
 from metricsapi.server.http.server import Server
-from metricsapi.server.http.timeout import Deadline
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving
+from metricsapi.telemetry.metrics import Telemetry
 from tests.support.apiserver import Reviewer
 
 GOOD_PATH = "/apis/metrics.k8s.io/v1beta1/nodes"
@@ -75,10 +76,18 @@ class Stand:
         )
         self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
-        guarded = AuthMiddleware(app, self.authenticator, self.authorizer, in_flight=self.in_flight)
+        self.telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="test")
         limits = options.pop("limits", LimitSettings())
         self.server = Server(
-            RequestLog(Deadline(guarded, options.pop("request_timeout", 60.0))),
+            build_handler_chain(
+                app,
+                telemetry=self.telemetry,
+                request_timeout=options.pop("request_timeout", 60.0),
+                authenticator=self.authenticator,
+                authorizer=self.authorizer,
+                in_flight=self.in_flight,
+            ),
+            refusals=options.pop("refusals", None),
             tls=self.tls,
             serving=ServingSettings(bind_address="127.0.0.1", port=0, **options),
             limits=limits,

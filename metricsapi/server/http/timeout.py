@@ -20,11 +20,11 @@ OVERDUE = StatusError(
 log = logging.getLogger(__name__)
 
 
-class Deadline:
-    """ASGI middleware that answers 504 when the rest has not answered in time.
+class RequestTimeout:
+    """ASGI middleware that answers 504 when the app has not answered within `seconds`.
 
-    An answer that has begun and is not taken in time is cut off, as there: the connection closes
-    before its end.
+    An answer that has begun and is not taken in time is cut off, as in k8s.io/apiserver: the
+    connection closes before the end of the answer.
     """
 
     def __init__(self, app: Any, seconds: float) -> None:
