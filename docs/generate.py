@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -33,9 +34,8 @@ once at start.
 | flags | why |
 |---|---|
 """
-REFERENCE = set(
-    (HERE.parent / "tests" / "config" / "data" / "metrics-server-0.8-flags.txt").read_text().split()
-)
+_FACTS = HERE.parent / "tests" / "config" / "data" / "metrics-server-0.9-flags.txt"
+REFERENCE = set(re.findall(r"^ .*--([a-z0-9-]+)", _FACTS.read_text(), re.MULTILINE))
 
 
 def flags_page() -> str:

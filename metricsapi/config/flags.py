@@ -49,8 +49,13 @@ def parse_strings(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
+def parse_integers(text: str) -> tuple[int, ...]:
+    """Return the integers of a comma-separated list. Raises ValueError."""
+    return tuple(parse_int(part) for part in parse_strings(text))
+
+
 def parse_path(text: str) -> Path | None:
-    """Return the path of a file; the empty text is no file. Raises ValueError."""
+    """Return the path of a file or directory; the empty text is none. Raises ValueError."""
     if "\0" in text:
         raise ValueError("must be a path, and a path has no NUL character")
     return Path(text) if text else None
@@ -58,12 +63,17 @@ def parse_path(text: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A flag's type: Go's name for it in --help, and how its text is parsed and written."""
+    """A flag's type: Go's name for it in --help, and how its text is parsed and written.
+
+    Several arguments of a kind that `repeats` are joined; the file that one names with
+    `must_exist` has to be there.
+    """
 
     name: str
     parse: Callable[[str], Any]
     format: Callable[[Any], str]
     repeats: bool = False
+    must_exist: bool = False
 
 
 BOOL = Kind("", parse_bool, lambda value: "true" if value else "false")
@@ -71,7 +81,9 @@ INT = Kind("int", parse_int, str)
 STRING = Kind("string", str, str)
 DURATION = Kind("duration", parse_duration, format_duration)
 STRINGS = Kind("strings", parse_strings, ",".join, repeats=True)
-FILE = Kind("string", parse_path, lambda path: "" if path is None else str(path))
+INTEGERS = Kind("int32Slice", parse_integers, lambda value: ",".join(map(str, value)), repeats=True)
+DIRECTORY = Kind("string", parse_path, lambda path: "" if path is None else str(path))
+FILE = dataclasses.replace(DIRECTORY, must_exist=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Flag:
     group: str
     help: str
     short: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     minimum: float = 0
     maximum: float = _UNBOUNDED
 
@@ -93,9 +105,10 @@ class Flag:
         value = self.kind.parse(text)
         for part in value if isinstance(value, tuple) else (value,):
             if self.choices and part not in self.choices:
-                near = difflib.get_close_matches(str(part), self.choices, 1, 0.5)
+                choices = [str(choice) for choice in self.choices]
+                near = difflib.get_close_matches(str(part), choices, 1, 0.5)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(f"must be one of {', '.join(self.choices)}{hint}")
+                raise ValueError(f"must be one of {', '.join(choices)}{hint}")
         return value
 
     def range_problem(self, value: Any) -> str | None:
@@ -146,10 +159,21 @@ class Group:
         """Declare a list, by comma and by repetition."""
         return self.declare(STRINGS, name, default, text, choices=choices)
 
+    def integers(
+        self, name: str, default: tuple[int, ...], text: str, *, choices: tuple[int, ...] = ()
+    ) -> tuple[int, ...]:
+        """Declare a list of whole numbers, by comma and by repetition."""
+        return self.declare(INTEGERS, name, default, text, choices=choices)
+
     def file(self, name: str, text: str) -> Path | None:
         """Declare the path of a file that must exist; None is the default and means no file."""
         default: Path | None = None
         return self.declare(FILE, name, default, text)
+
+    def directory(self, name: str, text: str) -> Path | None:
+        """Declare the path of a directory, made when it is needed; None is the default."""
+        default: Path | None = None
+        return self.declare(DIRECTORY, name, default, text)
 
     def declare(self, kind: Kind, name: str, default: _T, text: str, **options: Any) -> _T:
         """Return a dataclass field that carries a `Flag` of any kind."""

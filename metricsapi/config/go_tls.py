@@ -1,4 +1,4 @@
-"""Go's names of TLS versions and cipher suites, which flags use, and what they are in OpenSSL."""
+"""Go's TLS versions, cipher suites and curves, which flags use, and what they are in OpenSSL."""
 
 from __future__ import annotations
 
@@ -41,3 +41,30 @@ CIPHER_SUITES = {
     "TLS_ECDHE_RSA_WITH_RC4_128_SHA": "",
     "TLS_RSA_WITH_RC4_128_SHA": "",
 }
+# Go's CurveIDs, which are IANA's, with Go's names.
+CURVES = {
+    23: "CurveP256",
+    24: "CurveP384",
+    25: "CurveP521",
+    29: "X25519",
+    4587: "SecP256r1MLKEM768",
+    4588: "X25519MLKEM768",
+    4589: "SecP384r1MLKEM1024",
+}
+# Those that `ssl` has a name for, which is all but the hybrids with ML-KEM. The first is the one
+# that every TLS 1.3 implementation must have (RFC 8446, 9.1); then as many clients have them.
+_OPENSSL_CURVES = {23: "prime256v1", 29: "X25519", 24: "secp384r1", 25: "secp521r1"}
+
+
+def offered_curve(curves: tuple[int, ...]) -> int | None:
+    """Return the only one of the allowed curves that is offered; None where there is none.
+
+    Python's `ssl` before 3.15 offers either every curve of OpenSSL or exactly one, so of a list
+    the one that most clients have is taken: nothing outside the list is ever negotiated.
+    """
+    return next((curve for curve in _OPENSSL_CURVES if curve in curves), None)
+
+
+def openssl_curve(curve: int) -> str:
+    """Return the name that `ssl.SSLContext.set_ecdh_curve` takes for an `offered_curve`."""
+    return _OPENSSL_CURVES[curve]

@@ -1,6 +1,6 @@
 """metrics-server flags that are accepted without effect, so that its args carry over unchanged.
 
-Taken from the --help of metrics-server 0.8, each with why there is nothing for it to steer here.
+Taken from the --help of metrics-server 0.9, each with why there is nothing for it to steer here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ _SWITCHES = {
 _VALUES = {
     "HTTP/1.1 is spoken, never HTTP/2": ("goaway-chance", "http2-max-streams-per-connection"),
     "there is no profiling": ("debug-socket-path",),
-    "there are no feature gates and emulated versions": ("emulated-version", "feature-gates"),
+    "there are no feature gates and emulated versions": (
+        "emulated-version",
+        "feature-gates",
+        "min-compatibility-version",
+    ),
     "no page of another origin is let in": ("cors-allowed-origins",),
     "liveness never waits for the start to be over": ("livez-grace-period",),
     "nothing is written by requests": ("max-mutating-requests-inflight",),

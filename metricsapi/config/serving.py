@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS
+from metricsapi.config.go_tls import CIPHER_SUITES, CURVES, VERSIONS
 from metricsapi.config.groups import GENERIC, SERVER, SERVING
 from metricsapi.config.named_certificates import NAMED_CERTIFICATES, NamedCertificate
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_POD_CERT_DIR = Path("apiserver.local.config/certificates")  # the reference's default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +82,12 @@ class ServingSettings:
         minimum=0,
         maximum=65535,
     )
-    cert_dir: str = SERVING.string(
+    cert_dir: Path | None = SERVING.directory(
         "cert-dir",
-        "apiserver.local.config/certificates",
-        "The directory of the self-made TLS certificate. Ignored if --tls-cert-file and "
-        "--tls-private-key-file are given.",
+        "The directory of the self-signed TLS certificate. Ignored if --tls-cert-file and "
+        "--tls-private-key-file are given. Empty means apiserver.local.config/certificates in a "
+        "pod, and outside of one metricsapi/certificates in the user's state directory "
+        "($XDG_STATE_HOME or ~/.local/state).",
     )
     cert_file: Path | None = SERVING.file(
         "tls-cert-file",
@@ -100,6 +103,16 @@ class ServingSettings:
         "secrecy and authenticated encryption are used. Those of TLS 1.3 are always on; with no"
         " others, older versions are off.",
         choices=tuple(CIPHER_SUITES),
+    )
+    curve_preferences: tuple[int, ...] = SERVING.integers(
+        "tls-curve-preferences",
+        (),
+        "Key exchanges that the server may use, by their numbers in Go's crypto/tls (CurveID): "
+        + ", ".join(f"{number} {name}" for number, name in CURVES.items())
+        + ". Python's TLS offers either all that OpenSSL has or a single one: of a list the "
+        "first of 23, 29, 24, 25 that is in it, and never the hybrids with ML-KEM. If omitted, "
+        "those of OpenSSL are used.",
+        choices=tuple(CURVES),
     )
     min_version: str = SERVING.string(
         "tls-min-version", "VersionTLS12", "Minimum TLS version supported.", choices=tuple(VERSIONS)
@@ -126,3 +139,21 @@ class ServingSettings:
         "connections. On unless set to false; in metrics-server it is on whatever the flag "
         "says, as Go sets it on every listener.",
     )
+
+    def certificate_directory(self, environ: Mapping[str, str]) -> Path | None:
+        """Return where the self-signed certificate is kept; None where a user has no home.
+
+        Outside a pod it is below the XDG state directory, so that no key lands in the working
+        directory, which may be a checkout.
+        """
+        if self.cert_dir is not None:
+            return self.cert_dir
+        if "KUBERNETES_SERVICE_HOST" in environ:  # the kubelet sets it in every pod
+            return _POD_CERT_DIR
+        state = Path(environ.get("XDG_STATE_HOME", ""))
+        if not state.is_absolute():  # the specification: to be ignored
+            home = Path(environ.get("HOME", ""))
+            if not home.is_absolute():
+                return None
+            state = home / ".local" / "state"
+        return state / "metricsapi" / "certificates"

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metricsapi.config.durations import format_duration
-from metricsapi.config.flags import FILE, flags_of, values_of
+from metricsapi.config.flags import flags_of, values_of
+from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
 from metricsapi.kube.pem import PEMError, read_authorities, read_pair, validity_problem
 from metricsapi.kube.selectors import SelectorError, parse_labels
@@ -55,6 +56,12 @@ def warnings(settings: Settings, now: float) -> list[str]:
             continue  # a problem, not a warning
         if fault:
             texts.append(f"{flag}: the certificate in {certificate} {fault}")
+    if len(settings.serving.curve_preferences) > 1:
+        offered = offered_curve(settings.serving.curve_preferences)
+        texts.append(
+            f"--tls-curve-preferences: of a list Python's TLS offers one key exchange, here "
+            f"{offered} ({CURVES.get(offered or 0)}): clients without it cannot connect"
+        )
     names = [name for named in settings.serving.named_certificates for name in named.names]
     if addresses := list(filter(_is_address, names)):
         texts.append(
@@ -101,6 +108,15 @@ def _serving_problems(settings: Settings) -> list[str]:
         texts.append("need both --tls-cert-file and --tls-private-key-file")
     if settings.service.manage_ca_bundle and serving.cert_file:
         texts.append("cannot use both --manage-ca-bundle and --tls-cert-file")
+    if len(set(serving.curve_preferences)) != len(serving.curve_preferences):
+        texts.append("--tls-curve-preferences names a curve twice")
+    if serving.curve_preferences and offered_curve(serving.curve_preferences) is None:
+        texts.append(
+            "--tls-curve-preferences: Python's TLS has none of these: add 23 (CurveP256), "
+            "29 (X25519), 24 (CurveP384) or 25 (CurveP521)"
+        )
+    if serving.cert_dir is not None and serving.cert_dir.exists() and not serving.cert_dir.is_dir():
+        texts.append(f"--cert-dir: not a directory: {serving.cert_dir}")
     if missing := {"cpu", "memory"} - set(settings.storage.resources):
         texts.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
     for flag, address in {
@@ -124,7 +140,7 @@ def _file_problems(settings: Settings) -> list[str]:
     texts = [
         f"--{name}: no such file: {path}"
         for name, path in values.items()
-        if flags[name].kind is FILE and name not in authorities and path and not path.is_file()
+        if flags[name].kind.must_exist and name not in authorities and path and not path.is_file()
     ]
     for name, path in authorities.items():
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from functools import partial
 from pathlib import Path
@@ -149,7 +150,7 @@ def _default_certificate(settings: Settings, names: ServingNames) -> Certificate
     serving = settings.serving
     if serving.cert_file and serving.private_key_file:
         return CertificateFiles(serving.cert_file, serving.private_key_file)
-    return SelfSigned(serving.cert_dir, names)
+    return SelfSigned(serving.certificate_directory(os.environ), names)
 
 
 def _serving_tls(
@@ -165,6 +166,7 @@ def _serving_tls(
         ],
         min_version=settings.serving.min_version,
         cipher_suites=settings.serving.cipher_suites,
+        curves=settings.serving.curve_preferences,
     )
 
 

@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS
+from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS, offered_curve, openssl_curve
+from metricsapi.config.serving import ServingSettings
 from metricsapi.kube.credentials import load_client_certificate
 from metricsapi.kube.pem import UNREADABLE
 from metricsapi.server.tls.issue import KeyPair
@@ -46,10 +47,11 @@ class ServingTLS:
         *,
         named: Sequence[Named] = (),
         authorities: str = "",
-        min_version: str = "VersionTLS12",
-        cipher_suites: tuple[str, ...] = (),
+        min_version: str = ServingSettings.min_version,
+        cipher_suites: tuple[str, ...] = ServingSettings.cipher_suites,
+        curves: tuple[int, ...] = ServingSettings.curve_preferences,
     ) -> None:
-        """Take PEM certificates, and a version and cipher suites by Go's names.
+        """Take PEM certificates, a version and cipher suites by Go's names, curves by number.
 
         `pair` is for clients that ask for no name, or for none that is known. Raises TLSError.
         """
@@ -57,6 +59,7 @@ class ServingTLS:
         self._ciphers = _ciphers(cipher_suites)
         if cipher_suites and not self._ciphers:  # as in Go: none is left for older versions
             self._min_version = ssl.TLSVersion.TLSv1_3
+        self._curve = offered_curve(curves)
         self._names = [one.names for one in named]
         self._use((pair, *(one.pair for one in named)), authorities)
         self.context = self._build(pair, "")
@@ -110,6 +113,8 @@ class ServingTLS:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.set_alpn_protocols(["http/1.1"])
         try:
+            if self._curve is not None:
+                context.set_ecdh_curve(openssl_curve(self._curve))
             context.set_ciphers(self._ciphers or _DEFAULT_CIPHERS)
             load_client_certificate(context, pair.certificate, pair.key)
             if authorities.strip():

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from cryptography import x509
 
-from metricsapi.kube.pem import PEMError, read_pair
+from metricsapi.kube.pem import UNREADABLE, PEMError, read_pair
 from metricsapi.server.tls.context import ServingTLS, TLSError
 from metricsapi.server.tls.issue import KeyPair, make_serving
 
 PERIOD = 5.0  # seconds between two looks at files
 LIFETIME = 365 * 86400.0  # seconds that a certificate of our own making is good for
+
+_NAMES = ("apiserver.crt", "apiserver.key")  # as the reference names them
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +82,17 @@ class SelfSigned:
 
     def __init__(
         self,
-        directory: str,
+        directory: Path | None,
         names: ServingNames,
         *,
         lifetime: float = LIFETIME,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the lifetime in seconds; `clock` gives epoch seconds."""
-        self._paths = (Path(directory) / "apiserver.crt", Path(directory) / "apiserver.key")
+        """Take the lifetime in seconds; `clock` gives epoch seconds.
+
+        Without a directory each start makes a certificate of its own.
+        """
+        self._directory = directory
         self._names = names
         self._lifetime = lifetime
         self._clock = clock
@@ -100,11 +105,7 @@ class SelfSigned:
         made = make_serving(
             self._names.dns, self._names.addresses, now=self._clock(), lifetime=self._lifetime
         )
-        try:
-            self._write(made)
-        except OSError as error:
-            # A read-only directory is a usual thing in a container: then it lives in memory.
-            log.info("the certificate is not kept", extra={"data": {"error": str(error)}})
+        self._keep(made)
         return made
 
     async def follow(self, tls: ServingTLS, period: float = 60.0) -> None:
@@ -116,25 +117,49 @@ class SelfSigned:
                 log.info("presenting another certificate", extra={"data": describe(tls.pair)})
 
     def _kept(self) -> KeyPair | None:
+        if self._directory is None:
+            return None
         try:
-            pair = KeyPair(*(path.read_bytes() for path in self._paths))
+            pair = KeyPair(*((self._directory / name).read_bytes() for name in _NAMES))
             ServingTLS(pair)  # the key fits
             names = pair.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             wanted = set(self._names.dns) <= set(names.value.get_values_for_type(x509.DNSName))
             return pair if wanted and pair.renew_at() > self._clock() else None
-        except (OSError, ValueError, x509.ExtensionNotFound):
+        except (OSError, x509.ExtensionNotFound, *UNREADABLE):
             return None
 
-    def _write(self, pair: KeyPair) -> None:
-        for path, content, mode in zip(
-            self._paths, (pair.certificate, pair.key), (0o644, 0o600), strict=True
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            part.unlink(missing_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-                file.write(content)
-            part.replace(path)
+    def _keep(self, pair: KeyPair) -> None:
+        """Write the pair; where that fails, as in a read-only container, it is in memory only."""
+        if self._directory is None:
+            _not_kept("", "neither $XDG_STATE_HOME nor $HOME is set")
+            return
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._directory / _NAMES[0], pair.certificate, 0o644)
+            _write(self._directory / _NAMES[1], pair.key, 0o600)
+        except OSError as error:
+            _not_kept(str(self._directory), error.strerror or str(error))
+
+
+def _not_kept(directory: str, why: str) -> None:
+    log.warning(
+        "the self-signed certificate is not kept, so a restart presents another one; "
+        "to keep it, name a directory that can be written: --cert-dir",
+        extra={"data": {"directory": directory, "error": why}},
+    )
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file at once; a failure leaves it as it was, and nothing beside it."""
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def describe(pair: KeyPair) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ipaddress
+import resource
+import signal
 import ssl
 import time
 
@@ -71,17 +73,47 @@ def test_a_missing_or_unfit_file_is_named(tmp_path):
 
 
 def test_its_own_certificate_has_the_services_names_and_is_kept(tmp_path):
-    made = SelfSigned(str(tmp_path), NAMES).read()
+    made = SelfSigned(tmp_path, NAMES).read()
     names = made.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "metrics-server.kube-system.svc" in names.get_values_for_type(x509.DNSName)
     assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
-    assert SelfSigned(str(tmp_path), NAMES).read() == made
-    assert SelfSigned(str(tmp_path), ServingNames(("other",))).read() != made
+    assert SelfSigned(tmp_path, NAMES).read() == made
+    assert SelfSigned(tmp_path, ServingNames(("other",))).read() != made
+
+
+@pytest.mark.parametrize("why", ["a file in its place", "a full disk", "no home"])
+def test_a_certificate_that_cannot_be_kept_is_one_line_and_nothing_is_left(tmp_path, caplog, why):
+    directory = tmp_path / "certificates"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if why == "a file in its place":
+        directory.write_text("")
+    if why == "a full disk":  # a write fails half way, as it does there
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        made = SelfSigned(None if why == "no home" else directory, NAMES).read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    ServingTLS(made)
+    (record,) = caplog.records
+    assert "--cert-dir" in record.message
+    assert record.data["error"]
+    assert not directory.is_dir() or list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x00\xff" * 99])
+def test_garbage_in_the_place_of_the_kept_certificate_is_replaced(tmp_path, content):
+    made = SelfSigned(tmp_path, NAMES).read()
+    for name in ("apiserver.crt", "apiserver.key"):
+        (tmp_path / name).write_bytes(content)
+        again = SelfSigned(tmp_path, NAMES).read()
+        assert again != made
+        assert SelfSigned(tmp_path, NAMES).read() == again
 
 
 async def test_its_own_certificate_is_renewed_before_it_expires(tmp_path):
     now = [time.time()]
-    own = SelfSigned(str(tmp_path), NAMES, lifetime=1000.0, clock=lambda: now[0])
+    own = SelfSigned(tmp_path, NAMES, lifetime=1000.0, clock=lambda: now[0])
     first = own.read()
     tls = ServingTLS(first)
     async with following(own, tls):
@@ -126,11 +158,37 @@ async def test_with_suites_of_tls_1_3_alone_nothing_older_is_spoken(version, ser
     assert await _shakes_hands(tls, version) is served
 
 
-async def _shakes_hands(tls, version, *, cipher=False):
+@pytest.mark.parametrize(
+    ("curves", "of_client", "served"),
+    [
+        ((), "prime256v1", True),
+        ((), "secp384r1", True),
+        ((24,), "secp384r1", True),
+        ((24,), "prime256v1", False),
+        ((4588, 29), "X25519", True),
+        ((4588, 29), "prime256v1", False),
+        ((25, 29, 23), "prime256v1", True),
+        ((25, 29, 23), "secp521r1", False),  # of a list, the curve that most clients have
+    ],
+)
+async def test_only_curves_of_the_list_exchange_keys(curves, of_client, served):
+    tls = ServingTLS(pair(), curves=curves)
+    assert await _shakes_hands(tls, ssl.TLSVersion.TLSv1_3, curve=of_client) is served
+
+
+@pytest.mark.parametrize("curve", [23, 24, 25, 29])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_with_every_curve_connects_whichever_is_listed(version, curve):
+    assert await _shakes_hands(ServingTLS(pair(), curves=(curve,)), version) is True
+
+
+async def _shakes_hands(tls, version, *, cipher=False, curve=None):
     server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=tls.context)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = context.maximum_version = version
+    if curve:
+        context.set_ecdh_curve(curve)
     try:
         port = server.sockets[0].getsockname()[1]
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
