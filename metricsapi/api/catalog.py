@@ -6,9 +6,9 @@ store + informers → **catalog** → render.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-from metricsapi.api.index import Entry, Held, Objects
+from metricsapi.api.index import Entry, Objects, StoredPod
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.storage.types import NodeUsage, PodUsage
 
@@ -30,9 +30,7 @@ class Store(Protocol):
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
 
-    def held(self, namespace: str, name: str) -> Held | None: ...
-
-    def made(self, held: Any) -> PodUsage | None: ...
+    def pod(self, namespace: str, name: str) -> StoredPod | None: ...
 
 
 class Catalog:
@@ -58,14 +56,14 @@ class Catalog:
         store, oldest = self._store, now - self._store.max_age
         usages: list[PodUsage | None] = []
         for entry in entries:
-            held = entry.held
-            if held is None or not held.shown:
+            stored = entry.stored
+            if stored is None or not stored.shown:
                 pod = cast("Pod", entry.object)
-                held = entry.held = store.held(pod.namespace, pod.name)
+                stored = entry.stored = store.pod(pod.namespace, pod.name)
             usage = None
-            if held is not None:
-                usage = held.usage or store.made(held)
-                if held.since < oldest:
+            if stored is not None:
+                usage = stored.usage or stored.make_usage()
+                if stored.since < oldest:
                     usage = None
             usages.append(usage)
         return usages

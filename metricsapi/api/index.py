@@ -23,26 +23,28 @@ UNUSED = 600.0  # seconds after which an index that no request used is dropped
 T = TypeVar("T", Node, Pod)
 
 
-class Held(Protocol):
+class StoredPod(Protocol):
     """What the store keeps of one pod, as long as it is `shown`."""
 
     shown: bool
     since: float  # its usage is current until the store's `max_age` after this, monotonic seconds
     usage: PodUsage | None  # None: not made since the last reading
 
+    def make_usage(self) -> PodUsage | None: ...
+
 
 class Entry(Struct, gc=False, eq=False):
     """One node or pod, and its encodings of one usage.
 
     `json` and `protobuf` are items of lists and hold for `usage` (compared by identity); they
-    are made when first asked for. `held` is where the store keeps a pod's usage.
+    are made when first asked for. `stored` is where the store keeps a pod's usage.
     """
 
     object: Node | Pod
     usage: NodeUsage | PodUsage | None = None
     json: bytes | None = None
     protobuf: bytes | None = None
-    held: Held | None = None
+    stored: StoredPod | None = None
 
 
 class Sorted:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from metricsapi.storage.types import CpuStats, DiskStats, MemoryStats, PodStats, SwapStats, Told
+from metricsapi.storage.types import (
+    CpuStats,
+    DiskStats,
+    KubeletTime,
+    MemoryStats,
+    PodStats,
+    SwapStats,
+)
 
 
 class Node(Struct, gc=False, rename="camel"):
     node_name: str
-    start_time: Told = None
+    start_time: KubeletTime = None
     cpu: CpuStats | None = None
     memory: MemoryStats | None = None
     swap: SwapStats | None = None

@@ -10,7 +10,7 @@ from typing import Protocol
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.targets import Target
-from metricsapi.storage.types import NodeHolding, NodeUsage
+from metricsapi.storage.types import NodeInfo, NodeUsage
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus, States
 
 
@@ -18,7 +18,7 @@ class Usages(Protocol):
     """Where usage comes from: `MetricsStore`."""
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
-    def holding(self, node: str) -> NodeHolding | None: ...
+    def node_info(self, node: str) -> NodeInfo | None: ...
 
 
 class Kubelets(Protocol):
@@ -56,7 +56,7 @@ class Rows:
         target, failure = state.target, state.failure
         name = target.node
         usage = self.store.node_usage(name, now)
-        holding = self.store.holding(name)
+        info = self.store.node_info(name)
         node = self.nodes.objects.get(name)
         word, cause = _state_and_cause(state)
         return NodeStatus(
@@ -71,8 +71,8 @@ class Rows:
             last_good=_wall(state.last_success, wall_offset),
             duration=state.duration,
             sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
-            pods=holding.pods if holding else None,
-            containers=holding.containers if holding else None,
+            pods=info.pods if info else None,
+            containers=info.containers if info else None,
             cpu=usage.cpu if usage else None,
             memory=usage.memory if usage else None,
             cpu_allocatable=node.cpu if node else None,

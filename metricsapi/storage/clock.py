@@ -1,93 +1,174 @@
 """When a kubelet read its stats, by our own clock: what its whole-second times leave open.
 
-A Summary has stats of two kinds, and does not say which is which. Some are read while the request
-is served (containers under containerd); others come from housekeeping, up to 20 s earlier (nodes,
-pods, containers elsewhere). Only the first kind can be timed by our clock.
+A Summary has stats of two kinds and does not say which is which. Some are read at request time
+(containers under containerd); others come from housekeeping, up to 20 s earlier (nodes, pods,
+containers elsewhere). Only the first kind can be timed by our clock.
 
 A stat with the kubelet time T, cut to `step`, was read at some true time in [T, T + step) of the
-kubelet's clock. If it was read while we waited, that lies between our request and our answer too,
-so the offset (kubelet clock minus our monotonic clock) is in [T - answered, T + step - requested).
-Every such stat bounds it again, and their intersection over a few answers is narrow, whatever the
-skew. A stat whose own interval misses the intersection was not read while we waited: its age shows.
+kubelet's clock. If it was read at request time, that lies between our request and our answer, so
+the offset (kubelet clock minus our monotonic clock) is in [T - answered, T + step - requested).
+Every such stat bounds the offset again, and the intersection over a few answers is narrow, whatever
+the skew. A stat whose own interval misses the intersection was not read at request time.
 
-A stat from housekeeping looks fresh by chance, in one answer of ten or so, and then in the next one
-of five, so that alone proves nothing:
-- What is believed of a node is `evidence`: how many containers looked fresh together, answer after
-  answer. Five at once, and nearly all there are, are enough, since independent housekeeping does
-  not coincide like that; three or four must do so three times, and others ten times. If
-  housekeeping reads all containers at one moment, they coincide without being fresh; but then the
-  counters' differences divided by the kubelet's own rates give one and the same window for all of
-  them, which a runtime that is asked never does.
-- What is believed of a stat is its `run` of fresh readings: two where the node is believed. A stat
-  that looked old once starts anew far below that.
-Exact kubelet times, for those who take counters from here, are our moments shifted by one offset
-inside these bounds, which moves no more than the bounds ask for: then the difference of two exact
+A stat from housekeeping agrees with the bounds by chance, in one answer of ten or so, and then in
+the next one of five, so that alone proves nothing:
+- What is known of a node is `evidence`: how many containers agreed together, answer after answer.
+  Five at once, and nearly all there are, are enough, since independent housekeeping does not
+  coincide like that; three or four must do so three times, and others ten times. If housekeeping
+  reads all containers at one moment, they coincide although they are old; but then the counters'
+  differences divided by the kubelet's own rates give one and the same window for all of them, which
+  a runtime that is asked never does.
+- What is known of a stat is its `run` of readings in a row that agreed (`next_run`): two are enough
+  on a node with enough evidence. After a reading that did not agree, a run starts far below that.
+
+Exact kubelet times, for those who take counters from here, are our moments shifted by an offset
+inside the bounds, which moves no more than the bounds ask for: then the difference of two exact
 times is the window between the two moments, for all stats of the node alike.
-
-When all stats believed fresh leave the intersection together, a clock jumped: the bounds start anew
-where those stats are now. When nothing is believed and the newest stat leaves it, the guess that it
-was fresh had been wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from math import inf
 from typing import NamedTuple
 
 from msgspec import Struct
 
-WHOLE = 0.5  # seconds: kubelet times that are cut to more than this are worse than ours
+from metricsapi.storage.types import KubeletTime, epoch_seconds
+
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
 ENOUGH = 10  # evidence from which on a node has stats that are read at request time
 CERTAIN = 40  # evidence is not counted further
 DOUBT = -20  # evidence after a wrong guess
 NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
-SAME = 2e-4  # windows as close as this, as a ratio, are one: a rate is rounded to a nanocore
-RUN = 2  # fresh readings in a row that a container's stat needs to be believed
+SAME = 2e-4  # windows as close as this, as a ratio, are equal: a rate is rounded to a nanocore
+RUN = 2  # agreeing readings in a row that a container's stat needs
 LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
-OLD = RUN - LONG_RUN  # the run after a reading that was old
+OLD = RUN - LONG_RUN  # the run after a reading that did not agree
 
 
-class Known(NamedTuple):
-    """A new reading of a container that had an earlier one."""
+class Exchange(NamedTuple):
+    """The times of one request and its answer, in monotonic seconds."""
 
-    time: float  # the kubelet's
-    run: int  # fresh readings before this one
-    earlier: float  # when the last of those was made, by our clock
+    requested: float
+    answered: float
+    step: float  # seconds that the answer's kubelet times are cut to
+
+
+class Previous(NamedTuple):
+    """A new reading of a container, beside what is known from the reading before it."""
+
+    time: float  # of the new reading, by the kubelet's clock
+    run: int  # readings in a row that agreed, up to the one before
+    moment: float | None  # when the one before was made, by our clock
     implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
 
 
-class Fresh(Struct, gc=False, eq=False):
-    """When stats were read that look as if that was while we waited: all with one kubelet time."""
+class Instant(Struct, frozen=True, gc=False):
+    """When the stats of one answer that have the same kubelet time were read."""
 
-    time: float  # the kubelet's, as told
-    moment: float  # ours, monotonic
-    exact: float  # the kubelet's, with the best estimate of the fraction that it cut off
-
-
-class Placement(Struct, gc=False):
-    """What the clock says of one answer."""
-
-    fresh: dict[float, Fresh]  # by kubelet time
-    believed: bool  # this node has stats that are read at request time
-    anew: bool  # readings that had looked fresh were not: runs start anew
-    jumped_at: float  # when we last noticed that one of the two clocks had jumped
-    came: float  # when the answer came
-    before: float  # when the one before it came
-    step: float  # what its kubelet times are cut to
-
-    def steady(self) -> bool:
-        """Whether our times are beyond doubt since the answer before, and better than its own."""
-        doubt = self.anew or self.jumped_at >= self.before
-        return self.believed and not doubt and self.step >= WHOLE
+    time: float  # the kubelet's, cut to the answer's step
+    exact: float  # the kubelet's, with the best estimate of the fraction that was cut off
+    moment: float | None  # monotonic seconds, if it may have been at request time
 
 
-class NodeClock(Struct, gc=False):
-    """The offset of one kubelet's clock from our monotonic one, between `low` and `high`."""
+class Timing(Struct, frozen=True, gc=False):
+    """When the stats of one answer were read, as far as the clock can tell."""
+
+    instants: Mapping[KubeletTime, Instant]  # by the time as the answer has it
+    trusted: bool  # this node has stats that are read at request time
+    refuted: bool  # earlier readings that had agreed were not made at request time
+    jumped_at: float  # monotonic seconds when a jump of either clock was last noticed
+    received: float  # monotonic seconds when the answer came
+    step: float  # seconds that its kubelet times are cut to
+
+    def next_run(self, run: int, moment: float | None) -> int:
+        """Give a stat's run of agreeing readings after one more, made at `moment` if it agrees."""
+        if moment is None:
+            return OLD
+        longest = 1 if self.refuted else LONG_RUN
+        return run + 1 if run < longest else longest
+
+
+class Bounds(NamedTuple):
+    """The kubelet's clock minus our monotonic one is between these, in seconds."""
 
     low: float = -inf
     high: float = inf
+
+    def widened(self, slack: float) -> Bounds:
+        """Allow for what the clocks may have drifted apart."""
+        return Bounds(self.low - slack, self.high + slack)
+
+    def narrowed(self, times: set[float], at: Exchange) -> Bounds:
+        """Give the intersection with what stats read at request time say."""
+        low = max(self.low, max(times) - at.answered)
+        high = min(self.high, min(times) + at.step - at.requested)
+        return Bounds(low, high) if low <= high else self
+
+    def agreeing(self, times: Iterable[float], at: Exchange) -> set[float]:
+        """Give the kubelet times of stats that may have been read at request time."""
+        after, until = at.requested + self.low - at.step, at.answered + self.high
+        return {time for time in times if after < time <= until}
+
+    def moment(self, time: float, at: Exchange) -> float:
+        """Give the middle of what is possible for a reading at request time, in our seconds."""
+        earliest = max(at.requested, time - self.high)
+        latest = min(at.answered, time + at.step - self.low)
+        if earliest > latest:
+            earliest, latest = at.requested, at.answered
+        return (earliest + latest) / 2
+
+
+class Finding(Enum):
+    """What an answer shows of the bounds."""
+
+    FIRST = auto()  # there are none yet
+    CONSISTENT = auto()  # they still hold
+    JUMPED = auto()  # all stats known to be read at request time are outside: a clock jumped
+    REFUTED = auto()  # the newest stat is outside, and nothing is known: they were a wrong guess
+
+
+class Agreement(NamedTuple):
+    """The new readings of an answer, and those among them that agree with earlier ones."""
+
+    agreeing: list[Previous]
+    readings: int
+    moment: float  # the middle of the exchange, in our seconds
+
+
+class Reaction(NamedTuple):
+    """What follows from a finding: whether the bounds begin anew, and what the evidence is then."""
+
+    restart: bool
+    evidence: Callable[[int, Agreement], int]
+
+
+def _counted(evidence: int, found: Agreement) -> int:
+    """Count how many of an answer's new readings agree that they were made at request time."""
+    agreeing = len(found.agreeing)
+    if evidence < CERTAIN and _one_housekeeping(found):
+        return DOUBT
+    if not agreeing:
+        return evidence
+    together = agreeing >= 3 and agreeing >= NEARLY_ALL * found.readings
+    weight = 1 if not together else ENOUGH if agreeing >= 5 else 4
+    return min(CERTAIN, evidence + weight)
+
+
+_REACTIONS: Mapping[Finding, Reaction] = {
+    Finding.FIRST: Reaction(restart=True, evidence=_counted),
+    Finding.CONSISTENT: Reaction(restart=False, evidence=_counted),
+    Finding.JUMPED: Reaction(restart=True, evidence=lambda before, _: before - CERTAIN // 2),
+    Finding.REFUTED: Reaction(restart=True, evidence=lambda *_: DOUBT),
+}
+
+
+class NodeClock(Struct, gc=False):
+    """What is known of one kubelet's clock, from one answer to the next."""
+
+    bounds: Bounds = Bounds()
     at: float = 0.0  # monotonic seconds of the last answer
     shift: float = 0.0  # the offset that exact times have; moved no more than the bounds ask for
     evidence: int = 0
@@ -96,81 +177,80 @@ class NodeClock(Struct, gc=False):
     @property
     def offset(self) -> float | None:
         """The kubelet's clock minus our monotonic one, as well as it is known; None before."""
-        return (self.low + self.high) / 2 if self.high < inf else None
+        low, high = self.bounds
+        return (low + high) / 2 if high < inf else None
 
-    def place(
+    def locate(
         self,
-        times: set[float],
-        requested: float,
-        answered: float,
-        step: float,
-        known: Callable[[], list[Known]],
-    ) -> Placement:
-        """Tell which of an answer's kubelet `times` look fresh, and when those were.
+        times: set[KubeletTime],
+        node_time: KubeletTime,
+        at: Exchange,
+        previous: Callable[[], list[Previous]],
+    ) -> Timing:
+        """Tell when the stats of an answer were read, and learn from it.
 
-        `times` are those of its containers; `known` gives the new readings of containers seen
-        before, and is not asked once all is clear.
+        `times` are those of its containers, of which alone it learns; `previous` gives the new
+        readings of containers seen before, and is not asked once all is clear.
         """
-        before, self.at = self.at, answered
-        slack = SLEW * max(0.0, answered - before)
-        self.low -= slack
-        self.high += slack
-        fresh = self._fresh(times, requested, answered, step)
-        first = self.high == inf
-        anew = jumped = False
-        if times and (first or self.evidence < CERTAIN or len(fresh) < len(times)):
-            readings = known()
-            trusted = [one.time for one in readings if one.run >= RUN and self.evidence >= ENOUGH]
-            jumped = bool(trusted) and fresh.isdisjoint(trusted)
-            anew = not trusted and max(times) not in fresh and not first
-            if first or anew or jumped:
-                anchor = _most_common(trusted) if jumped else max(times)
-                self.low, self.high = anchor - answered, anchor + step - requested
-                fresh = self._fresh(times, requested, answered, step)
-            if jumped:
-                self.jumped_at = answered
-                self.evidence -= CERTAIN // 2
-            elif anew:
-                self.evidence = DOUBT
-            else:
-                agree = [one for one in readings if one.run > 0 and one.time in fresh]
-                self._weigh(agree, len(readings), (requested + answered) / 2)
-        self._narrow(fresh, requested, answered, step)
-        read = {t: self._read(t, requested, answered, step) for t in fresh}
-        believed = self.evidence >= ENOUGH
-        return Placement(read, believed, anew, self.jumped_at, answered, before, step)
+        seconds = {time: parsed for time in times if (parsed := epoch_seconds(time)) is not None}
+        distinct = set(seconds.values())
+        if (parsed := epoch_seconds(node_time)) is not None:
+            seconds[node_time] = parsed
+        self.bounds = self.bounds.widened(SLEW * max(0.0, at.answered - self.at))
+        self.at = at.answered
+        agreeing = self.bounds.agreeing(distinct, at)
+        finding = Finding.CONSISTENT
+        if distinct and self._in_doubt(distinct, agreeing):
+            finding, agreeing = self._learn(distinct, agreeing, at, previous())
+        if agreeing:
+            self.bounds = self.bounds.narrowed(agreeing, at)
+            self.shift = min(max(self.shift, self.bounds.low), self.bounds.high)
+        instants = {time: self._instant(time, agreeing, at) for time in set(seconds.values())}
+        return Timing(
+            {time: instants[parsed] for time, parsed in seconds.items()},
+            self.evidence >= ENOUGH,
+            finding is Finding.REFUTED,
+            self.jumped_at,
+            at.answered,
+            at.step,
+        )
 
-    def _fresh(
-        self, times: set[float], requested: float, answered: float, step: float
-    ) -> set[float]:
-        after, until = requested + self.low - step, answered + self.high
-        return {t for t in times if after < t <= until}
+    def _in_doubt(self, times: set[float], agreeing: set[float]) -> bool:
+        return self.offset is None or self.evidence < CERTAIN or len(agreeing) < len(times)
 
-    def _weigh(self, agree: list[Known], of: int, moment: float) -> None:
-        """Count how many of the answer's `of` new readings agree that they are fresh."""
-        if self.evidence < CERTAIN and _one_housekeeping(agree, moment):
-            self.evidence = DOUBT
-        elif agree:
-            together = len(agree) >= 3 and len(agree) >= NEARLY_ALL * of
-            weight = 1 if not together else ENOUGH if len(agree) >= 5 else 4
-            self.evidence = min(CERTAIN, self.evidence + weight)
+    def _learn(
+        self, times: set[float], agreeing: set[float], at: Exchange, readings: list[Previous]
+    ) -> tuple[Finding, set[float]]:
+        """Change bounds and evidence by what an answer shows; give the times that agree then."""
+        known = [new.time for new in readings if new.run >= RUN and self.evidence >= ENOUGH]
+        finding = self._find(times, agreeing, known)
+        reaction = _REACTIONS[finding]
+        if reaction.restart:
+            anchor = _most_common(known) if known else max(times)
+            self.bounds = Bounds(anchor - at.answered, anchor + at.step - at.requested)
+            agreeing = self.bounds.agreeing(times, at)
+        found = Agreement(
+            [new for new in readings if new.run > 0 and new.time in agreeing],
+            len(readings),
+            (at.requested + at.answered) / 2,
+        )
+        self.evidence = reaction.evidence(self.evidence, found)
+        if finding is Finding.JUMPED:
+            self.jumped_at = at.answered
+        return finding, agreeing
 
-    def _narrow(self, fresh: set[float], requested: float, answered: float, step: float) -> None:
-        if fresh:
-            low = max(self.low, max(fresh) - answered)
-            high = min(self.high, min(fresh) + step - requested)
-            if low <= high:
-                self.low, self.high = low, high
-            self.shift = min(max(self.shift, self.low), self.high)
+    def _find(self, times: set[float], agreeing: set[float], known: list[float]) -> Finding:
+        if self.offset is None:
+            return Finding.FIRST
+        if known:
+            return Finding.JUMPED if agreeing.isdisjoint(known) else Finding.CONSISTENT
+        return Finding.CONSISTENT if max(times) in agreeing else Finding.REFUTED
 
-    def _read(self, time: float, requested: float, answered: float, step: float) -> Fresh:
-        """The middle of what is left: between request and answer, and inside its whole second."""
-        earliest = max(requested, time - self.high)
-        latest = min(answered, time + step - self.low)
-        if earliest > latest:
-            earliest, latest = requested, answered
-        moment = (earliest + latest) / 2
-        return Fresh(time, moment, exact_time(moment + self.shift, time, step))
+    def _instant(self, time: float, agreeing: set[float], at: Exchange) -> Instant:
+        if time not in agreeing:
+            return Instant(time, time + at.step / 2, None)
+        moment = self.bounds.moment(time, at)
+        return Instant(time, exact_time(moment + self.shift, time, at.step), moment)
 
 
 def exact_time(guess: float, time: float, step: float) -> float:
@@ -182,11 +262,11 @@ def _most_common(times: list[float]) -> float:
     return max(set(times), key=lambda time: (times.count(time), time))
 
 
-def _one_housekeeping(agree: list[Known], moment: float) -> bool:
+def _one_housekeeping(found: Agreement) -> bool:
     """Whether the kubelet's own rates tell of one window for all, and not of ours."""
-    implied = [one.implied for one in agree if one.implied > 0]
+    implied = [new.implied for new in found.agreeing if new.implied > 0]
     if len(implied) < 2:
         return False
     least, most = min(implied), max(implied)
-    ours = moment - agree[0].earlier
+    ours = found.moment - (found.agreeing[0].moment or 0.0)
     return most - least < SAME * most and abs(most - ours) > 0.005 * ours

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from metricsapi.storage.clock import LONG_RUN, Known, NodeClock, Placement
-from metricsapi.storage.columns import Columns
-from metricsapi.storage.pod import Key, Pod
-from metricsapi.storage.rates import Stat, advance, restarted
+from metricsapi.storage.clock import LONG_RUN, Exchange, NodeClock, Previous, Timing
+from metricsapi.storage.pod import Pod
+from metricsapi.storage.stat import Rules, Stat, advance
 from metricsapi.storage.types import (
-    ContainerSample,
+    ContainerStats,
+    CpuStats,
+    KubeletTime,
+    NodeInfo,
     NodeSample,
     NodeUsage,
+    PodRef,
     PodStats,
-    Told,
     epoch_seconds,
 )
 
@@ -21,67 +23,110 @@ EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a wi
 
 
 class Node:
-    """All that is remembered of one node; `turn` is the number of its last answer."""
+    """All that is remembered of one node."""
 
     __slots__ = (
-        "clock", "columns", "containers", "has_swap", "last_good", "left", "name", "pods", "stat",
-        "step", "turn", "usage", "wall_offset",
+        "clock", "has_swap", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.clock = NodeClock()
-        self.pods: dict[Key, Pod] = {}
-        self.columns = Columns()  # of those that are steady
-        self.turn = 0
-        self.left = False  # whether its last answer told of pods that were not steady
+        self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
         self.stat: Stat | None = None
-        self.usage: NodeUsage | None = None
+        self.usage: NodeUsage | None = None  # None: not made since the last change
         self.has_swap = False
         self.step = 0.0  # what its last answer's times were cut to
         self.last_good = 0.0  # when that came, in monotonic seconds
         self.wall_offset = 0.0
-        self.containers = 0
 
-    def stats(self, pod: Pod) -> Iterable[Stat]:
-        """Give the stats of one of its pods, wherever they are."""
-        return self.columns.stats(pod) if pod.first >= 0 else pod.stats
+    def put(self, sample: NodeSample, *, swap: bool) -> Timing:
+        """Take the times of an answer and the node's own stats; the pods are the caller's."""
+        timing = self._locate(sample)
+        self.last_good = sample.answered_at
+        self.wall_offset = sample.wall_offset
+        if (new := sample.stats) is not None:
+            self.has_swap = swap and _has_swap(new)
+            stat = advance(self.stat, new, Rules(timing, self.has_swap, LONG_RUN))
+            if stat is not self.stat:
+                self.stat, self.usage = stat, None
+        return timing
 
-    def place(self, sample: NodeSample, told: set[Told], step: float) -> Placement:
-        """Ask the clock about an answer whose containers were read at the times `told`."""
-        times = {time for one in told if (time := epoch_seconds(one)) is not None}
-        return self.clock.place(
-            times, sample.requested_at, sample.answered_at, step, lambda: self._known(sample)
+    def make_usage(self) -> NodeUsage | None:
+        """Give the usage, however old, or None while it is not known."""
+        stat = self.stat
+        if stat is None or stat.rate is None or stat.memory is None:
+            return None
+        self.usage = NodeUsage(
+            self.name,
+            stat.rate.timestamp,
+            stat.rate.window,
+            stat.rate.cpu,
+            stat.memory.working_set,
+            stat.swap,
+            stat.ephemeral_storage,
+        )
+        return self.usage
+
+    def info(self) -> NodeInfo:
+        """Give what a status page shows of the node."""
+        offset = self.clock.offset
+        return NodeInfo(
+            self.last_good,
+            self.last_good + self.wall_offset,
+            len(self.pods),
+            self.containers(),
+            None if offset is None else offset - self.wall_offset,
         )
 
-    def put(self, new: ContainerSample, placed: Placement) -> None:
-        """Take the node's own stats."""
-        stat = self.stat
-        if stat is None or restarted(stat, new):
-            stat = self.stat = Stat(self.name, new.start)
-        if advance(stat, new, placed, LONG_RUN):
-            self.usage = None
+    def containers(self) -> int:
+        """Count the containers in its last answer."""
+        return sum([len(pod.stats) for pod in self.pods.values()])
 
-    def _known(self, sample: NodeSample) -> list[Known]:
-        found = []
-        stats = {
-            (*pod.key, stat.name): stat for pod in self.pods.values() for stat in self.stats(pod)
-        }
-        for ref, new in sample.containers():
-            stat = stats.get((ref.namespace, ref.name, new.name))
-            if stat is not None and new.cpu_time is not None and new.cpu_time != stat.time:
-                grown = (new.cpu_counter or 0) - stat.counter
-                rate = new.cpu_rate or 0
-                implied = grown / rate if rate >= EXACT and stat.counter >= 0 else 0.0
-                found.append(Known(new.cpu_time, stat.run, stat.moment, implied))
-        return found
+    def _locate(self, sample: NodeSample) -> Timing:
+        # Where the times of two answers are cut to different steps, their difference is as wrong
+        # as the longer one.
+        step = max(sample.time_step, self.step)
+        self.step = sample.time_step
+        own = sample.stats.cpu if sample.stats is not None else None
+        return self.clock.locate(
+            _cpu_times(sample.pods),
+            own.time if own is not None else None,
+            Exchange(sample.requested_at, sample.answered_at, step),
+            lambda: list(self._previous(sample.pods)),
+        )
+
+    def _previous(self, pods: Iterable[PodStats]) -> Iterator[Previous]:
+        """Give each new reading of a container that was in the answer before, too."""
+        for listed in pods:
+            pod = self.pods.get(listed.pod_ref)
+            for new in listed.containers or ():
+                stat = pod.stats.get(new.name) if pod is not None else None
+                if stat is not None and new.cpu is not None:
+                    yield from _previous(stat, new.cpu)
 
 
-def read_when(pods: Iterable[PodStats]) -> set[Told]:
-    """Give when the CPU counters of containers were read, as told."""
-    return {one.cpu.time for pod in pods for one in pod.containers or () if one.cpu is not None}
+def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
+    time, last = epoch_seconds(cpu.time), stat.reading
+    if time is None or (last is not None and time == last.time):
+        return
+    if last is None:
+        yield Previous(time, stat.run, None, 0.0)
+        return
+    grown, rate = (cpu.usage_core_nano_seconds or 0) - last.counter, cpu.usage_nano_cores or 0
+    yield Previous(time, stat.run, last.moment, grown / rate if rate >= EXACT else 0.0)
 
 
-def has_swap(stats: ContainerSample) -> bool:
-    """Tell whether a node has swap, by its own stats."""
-    return (stats.swap or 0) + (stats.swap_available or 0) > 0
+def _cpu_times(pods: Iterable[PodStats]) -> set[KubeletTime]:
+    return {
+        container.cpu.time
+        for pod in pods
+        for container in pod.containers or ()
+        if container.cpu is not None
+    }
+
+
+def _has_swap(stats: ContainerStats) -> bool:
+    """Whether a node has swap, by its own stats."""
+    swap = stats.swap
+    return swap is not None and (swap.swap_usage_bytes or 0) + (swap.swap_available_bytes or 0) > 0

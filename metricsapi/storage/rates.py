@@ -3,10 +3,10 @@
 **The difficulty.** The Summary's times are cut to whole seconds. A counter's difference divided by
 their difference is up to 1 s wrong in its window: 6 % at 15 s.
 
-**A stat read while the kubelet served our request** (see `nodeclock`): both true times lie between
-our request and our answer, so the window is the difference of our own times, by a clock that never
-jumps; its error is what the exchange takes (some 30 ms), not a second. The rate is the counter's
-difference over that window.
+**A stat read at request time** (see `clock`): both true times lie between our request and our
+answer, so the window is the difference of our own times, by a clock that never jumps; its error is
+what the exchange takes (some 30 ms), not a second. The rate is the counter's difference over that
+window.
 
 **A stat from housekeeping** has no time of ours, but the kubelet's own rate, which is exact over
 its own last interval [t2 - h, t2], since the kubelet has nanoseconds. Two distinct readings have at
@@ -28,12 +28,12 @@ only when the counter divided by the age is about 0 too.
 
 from __future__ import annotations
 
-from math import inf
+from msgspec import Struct
+from msgspec.structs import replace
 
-from metricsapi.storage.clock import LONG_RUN, OLD, Placement, exact_time
-from metricsapi.storage.types import ContainerSample, Told, epoch_seconds
+from metricsapi.storage.clock import Timing, exact_time
 
-KUBELET_WINDOW = 10.0  # seconds, told with the kubelet's own rate: its housekeeping interval
+KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
 MOST = 1e15  # nanocores: a million cores are no usage but a broken counter
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
@@ -42,164 +42,85 @@ NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
 
-class Stat:
-    """What is remembered of one container or node: its last reading and the rate that led there.
+class Reading(Struct, frozen=True, gc=False):
+    """One reading of a CPU counter."""
 
-    `start`, `time`, `exact` and `timestamp` are by the kubelet's clock, the others by our monotonic
-    clock. `start` is kept as it was told, since comparing that costs less than reading it each
-    time. A class with slots: setting one costs a third of what a field of a msgspec Struct does.
-    """
-
-    # fmt: off
-    __slots__ = ("came", "counter", "cpu", "cpu_since", "ephemeral_storage", "exact", "memory",
-                 "memory_since", "memory_time", "moment", "name", "run", "start", "swap", "time",
-                 "timestamp", "window")
-    # fmt: on
-
-    def __init__(self, name: str, start: Told) -> None:
-        self.name = name
-        # What is no time is not kept: it could be of any length.
-        self.start = start if epoch_seconds(start) is not None else None
-        self.time = 0.0  # when the CPU counter was read, as the kubelet says
-        self.counter = -1  # nanocore-seconds; -1 before the first reading
-        self.exact = 0.0  # `time` with the best estimate of the fraction that was cut off
-        self.came = -inf  # when that reading came
-        self.moment = 0.0  # when it was made, if it was made while we waited
-        self.run = 0  # readings in a row that looked like that
-        self.cpu = -1.0  # nanocores; -1 while not known
-        self.window = 0.0  # seconds, ending at `timestamp`
-        self.timestamp = 0.0
-        self.cpu_since = 0.0  # when the last reading with a rate came
-        self.memory = -1  # bytes; -1 while not known
-        self.memory_time = 0.0
-        self.memory_since = 0.0
-        self.swap: int | None = None
-        self.ephemeral_storage: int | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether there is usage to serve."""
-        return self.cpu >= 0 and self.memory >= 0
+    time: float  # when, by the kubelet's clock, as its answer has it
+    exact: float  # the same with the best estimate of the fraction that the kubelet cut off
+    moment: float | None  # when, by our monotonic clock, if it may have been at request time
+    received: float  # when the answer came, by our monotonic clock
+    counter: int  # nanocore-seconds since the start
+    kubelet_rate: int | None  # the kubelet's own rate over its own last interval, in nanocores
 
 
-def restarted(stat: Stat, new: ContainerSample) -> bool:
-    """Tell whether the sample is of another container (or boot) than the stat."""
-    if stat.start == new.start:
-        return False
-    before, now = epoch_seconds(stat.start), epoch_seconds(new.start)
-    return before != now and before is not None and now is not None
+class Rate(Struct, frozen=True, gc=False):
+    """A mean rate that can be served."""
+
+    cpu: int  # nanocores
+    window: float  # seconds, ending at `timestamp`; never 0
+    timestamp: float  # by the kubelet's clock
+    received: float  # when the reading that ends it came, by our monotonic clock
 
 
-def advance(stat: Stat, new: ContainerSample, placed: Placement, needed: int) -> bool:
-    """Take a sample of the same container into its stat; tell whether anything changed.
-
-    `needed` are the fresh readings in a row that make us believe that the stat is read at request
-    time.
-    """
-    changed = False
-    came = placed.came
-    time, counter = new.cpu_time, new.cpu_counter
-    memory = new.memory
-    if memory is not None:
-        memory_time = new.memory_time or time or 0.0
-        if memory != stat.memory or memory_time != stat.memory_time:
-            stat.memory = memory
-            stat.memory_time = memory_time
-            stat.memory_since = came
-            changed = True
-    if new.swap != stat.swap or new.ephemeral_storage != stat.ephemeral_storage:
-        stat.swap = new.swap
-        stat.ephemeral_storage = new.ephemeral_storage
-        changed = True
-    if time is None or counter is None:
-        return changed
-    if (counter != stat.counter or time != stat.time) and came - stat.came >= CLOSEST:
-        _read(stat, new, time, counter, placed, needed)
-        changed = True
-    return changed
+def first_rate(new: Reading, started: float | None) -> Rate | None:
+    """Give the kubelet's own rate, unless it means "not known yet"."""
+    rate = new.kubelet_rate
+    if rate is None or (rate == 0 and not _idle(new, started)):
+        return None
+    return _rate(rate, KUBELET_WINDOW, new)
 
 
-def _read(
-    stat: Stat,
-    new: ContainerSample,
-    time: float,
-    counter: int,
-    placed: Placement,
-    needed: int,
-) -> None:
-    came, step = placed.came, placed.step
-    fresh = placed.fresh.get(time)
-    run = OLD
-    if fresh is not None:
-        run = min(stat.run + 1, 1 if placed.anew else LONG_RUN)
-    grown = counter - stat.counter
-    rate: int | None
-    if stat.counter < 0 or grown < 0:
-        rate, window = first_rate(new), KUBELET_WINDOW
-        stat.exact = fresh.exact if fresh is not None else time + step / 2
-        stat.cpu = -1.0
-        run = min(run, 1)
-    else:
-        told = time - stat.time
-        jumped = placed.jumped_at >= stat.came
-        if fresh is not None and run >= needed and placed.believed:
-            ours = fresh.moment - stat.moment
-            rate, window = _by_our_clock(new, grown, ours, told, step, jumped=jumped)
-            stat.exact = fresh.exact
-        else:
-            lie = jumped or abs(told - (came - stat.came)) > OLDEST or told < FINEST
-            rate, window = _by_kubelet_rate(new, grown, 0.0 if lie else told, step)
-            stat.exact = exact_time(stat.exact + window, time, step)
-    stat.time, stat.counter, stat.came = time, counter, came
-    stat.moment = fresh.moment if fresh is not None else 0.0
-    stat.run = run
-    if rate is not None and rate <= MOST:
-        stat.cpu, stat.window, stat.timestamp, stat.cpu_since = rate, window, time, came
+def rate_at_request_time(last: Reading, new: Reading, window: float, timing: Timing) -> Rate | None:
+    """Give the rate of a stat read at request time, `window` seconds apart by our clock."""
+    grown = new.counter - last.counter
+    if timing.jumped_at >= last.received:
+        # It may have been our clock that stood still: then the kubelet's rate agrees with the
+        # kubelet's times, and not with ours.
+        told = new.time - last.time
+        implied = grown / new.kubelet_rate if new.kubelet_rate else 0.0
+        ours = abs(implied - window) <= NEAR * window
+        if not ours and abs(implied - told) <= timing.step + NEAR * told:
+            return _rate(new.kubelet_rate, KUBELET_WINDOW, new)
+    elif timing.step < CLOSEST and new.time - last.time >= FINEST:
+        window = new.time - last.time  # milliseconds beat what the exchange takes
+    cpu = round(grown / window)
+    return Rate(cpu, window, new.time, new.received) if cpu <= MOST else None
 
 
-def _by_our_clock(
-    new: ContainerSample, grown: int, ours: float, told: float, step: float, *, jumped: bool
-) -> tuple[int | None, float]:
-    """Give rate and window of a stat read while we waited, `ours` seconds after the last one.
-
-    When a clock jumped, it may have been ours that stood still: then the kubelet's rate agrees with
-    the kubelet's times, and not with ours.
-    """
-    if jumped:
-        implied = grown / new.cpu_rate if new.cpu_rate else 0.0
-        if abs(implied - told) <= step + NEAR * told and abs(implied - ours) > NEAR * ours:
-            return first_rate(new), KUBELET_WINDOW
-    elif step < CLOSEST and told >= FINEST:
-        return round(grown / told), told  # milliseconds beat what the exchange takes
-    return round(grown / ours), ours
+def rate_from_housekeeping(
+    last: Reading, new: Reading, started: float | None, timing: Timing
+) -> tuple[Rate | None, Reading]:
+    """Give the rate of a stat from housekeeping, and its reading with the exact time."""
+    window = new.time - last.time
+    lost = abs(window - (new.received - last.received)) > OLDEST
+    if lost or window < FINEST or timing.jumped_at >= last.received:
+        window = 0.0  # these times cannot be true
+    rate = _housekept(new.counter - last.counter, window, new, started, timing.step)
+    served = rate.window if rate is not None else KUBELET_WINDOW
+    return rate, replace(new, exact=exact_time(last.exact + served, new.time, timing.step))
 
 
-def _by_kubelet_rate(
-    new: ContainerSample, grown: int, told: float, step: float
-) -> tuple[int | None, float]:
-    """Give rate and window of a stat from housekeeping.
-
-    `told` is the window by the kubelet's times, 0 when these cannot be true.
-    """
+def _housekept(
+    grown: int, window: float, new: Reading, started: float | None, step: float
+) -> Rate | None:
+    kubelet = new.kubelet_rate
     if grown == 0:
-        return 0, told or KUBELET_WINDOW
-    kubelet = new.cpu_rate
+        return _rate(0, window or KUBELET_WINDOW, new)
     if kubelet and kubelet <= MOST:
         implied = grown / kubelet
-        return kubelet, implied if told and abs(implied - told) <= step else KUBELET_WINDOW
-    return (round(grown / told), told) if told else (first_rate(new), KUBELET_WINDOW)
+        fits = window and abs(implied - window) <= step
+        return _rate(kubelet, implied if fits else KUBELET_WINDOW, new)
+    return _rate(round(grown / window), window, new) if window else first_rate(new, started)
 
 
-def first_rate(new: ContainerSample) -> int | None:
-    """Give the kubelet's own rate in nanocores, unless it means "not known yet"."""
-    rate = new.cpu_rate
-    if rate is None or rate > MOST:
+def _rate(cpu: int | None, window: float, new: Reading) -> Rate | None:
+    if cpu is None or cpu > MOST:
         return None
-    if rate == 0:
-        counter = new.cpu_counter or 0
-        start = epoch_seconds(new.start)
-        if start is None or new.cpu_time is None:
-            return 0 if counter == 0 else None
-        age = max(1.0, new.cpu_time - start)
-        return 0 if counter / age <= ABOUT_ZERO else None
-    return rate
+    return Rate(cpu, window, new.time, new.received)
+
+
+def _idle(new: Reading, started: float | None) -> bool:
+    """Whether a container has used about nothing since it started."""
+    if started is None:
+        return new.counter == 0
+    return new.counter / max(1.0, new.time - started) <= ABOUT_ZERO

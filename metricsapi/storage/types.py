@@ -1,4 +1,4 @@
-"""What a kubelet said, and the usage that follows from it.
+"""A kubelet's answer, and the usage that is served.
 
 Plain values, the same whatever they were read from. Units everywhere: CPU counters in
 nanocore-seconds, CPU usage in nanocores, memory in bytes, times in seconds since the epoch (UTC)
@@ -7,53 +7,52 @@ as floats, durations in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-# What msgspec checks bounds up to; `collect.tolerant` takes the rare rest.
+# What msgspec checks bounds up to; `scrape.summary_lenient` takes the rare rest.
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# A time as the kubelet told it: RFC 3339 text in the Summary, else seconds since the epoch.
-Told = str | float | None
+# A time as the kubelet writes it: RFC 3339 text in the Summary, else seconds since the epoch.
+KubeletTime = str | float | None
 
 _LONGEST = 40  # characters: RFC 3339 with nanoseconds and an offset has 35
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_800.0  # the year 10000, which RFC 3339 has no text for
 
 
-def epoch_seconds(told: Told) -> float | None:
-    """Give a told time in seconds since the epoch.
+def epoch_seconds(time: KubeletTime) -> float | None:
+    """Give a kubelet's time in seconds since the epoch.
 
     What is no time is None, and so is what is before 1970 or cannot be written as a time again.
     """
     seconds: float | None
-    if isinstance(told, str):  # noqa: SIM108  not one condition in another
-        seconds = _parsed(told) if len(told) <= _LONGEST else None
+    if isinstance(time, str):  # noqa: SIM108  not one condition in another
+        seconds = _parsed(time) if len(time) <= _LONGEST else None
     else:
-        seconds = told
+        seconds = time
     return seconds if seconds is not None and 0 < seconds < _LATEST else None
 
 
-# Times of readings are few, since they are whole seconds and clocks agree; each is read once.
+# Times of readings are few, since they are whole seconds and clocks agree; each is parsed once.
 @lru_cache(maxsize=1024)
-def _parsed(told: str) -> float | None:
+def _parsed(text: str) -> float | None:
     try:
-        return (datetime.fromisoformat(told) - _EPOCH).total_seconds()
+        return (datetime.fromisoformat(text) - _EPOCH).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a time without its zone
         return None
 
 
 class CpuStats(Struct, gc=False, rename="camel"):
-    time: Told = None  # when the counter was read, by the kubelet's clock
+    time: KubeletTime = None  # when the counter was read, by the kubelet's clock
     usage_nano_cores: Whole | None = None  # the kubelet's own rate over its own last interval
     usage_core_nano_seconds: Whole | None = None  # cumulative since the start
 
 
 class MemoryStats(Struct, gc=False, rename="camel"):
-    time: Told = None
+    time: KubeletTime = None
     working_set_bytes: Whole | None = None
 
 
@@ -67,15 +66,14 @@ class DiskStats(Struct, gc=False, rename="camel"):
 
 
 class ContainerStats(Struct, gc=False, rename="camel"):
-    """One container in a kubelet's answer, its fields named and nested as in the Summary API.
+    """One container (or node) in a kubelet's answer, named and nested as in the Summary API.
 
-    Decoding fills in these objects, and the store reads them: for one of many containers anything
-    in between would cost more than either. A stat that the kubelet did not give is None; its
-    absence costs only this container's pod.
+    Decoding fills in these objects, and the store reads them. A stat that the kubelet did not give
+    is None; its absence costs only this container's pod.
     """
 
     name: str
-    start_time: Told = None  # whole seconds in the Summary
+    start_time: KubeletTime = None  # whole seconds in the Summary
     cpu: CpuStats | None = None
     memory: MemoryStats | None = None
     swap: SwapStats | None = None
@@ -107,49 +105,9 @@ class NodeSample(Struct):
     pods: list[PodStats]
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
 
-    def containers(self) -> Iterator[tuple[PodRef, ContainerSample]]:
-        """Give what is told of each container, with its pod."""
-        for pod in self.pods:
-            for one in pod.containers or ():
-                yield pod.pod_ref, read_stats(one)
-
-
-class ContainerSample(Struct, gc=False):
-    """What one answer says of one container (or node), the times of its readings read."""
-
-    name: str
-    start: Told  # when the container started, as told
-    cpu_time: float | None  # when the CPU counter was read, by the kubelet's clock
-    cpu_counter: int | None  # usageCoreNanoSeconds, cumulative since `start`
-    cpu_rate: int | None  # usageNanoCores
-    memory_time: float | None
-    memory: int | None  # working set
-    swap: int | None = None
-    swap_available: int | None = None
-    ephemeral_storage: int | None = None
-
-
-def read_stats(of: ContainerStats) -> ContainerSample:
-    """Give what is told of a container, the times of its readings read."""
-    cpu = of.cpu or CpuStats()
-    memory = of.memory or MemoryStats()
-    swap = of.swap or SwapStats()
-    return ContainerSample(
-        of.name,
-        of.start_time,
-        epoch_seconds(cpu.time),
-        cpu.usage_core_nano_seconds,
-        cpu.usage_nano_cores,
-        epoch_seconds(memory.time),
-        memory.working_set_bytes,
-        swap.swap_usage_bytes,
-        swap.swap_available_bytes,
-        ephemeral_storage(of),
-    )
-
 
 def ephemeral_storage(of: ContainerStats) -> int | None:
-    """Give the bytes on the node's disk, or None unless both parts of them are told."""
+    """Give the bytes on the node's disk, or None unless the answer has both parts of them."""
     if of.rootfs is None or of.logs is None:
         return None
     rootfs, logs = of.rootfs.used_bytes, of.logs.used_bytes
@@ -169,8 +127,8 @@ class ContainerUsage(Struct, frozen=True, gc=False):
 class NodeUsage(Struct, frozen=True, gc=False):
     """The current usage of one node. `window` ends at `timestamp`; it is never 0.
 
-    `timestamp` is the kubelet's own word, by the kubelet's clock: callers compare it with the time
-    a pod became ready, which the same kubelet wrote.
+    `timestamp` is the kubelet's, by the kubelet's clock: callers compare it with the time a pod
+    became ready, which the same kubelet wrote.
     """
 
     name: str
@@ -197,27 +155,8 @@ class PodUsage(Struct, frozen=True, gc=False):
     containers: tuple[ContainerUsage, ...]
 
 
-class Reading(Struct, frozen=True, gc=False):
-    """The last reading of one node or container, as kept: what Prometheus can take from here.
-
-    `cpu_time` is the kubelet's time with the best estimate of the fraction that it cut off, so
-    that the difference of two such times is the true window.
-    """
-
-    node: str
-    namespace: str  # empty for a node
-    pod: str  # empty for a node
-    name: str
-    start: float | None
-    cpu_time: float
-    cpu_counter: int  # nanocore-seconds since `start`
-    memory_time: float
-    memory: int
-    swap: int | None
-
-
-class NodeHolding(Struct, frozen=True, gc=False):
-    """What is kept of one node, for its row on a status page."""
+class NodeInfo(Struct, frozen=True, gc=False):
+    """What is known of one node that has answered, for its row on a status page."""
 
     last_good: float  # monotonic seconds of its last good answer
     last_good_time: float  # the same moment by our wall clock, seconds since the epoch

@@ -55,12 +55,10 @@ class Usages:
 
     max_age = math.inf
 
-    def held(self, namespace: str, name: str) -> Any:
+    def pod(self, namespace: str, name: str) -> Any:
+        """Give a pod that is looked up each time."""
         usage = self.pods.get((namespace, name))
-        return SimpleNamespace(shown=False, since=0.0, usage=usage)  # looked up each time
-
-    def made(self, held: Any) -> PodUsage | None:
-        return held.usage
+        return SimpleNamespace(shown=False, since=0.0, usage=usage, make_usage=lambda: usage)
 
     def put(self, usage: NodeUsage | PodUsage) -> None:
         if isinstance(usage, NodeUsage):

@@ -11,9 +11,9 @@ from metricsapi.api.batches import BATCH
 from metricsapi.api.catalog import Catalog
 from metricsapi.kube.resources import Pod
 from metricsapi.storage.store import MetricsStore
-from metricsapi.storage.types import ContainerSample, ContainerUsage, PodUsage
+from metricsapi.storage.types import ContainerUsage, PodUsage
 from tests.api.cluster import Cluster, Objects, ask
-from tests.support.samples import node_sample
+from tests.support.samples import container_stats, node_sample
 
 EPOCH = 1.8e9
 NAMES = ("a", "b", "c")
@@ -34,7 +34,7 @@ def answer(node, now, pods):
             "ns",
             name,
             uid,
-            [ContainerSample("c", EPOCH + start, EPOCH + int(now), 10**9, 10**8, EPOCH, 4096)],
+            [container_stats("c", EPOCH + start, EPOCH + int(now), 10**9, 10**8, EPOCH, 4096)],
         )
         for name, uid, start in pods
     ]
@@ -89,8 +89,8 @@ async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
 
 def test_a_page_that_ends_with_a_batch_tells_of_the_rest_and_has_not_looked_at_all_of_it():
     cluster, looked = three_batches(), []
-    held = cluster.usages.held
-    cluster.usages.held = lambda namespace, name: looked.append(name) or held(namespace, name)
+    pod = cluster.usages.pod
+    cluster.usages.pod = lambda namespace, name: looked.append(name) or pod(namespace, name)
     answer = cluster.get(f"/apis/metrics.k8s.io/v1beta1/pods?limit={BATCH}")
     page = json.loads(answer.body)
     assert len(page["items"]) == BATCH

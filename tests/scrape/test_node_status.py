@@ -15,8 +15,8 @@ NODE = Node("a", {}, {}, (), 10250, ready=True, cpu=4 * 10**9, memory=2**34)
 def row(state, *, connected="", nodes=(NODE,), sizes=None):
     kubelets = SimpleNamespace(address=lambda _: connected, endpoint=lambda _: "resource")
     objects = SimpleNamespace(objects={node.name: node for node in nodes})
-    holding = sizes and SimpleNamespace(pods=sizes[0], containers=sizes[1])
-    store = SimpleNamespace(node_usage=lambda *_: None, holding=lambda _: holding)
+    info = sizes and SimpleNamespace(pods=sizes[0], containers=sizes[1])
+    store = SimpleNamespace(node_usage=lambda *_: None, node_info=lambda _: info)
     (made,) = Rows(store, kubelets, objects).of([state], 100.0, 1000.0)
     return made
 

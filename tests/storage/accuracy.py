@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from metricsapi.storage.store import MetricsStore
-from tests.storage.series import SERIES, Key, read_series, stats
+from tests.storage.series import SERIES, Key, cpu_reading, read_series, stats
 
 IDLE = 1e6  # nanocores: a relative error of less than a millicore says nothing
 
@@ -35,31 +35,29 @@ def errors_of(path: Path, capped: dict[str, float]) -> dict[Key, dict[str, list[
     """
     store = MetricsStore(max_age=60.0)
     errors: dict[Key, dict[str, list[Error]]] = defaultdict(lambda: defaultdict(list))
-    told: dict[Key, tuple[float, int]] = {}
-    true: dict[Key, tuple[float, int]] = {}
+    seen: dict[Key, tuple[float, int]] = {}  # the last distinct reading of the Summary
+    true: dict[Key, tuple[float, int]] = {}  # the exact one that belongs to it
     for answer in read_series(path):
         store.put(answer.summary)
         now = answer.summary.answered_at
         exact = stats(answer.resource)
         for key, new in stats(answer.summary).items():
-            if key not in exact or new.cpu_time is None or new.cpu_counter is None:
+            reading = cpu_reading(new)
+            if key not in exact or reading is None or seen.get(key) == reading:
                 continue
-            time, counter = exact[key].cpu_time, exact[key].cpu_counter
-            if key in told and told[key] != (new.cpu_time, new.cpu_counter):
-                since, before = true[key]
-                rate, window = capped.get(key[2], 0) * 1e9, time - since
-                rate = rate or (counter - before) / window
+            truth = cpu_reading(exact[key])
+            if key in seen:
+                (since, before), (time, counter) = true[key], truth
+                window = time - since
+                rate = capped.get(key[2], 0) * 1e9 or (counter - before) / window
                 if rate >= IDLE:
                     cpu, served = _served(store, key, now)
-                    plain = new.cpu_time - told[key][0]
+                    plain, grown = reading[0] - seen[key][0], reading[1] - seen[key][1]
                     by = errors[key]
                     by[OURS].append(Error(cpu / rate - 1, served - window))
-                    grown = new.cpu_counter - told[key][1]
                     by[PLAIN].append(Error(grown / plain / rate - 1, plain - window))
-                    by[KUBELET].append(Error((new.cpu_rate or 0) / rate - 1, None))
-            if told.get(key) != (new.cpu_time, new.cpu_counter):
-                told[key] = (new.cpu_time, new.cpu_counter)
-                true[key] = (time, counter)
+                    by[KUBELET].append(Error((new.cpu.usage_nano_cores or 0) / rate - 1, None))
+            seen[key], true[key] = reading, truth
     return errors
 
 
@@ -69,7 +67,7 @@ def _served(store: MetricsStore, key: Key, now: float) -> tuple[float, float]:
         node = store.node_usage(name, now)
         return node.cpu, node.window
     usage = store.pod_usage(namespace, pod, now)
-    cpu = next(one.cpu for one in usage.containers if one.name == name)
+    cpu = next(container.cpu for container in usage.containers if container.name == name)
     return cpu, usage.window
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.scrape.summary import decode_summary
-from metricsapi.storage.types import ContainerSample, NodeSample, read_stats
+from metricsapi.storage.types import ContainerStats, NodeSample, epoch_seconds
 from tests.support.paths import RECORDED
 
 SERIES = RECORDED / "kubelet-1.36-series.jsonl"
@@ -41,9 +41,21 @@ def read_series(path: Path = SERIES) -> Iterator[Answer]:
             )
 
 
-def stats(sample: NodeSample) -> dict[Key, ContainerSample]:
+def cpu_reading(of: ContainerStats) -> tuple[float, int] | None:
+    """Give the time (seconds since the epoch) and counter of a stat's CPU, if it has both."""
+    if of.cpu is None or of.cpu.usage_core_nano_seconds is None:
+        return None
+    time = epoch_seconds(of.cpu.time)
+    return None if time is None else (time, of.cpu.usage_core_nano_seconds)
+
+
+def stats(sample: NodeSample) -> dict[Key, ContainerStats]:
     """Give every stat of a sample by its key."""
-    found = {(pod.namespace, pod.name, one.name): one for pod, one in sample.containers()}
+    by_key = {
+        (pod.pod_ref.namespace, pod.pod_ref.name, container.name): container
+        for pod in sample.pods
+        for container in pod.containers
+    }
     if sample.stats is not None:
-        found["", "", sample.node] = read_stats(sample.stats)
-    return found
+        by_key["", "", sample.node] = sample.stats
+    return by_key

@@ -14,15 +14,14 @@ from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.rates import KUBELET_WINDOW
 from metricsapi.storage.store import MetricsStore
-from metricsapi.storage.types import ContainerSample
-from tests.support.samples import node_sample
+from tests.support.samples import container_stats, node_sample
 
 EPOCH = 1.8e9
 MAX_AGE = 60.0
 
 
 def container(name="c", at=0.0, counter=0, *, start=0.0, rate=None, memory=4096, cpu=True):
-    return ContainerSample(
+    return container_stats(
         name,
         EPOCH + start,
         EPOCH + int(at) if cpu else None,
@@ -147,7 +146,7 @@ def test_a_forgotten_node_leaves_nothing_behind(store):
     now = put(store, 100.0, ("pod", "u", [container(at=100, counter=1, rate=0)]))
     store.forget("node-a")
     assert store.pod_usage("ns", "pod", now) is None
-    assert store.holding("node-a") is None
+    assert store.node_info("node-a") is None
     assert not list(store.readings(now))
 
 
@@ -172,9 +171,9 @@ def test_whatever_is_answered_usage_is_finite_and_whole(answers):
     now, told = 1000.0, set()
     for since, containers in answers:
         now += since
-        samples = [ContainerSample(*fields) for fields in containers]
-        told |= {sample.cpu_time for sample in samples}
-        node = ContainerSample("node-a", *containers[0][1:]) if containers else None
+        samples = [container_stats(*fields) for fields in containers]
+        told |= {sample.cpu.time for sample in samples}
+        node = container_stats("node-a", *containers[0][1:]) if containers else None
         put(store, now, ("pod", "u", samples), node=node)
         pod = store.pod_usage("ns", "pod", now)
         if pod is not None:
@@ -215,7 +214,7 @@ def test_a_pod_that_is_named_as_none_can_be_is_left_out_and_costs_no_other(
         store.put(node_sample("node-a", at, at + 0.01, EPOCH, listed))
     assert store.pod_usage("ns", "good", 115.0)
     assert store.pod_usage(namespace, pod, 115.0) is None
-    assert store.holding("node-a").pods == 1
+    assert store.node_info("node-a").pods == 1
 
 
 def test_a_pod_that_is_gone_is_dropped_even_if_another_is_listed_twice(store):
@@ -239,7 +238,8 @@ def test_nothing_of_any_length_is_kept_of_a_pod(store):
         store.put(sample)
     assert store.pod_usage("ns", "pod", 115.0)
     assert store.pod_usage("ns", "other", 115.0) is None
-    assert store.held("ns", "pod").stats[0].start is None
+    (kept,) = (of for of in store.readings(115.1) if of.pod == "pod")
+    assert kept.start is None
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_times_that_are_next_to_each_other_give_no_rate(store):
     """No kubelet's times are finer than a millisecond; divided by less, a rate is infinite."""
     for at, time in ((100.0, 1e-320), (115.0, 2e-320)):
         one = container(at=at, counter=int(at), rate=None)
-        one.cpu_time = time
+        one.cpu.time = time
         store.put(node_sample("node-a", at, at + 0.01, EPOCH, [("ns", "pod", "u", [one])]))
     assert store.pod_usage("ns", "pod", 115.1) is None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from metricsapi.storage.types import (
-    ContainerSample,
     ContainerStats,
     CpuStats,
     DiskStats,
+    KubeletTime,
     MemoryStats,
     NodeSample,
     PodRef,
@@ -15,24 +15,34 @@ from metricsapi.storage.types import (
 )
 
 
-def stats(of: ContainerSample) -> ContainerStats:
-    """Give the stats that are read as this sample."""
+def container_stats(
+    name: str,
+    start: KubeletTime,
+    cpu_time: KubeletTime,
+    cpu_counter: int | None,
+    cpu_rate: int | None,
+    memory_time: KubeletTime,
+    memory: int | None,
+    swap: int | None = None,
+    swap_available: int | None = None,
+    ephemeral_storage: int | None = None,
+) -> ContainerStats:
+    """Give the stats of a container or node: seconds, nanocore-seconds, nanocores and bytes."""
     return ContainerStats(
-        of.name,
-        of.start,
-        CpuStats(of.cpu_time, of.cpu_rate, of.cpu_counter),
-        MemoryStats(of.memory_time, of.memory),
-        SwapStats(of.swap_available, of.swap),
-        DiskStats(of.ephemeral_storage),
+        name,
+        start,
+        CpuStats(cpu_time, cpu_rate, cpu_counter),
+        MemoryStats(memory_time, memory),
+        SwapStats(swap_available, swap),
+        DiskStats(ephemeral_storage),
         DiskStats(0),
     )
 
 
 def node_sample(node, requested, answered, wall_offset, pods, *, own=None) -> NodeSample:
-    """Give an answer; pods are (namespace, name, uid, samples of containers), `own` is a sample."""
+    """Give an answer; pods are (namespace, name, uid, containers), `own` is the node's stats."""
     listed = [
-        PodStats(PodRef(name, namespace, uid), [stats(one) for one in containers])
+        PodStats(PodRef(name, namespace, uid), list(containers))
         for namespace, name, uid, containers in pods
     ]
-    told = stats(own) if own else None
-    return NodeSample(node, requested, answered, wall_offset, told, listed)
+    return NodeSample(node, requested, answered, wall_offset, own, listed)

@@ -13,8 +13,8 @@ from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.operator.slices import gather
+from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore
-from metricsapi.storage.types import Reading
 from metricsapi.telemetry.node_status import NodeStatus, States
 from metricsapi.telemetry.snapshot import Snapshot
 
@@ -47,8 +47,8 @@ class Parts:
         newest = self.scraper.newest_scrape
         return None if newest is None else time.monotonic() - newest
 
-    def readings(self) -> Iterator[Reading]:
-        """Give the last reading of every node and container that is current."""
+    def readings(self) -> Iterator[Readings]:
+        """Give the last readings of every node and container that are current."""
         return self.store.readings(time.monotonic())
 
     def containers(self) -> int:

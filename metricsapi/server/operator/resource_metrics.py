@@ -15,15 +15,15 @@ from starlette.routing import BaseRoute
 
 from metricsapi.server.operator.routes import READ
 from metricsapi.server.operator.slices import gather, in_slices
-from metricsapi.storage.types import Reading
+from metricsapi.storage.stat import Readings
 from metricsapi.telemetry.node_status import FAILING, NodeStatus
 
-Value = Callable[[Reading], str | None]  # value and time; None where there is none
+Value = Callable[[Readings], str | None]  # value and time; None where there is none
 Family = tuple[str, str, str, Value]  # name, type, help, and its value of a reading
 
 
 def resource_metrics_routes(
-    readings: Callable[[], Iterable[Reading]], rows: Callable[[], Iterable[NodeStatus]]
+    readings: Callable[[], Iterable[Readings]], rows: Callable[[], Iterable[NodeStatus]]
 ) -> list[BaseRoute]:
     """Give the route of `/metrics/resource`.
 
@@ -45,11 +45,11 @@ def resource_metrics_routes(
 
 
 async def exposition(
-    readings: Iterable[Reading], rows: Iterable[NodeStatus]
+    readings: Iterable[Readings], rows: Iterable[NodeStatus]
 ) -> AsyncIterator[bytes]:
     """Yield the text, one family after the other as the format wants it."""
-    nodes: list[Reading] = []
-    containers: list[Reading] = []
+    nodes: list[Readings] = []
+    containers: list[Readings] = []
     async for some in in_slices(readings):
         for reading in some:
             (containers if reading.pod else nodes).append(reading)
@@ -65,7 +65,7 @@ async def exposition(
 
 
 def _lines(
-    families: Iterable[Family], readings: Sequence[Reading], labels: Sequence[str]
+    families: Iterable[Family], readings: Sequence[Readings], labels: Sequence[str]
 ) -> Iterator[str]:
     for name, kind, text, value in families:
         head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
@@ -83,7 +83,7 @@ def _errors(rows: Iterable[NodeStatus]) -> Iterator[str]:
         yield f'{name}{{node="{_escape(row.name)}"}} {int(row.state == FAILING)}\n'
 
 
-def _labels(reading: Reading) -> str:
+def _labels(reading: Readings) -> str:
     if not reading.pod:
         return f'node="{_escape(reading.node)}"'
     return (
@@ -102,20 +102,20 @@ def _millis(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _cpu(reading: Reading) -> str:
-    whole, nanos = divmod(reading.cpu_counter, 10**9)
-    return f"{whole}.{nanos:09} {_millis(reading.cpu_time)}"
+def _cpu(reading: Readings) -> str:
+    whole, nanos = divmod(reading.cpu.counter, 10**9)
+    return f"{whole}.{nanos:09} {_millis(reading.cpu.exact)}"
 
 
-def _memory(reading: Reading) -> str:
-    return f"{reading.memory} {_millis(reading.memory_time)}"
+def _memory(reading: Readings) -> str:
+    return f"{reading.memory.working_set} {_millis(reading.memory.time)}"
 
 
-def _swap(reading: Reading) -> str | None:
-    return None if reading.swap is None else f"{reading.swap} {_millis(reading.memory_time)}"
+def _swap(reading: Readings) -> str | None:
+    return None if reading.swap is None else f"{reading.swap} {_millis(reading.memory.time)}"
 
 
-def _start(reading: Reading) -> str | None:
+def _start(reading: Readings) -> str | None:
     return None if reading.start is None else repr(reading.start)
 
 

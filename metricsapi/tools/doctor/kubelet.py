@@ -16,7 +16,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, KubeError
 from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
-from metricsapi.storage.types import read_stats
+from metricsapi.storage.types import ContainerStats
 from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.handshake import Reader, Stop, connect, handshake, words
 from metricsapi.tools.doctor.result import NOT_REACHED, Findings, Result
@@ -180,15 +180,20 @@ def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
     sample = decode_summary(
         node, body, requested_at=begun, answered_at=begun + took, wall_offset=0.0
     )
-    containers = list(sample.containers())
     without = [
-        f"{pod.namespace}/{pod.name}/{one.name}"
-        for pod, one in containers
-        if one.cpu_counter is None or one.memory is None
+        f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
+        for pod in sample.pods
+        for container in pod.containers or ()
+        if not _has_usage(container)
     ]
-    stats = read_stats(sample.stats) if sample.stats else None
-    has = stats is not None and stats.cpu_counter is not None and stats.memory is not None
-    return Sizes(len(containers), without, has)
+    containers = sum(len(pod.containers or ()) for pod in sample.pods)
+    return Sizes(containers, without, sample.stats is not None and _has_usage(sample.stats))
+
+
+def _has_usage(stats: ContainerStats) -> bool:
+    cpu, memory = stats.cpu, stats.memory
+    counted = cpu is not None and cpu.usage_core_nano_seconds is not None
+    return counted and memory is not None and memory.working_set_bytes is not None
 
 
 def _resource_sizes(text: str) -> Sizes:

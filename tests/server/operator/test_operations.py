@@ -19,14 +19,13 @@ from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.slices import SLICE, gather
 from metricsapi.server.operator.summary import log_summaries
 from metricsapi.storage.store import MetricsStore
-from metricsapi.storage.types import ContainerSample
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
 from metricsapi.telemetry.snapshot import Snapshot
 from tests.server.operator.rows import counted, failing, good
 from tests.server.operator.serving import serving
 from tests.support.conditions import until
-from tests.support.samples import node_sample
+from tests.support.samples import container_stats, node_sample
 
 
 class Cluster:
@@ -158,8 +157,8 @@ class Kubelets:
 
 
 def sample(now):
-    stats = ContainerSample("c", 1.0, 2.0, 10, 5, 2.0, 7)
-    return node_sample("a", now, now, 0.0, [("ns", "p", "u", [stats, stats])])
+    containers = [container_stats(name, 1.0, 2.0, 10, 5, 2.0, 7) for name in "cd"]
+    return node_sample("a", now, now, 0.0, [("ns", "p", "u", containers)])
 
 
 async def test_reads_are_counted_by_outcome_cause_and_phase():

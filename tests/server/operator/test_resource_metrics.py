@@ -8,8 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.server.operator.resource_metrics import exposition, resource_metrics_routes
+from metricsapi.storage.rates import Reading
+from metricsapi.storage.stat import Memory, Readings
 from metricsapi.storage.store import MetricsStore
-from metricsapi.storage.types import Reading
 from tests.server.operator.rows import failing, good
 from tests.server.operator.serving import serving
 from tests.support.paths import RECORDED
@@ -63,7 +64,8 @@ async def test_what_a_real_kubelet_said_comes_out_again_with_its_node():
 
 def reading(node="n", pod="p", name="c", counter=1_500_000_001, swap=None):
     namespace = "ns" if pod else ""
-    return Reading(node, namespace, pod, name, 7.25, 1000.0404, counter, 1001.5, 4096, swap)
+    cpu, memory = Reading(1000.0, 1000.0404, None, 0.0, counter, None), Memory(4096, 1001.5, 0.0)
+    return Readings(node, namespace, pod, name, 7.25, cpu, memory, swap)
 
 
 async def test_counters_are_exact_seconds_and_times_are_milliseconds():
