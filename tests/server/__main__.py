@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-from tests.server.attacks import ATTACKS
 from tests.server.auth.test_identity_table import ROWS, outcome_of
-from tests.server.http import connect
-from tests.server.test_attacks import served, stand
+from tests.server.http.attacks import ATTACKS
+from tests.server.http.test_attacks import served, stand
+from tests.support.https_client import connect
 
 
 async def main():

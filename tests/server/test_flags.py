@@ -11,8 +11,8 @@ import pytest
 from metricsapi.tools.sandbox.embedded import Embedded, Size
 from metricsapi.tools.sandbox.outages import Outage
 from metricsapi.tools.sandbox.serverprocess import ServerProcess
-from tests.server.http import connect
 from tests.support.conditions import until
+from tests.support.https_client import connect
 from tests.support.pki import SERVER, Authority, client_context
 
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"

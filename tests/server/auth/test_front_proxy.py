@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from tests.server.http import connect
 from tests.server.serving import configmap, serving
+from tests.support.https_client import connect
 from tests.support.pki import Authority
 
 

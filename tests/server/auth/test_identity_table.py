@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.server.auth import disabled
-from tests.server.http import connect
 from tests.server.serving import GOOD_PATH, configmap, serving
+from tests.support.https_client import connect
 from tests.support.pki import DAY, SERVER, Authority
 
 FRONT, CLIENTS, STRANGER = (Authority(name) for name in ("front-proxy-ca", "ca", "stranger"))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.server.http import connect
 from tests.server.serving import configmap, serving
+from tests.support.https_client import connect
 from tests.support.paths import RECORDED
 from tests.support.pki import Authority
 

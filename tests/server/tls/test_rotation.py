@@ -9,9 +9,9 @@ import time
 import pytest
 
 from metricsapi.server.tls.issue import make_serving
-from tests.server.http import connect
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 from tests.support.pki import Authority, client_context
 
 ALICE = {"X-Remote-User": "alice"}

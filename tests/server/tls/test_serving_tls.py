@@ -20,9 +20,9 @@ from metricsapi.server.tls.serving_certificate import (
     ServingNames,
     service_names,
 )
-from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 
 NAMES = service_names("metrics-server", "kube-system")
 

@@ -10,9 +10,9 @@ import pytest
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.server.http.server import Server
-from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 from tests.support.pki import client_context
 
 

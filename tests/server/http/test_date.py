@@ -3,9 +3,9 @@
 import time
 from email.utils import parsedate_to_datetime
 
-from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 
 
 async def test_an_answer_tells_its_own_second_also_after_a_pause():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from metricsapi.config.limits import LimitSettings
-from tests.server.http import Connection
+from tests.support.https_client import Connection
 
 LIMITS = LimitSettings(
     connections=20,

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from metricsapi.telemetry import logs
-from tests.server.http import connect
 from tests.server.serving import GOOD_PATH, PATHS, configmap, serving
+from tests.support.https_client import connect
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

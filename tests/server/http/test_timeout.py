@@ -6,9 +6,9 @@ import json
 import pytest
 
 from metricsapi.server.auth.in_flight import InFlightLimit
-from tests.server.http import connect
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 
 
 async def never(_scope, _receive, _send):

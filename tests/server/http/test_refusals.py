@@ -21,10 +21,10 @@ from metricsapi.server.http.refusal import (
     headers_too_large,
 )
 from metricsapi.server.http.refusal_log import INTERVAL, RefusalLog
-from tests.server.attacks import LIMITS
-from tests.server.http import connect
+from tests.server.http.attacks import LIMITS
 from tests.server.serving import PATHS, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 GET = f"GET {PATHS[0]} HTTP/1.1\r\nHost: x\r\n"

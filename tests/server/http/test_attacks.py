@@ -6,10 +6,10 @@ import contextlib
 import pytest
 
 from metricsapi.server.auth.in_flight import InFlightLimit
-from tests.server.attacks import ATTACKS, LIMITS
-from tests.server.http import connect
+from tests.server.http.attacks import ATTACKS, LIMITS
 from tests.server.serving import GOOD_PATH, configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 from tests.support.pki import Authority
 
 FRONT = Authority("front-proxy-ca")

@@ -14,9 +14,9 @@ from metricsapi.tools.sandbox.pki import Authority
 from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.synthetic import synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
-from tests.server.http import connect
 from tests.server.serving import configmap, serving
 from tests.support.conditions import until
+from tests.support.https_client import connect
 from tests.tools.sandbox.apiservers import running
 
 
