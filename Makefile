@@ -53,7 +53,7 @@ wheel-check: wheel ## install the built wheel elsewhere and start it from an emp
 
 # What is committed, or with an image of your own, dist/manifests.
 OUT ?= $(if $(IMAGE),dist/manifests,manifests/rendered)
-manifests: ## one components.yaml per variant (needs kubectl); IMAGE=name:tag, OUT=folder
+manifests: ## components.yaml and apiservice.yaml per variant (needs kubectl); IMAGE=name:tag, OUT=folder
 	@command -v kubectl >/dev/null || { echo "kubectl is missing: it renders the manifests" >&2; exit 1; }
 	@$(PYTHON) manifests/render.py --out="$(OUT)" $(if $(IMAGE),--image="$(IMAGE)")
 

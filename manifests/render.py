@@ -1,7 +1,8 @@
-"""Render every variant of the manifests into one components.yaml each: `make manifests`.
+"""Render every variant of the manifests into two files each: `make manifests`.
 
-`kubectl kustomize` does the work, offline. With --image, a kustomization that is made for the
-moment names the image instead of the base's.
+components.yaml has everything but the APIServices, which are in apiservice.yaml: those are applied
+last, so that no installation makes a working Metrics API unavailable. `kubectl kustomize` does the
+work, offline. With --image, a temporary kustomization names the image instead of the base's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VARIANTS = HERE / "variants"
 RENDERED = HERE / "rendered"
+APISERVICE = HERE / "apiservice"
 # The image's name in the base.
 PLACEHOLDER = "metricsapi"
 
@@ -27,7 +29,8 @@ def variants() -> list[str]:
 def render(variant: str, image: str = "") -> str:
     """Give the variant's objects as YAML, with `image` (name[:tag][@digest]) if that is not empty.
 
-    Raises subprocess.CalledProcessError if kustomize refuses, FileNotFoundError without kubectl.
+    The APIServices are not among them. Raises subprocess.CalledProcessError if kustomize refuses,
+    FileNotFoundError without kubectl.
     """
     if not image:
         return _kustomize(VARIANTS / variant)
@@ -38,6 +41,20 @@ def render(variant: str, image: str = "") -> str:
         lines += [f'    {key}: "{value}"' for key, value in _parts(image).items()]
         Path(folder, "kustomization.yaml").write_text("\n".join(lines) + "\n")
         return _kustomize(Path(folder))
+
+
+def render_apiservice(variant: str) -> str:
+    """Give the variant's APIServices as YAML: its own kustomization of them, or the usual one."""
+    own = VARIANTS / variant / "apiservice"
+    return _kustomize(own if own.is_dir() else APISERVICE)
+
+
+def files(variant: str, image: str = "") -> dict[str, str]:
+    """Give the content of each file of a variant, by file name."""
+    return {
+        "components.yaml": _HEADER.format(variant=variant) + render(variant, image),
+        "apiservice.yaml": _LAST.format(variant=variant) + render_apiservice(variant),
+    }
 
 
 def _parts(image: str) -> dict[str, str]:
@@ -56,25 +73,30 @@ def _kustomize(folder: Path) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def header(variant: str) -> str:
-    """Say where a rendered file comes from."""
-    return (
-        f"# manifests/variants/{variant}, rendered by `make manifests`: change it there.\n"
-        "# kubectl apply -f components.yaml\n"
-    )
+_HEADER = """\
+# manifests/variants/{variant}, rendered by `make manifests`: change it there.
+# kubectl apply -f components.yaml
+# kubectl -n kube-system rollout status deployment/metrics-server
+# kubectl apply -f apiservice.yaml    # not needed where metrics-server's APIService is there
+"""
+_LAST = """\
+# The APIServices of manifests/variants/{variant}, rendered by `make manifests`: change them there.
+# Apply them last, once the Deployment is available (components.yaml has the commands).
+"""
 
 
 def main() -> None:
-    """Write OUT/VARIANT/components.yaml for every variant."""
+    """Write OUT/VARIANT/components.yaml and apiservice.yaml for every variant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", default="", help="name[:tag][@digest] of the image")
     parser.add_argument("--out", type=Path, default=RENDERED, help="the folder to write to")
     options = parser.parse_args()
     for variant in variants():
-        path = options.out / variant / "components.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(header(variant) + render(variant, options.image))
-        print(path)
+        for name, content in files(variant, options.image).items():
+            path = options.out / variant / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+            print(path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Sandbox
 from tests.support.paths import ROOT
 
-RENDERED = ROOT / "manifests" / "rendered" / "default" / "components.yaml"
+RENDERED = ROOT / "manifests" / "rendered" / "default"
 # What matters of metrics-server's own manifests: the APIService, with its port here.
 THEIRS = """
 apiVersion: apiregistration.k8s.io/v1

@@ -17,7 +17,7 @@ BASE = "/apis/metrics.k8s.io/v1beta1"
 @pytest.fixture(scope="module", params=["default", "metrics-v1"])
 def kubectl(request, kubectl_binary, tmp_path_factory):
     """kubectl in a sandbox that runs one variant."""
-    path = RENDERED / request.param / "components.yaml"
+    path = RENDERED / request.param
     directory = tmp_path_factory.mktemp(request.param)
     running = Sandbox(directory, "--nodes=1", "--pods=3", f"--manifests={path}")
 
@@ -63,6 +63,11 @@ def test_the_connection_is_verified_by_a_bundle_that_nobody_wrote(kubectl):
         ("a: [", "not YAML"),
         ("kind: Gadget\nmetadata: {name: x}", "kind Gadget"),
         ("kind: Service\nmetadata: {name: x}", "no Deployment"),
+        (
+            "kind: Deployment\nmetadata: {name: metrics-server}\n"
+            "spec: {template: {spec: {containers: [{}]}}}",
+            "no APIService",
+        ),
         ("just text", "kind None"),
     ],
 )

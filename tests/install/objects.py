@@ -34,8 +34,9 @@ def parse(text):
 
 
 def rendered(variant):
-    """The committed rendering of a variant."""
-    return parse((RENDERED / variant / "components.yaml").read_text())
+    """The committed rendering of a variant: both of its files."""
+    names = ("components.yaml", "apiservice.yaml")
+    return parse("---\n".join((RENDERED / variant / name).read_text() for name in names))
 
 
 def deployment(objects):

@@ -11,8 +11,19 @@ render = load_script(MANIFESTS / "render.py")
 
 @pytest.mark.parametrize("variant", render.variants())
 def test_the_committed_rendering_is_current(kubectl, variant):
-    committed = (RENDERED / variant / "components.yaml").read_text()
-    assert committed == render.header(variant) + render.render(variant), "run `make manifests`"
+    committed = {path.name: path.read_text() for path in (RENDERED / variant).iterdir()}
+    assert committed == render.files(variant), "run `make manifests`"
+
+
+@pytest.mark.parametrize("variant", render.variants())
+def test_apiservices_are_in_a_file_of_their_own(variant):
+    """A file that registers an API is applied once there is a server behind it."""
+
+    def kinds(name):
+        return {kind for kind, _, _ in parse((RENDERED / variant / name).read_text())}
+
+    assert kinds("apiservice.yaml") == {"APIService"}
+    assert "APIService" not in kinds("components.yaml")
 
 
 def test_nothing_rendered_is_left_of_a_variant_that_is_gone():
@@ -23,8 +34,9 @@ def test_every_component_is_in_a_variant():
     components = {path.name for path in (MANIFESTS / "components").iterdir()}
     used = set()
     for variant in render.variants():
-        text = (MANIFESTS / "variants" / variant / "kustomization.yaml").read_text()
-        used |= {path.rpartition("/")[2] for path in yaml.safe_load(text).get("components", [])}
+        for path in (MANIFESTS / "variants" / variant).rglob("kustomization.yaml"):
+            listed = yaml.safe_load(path.read_text()).get("components", [])
+            used |= {component.rpartition("/")[2] for component in listed}
     assert used == components
 
 

@@ -1,13 +1,76 @@
+{{/* The name in app.kubernetes.io/name, and in the names of objects without fullnameOverride. */}}
+{{- define "metricsapi.app" -}}
+{{- .Values.nameOverride | default "metrics-server" | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* The name of the objects. Without fullnameOverride it is the one that metrics-server's chart gives. */}}
 {{- define "metricsapi.name" -}}
-{{- required "fullnameOverride: a name is needed" .Values.fullnameOverride -}}
+{{- $app := include "metricsapi.app" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $app .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $app | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
 {{- end }}
 
 {{- define "metricsapi.namespace" -}}
 {{- .Values.namespaceOverride | default .Release.Namespace -}}
 {{- end }}
 
+{{/* A map as YAML without its null entries; nothing if it is empty. */}}
+{{- define "metricsapi.defined" -}}
+{{- $defined := dict -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- $_ := set $defined $key (include "metricsapi.defined" $value | fromYaml) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{- $_ := set $defined $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- if $defined -}}
+{{- toYaml $defined -}}
+{{- end -}}
+{{- end }}
+
+{{- define "metricsapi.selectorLabels" -}}
+{{- $given := include "metricsapi.defined" .Values.selectorLabels -}}
+{{- if $given -}}
+{{- $given -}}
+{{- else if .Values.fullnameOverride -}}
+k8s-app: metrics-server
+{{- else -}}
+app.kubernetes.io/name: {{ include "metricsapi.app" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+{{- end }}
+
 {{- define "metricsapi.labels" -}}
-{{- toYaml (merge (dict) .Values.commonLabels .Values.selectorLabels) -}}
+{{- include "metricsapi.labelsWith" (list . dict) -}}
+{{- end }}
+
+{{/* The labels of an object, and more of its own: (list CONTEXT MAP). What selects comes first. */}}
+{{- define "metricsapi.labelsWith" -}}
+{{- $context := index . 0 -}}
+{{- $more := include "metricsapi.defined" (index . 1) | fromYaml -}}
+{{- with $context -}}
+{{- $labels := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $labels "app.kubernetes.io/name" (include "metricsapi.app" .) -}}
+{{- $_ := set $labels "app.kubernetes.io/instance" .Release.Name -}}
+{{- $_ := set $labels "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $labels "k8s-app" "metrics-server" -}}
+{{- $common := include "metricsapi.defined" .Values.commonLabels | fromYaml -}}
+{{- toYaml (merge (dict) (include "metricsapi.selectorLabels" . | fromYaml) $more $common $labels) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Pods change only with what they run, so the labels of versions are not among theirs. */}}
+{{- define "metricsapi.podLabels" -}}
+{{- $labels := dict "app.kubernetes.io/name" (include "metricsapi.app" .) "app.kubernetes.io/instance" .Release.Name -}}
+{{- $more := include "metricsapi.defined" .Values.podLabels | fromYaml -}}
+{{- toYaml (merge (dict) (include "metricsapi.selectorLabels" . | fromYaml) $more $labels) -}}
 {{- end }}
 
 {{- define "metricsapi.serviceAccount" -}}
@@ -40,8 +103,9 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* On the host's network 10250 is the kubelet's. */}}
 {{- define "metricsapi.port" -}}
-{{- if .Values.hostNetwork.enabled -}}
+{{- if and .Values.hostNetwork.enabled (eq (int .Values.containerPort) 10250) -}}
 {{- .Values.hostNetwork.containerPort | int -}}
 {{- else -}}
 {{- .Values.containerPort | int -}}
@@ -49,10 +113,14 @@ true
 {{- end }}
 
 {{- define "metricsapi.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- if regexMatch "(^|/)(mirrored-)?metrics-server(-(amd64|arm|arm64|ppc64le|s390x))?$" $repository -}}
+{{- fail (printf "image.repository: %s is an image of metrics-server, which this chart does not run: name an image of metricsapi (make image) and leave image.tag empty for the chart's version" $repository) -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 {{- end }}
 
@@ -85,7 +153,7 @@ true
 
 {{- define "metricsapi.strategy" -}}
 {{- if .Values.updateStrategy -}}
-{{- toYaml .Values.updateStrategy -}}
+{{- include "metricsapi.defined" .Values.updateStrategy -}}
 {{- else -}}
 type: RollingUpdate
 rollingUpdate:
@@ -94,7 +162,32 @@ rollingUpdate:
 {{- end -}}
 {{- end }}
 
-{{/* Replicas of one revision apart from each other, unless told otherwise. */}}
+{{/* The container's resources; docs/benchmarks.md has the measurements behind the numbers. */}}
+{{- define "metricsapi.resources" -}}
+{{- $resources := include "metricsapi.defined" .Values.resources | fromYaml -}}
+{{- with .Values.nodes -}}
+{{- $cpu := add 100 (div (int .) 10) -}}
+{{- $memory := add 150 (div (mul (int .) 4) 10) -}}
+{{- $requests := dict "cpu" (printf "%dm" $cpu) "memory" (printf "%dMi" $memory) -}}
+{{- $_ := set $resources "requests" (merge $requests ($resources.requests | default dict)) -}}
+{{- end -}}
+{{- if $resources -}}
+{{- toYaml $resources -}}
+{{- end -}}
+{{- end }}
+
+{{/* Another kind of volume takes the place of the default emptyDir. */}}
+{{- define "metricsapi.tmpVolume" -}}
+{{- $volume := include "metricsapi.defined" .Values.tmpVolume | fromYaml -}}
+{{- $other := omit $volume "emptyDir" -}}
+{{- if $other -}}
+{{- toYaml $other -}}
+{{- else -}}
+{{- toYaml (dict "emptyDir" ($volume.emptyDir | default dict)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Replicas of one revision apart from each other, without other rules. */}}
 {{- define "metricsapi.spread" -}}
 {{- if .Values.topologySpreadConstraints -}}
 {{- toYaml .Values.topologySpreadConstraints -}}
@@ -106,24 +199,25 @@ rollingUpdate:
   matchLabelKeys: [pod-template-hash]
   labelSelector:
     matchLabels:
-      {{- toYaml .Values.selectorLabels | nindent 6 }}
+      {{- include "metricsapi.selectorLabels" . | nindent 6 }}
 - topologyKey: topology.kubernetes.io/zone
   maxSkew: 1
   whenUnsatisfiable: ScheduleAnyway
   matchLabelKeys: [pod-template-hash]
   labelSelector:
     matchLabels:
-      {{- toYaml .Values.selectorLabels | nindent 6 }}
+      {{- include "metricsapi.selectorLabels" . | nindent 6 }}
 {{- end -}}
 {{- end }}
 
-{{/* The caBundle of the chart, base64; empty where someone else writes it. */}}
+{{/* The caBundle of the chart, base64; empty where something else writes it. */}}
 {{- define "metricsapi.caBundle" -}}
 {{- if .Values.apiService.caBundle -}}
 {{- .Values.apiService.caBundle | b64enc -}}
 {{- else if and (eq .Values.tls.type "existingSecret") .Values.tls.existingSecret.lookup -}}
-{{- $found := lookup "v1" "Secret" (include "metricsapi.namespace" .) .Values.tls.existingSecret.name -}}
-{{- if $found -}}{{- index $found.data "ca.crt" | default "" -}}{{- end -}}
+{{- $secret := lookup "v1" "Secret" (include "metricsapi.namespace" .) .Values.tls.existingSecret.name -}}
+{{- $data := $secret.data | default dict -}}
+{{- get $data "ca.crt" | default (get $data "tls.crt") -}}
 {{- end -}}
 {{- end }}
 
@@ -131,4 +225,14 @@ rollingUpdate:
 - kind: ServiceAccount
   name: {{ include "metricsapi.serviceAccount" . }}
   namespace: {{ include "metricsapi.namespace" . }}
+{{- end }}
+
+{{/* Values of metrics-server's chart that cannot have their effect, each with what to do instead. */}}
+{{- define "metricsapi.refuse" -}}
+{{- if .Values.addonResizer.enabled -}}
+{{- fail "addonResizer.enabled: this chart has no addon-resizer; set nodes to the number of nodes, which sizes the requests, and addonResizer.enabled to false" -}}
+{{- end -}}
+{{- if and .Values.apiService.insecureSkipTLSVerify .Values.apiService.caBundle -}}
+{{- fail "apiService.insecureSkipTLSVerify and apiService.caBundle: the API server takes one of them; set insecureSkipTLSVerify to false to verify by the bundle" -}}
+{{- end -}}
 {{- end }}

@@ -69,8 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--manifests",
         type=_manifests,
-        metavar="FILE",
-        help="rendered manifests as the server's objects: their args, and exactly their RBAC",
+        metavar="PATH",
+        help="rendered manifests, a folder or a file, as the server's objects: their args, and "
+        "exactly their RBAC",
     )
     parser.add_argument(
         "--kubebuilder-assets",

@@ -1,4 +1,4 @@
-"""`--manifests=FILE`: the embedded cluster with rendered manifests as the server's objects.
+"""`--manifests=FOLDER`: the embedded cluster with rendered manifests as the server's objects.
 
 RBAC is exactly what they say, and the server runs with exactly the Deployment's args, but for those
 that say where things are on this machine.
@@ -17,36 +17,38 @@ from metricsapi.tools.sandbox.objects import NAMESPACE, SERVICE, pod_object
 from metricsapi.tools.sandbox.state import Cluster
 
 Object = dict[str, Any]
+_DEPLOYMENT = ("Deployment", SERVICE)
 # What a pod has of its own: its port, its folder, and how long its endpoint stays after its end.
 _OF_THE_POD = ("--secure-port=", "--cert-dir=", "--shutdown-delay-duration=")
 
 
 class ManifestsError(ValueError):
-    """The file is no rendered manifests of the server; the message says what it lacks."""
+    """The path holds no rendered manifests of the server; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Manifests:
-    """The objects of one file, and the container that runs the server."""
+    """The objects of one file or folder, and the container that runs the server."""
 
     objects: tuple[Object, ...]
     container: Object
 
     @classmethod
     def load(cls, path: Path) -> Manifests:
-        """Read YAML documents. Raises ManifestsError, or OSError when the file cannot be read."""
-        try:
-            objects = tuple(item for item in yaml.safe_load_all(path.read_text()) if item)
-        except yaml.YAMLError as error:
-            raise ManifestsError(f"{path} is not YAML: {error}") from error
-        for item in objects:
-            kind = item.get("kind") if isinstance(item, dict) else None
-            if kind not in BY_KIND:
-                raise ManifestsError(f"{path}: the embedded cluster has no objects of kind {kind}")
-        for item in objects:
-            if item["kind"] == "Deployment" and item["metadata"]["name"] == SERVICE:
-                return cls(objects, item["spec"]["template"]["spec"]["containers"][0])
-        raise ManifestsError(f"{path} has no Deployment named {SERVICE!r}: render it first")
+        """Read the YAML documents of a file, or of all files of a folder.
+
+        Raises ManifestsError, or OSError when a file cannot be read.
+        """
+        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        objects = tuple(item for file in files for item in _documents(file))
+        deployment = next(
+            (one for one in objects if (one["kind"], one["metadata"]["name"]) == _DEPLOYMENT), None
+        )
+        if deployment is None:
+            raise ManifestsError(f"{path} has no Deployment named {SERVICE!r}: render it first")
+        if not any(one["kind"] == "APIService" for one in objects):
+            raise ManifestsError(f"{path} has no APIService: name the folder that has both files")
+        return cls(objects, deployment["spec"]["template"]["spec"]["containers"][0])
 
     def flags(self) -> list[str]:
         """Give the server's flags, as the Deployment has them."""
@@ -59,3 +61,16 @@ class Manifests:
             cluster.apply(BY_KIND[item["kind"]].plural, item)
         labels = {"k8s-app": SERVICE}
         cluster.apply("pods", pod_object(NAMESPACE, f"{SERVICE}-0", node, [SERVICE], labels))
+
+
+def _documents(file: Path) -> list[Object]:
+    """Read the objects of one file. Raises ManifestsError, or OSError."""
+    try:
+        objects = [item for item in yaml.safe_load_all(file.read_text()) if item]
+    except yaml.YAMLError as error:
+        raise ManifestsError(f"{file} is not YAML: {error}") from error
+    for item in objects:
+        kind = item.get("kind") if isinstance(item, dict) else None
+        if kind not in BY_KIND:
+            raise ManifestsError(f"{file}: the embedded cluster has no objects of kind {kind}")
+    return objects
