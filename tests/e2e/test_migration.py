@@ -1,86 +1,139 @@
-"""The way back to metrics-server, by the commands of docs/migration.md as they are printed."""
+"""docs/migration.md, line by line: to this server and back, and no request fails meanwhile."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
+import re
 
 import pytest
 
-from tests.e2e.conftest import Sandbox
+from tests.e2e.migration.cluster import Migration
+from tests.e2e.migration.manifests import COMPONENTS, RELEASE
+from tests.e2e.migration.metrics_server import NODE
+from tests.support.conditions import until
 from tests.support.paths import ROOT
 
-RENDERED = ROOT / "manifests" / "rendered" / "default"
-# What matters of metrics-server's own manifests: the APIService, with its port here.
-THEIRS = """
-apiVersion: apiregistration.k8s.io/v1
-kind: APIService
-metadata:
-  name: v1beta1.metrics.k8s.io
-  labels: {k8s-app: metrics-server}
-spec:
-  group: metrics.k8s.io
-  groupPriorityMinimum: 100
-  insecureSkipTLSVerify: true
-  service: {name: metrics-server, namespace: kube-system, port: %d}
-  version: v1beta1
-  versionPriority: 100
-"""
+PAGE = ROOT / "docs" / "migration.md"
+KUSTOMIZATION = "resources: [components.yaml]\n"
 
 
-def commands():
-    """Give the indented lines of the section on the way back, `\\` joined."""
-    section = (ROOT / "docs" / "migration.md").read_text().split("## Back to metrics-server")[1]
-    return [line for line in section.splitlines() if line.startswith("    ")]
+def section(title):
+    return PAGE.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def commands(title):
+    """Give the blocks of indented lines of a section."""
+    text = re.sub(r"```.*?```", "", section(title), flags=re.DOTALL)
+    return [
+        "\n".join(line[4:] for line in block.splitlines())
+        for block in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+    ]
+
+
+def files(title):
+    """Give the blocks of YAML of a section."""
+    return re.findall(r"```yaml\n(.*?)```", section(title), re.DOTALL)
+
+
+async def by_components(cluster):
+    """Install metrics-server with kubectl; give the commands to this server, and back."""
+    cluster.write("metrics-server/components.yaml", COMPONENTS)
+    await cluster.shell("kubectl apply -f metrics-server/components.yaml")
+    return commands("Installed from components.yaml")[0], commands("Back to metrics-server")[1]
+
+
+async def by_kustomize(cluster):
+    cluster.write("metrics-server/components.yaml", COMPONENTS)
+    cluster.write("metrics-server/kustomization.yaml", KUSTOMIZATION)
+    await cluster.shell("kubectl apply -k metrics-server")
+    cluster.write("overlay/kustomization.yaml", files("Installed with kustomize")[0])
+    cluster.link("overlay/metricsapi", ROOT)
+    return commands("Installed with kustomize")[0], commands("Back to metrics-server")[2]
+
+
+async def by_helm(cluster):
+    pytest.importorskip("helm_python", reason="the Helm engine has no build for this platform")
+    cluster.write("metrics-server/manifest.yaml", RELEASE)
+    await cluster.shell("helm -n kube-system install metrics-server metrics-server")
+    cluster.write("migrate.yaml", files("Installed with Helm")[0])
+    return commands("Installed with Helm")[0], commands("Back to metrics-server")[3]
 
 
 @pytest.fixture
-def shell(kubectl_binary, tmp_path):
-    """Run shell lines in a folder with metrics-server's manifests, as an administrator."""
-    running = Sandbox(tmp_path / "state", "--nodes=1", "--pods=1", f"--manifests={RENDERED}")
-
-    def run(script):
-        path = f"{Path(kubectl_binary).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "KUBECONFIG": running.kubeconfig, "PATH": path}
-        return subprocess.run(
-            ["sh", "-e", "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    try:
-        running.wait_ready()
-        yield run
-    finally:
-        running.stop()
+async def cluster(kubectl_binary, tmp_path):
+    async with Migration(tmp_path, kubectl_binary) as running:
+        yield running
 
 
-def spec(shell):
-    found = shell("kubectl get apiservice v1beta1.metrics.k8s.io -o json")
-    return json.loads(found.stdout)["spec"]
+async def served_by_metrics_server(cluster):
+    await until(cluster.available, seconds=30, what="metrics-server's API")
+    assert await cluster.served() == [NODE]
+    assert cluster.trust() == (True, "")
 
 
-def test_back_to_metrics_server(shell, tmp_path):
-    ours = spec(shell)
-    assert ours["caBundle"]
-    for component in ("high-availability/pod-disruption-budget", "network-policy/network-policy"):
-        path = ROOT / "manifests" / "components" / f"{component}.yaml"
-        assert shell(f"kubectl apply -f {path}").returncode == 0
-    theirs = tmp_path / "metrics-server" / "components.yaml"
-    theirs.parent.mkdir()
-    theirs.write_text(THEIRS % ours["service"].get("port", 443))
-    refused = shell(f"kubectl apply -f {theirs}")
-    assert refused.returncode != 0
-    assert "may not be true if caBundle is present" in refused.stderr
-    done = shell("\n".join(commands()))
-    assert done.returncode == 0, done.stderr
-    assert spec(shell)["insecureSkipTLSVerify"] is True
-    assert "caBundle" not in spec(shell)
-    for left in ("secret/metrics-server-ca", "pdb/metrics-server", "netpol/metrics-server"):
-        assert "not found" in shell(f"kubectl -n kube-system get {left}").stderr
-    shown = shell("kubectl get apiservices | grep metrics-server")
-    assert "True" in shown.stdout  # whoever answers behind the Service is believed again
+async def taken_over(cluster):
+    """Wait until the server serves the usage and is verified."""
+
+    def verified():
+        insecure, bundle = cluster.trust()
+        return bundle and not insecure
+
+    await until(verified, seconds=60, what="the bundle")
+    assert await cluster.served() == ["node-0"]
+
+
+# Until the server writes caBundle only when it is ready.
+_early_bundle = pytest.mark.xfail(
+    reason="the server writes caBundle before it is ready", strict=False
+)
+
+
+@_early_bundle
+@pytest.mark.parametrize("install", [by_components, by_kustomize, by_helm])
+async def test_to_this_server_and_back_without_a_failed_request(cluster, install):
+    forward, back = await install(cluster)
+    await served_by_metrics_server(cluster)
+    cluster.begin_asking()
+    await cluster.shell(forward)
+    await taken_over(cluster)
+    await cluster.shell(commands("Back to metrics-server")[0])
+    await cluster.shell(back)
+    await until(lambda: len(cluster.pods) == 1, seconds=30, what="the rollout")
+    await until(lambda: cluster.trust() == (True, ""), seconds=10, what="no bundle")
+
+    assert await cluster.served() == [NODE]
+    await cluster.shell(commands("Back to metrics-server")[4])
+    assert cluster.client_failures == []
+    assert cluster.answers > 10
+    for kind, name, namespace in (
+        ("secrets", "metrics-server-ca", "kube-system"),
+        ("clusterroles", "metrics-server:ca-bundle", ""),
+    ):
+        assert cluster.cluster.get(kind, name, namespace) is None
+
+
+async def test_an_image_that_cannot_be_pulled_changes_nothing(cluster):
+    await by_components(cluster)
+    await served_by_metrics_server(cluster)
+    cluster.begin_asking()
+    await cluster.shell(
+        "sed 's/image: metricsapi:.*/image: metricsapi:missing/' "
+        "dist/manifests/default/components.yaml | kubectl apply -f -"
+    )
+    await until(lambda: len(cluster.pods) == 2, seconds=10, what="the new pod")
+    before = cluster.answers
+    await until(lambda: cluster.answers > before + 20, seconds=30, what="requests")
+    assert cluster.client_failures == []
+    assert await cluster.served() == [NODE]
+    assert cluster.trust() == (True, "")
+
+
+@_early_bundle
+async def test_a_release_takes_what_kubectl_applied(cluster):
+    pytest.importorskip("helm_python", reason="the Helm engine has no build for this platform")
+    forward, _ = await by_components(cluster)
+    await served_by_metrics_server(cluster)
+    cluster.begin_asking()
+    await cluster.shell(forward)
+    await taken_over(cluster)
+    await cluster.shell(commands("Installed with Helm")[1])
+    await cluster.shell("kubectl -n kube-system rollout status deployment/metrics-server")
+    assert cluster.trust()[1]
+    assert cluster.client_failures == []

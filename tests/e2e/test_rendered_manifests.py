@@ -11,6 +11,11 @@ from tests.e2e.conftest import Sandbox, lasting
 from tests.support.paths import ROOT
 
 RENDERED = ROOT / "manifests" / "rendered"
+DEPLOYMENT = """
+kind: Deployment
+metadata: {name: metrics-server}
+spec: {template: {spec: {containers: [{}]}}}
+"""
 BASE = "/apis/metrics.k8s.io/v1beta1"
 
 
@@ -63,11 +68,7 @@ def test_the_connection_is_verified_by_a_bundle_that_nobody_wrote(kubectl):
         ("a: [", "not YAML"),
         ("kind: Gadget\nmetadata: {name: x}", "kind Gadget"),
         ("kind: Service\nmetadata: {name: x}", "no Deployment"),
-        (
-            "kind: Deployment\nmetadata: {name: metrics-server}\n"
-            "spec: {template: {spec: {containers: [{}]}}}",
-            "no APIService",
-        ),
+        (DEPLOYMENT, "no APIService"),
         ("just text", "kind None"),
     ],
 )

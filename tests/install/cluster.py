@@ -71,6 +71,8 @@ class Installation:
         self.asked = []
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
         self._following = []
+        # Whether the Service's selector fits a replica's labels.
+        self.selects = lambda _: True
 
     async def __aenter__(self):
         await self.api.start()
@@ -143,12 +145,13 @@ class Installation:
 
         monkeypatch.setattr(apiserver, "allowed", noting)
 
-    async def start_replica(self, *flags):
+    async def start_replica(self, *flags, rendered=None):
         """Start a server with the rendered flags, and later ones that win over them."""
         number = len(self.replicas)
         directory = self.directory / f"replica-{number}"
         directory.mkdir()
-        kept = [flag for flag in args(self.objects) if not flag.startswith(OWN)]
+        rendered = args(self.objects) if rendered is None else rendered
+        kept = [flag for flag in rendered if not flag.startswith(OWN)]
         command = [sys.executable, "-m", "metricsapi", "serve", *kept, *self._flags]
         command += ["--secure-port=0", f"--cert-dir={directory}", *flags]
         return await self.start(command, directory / "log")
@@ -202,7 +205,7 @@ class Installation:
             self.api.aggregator.endpoints[SERVICE] = [
                 ("127.0.0.1", one.port)
                 for one in self.replicas
-                if one.ready and time.monotonic() < one.leaving_since + LAG
+                if one.ready and time.monotonic() < one.leaving_since + LAG and self.selects(one)
             ]
             await asyncio.sleep(0.02)
 

@@ -4,7 +4,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from metricsapi.config.settings import read_settings
+from metricsapi.config.read import read_settings
 from tests.install.charts import helm, render
 from tests.install.metrics_server_values import ITS_VALUES, its_values, merged
 from tests.install.objects import deployment
@@ -67,7 +67,7 @@ def test_the_whole_values_install():
     assert server(objects)["securityContext"]["runAsUser"] == 1000
     settings, parsed = read_settings(server(objects)["args"], {})
     assert parsed.problems == []
-    assert settings.metric_resolution == 15.0
+    assert settings.kubelet.resolution == 15.0
 
 
 # What a key of metrics-server's chart does here: values, and where the effect is seen.

@@ -1,0 +1,71 @@
+"""The commands of Helm that docs/migration.md has: `python -m tests.e2e.migration.helm`.
+
+Charts are rendered by the real engine, `lookup` in the cluster included. Objects are applied by
+kubectl, whose merge of last applied, live and wanted is the one of Helm for releases that Helm 3
+made, and what a release no longer has is deleted. Revisions are files below HELM_STATE.
+"""
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+import helm_python
+import yaml
+
+from tests.install.objects import identity
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-n", dest="namespace", required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("install", "upgrade"):
+        command = commands.add_parser(name)
+        command.add_argument("release")
+        command.add_argument("chart", type=Path)
+        command.add_argument("-f", dest="values", type=Path, action="append", default=[])
+        command.add_argument("--reset-values" if name == "upgrade" else "--take-ownership")
+    commands.add_parser("rollback").add_argument("release")
+    options = parser.parse_args()
+    folder = Path(os.environ["HELM_STATE"], options.release)
+    folder.mkdir(parents=True, exist_ok=True)
+    revisions = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+    text = revisions[-2].read_text() if options.command == "rollback" else rendered(options)
+    before = revisions[-1].read_text() if revisions else ""
+    apply(text, before)
+    Path(folder, f"{len(revisions) + 1}.yaml").write_text(text)
+
+
+def rendered(options):
+    """The manifest of a release, as Helm orders it: APIServices come last."""
+    if (options.chart / "manifest.yaml").exists():  # a chart that is rendered already
+        return (options.chart / "manifest.yaml").read_text()
+    values = {}
+    for path in options.values:
+        values |= yaml.safe_load(path.read_text())
+    configuration = helm_python.Config(
+        kubeconfig_path=os.environ["KUBECONFIG"],
+        namespace=options.namespace,
+        storage_driver="memory",
+    )
+    with configuration as config, helm_python.Chart.load(options.chart) as chart:
+        files = config.render(chart, values, name=options.release, namespace=options.namespace)
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    objects = [one for text in texts for one in yaml.safe_load_all(text) if one]
+    objects.sort(key=lambda one: one["kind"] == "APIService")
+    return yaml.safe_dump_all(objects)
+
+
+def apply(text, before):
+    subprocess.run(["kubectl", "apply", "-f", "-"], input=text, text=True, check=True)
+    wanted = {identity(one) for one in yaml.safe_load_all(text)}
+    for kind, namespace, name in map(identity, yaml.safe_load_all(before) if before else ()):
+        if (kind, namespace, name) not in wanted:
+            where = ["-n", namespace] if namespace else []
+            command = ["kubectl", *where, "delete", kind, name, "--ignore-not-found"]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
