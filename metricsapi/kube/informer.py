@@ -11,17 +11,17 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from metricsapi.kube.backoff import Backoff
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, Gone, IdleTimeout, KubeError, Unreachable
+from metricsapi.kube.subscription import Callback, Subscription
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
 
 T = TypeVar("T")
-Callback = Callable[[T | None, T | None], None]
 
 PAGE = 500  # objects a list request
 SLICE = 500  # objects of a list that are stored without letting other tasks run
@@ -51,10 +51,12 @@ class Informer(Generic[T]):
         self.error: Exception | None = None
         self.failing_since: float | None = None
         self.restarts = 0  # lists after the first one
+        # When something was last received or tried, in monotonic seconds.
+        self.last_progress = time.monotonic()
         self._client = client
         self._idle_timeout = idle_timeout
         self._objects: dict[Hashable, T] = {}
-        self._callbacks: list[Callback[T]] = []
+        self._subscriptions: list[Subscription[T]] = []
         self._backoff = Backoff()
         self._skipped = 0  # objects of the last list, and of events since, that cannot be used
 
@@ -65,15 +67,27 @@ class Informer(Generic[T]):
     def subscribe(self, callback: Callback[T]) -> None:
         """Call back with (old, new) at each change, in the event loop: it must not block.
 
-        Added is (None, new), deleted (old, None). What is there already is passed at once.
+        Added is (None, new), deleted (old, None). What is there already is passed at once. If it
+        raises, it gets the change again later: see `Subscription`.
         """
-        self._callbacks.append(callback)
-        for item in self._objects.values():
-            callback(None, item)
+        subscription = Subscription(self.resource.name, callback, self._objects, Backoff())
+        self._subscriptions.append(subscription)
+        for key, item in self._objects.items():
+            subscription.deliver(key, None, item)
+
+    def failing(self) -> tuple[float, str] | None:
+        """Give since when (monotonic seconds) and why this is not current; None while it is."""
+        if self.failing_since is not None:
+            return self.failing_since, str(self.error)
+        for subscription in self._subscriptions:
+            if subscription.failing_since is not None:
+                return subscription.failing_since, subscription.error
+        return None
 
     async def run(self) -> None:
         """Keep the objects current until cancelled; failures are logged when they change."""
         while True:
+            self.last_progress = time.monotonic()
             retry_after = 0.0
             try:
                 await self._list_and_watch()
@@ -90,7 +104,7 @@ class Informer(Generic[T]):
         """List, then watch for as long as versions can be resumed. Raises KubeError."""
         version = await self._list()
         while True:
-            began = time.monotonic()
+            began = self.last_progress = time.monotonic()
             resumed = await self._watch(version)
             if time.monotonic() - began < SHORT_WATCH:
                 if resumed == version:
@@ -116,6 +130,7 @@ class Informer(Generic[T]):
                 accept=self.resource.accept_list,
                 timeout=LIST_TIMEOUT,
             )
+            self.last_progress = time.monotonic()
             page = decode_page(self.resource, body)
             objects.update((self.resource.key(item), item) for item in page.items)
             skipped += page.skipped
@@ -144,6 +159,7 @@ class Informer(Generic[T]):
         )
         async with aclosing(lines):
             async for line in lines:
+                self.last_progress = time.monotonic()
                 event = decode_event(self.resource, line)
                 self._apply(event)
                 version = event.resource_version or version
@@ -177,8 +193,8 @@ class Informer(Generic[T]):
             del self._objects[key]
         else:
             self._objects[key] = new
-        for callback in self._callbacks:
-            callback(old, new)
+        for subscription in self._subscriptions:
+            subscription.deliver(key, old, new)
 
     def _note_skipped(self, count: int) -> None:
         if count and not self._skipped:

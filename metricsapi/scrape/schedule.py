@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import logging
 import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 LARGEST_GROUP = 1024  # nodes that are scraped at one moment
+RETRY_AFTER = 1.0  # seconds
 TIMER_RESOLUTION = 0.001  # seconds: timers of the event loop are no finer
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def offset_of(node: str, resolution: float) -> float:
@@ -90,4 +94,8 @@ class Schedule(Generic[T]):
             due.append(heappop(self._heap)[2])
         self._set_timer()
         for item in due:
-            self._on_due(item)
+            try:
+                self._on_due(item)
+            except Exception:  # a bug must not end the schedule of this item, nor of the others
+                log.exception("what was due failed, and is tried again")
+                self.plan(now + RETRY_AFTER, item)

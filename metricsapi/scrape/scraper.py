@@ -202,7 +202,9 @@ class ScraperPool:
             if isinstance(result, Failure):
                 return result
             self._store.put(result)
-        except Exception as error:  # a bug must not end the scraping of a node
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             log.exception("scraping a node failed", extra={"data": {"node": target.node}})
             return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
         return None

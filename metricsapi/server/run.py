@@ -12,8 +12,6 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, Protocol
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -38,14 +36,9 @@ from metricsapi.server.http.server import Server
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.parts import Parts
 from metricsapi.server.security import Security
+from metricsapi.server.supervisor import Supervisor, Task
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
-
-
-class Part(Protocol):
-    """A part of the server that works until it is cancelled."""
-
-    def run(self) -> Coroutine[Any, Any, None]: ...
 
 
 def run(settings: Settings) -> int:
@@ -69,10 +62,10 @@ def _allow_files() -> None:
 async def _serve(settings: Settings, credentials: Credentials) -> int:
     async with contextlib.AsyncExitStack() as stack:
         leaving = asyncio.Event()  # set when the process is asked to end
-        tasks: list[asyncio.Task[None]] = []
         telemetry = Telemetry(
             CollectorRegistry(), resolution=settings.kubelet.resolution, version=__version__
         )
+        supervisor = Supervisor(telemetry.task_restarted)
         client = await stack.enter_async_context(KubeClient(credentials))
         security = await stack.enter_async_context(Security(settings, client, telemetry))
 
@@ -106,7 +99,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             store=store,
             caches=security.caches,
             leaving=leaving,
-            tasks=tasks,
+            supervisor=supervisor,
         )
         operations = Operations(settings, telemetry, parts)
 
@@ -134,27 +127,31 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             leaving=leaving,
             refusals=RefusalLog(telemetry.refusal),
         )
-        await _run(server, security, [nodes, pods, security, scraper, operations], tasks)
+        supervisor.add(
+            *(
+                Task(f"{each.resource.name}-informer", each.run, each.failing)
+                for each in (nodes, pods)
+            ),
+            *security.tasks(),
+            Task("scraper", scraper.run),
+            *operations.tasks(),
+        )
+        await _run(server, security, supervisor)
     return 0
 
 
-async def _run(
-    server: Server,
-    security: Security,
-    parts: Sequence[Part],
-    tasks: list[asyncio.Task[None]],
-) -> None:
-    """Run the parts, each a task that is added to `tasks`, and the server until it has ended."""
+async def _run(server: Server, security: Security, supervisor: Supervisor) -> None:
+    """Run everything until the server has ended, which only a signal brings about."""
     server.bind()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.begin_shutdown)
     async with asyncio.TaskGroup() as group:
-        tasks += [group.create_task(part.run(), name=type(part).__name__) for part in parts]
+        tasks = group.create_task(supervisor.run())
         ready = group.create_task(security.ready())
         ended = group.create_task(server.leaving.wait())
         await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
         await server.run()
-        for task in (*tasks, ready, ended):
+        for task in (tasks, ready, ended):
             task.cancel()
 
 

@@ -30,6 +30,7 @@ from metricsapi.server.auth.configuration import (
 from metricsapi.server.auth.configuration_source import ConfigurationSource
 from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.tokens import TokenReviewer
+from metricsapi.server.supervisor import Task
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
 from metricsapi.server.tls.serving_certificate import (
@@ -108,15 +109,19 @@ class Security:
                 "no certificate of the front proxy is accepted",
             )
 
-    async def run(self) -> None:
-        """Keep certificates and authorities current until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._configuration.run())
-            group.create_task(self._certificate.follow(self.tls))
-            for which, files in enumerate(self._named_certificates, 1):
-                group.create_task(files.follow(self.tls, which=which))
-            if self._ca_bundle is not None:
-                group.create_task(self._ca_bundle.run())
+    def tasks(self) -> list[Task]:
+        """Give what keeps certificates and authorities current, until the process ends."""
+        follow = self._certificate.follow
+        tasks = [
+            Task("authentication-configuration", self._configuration.run),
+            Task("serving-certificate", lambda: follow(self.tls)),
+        ]
+        for which, files in enumerate(self._named_certificates, 1):
+            run = partial(files.follow, self.tls, which=which)
+            tasks.append(Task(f"sni-certificate-{which}", run))
+        if self._ca_bundle is not None:
+            tasks.append(Task("ca-bundle-controller", self._ca_bundle.run))
+        return tasks
 
     def _configuration_source(self, client: KubeClient) -> ConfigurationSource:
         informer = None

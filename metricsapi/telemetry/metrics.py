@@ -118,6 +118,11 @@ class Telemetry:
             "How late the event loop ran a timer.",
             LAG_BUCKETS,
         )
+        self.task_restarts = self._counter(
+            "metricsapi_task_restarts_total",
+            "Unforeseen failures after which a long-running task was started again.",
+            ["task"],
+        )
         self.ready = self._gauge("metricsapi_ready", "1 while /readyz succeeds, 0 otherwise.")
         self._gauge("metricsapi_build_info", "Always 1.", ["version"]).labels(version).set(1)
         prometheus_client.ProcessCollector(registry=registry)
@@ -155,6 +160,10 @@ class Telemetry:
     def refusal(self, reason: str) -> None:
         """Count a request or connection that was refused before it was served."""
         self.refusals.labels(reason).inc()
+
+    def task_restarted(self, task: str) -> None:
+        """Count that a long-running task was started again after a failure."""
+        self.task_restarts.labels(task).inc()
 
     def requests_answered(self) -> int:
         """Return the number of requests that were answered since the start."""

@@ -52,6 +52,12 @@ WITHOUT_CONTAINERS = Series(
     "gauge",
     "Nodes that answer, but list no containers.",
 )
+TASK_FAILING = Series(
+    "metricsapi_task_failing_seconds",
+    "gauge",
+    "How long a long-running task has not worked; 0 while it works.",
+    ("task",),
+)
 SERIES = (
     STORAGE_POINTS,
     WATCH_RESTARTS,
@@ -60,12 +66,13 @@ SERIES = (
     NODES,
     SAMPLE_AGE,
     WITHOUT_CONTAINERS,
+    TASK_FAILING,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Those values. Mappings are by resource and by cache; caches have (hits, misses)."""
+    """Those values. Mappings are by resource, cache and task; caches have (hits, misses)."""
 
     nodes: Sequence[NodeStatus] = ()
     stored_nodes: int = 0
@@ -73,6 +80,7 @@ class Snapshot:
     watch_restarts: Mapping[str, int] = field(default_factory=dict)
     scrapes_skipped: int = 0
     caches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    task_failing: Mapping[str, float] = field(default_factory=dict)  # seconds
 
     def families(self) -> Iterator[Metric]:
         """Give them as metric families."""
@@ -93,6 +101,7 @@ class Snapshot:
         yield lazily(_family(SAMPLE_AGE, ()), self._sample_ages)
         empty = sum(row.state == OK and row.containers == 0 for row in self.nodes)
         yield _family(WITHOUT_CONTAINERS, [([], empty)])
+        yield _family(TASK_FAILING, [([task], age) for task, age in self.task_failing.items()])
 
     def _sample_ages(self) -> Iterable[Sample]:
         return (

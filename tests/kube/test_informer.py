@@ -230,3 +230,49 @@ async def test_a_list_of_many_objects_lets_others_run_meanwhile(start):
         await asyncio.wait_for(look(informer), 10)
         assert len(informer.objects) == len(many)
         assert {SLICE, 2 * SLICE} <= sizes
+
+
+async def test_a_callback_that_raises_ends_no_watch_and_gets_its_change_again(start):
+    """One that raised ended the watch, and with it the process."""
+
+    def answer(request):
+        if request.watching:
+            return 200, lines({"type": "ADDED", "object": node("b", "11")})
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        first, second = [], []
+
+        def raises(_, new):
+            first.append(new.name)
+            if len(first) < 3:
+                raise RuntimeError("boom")
+
+        informer.subscribe(raises)
+        informer.subscribe(lambda _, new: second.append(new.name))
+        await until(lambda: second == ["a", "b"])
+        assert "boom" in informer.failing()[1]
+        await until(lambda: set(first[2:]) == {"a", "b"})
+        await until(lambda: informer.failing() is None)
+
+
+async def test_after_an_unforeseen_failure_it_can_be_run_again_with_what_it_had(start):
+    lists = []
+
+    def answer(request):
+        if request.watching:
+            return 200, hang()
+        lists.append(1)
+        return 200, page(node("a"), *([node("b")] if len(lists) > 1 else []))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = Informer(server.client, NODES)
+        seen = []
+        informer.subscribe(lambda _, new: seen.append(new.name))
+        task = asyncio.create_task(informer.run())
+        await until(lambda: seen == ["a"])
+        task.cancel()
+        task = asyncio.create_task(informer.run())
+        await until(lambda: seen == ["a", "b"])
+        task.cancel()

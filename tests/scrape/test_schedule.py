@@ -1,12 +1,20 @@
 """When a node's turns are: level over large clusters, exact for each node."""
 
+import asyncio
 from collections import Counter
 from itertools import pairwise
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metricsapi.scrape.schedule import LARGEST_GROUP, group_offset, next_scrape, offset_of
+from metricsapi.scrape.schedule import (
+    LARGEST_GROUP,
+    Schedule,
+    group_offset,
+    next_scrape,
+    offset_of,
+)
+from tests.support.conditions import until
 
 resolutions = st.floats(1.0, 300.0)
 times = st.floats(0.0, 1e7)
@@ -92,3 +100,20 @@ def test_a_group_is_neither_large_nor_small():
 def test_a_cluster_of_a_thousand_nodes_is_read_at_one_time():
     places = {group_offset(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000)}
     assert places == {0.0}
+
+
+async def test_what_is_due_and_fails_is_tried_again_and_costs_no_other_its_place():
+    """One that raised had taken all that were due with it, never to be scraped again."""
+    loop = asyncio.get_running_loop()
+    called = []
+
+    def due(item):
+        called.append(item)
+        if called == ["a"]:
+            raise ValueError("boom")
+
+    schedule = Schedule(due)
+    for item in ("a", "b"):
+        schedule.plan(loop.time(), item)
+    await until(lambda: called == ["a", "b", "a"])
+    schedule.clear()

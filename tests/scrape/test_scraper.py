@@ -206,12 +206,17 @@ async def test_a_scrape_that_would_overlap_is_skipped_and_counted():
         await until(lambda: len(client.scrapes) >= 2)
 
 
-async def test_a_bug_is_a_failure_of_that_scrape_only(caplog):
+class Panic(BaseException):
+    """What a library in Rust raises when it panics: no Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("oops"), Panic("oops"), SystemExit(1)])
+async def test_a_bug_is_a_failure_of_that_scrape_only(error):
     client, store = Client(), Store()
 
     async def answer(target):
         if len(client.scrapes) == 1:
-            raise RuntimeError("oops")
+            raise error
         return sample(target.node)
 
     client.answer = answer

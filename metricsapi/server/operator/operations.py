@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from fastapi.routing import APIRoute
 from prometheus_client.core import Metric
@@ -33,6 +33,7 @@ from metricsapi.server.operator.summary import (
     remarks,
 )
 from metricsapi.server.operator.watchdog import LAG_INTERVAL, Watchdog, measure_loop_lag
+from metricsapi.server.supervisor import Task
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -52,17 +53,26 @@ class Operations:
         self._readiness = Readiness(parts, time.monotonic)
         self.routes: list[BaseRoute] = self._routes()
 
-    async def run(self) -> None:
-        """Measure the loop, note cycles, log readiness and summaries, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(
-                measure_loop_lag(self._telemetry.loop_lag, self._loop, time.monotonic)
-            )
-            group.create_task(log_summaries(self._minute, self._parts.states, self._numbers))
-            group.create_task(self._readiness.follow(self._telemetry.ready))
-            while True:
-                await asyncio.sleep(self._settings.kubelet.resolution)
-                self._parts.end_cycle()
+    def tasks(self) -> list[Task]:
+        """Give what must run beside the server, until the process ends."""
+        telemetry, parts = self._telemetry, self._parts
+        return [
+            Task(
+                "event-loop-monitor",
+                lambda: measure_loop_lag(telemetry.loop_lag, self._loop, time.monotonic),
+            ),
+            Task(
+                "summary",
+                lambda: log_summaries(self._minute, parts.states, self._numbers),
+            ),
+            Task("readiness", lambda: self._readiness.follow(telemetry.ready)),
+            Task("scrape-cycle", self._end_cycles),
+        ]
+
+    async def _end_cycles(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.kubelet.resolution)
+            self._parts.end_cycle()
 
     def _routes(self) -> list[BaseRoute]:
         parts = self._parts
@@ -71,10 +81,10 @@ class Operations:
             loop=self._loop.problem,
             summary=self._minute.problem,
             scraping=self._scraping_problem,
-            watches=lambda: _ended(parts.tasks),
+            watches=parts.watch_problem,
         )
         routes = [
-            *health_routes(liveness, self._readiness.checks, lambda: pointing(self._remarks())),
+            *health_routes(liveness, self._readiness.checks, self._remarks),
             *metrics_routes(self._families, started=self._started),
             *statusz_routes(self._status),
             *flagz_routes(flag_texts(self._settings)),
@@ -95,10 +105,19 @@ class Operations:
             paths=sorted({route.path for route in self.routes if isinstance(route, APIRoute)}),
         )
         nodes = in_order(await gather(self._parts.rows()))
-        return Status(about, time.time(), nodes, self._readiness.problems(), self._remarks())
+        return Status(
+            about=about,
+            now=time.time(),
+            nodes=nodes,
+            unready=self._readiness.problems(),
+            remarks=remarks(self._parts.states()),
+            tasks=self._parts.tasks(),
+        )
 
     def _remarks(self) -> list[str]:
-        return remarks(self._parts.states())
+        """Return what a ready server must not hide: missing usage, and tasks that fail."""
+        problems = [problem for task in self._parts.tasks() if (problem := task.problem)]
+        return [*pointing(remarks(self._parts.states())), *problems]
 
     def _numbers(self) -> dict[str, object]:
         """Return what the summary says beside the nodes' states."""
@@ -116,8 +135,3 @@ class Operations:
         if age is None or age <= allowed:
             return None
         return f"no scrape of a kubelet was started for {age:.0f} s"
-
-
-def _ended(tasks: Iterable[asyncio.Task[None]]) -> str | None:
-    names = [task.get_name() for task in tasks if task.done()]
-    return f"ended: {', '.join(names)}" if names else None

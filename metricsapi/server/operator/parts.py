@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from metricsapi.kube.informer import Informer
@@ -13,10 +13,15 @@ from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.operator.slices import gather
+from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.node_status import NodeStatus, States
 from metricsapi.telemetry.snapshot import Snapshot
+
+# Seconds. A watch that is silent for 150 s begins anew, and whatever fails is tried again: only one
+# that hangs, in spite of every timeout, makes no progress for so long.
+STUCK_WATCH = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class Parts:
     store: MetricsStore
     caches: Callable[[], Mapping[str, tuple[int, int]]]  # hits and misses of the review caches
     leaving: asyncio.Event  # set when the process is asked to end
-    tasks: Collection[asyncio.Task[None]] = ()  # that must not end: informers, scraper
+    supervisor: Supervisor
 
     def rows(self) -> Iterator[NodeStatus]:
         """Give a row per node, each made when it is asked for."""
@@ -46,6 +51,18 @@ class Parts:
         """Give the seconds since a scrape was last started; None without nodes."""
         newest = self.scraper.newest_scrape
         return None if newest is None else time.monotonic() - newest
+
+    def watch_problem(self) -> str | None:
+        """Say which watch is stuck: it neither progressed nor began anew; None while none is."""
+        for informer in (self.nodes, self.pods):
+            age = time.monotonic() - informer.last_progress
+            if age > STUCK_WATCH:
+                return f"the watch of {informer.resource.name} has made no progress for {age:.0f} s"
+        return None
+
+    def tasks(self) -> list[TaskHealth]:
+        """Give the health of every long-running task."""
+        return self.supervisor.health()
 
     def readings(self) -> Iterator[Readings]:
         """Give the last readings of every node and container that are current."""
@@ -75,4 +92,5 @@ class Parts:
             watch_restarts={each.resource.name: each.restarts for each in (self.nodes, self.pods)},
             scrapes_skipped=self.scraper.skipped,
             caches=self.caches(),
+            task_failing={task.name: task.failing_seconds for task in self.supervisor.health()},
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from metricsapi.server.supervisor import TaskHealth
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus
 
 NAME = "metrics-server"
@@ -27,7 +28,7 @@ class About:
     paths: Sequence[str]  # that are served
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """All that is shown. `now` is in seconds since the epoch."""
 
@@ -36,6 +37,7 @@ class Status:
     nodes: Sequence[NodeStatus]  # failing ones first, then by name
     unready: Mapping[str, str]  # failing readiness checks, and why
     remarks: Sequence[str]
+    tasks: Sequence[TaskHealth] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -51,6 +53,11 @@ class Status:
             if row.state == FAILING:
                 by_cause.setdefault(row.cause, []).append(row)
         return sorted(by_cause.items(), key=lambda item: (-len(item[1]), item[0]))
+
+    @property
+    def task_problems(self) -> list[str]:
+        """What is wrong with long-running tasks, in words."""
+        return [problem for task in self.tasks if (problem := task.problem)]
 
     @property
     def up(self) -> str:

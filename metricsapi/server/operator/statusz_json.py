@@ -27,6 +27,15 @@ def as_json(status: Status) -> Iterator[str]:
         "remarks": list(status.remarks),
         "metricResolutionSeconds": about.resolution,
         "counts": status.counts,
+        "tasks": [
+            {
+                "name": task.name,
+                "restarts": task.restarts,
+                "failingSeconds": round(task.failing_seconds, 1),
+                "error": task.error,
+            }
+            for task in status.tasks
+        ],
         "paths": list(about.paths),
     }
     yield json.dumps(head).removesuffix("}") + ', "nodes": ['

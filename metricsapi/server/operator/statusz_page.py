@@ -97,6 +97,7 @@ def _head(status: Status) -> str:
         f'<div class="note">Not ready: {escape(name)}: {escape(why)}</div>'
         for name, why in status.unready.items()
     ]
+    parts += [f'<div class="note">{escape(problem)}</div>' for problem in status.task_problems]
     parts += [f'<div class="note warn">{escape(remark)}</div>' for remark in status.remarks]
     for cause, nodes in status.causes:
         advice = remedy(cause)

@@ -36,6 +36,7 @@ def as_text(status: Status) -> Iterator[str]:
     ]
     lines += [f"Not ready: {name}: {_plain(why)}" for name, why in status.unready.items()]
     lines += [f"Remark: {_plain(remark)}" for remark in status.remarks]
+    lines += [f"Failing: {_plain(problem)}" for problem in status.task_problems]
     yield "\n".join([*lines, ""])
     for cause, nodes in status.causes:
         yield _failing(cause, nodes)

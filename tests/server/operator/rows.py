@@ -37,7 +37,7 @@ def counted(nodes):
     return Counter((node.state, node.cause) for node in nodes)
 
 
-def status(nodes, *, unready=None, remarks=()):
+def status(nodes, *, unready=None, remarks=(), tasks=()):
     """What `/statusz` shows at `NOW` of these nodes."""
     about = About(
         version="0.1.0",
@@ -45,7 +45,14 @@ def status(nodes, *, unready=None, remarks=()):
         resolution=15.0,
         paths=("/healthz", "/livez", "/metrics", "/readyz", "/statusz"),
     )
-    return Status(about, NOW, in_order(nodes), unready or {}, remarks)
+    return Status(
+        about=about,
+        now=NOW,
+        nodes=in_order(nodes),
+        unready=unready or {},
+        remarks=remarks,
+        tasks=tasks,
+    )
 
 
 def mixed(count):

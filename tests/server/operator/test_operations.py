@@ -18,6 +18,7 @@ from metricsapi.server.operator import operations
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.slices import SLICE, gather
 from metricsapi.server.operator.summary import log_summaries
+from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
@@ -33,6 +34,8 @@ class Cluster:
 
     def __init__(self):
         self.nodes = []
+        self.tasks = []
+        self.stuck = None
         self.scrape_age = None
         self.stored_containers = 0
         self.oldest = None
@@ -41,7 +44,8 @@ class Cluster:
             nodes=SimpleNamespace(synced=asyncio.Event()),
             pods=SimpleNamespace(synced=asyncio.Event()),
             leaving=self.leaving,
-            tasks=(),
+            tasks=lambda: self.tasks,
+            watch_problem=lambda: self.stuck,
             rows=lambda: self.nodes,
             states=lambda: counted(self.nodes),
             last_scrape_age=lambda: self.scrape_age,
@@ -67,6 +71,41 @@ class Cluster:
 
     async def status(self, path="/readyz"):
         return (await self.http.get(path)).status_code
+
+
+async def run(cluster):
+    supervisor = Supervisor()
+    supervisor.add(*cluster.operations.tasks())
+    await supervisor.run()
+
+
+async def test_a_task_that_fails_is_shown_by_health_status_and_metrics():
+    cluster = Cluster().synced(good("a"))
+    cluster.tasks = [
+        TaskHealth("nodes-informer", 7, 312.4, "ValueError: boom"),
+        TaskHealth("scraper", 0, 0.0, ""),
+    ]
+    problem = "task nodes-informer has not worked for 312 s, restarted 7 times: ValueError: boom"
+    got = await cluster.http.get("/readyz?verbose")
+    assert got.status_code == 200, "what is stored is served on"
+    assert f"\nwarn: {problem}\n" in got.text
+    assert await cluster.status("/livez") == 200, "a restart would only lose what is stored"
+    assert f"\nFailing: {problem}\n" in (await cluster.http.get("/statusz")).text
+    tasks = (await cluster.http.get("/statusz?format=json")).json()["tasks"]
+    assert tasks[0] == {
+        "name": "nodes-informer",
+        "restarts": 7,
+        "failingSeconds": 312.4,
+        "error": "ValueError: boom",
+    }
+    assert problem in (await cluster.http.get("/statusz?format=html")).text
+
+
+async def test_liveness_fails_when_a_watch_is_stuck():
+    cluster = Cluster().synced(good("a"))
+    cluster.stuck = "the watch of pods has made no progress for 700 s"
+    assert await cluster.status("/livez/metadata-informer-sync") == 500
+    assert await cluster.status("/readyz") == 200
 
 
 async def test_not_ready_before_the_lists_arrived_and_every_node_was_tried():
@@ -111,7 +150,7 @@ async def test_liveness_fails_when_no_read_is_begun_any_more():
 async def test_readiness_is_logged_when_it_changes(caplog):
     caplog.set_level("INFO", logger="metricsapi")
     cluster = Cluster()
-    task = asyncio.create_task(cluster.operations.run())
+    task = asyncio.create_task(run(cluster))
     await asyncio.sleep(0)
     cluster.synced(failing("a", "refused", "x"))
     await until(lambda: caplog.records)
@@ -129,7 +168,7 @@ async def test_the_minutes_summary_tells_amounts_and_the_oldest_usage(caplog, mo
     caplog.set_level("INFO", logger="metricsapi")
     cluster = Cluster().synced(good("a"), good("b"))
     cluster.stored_containers, cluster.oldest = 120, 7.25
-    task = asyncio.create_task(cluster.operations.run())
+    task = asyncio.create_task(run(cluster))
     await until(lambda: any(record.msg == "summary" for record in caplog.records))
     task.cancel()
     line = next(record for record in caplog.records if record.msg == "summary").data
@@ -140,7 +179,7 @@ async def test_the_minutes_summary_tells_amounts_and_the_oldest_usage(caplog, mo
 async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
     gc.unfreeze()
     cluster = Cluster().synced(good("a"))
-    task = asyncio.create_task(cluster.operations.run())
+    task = asyncio.create_task(run(cluster))
     await until(lambda: gc.get_freeze_count() > 0)
     task.cancel()
     gc.unfreeze()

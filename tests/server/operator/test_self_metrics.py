@@ -92,7 +92,17 @@ def test_nodes_are_counted_by_state_and_cause(telemetry):
 
 
 def test_what_other_parts_count_is_shown(telemetry):
-    got = series(text_of(telemetry, scrapes_skipped=7, caches={"tokens": (3, 1)}))
+    telemetry.task_restarted("scraper")
+    text = text_of(
+        telemetry,
+        scrapes_skipped=7,
+        caches={"tokens": (3, 1)},
+        task_failing={"scraper": 12.5, "readiness": 0.0},
+    )
+    got = series(text)
+    scraper = frozenset({("task", "scraper")})
+    assert got["metricsapi_task_restarts_total", scraper] == 1
+    assert got["metricsapi_task_failing_seconds", scraper] == 12.5
     assert got["metricsapi_scrape_turns_skipped_total", frozenset()] == 7
     tokens = ("cache", "tokens")
     assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "hit")})] == 3

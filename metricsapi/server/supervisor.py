@@ -1,0 +1,181 @@
+"""Long-running tasks that are started again when they fail, and what is known of their health.
+
+A task handles the failures that it expects. Any other exception comes from a bug, or from an input
+that nobody thought of, and must not end the process: after a backoff the task starts again on the
+same objects, so what it stores is kept. `TaskHealth` shows it, so nothing is hidden by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from metricsapi.kube.backoff import Backoff
+
+FIRST_BACKOFF = 1.0  # seconds
+LONGEST_BACKOFF = 30.0
+HEALTHY_AFTER = 60.0  # seconds without a failure: then a task that had failed works again
+
+Clock = Callable[[], float]  # monotonic seconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to run until the process ends. `run` can be called again after it has raised.
+
+    `failing` gives since when (monotonic seconds) and why the task does not work although it runs,
+    as an informer whose API server is away; None while it works.
+    """
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
+    failing: Callable[[], tuple[float, str] | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class TaskHealth:
+    """One task at one moment."""
+
+    name: str
+    restarts: int  # since the start of the process
+    failing_seconds: float  # since it last worked; 0 while it works
+    error: str  # why it does not work; empty while it works
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, in words; None while the task works."""
+        if not self.error:
+            return None
+        restarts = f", restarted {self.restarts} times" if self.restarts else ""
+        age = f"{self.failing_seconds:.0f} s"
+        return f"task {self.name} has not worked for {age}{restarts}: {self.error}"
+
+
+class Supervisor:
+    """Runs tasks until cancelled. `restarted` is called with a task's name at each restart.
+
+    Durations are in seconds.
+    """
+
+    def __init__(
+        self,
+        restarted: Callable[[str], None] = lambda _: None,
+        *,
+        clock: Clock = time.monotonic,
+        first_backoff: float = FIRST_BACKOFF,
+        healthy_after: float = HEALTHY_AFTER,
+    ) -> None:
+        self._restarted = restarted
+        self._clock = clock
+        self._first_backoff = first_backoff
+        self._healthy_after = healthy_after
+        self._runs: list[_Run] = []
+
+    def add(self, *tasks: Task) -> None:
+        """Add tasks, before `run`."""
+        for task in tasks:
+            backoff = Backoff(first=self._first_backoff, longest=LONGEST_BACKOFF)
+            self._runs.append(
+                _Run(task, self._restarted, self._clock, backoff, self._healthy_after)
+            )
+
+    def health(self) -> list[TaskHealth]:
+        """Give the health of every task, in the order in which they were added."""
+        return [run.health() for run in self._runs]
+
+    def problems(self) -> list[str]:
+        """Give what is wrong with the tasks, in words; empty while all of them work."""
+        return [problem for health in self.health() if (problem := health.problem)]
+
+    async def run(self) -> None:
+        """Run all tasks until cancelled; no failure of a task ends this."""
+        async with asyncio.TaskGroup() as group:
+            for run in self._runs:
+                group.create_task(run.forever(), name=run.task.name)
+
+
+class _Run:
+    """One task, its failures and its backoff."""
+
+    def __init__(
+        self,
+        task: Task,
+        restarted: Callable[[str], None],
+        clock: Clock,
+        backoff: Backoff,
+        healthy_after: float,
+    ) -> None:
+        self.task = task
+        self._restarted = restarted
+        self._clock = clock
+        self._backoff = backoff
+        self._healthy_after = healthy_after
+        self._restarts = 0
+        self._failing_since: float | None = None
+        self._error = ""
+
+    def health(self) -> TaskHealth:
+        since, error = self._failing_since, self._error
+        if since is None and (failing := self.task.failing()) is not None:
+            since, error = failing
+        seconds = 0.0 if since is None else max(0.0, self._clock() - since)
+        return TaskHealth(self.task.name, self._restarts, seconds, error)
+
+    async def forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            healthy = loop.call_later(self._healthy_after, self._has_recovered)
+            try:
+                await self._run_once()
+            finally:
+                healthy.cancel()
+            await asyncio.sleep(self._backoff.delay())
+            self._restarts += 1
+            self._restarted(self.task.name)
+
+    async def _run_once(self) -> None:
+        """Run the task until it fails, and note why; only a request to end gets through."""
+        try:
+            await self.task.run()
+            self._has_failed(RuntimeError("the task ended, which nothing had asked for"))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
+                raise
+            self._has_failed(error)  # something that the task awaited was cancelled
+        except BaseException as error:  # noqa: BLE001  such as a panic of a library in Rust
+            self._has_failed(error)
+
+    def _has_failed(self, error: BaseException) -> None:
+        text = _text(error)
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+        if text != self._error:  # once, not at each restart
+            log.error(
+                "a task failed and will be started again, with what it stores kept",
+                exc_info=error,
+                extra={"data": {"task": self.task.name}},
+            )
+        self._error = text
+
+    def _has_recovered(self) -> None:
+        if self._failing_since is not None:
+            data = {"task": self.task.name, "restarts": self._restarts}
+            log.info("a task that had failed works again", extra={"data": data})
+        self._failing_since, self._error = None, ""
+
+
+def _text(error: BaseException) -> str:
+    """Give an error in one line; of a group the first error that is no group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    message = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,0 +1,177 @@
+"""Tasks that fail in ways that nobody thought of are started again, and nothing is hidden by it."""
+
+import asyncio
+import builtins
+import logging
+import ssl
+from collections import Counter
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricsapi.server.supervisor import Supervisor, Task
+from tests.support.conditions import until
+
+
+class Panic(BaseException):
+    """What a library in Rust raises when it panics: no Exception."""
+
+
+OTHER = (KeyboardInterrupt, GeneratorExit, BaseExceptionGroup, UnicodeError)  # or need arguments
+ERRORS = [
+    *{
+        kind("boom")
+        for kind in vars(builtins).values()
+        if isinstance(kind, type)
+        and issubclass(kind, BaseException)
+        and not issubclass(kind, OTHER)
+    },
+    UnicodeDecodeError("ascii", b"\xe4", 0, 1, "boom"),
+    Panic("boom"),
+    ssl.SSLError(1, "bad record mac"),
+    httpx.DecodingError("bad gzip"),
+    asyncio.CancelledError(),
+]
+# In order, so that workers of pytest-xdist agree.
+ERRORS.sort(key=lambda error: type(error).__name__)
+
+
+class Failing:
+    """A task that raises each of `errors` once, and then runs on."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.runs = 0
+
+    async def run(self):
+        self.runs += 1
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        await asyncio.Event().wait()
+
+
+async def supervised(*tasks, **options):
+    supervisor = Supervisor(**{"first_backoff": 0.001, **options})
+    supervisor.add(*tasks)
+    return supervisor, asyncio.create_task(supervisor.run())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_whatever_a_task_raises_it_is_started_again_and_others_run_on(error):
+    restarts = Counter()
+    one, other = Failing(error, error), Failing()
+    supervisor, running = await supervised(
+        Task("one", one.run),
+        Task("other", other.run),
+        restarted=lambda name: restarts.update([name]),
+    )
+    await until(lambda: one.runs >= 3)
+    assert other.runs == 1
+    assert not running.done()
+    assert restarts == {"one": 2}
+    broken, well = supervisor.health()
+    assert (broken.name, broken.restarts) == ("one", 2)
+    assert type(error).__name__ in broken.problem
+    assert well.problem is None
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_task_that_ends_is_started_again():
+    runs = 0
+
+    async def ends():
+        nonlocal runs
+        runs += 1
+
+    supervisor, running = await supervised(Task("ends", ends))
+    await until(lambda: runs >= 3)
+    assert "the task ended" in supervisor.problems()[0]
+    running.cancel()
+
+
+async def test_a_group_of_errors_is_told_by_its_first_one():
+    async def group():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Failing(OSError("the cause")).run())
+
+    supervisor, running = await supervised(Task("group", group))
+    await until(supervisor.problems)
+    assert "OSError: the cause" in supervisor.problems()[0]
+    running.cancel()
+
+
+async def test_cancelling_ends_every_task_at_once():
+    ended = []
+
+    async def run():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    _, running = await supervised(Task("a", run), Task("b", run))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ended == [1, 1]
+
+
+async def test_a_failure_is_logged_once_with_its_traceback_however_often_it_happens(caplog):
+    task = Failing(*[ValueError("the same")] * 5, ValueError("another"))
+    _, running = await supervised(Task("one", task.run))
+    await until(lambda: task.runs == 7)
+    running.cancel()
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [str(record.exc_info[1]) for record in errors] == ["the same", "another"]
+    assert all(record.data == {"task": "one"} for record in errors)
+
+
+async def test_a_task_works_again_once_it_has_run_for_long_enough(caplog):
+    caplog.set_level("INFO", logger="metricsapi")
+    now = [1000.0]
+    task = Failing(ValueError("boom"))
+    supervisor, running = await supervised(
+        Task("one", task.run), clock=lambda: now[0], healthy_after=0.05
+    )
+    await until(supervisor.problems)
+    now[0] += 312
+    (health,) = supervisor.health()
+    assert health.failing_seconds == 312
+    assert "task one has not worked for 312 s" in health.problem
+    await until(lambda: not supervisor.problems())
+    (health,) = supervisor.health()
+    assert (health.failing_seconds, health.error, health.restarts) == (0.0, "", 1)
+    running.cancel()
+    assert caplog.records[-1].getMessage() == "a task that had failed works again"
+
+
+async def test_a_task_that_runs_without_working_says_so_itself():
+    failing = [None]
+    task = Failing()
+    supervisor, running = await supervised(
+        Task("watch", task.run, lambda: failing[0]), clock=lambda: 100.0
+    )
+    assert supervisor.problems() == []
+    failing[0] = (60.0, "403 Forbidden")
+    assert supervisor.problems() == ["task watch has not worked for 40 s: 403 Forbidden"]
+    running.cancel()
+
+
+@given(st.lists(st.sampled_from([ValueError("a"), OSError("b"), Panic("c")]), max_size=6))
+def test_any_sequence_of_failures_is_counted_and_survived(errors):
+    async def check():
+        task = Failing(*errors)
+        supervisor, running = await supervised(Task("one", task.run))
+        await until(lambda: task.runs == len(errors) + 1)
+        assert supervisor.health()[0].restarts == len(errors)
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(check())
