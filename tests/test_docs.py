@@ -41,10 +41,10 @@ def test_generated_pages_are_current():
 @pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_flag_that_a_page_names_exists(page):
     from metricsapi.tools.doctor.main import DoctorSettings
-    from metricsapi.tools.sandbox.main import _parser
+    from metricsapi.tools.sandbox.arguments import arguments_parser
     from metricsapi.tools.statusz import StatuszSettings
 
-    sandbox = {name[2:] for action in _parser()._actions for name in action.option_strings}
+    sandbox = {name[2:] for action in arguments_parser()._actions for name in action.option_strings}
     known = {
         *sandbox,
         *flags_of(Settings),

@@ -52,6 +52,10 @@ class Aggregator:
         """Where the Services' servers are, by (namespace, name)."""
         return self.backends.endpoints
 
+    def addresses(self) -> list[str]:
+        """Give the endpoints of all Services, as host:port."""
+        return [f"{host}:{port}" for among in self.endpoints.values() for host, port in among]
+
     def services(self) -> list[Object]:
         """Give the APIServices that a Service serves."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from metricsapi.tools.sandbox.pki import Authority
@@ -33,6 +34,9 @@ class Api(Protocol):
 
     async def connect(self, namespace: str, service: str, port: int) -> None:
         """Let a Service lead to a port of this machine."""
+
+    def show_log(self, namespace: str, pod: str, path: Path) -> None:
+        """Let `kubectl logs` of a pod show a file, where the API server is the stand-in."""
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
         """Give the token of a user."""

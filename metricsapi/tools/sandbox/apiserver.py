@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,6 +37,7 @@ from metricsapi.tools.sandbox.rbac import (
 from metricsapi.tools.sandbox.reviews import Reviews
 from metricsapi.tools.sandbox.routes import Resources
 from metricsapi.tools.sandbox.state import Cluster
+from metricsapi.tools.sandbox.subresources import Subresources
 from metricsapi.tools.sandbox.users import AUDIENCE, Users, impersonated
 
 
@@ -49,6 +51,7 @@ class ApiServer:
         self.outages = Outages(cluster.wake)
         self.aggregator = Aggregator(cluster, self.authorities)
         self.resources = Resources(cluster, self.outages)
+        self.subresources = Subresources(cluster, self.aggregator.addresses)
         self.url = ""
         self._host = ""
         self._port = 0
@@ -112,6 +115,10 @@ class ApiServer:
         """Let a Service lead to a port of this machine, and nowhere else."""
         self.aggregator.endpoints[namespace, service] = [("127.0.0.1", port)]
 
+    def show_log(self, namespace: str, pod: str, path: Path) -> None:
+        """Let `kubectl logs` of a pod show a file."""
+        self.subresources.logs[namespace, pod] = path
+
     async def set_outage(self, outage: Outage) -> None:
         """Let something be wrong from now on, or nothing any more."""
         if self._listener is None:
@@ -174,6 +181,7 @@ class ApiServer:
                 *Reviews(self.cluster, self.users).routes(),
                 *self.node_proxy.routes(),
                 *self.resources.routes(),
+                *self.subresources.routes(),
                 *Discovery(self.cluster, documents).routes(),
             ],
             exception_handlers={404: _refused, 405: _refused},

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from metricsapi.tools.sandbox.answers import status
-from metricsapi.tools.sandbox.protobuf import TYPE, BadProtobuf, review_from
+from metricsapi.tools.sandbox.protobuf import TYPE, BadProtobuf, object_from
 
 
 async def body(request: Request) -> Any:
@@ -16,7 +16,7 @@ async def body(request: Request) -> Any:
     content = await request.body()
     try:
         if request.headers.get("content-type", "").startswith(TYPE):
-            return review_from(content)
+            return object_from(content)
         return msgspec.json.decode(content)
     except msgspec.DecodeError as error:
         return status(400, f"the body of the request is no JSON: {error}")

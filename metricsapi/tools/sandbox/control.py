@@ -13,6 +13,7 @@ from metricsapi.tools.sandbox.answers import answer, status
 from metricsapi.tools.sandbox.outages import Outage, Outages
 
 PATH = "/sandbox/outage"
+LONGEST = 86400  # seconds
 _ANSWER_FIRST = 0.05  # seconds before the outage begins, in which its own answer goes out
 
 
@@ -35,6 +36,8 @@ class OutageControl:
                 seconds = float(query.get("seconds") or 0)
             except ValueError as error:
                 return status(400, f"{error}; outages are {', '.join(Outage)}")
+            if not 0 <= seconds <= LONGEST:
+                return status(400, f"seconds must be from 0 to {LONGEST}, not {seconds:g}")
             if self.task is not None:
                 self.task.cancel()
             self.task = asyncio.create_task(self._for(outage, seconds))

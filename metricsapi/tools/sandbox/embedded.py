@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from metricsapi.tools.sandbox.api import Api
 from metricsapi.tools.sandbox.apiserver import ApiServer
-from metricsapi.tools.sandbox.faults import Fault, fault_named
+from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
 from metricsapi.tools.sandbox.host import Host
 from metricsapi.tools.sandbox.hostsource import HostSource
@@ -23,6 +23,7 @@ from metricsapi.tools.sandbox.manifests import Manifests
 from metricsapi.tools.sandbox.objects import (
     NAMESPACE,
     SERVER,
+    SERVICE,
     follow_host,
     host_node,
     install,
@@ -37,7 +38,6 @@ from metricsapi.tools.sandbox.template import SWAP_AVAILABLE, SWAP_USED
 from metricsapi.tools.sandbox.users import ADMIN
 
 USUAL_PORT = 6443
-FAULT = "sandbox/fault"  # the annotation of a node that makes its kubelet misbehave
 
 
 class SandboxError(Exception):
@@ -98,6 +98,7 @@ class Embedded:
             else:
                 install(self.cluster, node)
             self._write_files()
+            self.api.show_log(NAMESPACE, f"{SERVICE}-0", self.directory / "server.log")
             await self._start_host(stack)
             await self._start_fleet(stack)
             namespaces = {pod["metadata"]["namespace"] for pod in self.cluster.list("pods")}
@@ -168,7 +169,7 @@ class Embedded:
         swap = SWAP_AVAILABLE + SWAP_USED if every and i % every == 0 else 0
         item = synthetic_node_object(node, *addresses[node.name], self.host, swap=swap)
         if fault := size.faults.get(node.name):
-            item["metadata"]["annotations"] = {FAULT: str(fault)}
+            item["metadata"]["annotations"] = {ANNOTATION: str(fault)}
         self.cluster.apply("nodes", item)
         for pod in node.pods:
             containers = [name for name, _, _ in pod.containers]
@@ -194,7 +195,7 @@ class Embedded:
             version = nodes.version
             for node in self.cluster.list("nodes"):
                 name = node["metadata"]["name"]
-                text = (node["metadata"].get("annotations") or {}).get(FAULT, Fault.NONE)
+                text = (node["metadata"].get("annotations") or {}).get(ANNOTATION, Fault.NONE)
                 fault = fault_named(text) or Fault.NONE
                 if fault is not now.get(name, Fault.NONE):
                     now[name] = fault

@@ -6,6 +6,8 @@ import json
 from enum import StrEnum
 from typing import Any
 
+ANNOTATION = "sandbox/fault"  # of a node: the fault of its kubelet
+
 
 class Fault(StrEnum):
     """One way to misbehave. Certificate faults concern new connections only."""

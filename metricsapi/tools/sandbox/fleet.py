@@ -24,6 +24,7 @@ from metricsapi.tools.sandbox.faults import Fault
 from metricsapi.tools.sandbox.kubelet import Decide
 from metricsapi.tools.sandbox.kubelets import Kubelets, loopback
 from metricsapi.tools.sandbox.pki import Authority
+from metricsapi.tools.sandbox.processes import start_child
 from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.synthetic import synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
@@ -63,7 +64,7 @@ class Fleet:
     async def start(self) -> Addresses:
         """Start it; give every node's address and port, by node name."""
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
+        self._process = await start_child(
             sys.executable,
             "-m",
             "metricsapi.tools.sandbox.fleet",
@@ -71,7 +72,6 @@ class Fleet:
             stdout=pipe,
             limit=2**24,
             env={**os.environ, "OPENSSL_CONF": str(_OPENSSL)},
-            start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         told = {
             **asdict(self._plan),

@@ -64,7 +64,7 @@ class Host:
     def __init__(self, root: Path = cgroups.ROOT) -> None:
         self._cgroups = root
         self._by_cgroup = cgroups.available(root)
-        self.name = safe(socket.gethostname()) or "localhost"
+        self.name = host_name()
         self.started = psutil.boot_time()
         self.pods: dict[tuple[int, float], HostPod] = {}
         self.counter = 0
@@ -188,6 +188,11 @@ def _command(process: psutil.Process) -> str:
         return safe(process.name()) or "process"
     except psutil.Error:
         return "process"
+
+
+def host_name() -> str:
+    """Give this machine's name as a node's."""
+    return safe(socket.gethostname()) or "localhost"
 
 
 def safe(name: str) -> str:

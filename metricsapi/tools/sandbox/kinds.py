@@ -12,7 +12,7 @@ class Kind:
     """A kind of object, and where it is in the API. `group` is empty for the core API.
 
     `fields` are those that a field selector may name besides `metadata.name` and
-    `metadata.namespace`.
+    `metadata.namespace`. `phase` is what the status of a new object says.
     """
 
     kind: str
@@ -23,6 +23,7 @@ class Kind:
     short: tuple[str, ...] = ()
     fields: frozenset[str] = frozenset()
     categories: tuple[str, ...] = ()
+    phase: str = ""
 
     @property
     def api_version(self) -> str:
@@ -55,11 +56,12 @@ KINDS = (
         namespaced=False,
         short=("ns",),
         fields=frozenset({"status.phase"}),
+        phase="Active",
     ),
     Kind(
         "Node", "nodes", namespaced=False, short=("no",), fields=frozenset({"spec.unschedulable"})
     ),
-    Kind("Pod", "pods", short=("po",), fields=_POD_FIELDS, categories=_ALL),
+    Kind("Pod", "pods", short=("po",), fields=_POD_FIELDS, categories=_ALL, phase="Pending"),
     Kind(
         "Service",
         "services",
@@ -68,6 +70,21 @@ KINDS = (
         categories=_ALL,
     ),
     Kind("ConfigMap", "configmaps", short=("cm",)),
+    Kind(
+        "Event",
+        "events",
+        short=("ev",),
+        fields=frozenset(
+            {
+                "involvedObject.kind",
+                "involvedObject.name",
+                "involvedObject.namespace",
+                "involvedObject.uid",
+                "reason",
+                "type",
+            }
+        ),
+    ),
     Kind("Secret", "secrets", fields=frozenset({"type"})),
     Kind("ServiceAccount", "serviceaccounts", short=("sa",)),
     Kind("Deployment", "deployments", "apps", short=("deploy",), categories=_ALL),
@@ -79,6 +96,7 @@ KINDS = (
     Kind("EndpointSlice", "endpointslices", "discovery.k8s.io"),
     Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",)),
     Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", short=("netpol",)),
+    Kind("Lease", "leases", "coordination.k8s.io"),
     Kind("ServiceMonitor", "servicemonitors", "monitoring.coreos.com"),
 )
 _AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"

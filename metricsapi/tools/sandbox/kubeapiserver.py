@@ -23,6 +23,7 @@ from metricsapi.tools.sandbox.credentials import admin_client, kubeconfig
 from metricsapi.tools.sandbox.mirror import Mirror
 from metricsapi.tools.sandbox.objects import SERVER
 from metricsapi.tools.sandbox.pki import Authority, Certificate
+from metricsapi.tools.sandbox.processes import start_child
 from metricsapi.tools.sandbox.rbac import MASTERS
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import ADMIN, Users
@@ -96,6 +97,9 @@ class KubeApiServer:
         """Let a Service lead to a port of this machine."""
         await self._mirror.connect(namespace, service, port)
 
+    def show_log(self, namespace: str, pod: str, path: Path) -> None:
+        """Do nothing: a real API server asks a kubelet for logs, and ours has none."""
+
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
         """Give the token of one of the users that were there from the start, and no other."""
         token = self._tokens[name]
@@ -132,13 +136,12 @@ class KubeApiServer:
 
     async def _run(self, name: str, flags: list[str]) -> None:
         with (self._directory / f"{name}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
+            process = await start_child(
                 str(self._assets / name),
                 *flags,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is the sandbox's to handle
             )
         self._processes.append(process)
 

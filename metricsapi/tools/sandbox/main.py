@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import httpx
 
+from metricsapi.tools.sandbox.arguments import arguments, size_of
 from metricsapi.tools.sandbox.credentials import admin_client
-from metricsapi.tools.sandbox.embedded import FAULT, WORKLOADS, Embedded, SandboxError, Size
-from metricsapi.tools.sandbox.faults import Fault, fault_named
+from metricsapi.tools.sandbox.directory import owned
+from metricsapi.tools.sandbox.embedded import Embedded, SandboxError
 from metricsapi.tools.sandbox.kubeapiserver import AssetsError
-from metricsapi.tools.sandbox.manifests import Manifests, ManifestsError
 from metricsapi.tools.sandbox.mirror import MirrorError
 from metricsapi.tools.sandbox.objects import NAMESPACE, SERVICE
 from metricsapi.tools.sandbox.report import commands, count, print_tables
@@ -30,7 +30,7 @@ READY_WITHIN = 60.0  # seconds, and 30 more for every 1,000 nodes
 
 def main(argv: Sequence[str]) -> int:
     """Run the sandbox until Ctrl-C or SIGTERM; give the exit status."""
-    options = _parser().parse_args(argv)
+    options = arguments(argv)
     try:
         return asyncio.run(_run(options))
     except (SandboxError, AssetsError, MirrorError) as error:
@@ -38,107 +38,22 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="metricsapi sandbox", description=__doc__)
-    parser.add_argument("--nodes", type=int, default=0, help="synthetic nodes beside this machine")
-    parser.add_argument("--pods", type=int, default=10, help="pods on each synthetic node")
-    parser.add_argument("--containers", type=int, default=2, help="containers in each of them")
-    parser.add_argument(
-        "--namespaces", type=_some, default=10, help="that the pods are in by turns"
-    )
-    parser.add_argument(
-        "--workloads",
-        type=_sizes,
-        default=(),
-        metavar="SIZES",
-        help=f"1,100: in {WORKLOADS}, one pod has the label workload=1, 100 others workload=100",
-    )
-    parser.add_argument("--changing", action="store_true", help="their usage swings; else constant")
-    parser.add_argument(
-        "--swap-every", type=int, default=0, metavar="N", help="each Nth of them has swap"
-    )
-    parser.add_argument(
-        "--fault",
-        type=_fault,
-        action="append",
-        default=[],
-        metavar="NODE=FAULT",
-        help="make a kubelet misbehave from the start (later: `kubectl annotate node NODE "
-        f"{FAULT}=FAULT`): {', '.join(Fault)}",
-    )
-    parser.add_argument(
-        "--manifests",
-        type=_manifests,
-        metavar="PATH",
-        help="rendered manifests, a folder or a file, as the server's objects: their args, and "
-        "exactly their RBAC",
-    )
-    parser.add_argument(
-        "--kubebuilder-assets",
-        type=Path,
-        metavar="DIR",
-        help="a folder with kube-apiserver and etcd, to run in place of the stand-in",
-    )
-    parser.add_argument("--port", type=int, help="the API server's port (6443, or a free one)")
-    parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where files go")
-    parser.add_argument("--metric-resolution", help="passed to the server")
-    parser.add_argument("--no-host", action="store_true", help="leave this machine out")
-    parser.add_argument("--once", action="store_true", help="end after the tables are printed")
-    parser.add_argument("--without-server", action="store_true", help="only the cluster")
-    parser.add_argument("server_flags", nargs="*", metavar="-- FLAGS", help="for the server")
-    return parser
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    if not all(size.isascii() and size.isdecimal() for size in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of pods: 1,100,1000")
-    return tuple(int(size) for size in text.split(","))
-
-
-def _some(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
-
-
-def _manifests(text: str) -> Manifests:
-    try:
-        return Manifests.load(Path(text))
-    except (OSError, ManifestsError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _fault(text: str) -> tuple[str, Fault]:
-    node, _, name = text.partition("=")
-    fault = fault_named(name)
-    if fault is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NODE=FAULT, one of {', '.join(Fault)}")
-    return node, fault
-
-
 async def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     leaving = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        ending.remove(signal.SIGHUP)  # started with nohup: the terminal may close
+    for number in ending:
         asyncio.get_running_loop().add_signal_handler(number, leaving.set)
-    size = Size(
-        options.nodes,
-        options.pods,
-        options.containers,
-        options.namespaces,
-        options.workloads,
-        host=not options.no_host,
-        changing=options.changing,
-        swap_every=options.swap_every,
-        faults=dict(options.fault),
-        manifests=options.manifests,
-    )
+    directory = options.state_dir.resolve()
     _say("Starting the embedded cluster (API server, kubelets)")
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(owned(directory))
         embedded = await stack.enter_async_context(
             Embedded(
-                size,
-                options.state_dir.resolve(),
+                size_of(options),
+                directory,
                 options.port,
                 options.kubebuilder_assets,
             )
@@ -183,7 +98,7 @@ async def _serve(
         page = ""
         if not options.once:
             page = await stack.enter_async_context(status_page(kubeconfig, server.port))
-        _say(commands(embedded.cluster, kubeconfig, page))
+        _say(commands(embedded.cluster, kubeconfig, page, server.port))
     if not options.once:
         told = asyncio.create_task(leaving.wait())
         await asyncio.wait((told, died), return_when=asyncio.FIRST_COMPLETED)
@@ -198,12 +113,15 @@ async def _ready(
     """Wait until the APIService is available and the usage of every sound node is there."""
     within = READY_WITHIN + embedded.size.nodes * 0.03
     deadline = time.monotonic() + within
-    wanted = len(embedded.cluster.list("nodes")) - len(embedded.size.faults)
+    size = embedded.size
+    wanted = len(embedded.cluster.list("nodes")) - len(size.faults)
+    # Of a fault the pods may be missing too; without a sound node none can be expected.
+    pods = wanted > 0 and (size.host or size.pods > 0)
     while not leaving.is_set():
         if not server.is_running:
             raise SandboxError(server.epitaph())
         asked = time.monotonic()
-        if await count(client, "nodes") >= wanted and await count(client, "pods") > 0:
+        if await count(client, "nodes") >= wanted and await count(client, "pods") >= pods:
             return
         if time.monotonic() > deadline:
             raise SandboxError(f"no usage within {within:g} s\n{server.log_end()}")
@@ -211,4 +129,7 @@ async def _ready(
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError:  # the terminal is closed: what is left is to stop in order
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

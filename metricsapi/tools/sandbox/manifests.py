@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from metricsapi.tools.sandbox.kinds import BY_KIND
-from metricsapi.tools.sandbox.objects import NAMESPACE, SERVICE, pod_object
+from metricsapi.tools.sandbox.objects import DEPLOYED, NAMESPACE, SERVICE, pod_object
 from metricsapi.tools.sandbox.state import Cluster
 
 Object = dict[str, Any]
@@ -58,7 +58,8 @@ class Manifests:
     def apply(self, cluster: Cluster, node: str) -> None:
         """Create the objects, and the Deployment's pod on a node."""
         for item in self.objects:
-            cluster.apply(BY_KIND[item["kind"]].plural, item)
+            status = {"status": DEPLOYED} if item["kind"] == "Deployment" else {}
+            cluster.apply(BY_KIND[item["kind"]].plural, {**item, **status})
         labels = {"k8s-app": SERVICE}
         cluster.apply("pods", pod_object(NAMESPACE, f"{SERVICE}-0", node, [SERVICE], labels))
 

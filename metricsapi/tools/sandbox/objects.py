@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import psutil
@@ -15,6 +16,14 @@ SERVICE = "metrics-server"
 SERVER = f"system:serviceaccount:{NAMESPACE}:{SERVICE}"
 _RBAC = "rbac.authorization.k8s.io"
 Object = dict[str, Any]
+# The status of a Deployment of one replica whose pod is ready.
+DEPLOYED = {
+    "observedGeneration": 1,
+    "replicas": 1,
+    "updatedReplicas": 1,
+    "readyReplicas": 1,
+    "availableReplicas": 1,
+}
 
 
 def node_object(
@@ -29,6 +38,15 @@ def node_object(
 ) -> Object:
     """Give a Ready node whose kubelet listens on a loopback address; `memory` in bytes."""
     amounts = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": "110"}
+    now = timestamp(time.time())
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+    }
     return {
         "metadata": {"name": name, "labels": labels},
         "spec": {},
@@ -39,7 +57,7 @@ def node_object(
             ],
             "capacity": amounts,
             "allocatable": amounts,
-            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+            "conditions": [ready],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "nodeInfo": info,
         },
@@ -114,7 +132,10 @@ def install(cluster: Cluster, node: str) -> None:
         "spec": {"containers": [{"name": SERVICE, "image": "metricsapi"}]},
     }
     deployment = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    cluster.apply("deployments", {"metadata": metadata, "spec": deployment})
+    cluster.apply(
+        "deployments",
+        {"metadata": metadata, "spec": deployment, "status": DEPLOYED},
+    )
     cluster.apply(
         "services",
         {

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from metricsapi.tools.sandbox.objects import NAMESPACE, SERVICE
 from metricsapi.tools.sandbox.state import Cluster
 
 BASE = "/apis/metrics.k8s.io/v1beta1"
@@ -53,10 +54,10 @@ async def print_tables(client: httpx.AsyncClient) -> None:
         print(f"... and {len(used) - MOST} more pods")
 
 
-def commands(cluster: Cluster, kubeconfig: Path, page: str = "") -> str:
+def commands(cluster: Cluster, kubeconfig: Path, page: str = "", port: int = 0) -> str:
     """Give the lines to copy: the kubeconfig, and the article's commands with real names.
 
-    `page` is where the status page is, if it is anywhere.
+    `page` is where the status page is, if it is anywhere; `port` is the server's own.
     """
     node = cluster.list("nodes")[0]["metadata"]["name"]
     pod: dict[str, Any] = next(
@@ -74,6 +75,11 @@ def commands(cluster: Cluster, kubeconfig: Path, page: str = "") -> str:
         f"kubectl get --raw {BASE}/nodes/{node}",
         f"kubectl get --raw {BASE}/namespace/{pod['namespace']}/pods/{pod['name']}",
     ]
+    if port:
+        lines += [
+            f"kubectl logs -n {NAMESPACE} {SERVICE}-0",
+            f"metricsapi statusz --connect=127.0.0.1:{port} --once",
+        ]
     copied = "".join(f"  {line}".rstrip() + "\n" for line in lines)
     shown = f"The status page: {page}\n\n" if page else ""
     return f"\nIn another shell:\n\n{copied}\n{shown}Ctrl-C ends everything.\n"

@@ -88,6 +88,8 @@ class Resources:
                 return await self._change(request, kind, found, subresource)
             if request.method == "DELETE":
                 self.cluster.delete(kind.plural, name, found.namespace)
+                if kind.plural == "namespaces":
+                    self._delete_within(name)
             accept = request.headers.get("accept", "")
             shape = shape_asked(accept)
             if shape == "Table":
@@ -97,6 +99,13 @@ class Resources:
             return encoded(found.partial if shape == METADATA else found.json)
 
         return handle
+
+    def _delete_within(self, namespace: str) -> None:
+        """Delete what is in a namespace, as the namespace controller does."""
+        for plural, collection in self.cluster.collections.items():
+            if collection.kind.namespaced:
+                for record in collection.ordered(namespace):
+                    self.cluster.delete(plural, record.name, namespace)
 
     async def _create(self, request: Request, kind: Kind, namespace: str | None) -> Response:
         item = await body(request)

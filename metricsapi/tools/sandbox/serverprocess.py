@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from metricsapi.tools.sandbox.processes import start_child
+
 
 class ServerProcess:
     """One server. `port` is where it serves; its log is `server.log` in `directory`."""
@@ -44,12 +46,11 @@ class ServerProcess:
             "--service-namespace=kube-system",
         ]
         with (self._directory / "server.log").open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await start_child(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is the sandbox's to handle
             )
 
     @property

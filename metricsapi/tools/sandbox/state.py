@@ -59,6 +59,8 @@ class Cluster:
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
         kind = collection.kind
+        if kind.phase and not item.get("status"):
+            item = {**item, "status": {"phase": kind.phase}}
         whole = {**item, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
         collection.put(record(kind, whole, self.version))
         self._changed.wake()

@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from metricsapi.tools.sandbox.processes import start_child
+
 _WITHIN = 10.0  # seconds
 
 
@@ -17,7 +19,7 @@ async def status_page(kubeconfig: Path, port: int) -> AsyncIterator[str]:
 
     The URL is empty when the page could not be shown: it is no reason for the sandbox to end.
     """
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         sys.executable,
         "-m",
         "metricsapi",
@@ -26,7 +28,6 @@ async def status_page(kubeconfig: Path, port: int) -> AsyncIterator[str]:
         f"--connect=127.0.0.1:{port}",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is the sandbox's to handle
     )
     try:
         line = b""

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from metricsapi.tools.sandbox.answers import status
+from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.kinds import Kind
 from metricsapi.tools.sandbox.record import Object
 
@@ -18,6 +19,8 @@ Problem = tuple[str, str, str]  # field, reason of the cause, message
 def refusal(kind: Kind, item: Object, old: Object | None) -> Response | None:
     """Give the 422 for an object that must not be written, None for one that may."""
     problems = list(_metadata(item))
+    if kind.kind == "Node":
+        problems += _fault(item)
     if kind.kind == "APIService":
         problems += _api_service(item)
     if old and kind.kind in ("RoleBinding", "ClusterRoleBinding"):
@@ -40,6 +43,15 @@ def _metadata(item: Object) -> list[Problem]:
     if not _NAME.fullmatch(name) or name in (".", ".."):
         return [_invalid("metadata.name", name, "may not contain '/' or '%'")]
     return []
+
+
+def _fault(item: Object) -> list[Problem]:
+    """The sandbox's own rule: a kubelet can only have a fault that there is."""
+    name = (item["metadata"].get("annotations") or {}).get(ANNOTATION)
+    if name is None or fault_named(name) is not None:
+        return []
+    rule = f"is none of the faults of the sandbox: {', '.join(Fault)}"
+    return [_invalid(f"metadata.annotations[{ANNOTATION}]", name, rule)]
 
 
 def _api_service(item: Object) -> list[Problem]:

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from metricsapi.tools.sandbox.objects import node_object, pod_object
 from metricsapi.tools.sandbox.patching import strategically_merged
 from tests.support.paths import ROOT
 from tests.tools.sandbox.apiservers import MASTERS, node, running
@@ -119,3 +120,71 @@ def test_a_strategic_merge_patch_merges_lists_by_their_keys():
         "args": ["z"],
         "strategy": {"type": "Recreate"},
     }
+
+
+async def test_namespaces_and_what_is_in_them_are_created_and_deleted(kubectl):
+    for what in (
+        ("namespace", "team"),
+        ("configmap", "c", "-n", "team", "--from-literal=a=b"),
+        ("secret", "generic", "s", "-n", "team", "--from-literal=a=b"),
+        ("serviceaccount", "sa", "-n", "team"),
+        ("clusterrole", "statusz", "--verb=get", "--non-resource-url=/statusz,/flagz"),
+        ("clusterrolebinding", "statusz", "--clusterrole=statusz", "--user=me"),
+    ):
+        code, said = await kubectl("create", *what)
+        assert (code, said.endswith(" created\n")) == (0, True), said
+    cluster = kubectl.api.cluster
+    assert cluster.get("namespaces", "team")["status"] == {"phase": "Active"}
+    assert cluster.get("configmaps", "c", "team")["data"] == {"a": "b"}
+    assert cluster.get("secrets", "s", "team")["data"] == {"a": "Yg=="}
+    (rule,) = cluster.get("clusterroles", "statusz")["rules"]
+    assert rule == {"verbs": ["get"], "nonResourceURLs": ["/statusz", "/flagz"]}
+    assert cluster.get("clusterrolebindings", "statusz")["subjects"][0]["name"] == "me"
+    code, said = await kubectl("create", "deployment", "d", "--image=i")
+    assert code == 1
+    assert "the sandbox reads Deployment as JSON only: kubectl apply -f FILE" in said
+    assert "Status:       Active" in (await kubectl("describe", "namespace", "team"))[1]
+    assert await kubectl("delete", "namespace", "team") == (0, 'namespace "team" deleted\n')
+    assert cluster.get("configmaps", "c", "team") is None
+
+
+async def test_what_the_sandbox_has_not_says_so_and_what_to_use_instead(kubectl, tmp_path):
+    cluster = kubectl.api.cluster
+    for namespace, name in (("kube-system", "metrics-server-0"), ("default", "app")):
+        cluster.apply("pods", pod_object(namespace, name, "n1", ["c"], {}))
+    cluster.apply("deployments", {"metadata": {"name": "d", "namespace": "default"}, "spec": {}})
+    kubectl.api.aggregator.endpoints["kube-system", "metrics-server"] = [("127.0.0.1", 4443)]
+    (tmp_path / "server.log").write_text("one\ntwo\n")
+    kubectl.api.show_log("kube-system", "metrics-server-0", tmp_path / "server.log")
+    server = ("-n", "kube-system", "metrics-server-0")
+    assert await kubectl("logs", *server) == (0, "one\ntwo\n")
+    assert await kubectl("logs", "--tail=1", *server) == (0, "two\n")
+    for command, answer in (
+        (("logs", "app"), "no log; the server's log: kubectl logs -n kube-system metrics-server-0"),
+        (("exec", "app", "--", "ls"), "runs no containers: there is nothing to exec in"),
+        (("port-forward", "app", ":443"), "the server listens on 127.0.0.1:4443 of this machine"),
+        (("scale", "deployment/d", "--replicas=2"), "the sandbox has no deployments.apps/scale"),
+    ):
+        code, said = await kubectl(*command)
+        assert (code, answer in said) == (1, True), said
+    for command in (("get", "events"), ("get", "leases", "-A")):
+        code, said = await kubectl(*command)
+        assert (code, said[:18]) == (0, "No resources found"), said
+
+
+async def test_a_fault_that_there_is_not_is_refused_with_those_that_there_are(kubectl):
+    kubectl.api.cluster.apply("nodes", node("n1"))
+    code, said = await kubectl("annotate", "node", "n1", "sandbox/fault=tired")
+    assert code == 1
+    assert 'Invalid value: "tired": is none of the faults of the sandbox: none, slow, ' in said
+    assert (await kubectl("annotate", "node", "n1", "sandbox/fault=hang"))[0] == 0
+    assert (await kubectl("annotate", "node", "n1", "sandbox/fault-"))[0] == 0
+
+
+async def test_a_described_node_has_times_of_today(kubectl):
+    item = node_object("n1", {}, 10250, cores=1, memory=2**30, info={})
+    kubectl.api.cluster.apply("nodes", item)
+    code, said = await kubectl("describe", "node", "n1")
+    assert code == 0, said
+    assert "kubelet is posting ready status" in said
+    assert " 0001 " not in said

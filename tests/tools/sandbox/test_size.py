@@ -25,7 +25,7 @@ async def test_workloads_have_so_many_pods_in_one_namespace(tmp_path):
     [
         ("--workloads=1,x", "'1,x' is no list of numbers of pods: 1,100,1000"),
         ("--workloads=", "'' is no list of numbers of pods"),
-        ("--namespaces=0", "'0' is no number from 1 on"),
+        ("--namespaces=0", "'0' is no number from 1 to 10000"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused_and_named(capsys, flag, said):
