@@ -1,19 +1,26 @@
 """A histogram for hot paths: one list of counts, no locks, no objects per bucket.
 
 prometheus_client's own keeps a locked object for every bucket of every label value, which at
-5,000 nodes is tens of megabytes. This one is for one event loop, and only its exposition is
-prometheus_client's.
+5,000 nodes is tens of megabytes. This one is for one event loop; its text is the one that
+prometheus_client's encoders write.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily, Metric, Sample
 from prometheus_client.registry import Collector
 
-from metricsapi.telemetry.lazy import lazily
+from metricsapi.telemetry.lazy import (
+    count_text,
+    escaped,
+    histogram_template,
+    lazily,
+    number_text,
+)
 
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -68,7 +75,8 @@ class Histogram(Collector):
         return [HistogramMetricFamily(self.name, self.text, labels=self.labels)]
 
     def collect(self) -> Iterator[Metric]:
-        yield lazily(HistogramMetricFamily(self.name, self.text, labels=self.labels), self.samples)
+        family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
+        yield lazily(family, self.samples, self.lines)
 
     def samples(self) -> Iterator[Sample]:
         """Give the samples of all series; those of one series at once, so that they agree."""
@@ -80,6 +88,16 @@ class Histogram(Collector):
             family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
             family.add_metric(labels, buckets, series.total)
             yield from family.samples
+
+    def lines(self) -> Iterator[str]:
+        """Give the text of all series, those of one series at once, as encoders write `samples`."""
+        template = histogram_template(self.name, self.labels, self._bounds)
+        order = sorted(range(len(self.labels)), key=self.labels.__getitem__)
+        for values, series in list(self.series.items()):
+            labels = [escaped(values[index]) for index in order]
+            cumulative = [count_text(count) for count in accumulate(series.counts)]
+            numbers = [*cumulative, cumulative[-1], number_text(series.total)]
+            yield template % tuple([text for number in numbers for text in (*labels, number)])
 
 
 def _go_text(value: float) -> str:

@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, Sample
 from prometheus_client.registry import Collector
 
 from metricsapi.telemetry.histogram import DEFAULT_BUCKETS, Histogram, scrape_buckets
-from metricsapi.telemetry.lazy import lazily
+from metricsapi.telemetry.lazy import gauge_lines, lazily
 from metricsapi.telemetry.series import Series
 from metricsapi.telemetry.snapshot import Snapshot
 
@@ -206,8 +206,11 @@ class LastRequests(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(self.SERIES.name, self.SERIES.help, labels=self.SERIES.labels)
-        yield lazily(family, self._samples)
+        yield lazily(family, self._samples, self._lines)
 
     def _samples(self) -> Iterable[Sample]:
         name = self.SERIES.name
         return (Sample(name, {"node": node}, at) for node, at in list(self.at.items()))
+
+    def _lines(self) -> Iterator[str]:
+        return gauge_lines(self.SERIES.name, "node", list(self.at.items()))

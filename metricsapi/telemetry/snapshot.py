@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, Sample
 
-from metricsapi.telemetry.lazy import lazily
+from metricsapi.telemetry.lazy import gauge_lines, lazily
 from metricsapi.telemetry.node_status import OK, NodeStatus
 from metricsapi.telemetry.series import Series
 
@@ -98,17 +98,19 @@ class Snapshot:
         states = Counter({(OK, ""): 0})
         states.update((row.state, row.cause) for row in self.nodes)
         yield _family(NODES, sorted(states.items()))
-        yield lazily(_family(SAMPLE_AGE, ()), self._sample_ages)
+        yield lazily(_family(SAMPLE_AGE, ()), self._sample_ages, self._sample_age_lines)
         empty = sum(row.state == OK and row.containers == 0 for row in self.nodes)
         yield _family(WITHOUT_CONTAINERS, [([], empty)])
         yield _family(TASK_FAILING, [([task], age) for task, age in self.task_failing.items()])
 
     def _sample_ages(self) -> Iterable[Sample]:
-        return (
-            Sample(SAMPLE_AGE.name, {"node": row.name}, row.sample_age)
-            for row in self.nodes
-            if row.sample_age is not None
-        )
+        return (Sample(SAMPLE_AGE.name, {"node": name}, age) for name, age in self._ages())
+
+    def _sample_age_lines(self) -> Iterator[str]:
+        return gauge_lines(SAMPLE_AGE.name, "node", self._ages())
+
+    def _ages(self) -> Iterator[tuple[str, float]]:
+        return ((row.name, row.sample_age) for row in self.nodes if row.sample_age is not None)
 
 
 def _family(series: Series, values: Iterable[tuple[Sequence[str], float]]) -> Metric:

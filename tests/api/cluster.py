@@ -105,7 +105,9 @@ async def ask(app: Any, target: str, method: str, headers: dict[str, str]) -> An
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(k.lower().replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
+        "headers": [
+            (k.lower().replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()
+        ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 443),
         "state": {},

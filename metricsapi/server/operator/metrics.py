@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from metricsapi.server.operator.routes import READ, answer_in_slices
+from metricsapi.telemetry.lazy import LazySamples
 
 SAMPLES = 100  # that are encoded in one go: some 0.3 ms
 
@@ -32,7 +33,7 @@ def metrics_routes(
 
     @router.api_route("/metrics", methods=READ)
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = encoder_for(request.headers.get("accept", ""))
         headers = {
             "Cache-Control": "no-cache, private",
             "Content-Type": content_type,
@@ -43,6 +44,14 @@ def metrics_routes(
     return router.routes
 
 
+def encoder_for(accept: str) -> tuple[Encode, str]:
+    """Give the encoder that an `Accept` header asks for, and the content type of its text."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that prometheus_client cannot compare, as `1.x`
+        return choose_encoder("")
+
+
 def exposition(families: Iterable[Metric], encode: Encode) -> Iterator[bytes]:
     """Encode families, at most `SAMPLES` samples at a time.
 
@@ -50,11 +59,14 @@ def exposition(families: Iterable[Metric], encode: Encode) -> Iterator[bytes]:
     """
     end = encode(_Only())  # nothing, or the line that ends an OpenMetrics text
     for family in families:
-        samples = iter(family.samples)
         part = copy.copy(family)
         part.samples = []
         head = encode(_Only(part)).removesuffix(end)
         yield head
+        if isinstance(family.samples, LazySamples):
+            yield from map(str.encode, family.samples.lines())
+            continue
+        samples = iter(family.samples)
         while some := list(islice(samples, SAMPLES)):
             part.samples = some
             yield encode(_Only(part)).removesuffix(end).removeprefix(head)
