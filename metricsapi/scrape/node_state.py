@@ -18,8 +18,8 @@ class NodeState:
     """One node of the scraper pool. Times are monotonic seconds; None is "never"."""
 
     __slots__ = (
-        "_logged_at", "changed_at", "duration", "failure", "last_scrape", "last_success", "limit",
-        "logged", "offset", "skipped", "target", "task",
+        "_logged_at", "changed_at", "duration", "failure", "first_start", "last_scrape",
+        "last_success", "limit", "logged", "offset", "skipped", "target", "task",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float) -> None:
@@ -29,6 +29,7 @@ class NodeState:
         self.task: asyncio.Task[None] | None = None  # that scrapes it now
         self.failure: Failure | None = None  # of the last scrape
         self.changed_at: float | None = None  # when it last began to fail or to succeed
+        self.first_start: float | None = None  # when the first scrape was started
         self.last_scrape: float | None = None  # when the last scrape was due
         self.last_success: float | None = None
         self.duration: float | None = None  # seconds that the last scrape took

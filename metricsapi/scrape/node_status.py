@@ -85,6 +85,17 @@ def counted(states: Iterable[NodeState]) -> States:
     return Counter(map(_state_and_cause, states))
 
 
+def untried(states: Iterable[NodeState], started_before: float) -> int:
+    """Count nodes of which no scrape has ended, and the first did not start before that time.
+
+    The time is in monotonic seconds. A kubelet that hangs is not waited for.
+    """
+    return sum(
+        not state.tried and (state.first_start is None or state.first_start > started_before)
+        for state in states
+    )
+
+
 def _state_and_cause(state: NodeState) -> tuple[str, str]:
     if state.failure is not None:
         return FAILING, str(state.failure.cause)

@@ -187,6 +187,8 @@ class ScraperPool:
     async def _scrape_and_report(self, state: NodeState) -> bool:
         """Scrape a node once and note how that went; tell whether it succeeded."""
         begun = time.monotonic()
+        if state.first_start is None:
+            state.first_start = begun
         failure = await self._scrape(state.target, begun + self._settings.timeout)
         now = time.monotonic()
         state.duration = now - begun

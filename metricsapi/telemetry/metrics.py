@@ -165,9 +165,13 @@ class Telemetry:
         """Count that a long-running task was started again after a failure."""
         self.task_restarts.labels(task).inc()
 
-    def requests_answered(self) -> int:
-        """Return the number of requests that were answered since the start."""
-        return sum(sum(series.counts) for series in self.request_duration.series.values())
+    def totals(self) -> dict[str, float]:
+        """Return what happened since the start: requests, scrapes, and failed scrapes."""
+        return {
+            "requests": _total(self.requests),
+            "scrapes": _total(self.kubelet_requests),
+            "scrape_failures": _total(self.scrape_failures),
+        }
 
     def _histogram(
         self, name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
@@ -189,6 +193,10 @@ class Telemetry:
     def _register(self, series: Series, collector: Collector) -> None:
         self.series.append(series)
         self.registry.register(collector)
+
+
+def _total(counter: Counter) -> float:
+    return sum(sample.value for family in counter.collect() for sample in family.samples)
 
 
 class LastRequests(Collector):

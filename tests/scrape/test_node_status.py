@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.node_state import NodeState
-from metricsapi.scrape.node_status import Rows, counted
+from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.targets import Target
 
 NODE = Node("a", {}, {}, (), 10250, ready=True, cpu=4 * 10**9, memory=2**34)
@@ -54,3 +54,12 @@ def test_nodes_are_counted_as_their_rows_tell():
     rows = [row(one) for one in states]
     assert counted(states) == Counter((one.state, one.cause) for one in rows)
     assert sum(counted(states).values()) == 5
+
+
+def test_a_node_counts_as_untried_until_its_first_scrape_ended_or_took_too_long():
+    queued, young, hanging, tried = state(), state(), state(), state()
+    young.first_start, hanging.first_start, tried.first_start = 98.5, 97.5, 99.5
+    tried.changed_at = 99.6
+    states = [queued, young, hanging, tried]
+    assert untried(states, 100.0 - 2.0) == 2
+    assert untried([hanging, tried], 98.0) == 0

@@ -11,6 +11,7 @@ import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.node_status import untried
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.storage.types import NodeSample
 from tests.support.conditions import until
@@ -396,3 +397,19 @@ async def test_nothing_is_left_when_it_stops_or_nodes_churn():
     assert client.closed
     assert asyncio.all_tasks() == before
     assert len(client.dropped) == 400
+
+
+async def test_a_kubelet_that_hangs_is_not_waited_for_once_its_scrape_has_taken_too_long():
+    client = Client()
+
+    async def answer(target):
+        if target.node == "hangs":
+            await asyncio.Event().wait()
+        return sample(target.node)
+
+    client.answer = answer
+    async with running(Nodes(node("hangs"), node("n1")), client, timeout=60.0) as pool:
+        await until(lambda: pool.states["n1"].tried and len(client.scrapes) == 2)
+        states, now = pool.states.values(), time.monotonic()
+        assert untried(states, now - 3600) == 1
+        assert untried(states, now) == 0

@@ -28,11 +28,12 @@ from metricsapi.server.operator.status import About, Status, in_order
 from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.server.operator.summary import (
     SUMMARY_INTERVAL,
+    Totals,
     log_summaries,
     pointing,
     remarks,
 )
-from metricsapi.server.operator.watchdog import LAG_INTERVAL, Watchdog, measure_loop_lag
+from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
 from metricsapi.server.supervisor import Task
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
@@ -48,8 +49,9 @@ class Operations:
         self._telemetry = telemetry
         self._parts = parts
         self._started = time.time()
-        self._loop = Watchdog("the event loop's timer", LAG_INTERVAL, time.monotonic)
+        self._loop = EventLoopMonitor(telemetry.loop_lag, time.monotonic)
         self._minute = Watchdog("the minute's summary", SUMMARY_INTERVAL, time.monotonic)
+        self._totals = Totals(telemetry.totals)
         self._readiness = Readiness(parts, time.monotonic)
         self.routes: list[BaseRoute] = self._routes()
 
@@ -57,10 +59,7 @@ class Operations:
         """Give what must run beside the server, until the process ends."""
         telemetry, parts = self._telemetry, self._parts
         return [
-            Task(
-                "event-loop-monitor",
-                lambda: measure_loop_lag(telemetry.loop_lag, self._loop, time.monotonic),
-            ),
+            Task("event-loop-monitor", self._loop.run),
             Task(
                 "summary",
                 lambda: log_summaries(self._minute, parts.states, self._numbers),
@@ -78,7 +77,7 @@ class Operations:
         parts = self._parts
         liveness = Liveness(
             log=logs.problem,
-            loop=self._loop.problem,
+            loop=self._loop.watchdog.problem,
             summary=self._minute.problem,
             scraping=self._scraping_problem,
             watches=parts.watch_problem,
@@ -120,13 +119,14 @@ class Operations:
         return [*pointing(remarks(self._parts.states())), *problems]
 
     def _numbers(self) -> dict[str, object]:
-        """Return what the summary says beside the nodes' states."""
+        """Return what the summary says beside the nodes' states: of now, and of its minute."""
         oldest = self._parts.oldest_usage_age()
         return {
             "containers": self._parts.containers(),
             "oldest_usage_seconds": None if oldest is None else round(oldest, 1),
-            "requests": self._telemetry.requests_answered(),
-            "loop_lag_seconds": round(self._telemetry.loop_lag.of().total, 3),
+            **self._totals.growth(),
+            "loop_lag_seconds": round(self._loop.take_longest(), 3),
+            "failing_tasks": [task.name for task in self._parts.tasks() if task.problem],
         }
 
     def _scraping_problem(self) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.instrumented import MeasuredScraper
-from metricsapi.scrape.node_status import Rows, counted
+from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.operator.slices import gather
 from metricsapi.server.supervisor import Supervisor, TaskHealth
@@ -46,6 +46,10 @@ class Parts:
     def states(self) -> States:
         """Count nodes by state and cause, which costs far less than their rows."""
         return counted(self.scraper.states.values())
+
+    def untried(self, patience: float) -> int:
+        """Count nodes that were not tried yet, and whose first scrape is younger than that (s)."""
+        return untried(self.scraper.states.values(), time.monotonic() - patience)
 
     def last_scrape_age(self) -> float | None:
         """Give the seconds since a scrape was last started; None without nodes."""

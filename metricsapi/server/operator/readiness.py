@@ -12,10 +12,12 @@ from metricsapi.server.operator.health import Check, problems
 from metricsapi.server.operator.parts import Parts
 from metricsapi.server.operator.summary import pointing, remarks
 from metricsapi.telemetry.logs import LOG
-from metricsapi.telemetry.node_status import PENDING, in_state
 
-# Seconds after the nodes were listed: then a node that was not tried no longer delays readiness. A
-# cluster whose kubelets all hang must not lose its APIService for minutes.
+# Seconds that readiness waits for a node's first scrape. Of 1,000 kubelets some always hang, and
+# theirs would take until --kubelet-request-timeout.
+PATIENCE = 2.0
+# Seconds after the nodes were listed, for scrapes that do not even start. A cluster must not lose
+# its APIService for minutes, whatever the reason.
 LONGEST_UNREADY = 60.0
 INTERVAL = 0.25  # seconds between two checks while not ready
 
@@ -65,16 +67,16 @@ class Readiness:
         gc.freeze()
 
     def _tried(self) -> str | None:
-        """Say how many nodes were not tried yet; once all were, later nodes change nothing."""
+        """Say how many nodes are waited for; once none is, later nodes change nothing."""
         if self._all_tried:
             return None
         if not self._parts.nodes.synced.is_set():
             return "the list of nodes has not arrived"
         now = self._clock()
         self._synced_at = self._synced_at or now
-        untried = in_state(self._parts.states(), PENDING)
-        if untried and now - self._synced_at < LONGEST_UNREADY:
-            return f"{untried} nodes have not been tried yet"
+        waiting = self._parts.untried(PATIENCE)
+        if waiting and now - self._synced_at < LONGEST_UNREADY:
+            return f"{waiting} nodes have not been tried yet"
         self._all_tried = True
         return None
 

@@ -34,6 +34,19 @@ def summary(states: States) -> dict[str, object]:
     }
 
 
+class Totals:
+    """Totals that only grow, of which each summary shows the growth since the one before."""
+
+    def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
+        self._read = read
+        self._before = dict(read())
+
+    def growth(self) -> dict[str, int]:
+        """Return how much each total has grown since the last call."""
+        before, self._before = self._before, dict(self._read())
+        return {name: round(total - before[name]) for name, total in self._before.items()}
+
+
 def remarks(states: States) -> list[str]:
     """Return what a ready server must not hide: that usage is missing."""
     nodes, failing = sum(states.values()), in_state(states, FAILING)

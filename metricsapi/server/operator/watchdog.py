@@ -38,12 +38,27 @@ class Watchdog:
         )
 
 
-async def measure_loop_lag(
-    lag: Histogram, watchdog: Watchdog, clock: Clock, interval: float = LAG_INTERVAL
-) -> None:
-    """Measure how late the event loop runs a timer, until cancelled."""
-    while True:
-        due = clock() + interval
-        await asyncio.sleep(interval)
-        lag.observe(max(0.0, clock() - due))
-        watchdog.progress()
+class EventLoopMonitor:
+    """Measures how late the event loop runs a timer."""
+
+    def __init__(self, lag: Histogram, clock: Clock, interval: float = LAG_INTERVAL) -> None:
+        self.watchdog = Watchdog("the event loop's timer", interval, clock)
+        self._lag = lag
+        self._clock = clock
+        self._interval = interval
+        self._longest = 0.0
+
+    async def run(self) -> None:
+        """Measure once per interval, until cancelled."""
+        while True:
+            due = self._clock() + self._interval
+            await asyncio.sleep(self._interval)
+            late = max(0.0, self._clock() - due)
+            self._lag.observe(late)
+            self._longest = max(self._longest, late)
+            self.watchdog.progress()
+
+    def take_longest(self) -> float:
+        """Give the longest lag since the last call, in seconds."""
+        longest, self._longest = self._longest, 0.0
+        return longest

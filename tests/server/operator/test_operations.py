@@ -48,6 +48,7 @@ class Cluster:
             watch_problem=lambda: self.stuck,
             rows=lambda: self.nodes,
             states=lambda: counted(self.nodes),
+            untried=lambda _: sum(row.state == "pending" for row in self.nodes),
             last_scrape_age=lambda: self.scrape_age,
             readings=tuple,
             containers=lambda: self.stored_containers,

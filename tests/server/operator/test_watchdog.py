@@ -8,8 +8,8 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from metricsapi.server.operator.summary import log_summaries, pointing, remarks
-from metricsapi.server.operator.watchdog import Watchdog, measure_loop_lag
+from metricsapi.server.operator.summary import Totals, log_summaries, pointing, remarks
+from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 from tests.server.operator.rows import counted, failing, good, mixed
@@ -29,16 +29,16 @@ def test_a_watchdog_fails_only_after_its_task_missed_many_cycles():
 
 async def test_a_blocked_event_loop_is_measured():
     telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
-    watchdog = Watchdog("x", 1.0, time.monotonic)
-    task = asyncio.create_task(
-        measure_loop_lag(telemetry.loop_lag, watchdog, time.monotonic, interval=1.0)
-    )
+    monitor = EventLoopMonitor(telemetry.loop_lag, time.monotonic, interval=1.0)
+    task = asyncio.create_task(monitor.run())
     await asyncio.sleep(0)
     time.sleep(1.5)  # what must never happen  # noqa: ASYNC251
     counts = telemetry.loop_lag.of()
     await until(lambda: counts.total)
     task.cancel()
     assert counts.total >= 0.25
+    assert monitor.take_longest() >= 0.25
+    assert monitor.take_longest() == 0.0
 
 
 async def test_one_summary_line_per_interval():
@@ -66,3 +66,18 @@ def test_a_ready_server_without_usage_says_so():
     assert pointing(remarks(none)) == ["none of 2 nodes could be read; /statusz says why"]
     assert pointing(remarks({})) == ["there are no nodes to read"]
     assert remarks(counted([good("c")])) == []
+
+
+def test_a_summary_has_the_numbers_of_its_minute_not_of_the_whole_time():
+    telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
+    target = ("LIST", "metrics.k8s.io", "v1beta1", "pods", "", "cluster")
+    telemetry.request(target, 200, 0.01)
+    totals = Totals(telemetry.totals)
+    for code in (200, 404):
+        telemetry.request(target, code, 0.01)
+    telemetry.kubelet_request("a", 0.1, success=True, at=0.0)
+    telemetry.kubelet_request("b", 0.1, success=False, at=0.0)
+    telemetry.scrape_failures.labels("refused").inc()
+    assert totals.growth() == {"requests": 2, "scrapes": 2, "scrape_failures": 1}
+    telemetry.forget_node("a")
+    assert totals.growth() == {"requests": 0, "scrapes": 0, "scrape_failures": 0}
