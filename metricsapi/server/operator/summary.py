@@ -49,12 +49,14 @@ class Totals:
 
 def remarks(states: States) -> list[str]:
     """Return what a ready server must not hide: that usage is missing."""
-    nodes, failing = sum(states.values()), in_state(states, FAILING)
+    nodes = sum(states.values())
+    failing, pending = in_state(states, FAILING), in_state(states, PENDING)
     if not nodes:
         return ["there are no nodes to read"]
     if failing == nodes:
         return [f"none of {nodes} nodes could be read"]
-    return [f"{failing} of {nodes} nodes could not be read"] * bool(failing)
+    missing = [f"{failing} of {nodes} nodes could not be read"] * bool(failing)
+    return missing + [f"{pending} of {nodes} nodes have not answered yet"] * bool(pending)
 
 
 def pointing(remarks: Sequence[str]) -> list[str]:

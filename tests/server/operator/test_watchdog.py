@@ -12,6 +12,7 @@ from metricsapi.server.operator.summary import Totals, log_summaries, pointing, 
 from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
+from metricsapi.telemetry.node_status import NodeStatus
 from tests.server.operator.rows import counted, failing, good, mixed
 from tests.support.conditions import until
 
@@ -66,6 +67,8 @@ def test_a_ready_server_without_usage_says_so():
     assert pointing(remarks(none)) == ["none of 2 nodes could be read; /statusz says why"]
     assert pointing(remarks({})) == ["there are no nodes to read"]
     assert remarks(counted([good("c")])) == []
+    waiting = counted([good("c"), NodeStatus(name="d", state="pending")])
+    assert remarks(waiting) == ["1 of 2 nodes have not answered yet"]
 
 
 def test_a_summary_has_the_numbers_of_its_minute_not_of_the_whole_time():
