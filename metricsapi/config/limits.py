@@ -32,13 +32,13 @@ class LimitSettings:
     )
     header_bytes: int = LIMITS.integer(
         "max-header-bytes",
-        64 * 1024,
-        "The size of a request's target and headers together.",
+        2**20,
+        "The size of a request's target and headers together; as much as Go takes.",
         minimum=1024,
     )
     header_count: int = LIMITS.integer(
         "max-header-count",
-        1024,
+        2**16,
         "The number of a request's headers; the front proxy sends one for each group of the user.",
         minimum=16,
     )

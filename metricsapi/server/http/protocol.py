@@ -20,7 +20,7 @@ from metricsapi.config.limits import LimitSettings
 from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.http.framing import check_framing
 from metricsapi.server.http.peer import peer_certificates
-from metricsapi.server.http.reception import Reception
+from metricsapi.server.http.reception import Reception, SharedMemory
 from metricsapi.server.http.refusal import (
     CONNECTIONS,
     PIPELINED,
@@ -54,6 +54,7 @@ class Protocol(HttpToolsProtocol):
         limits: LimitSettings,
         leaving: asyncio.Event,
         refusals: RefusalLog,
+        memory: SharedMemory,
     ) -> None:
         super().__init__(config, state, {})
         self.limits = limits
@@ -63,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._leaving = leaving
         self._refusals = refusals
         self._refused = False  # what still comes in is not parsed
-        self._reception = Reception(limits)
+        self._reception = Reception(limits, memory)
         self._reading: asyncio.TimerHandle | None = None
         self._reading_of = Receiving.NOTHING  # what `_reading` is the time limit of
         self._writing: asyncio.TimerHandle | None = None
@@ -91,6 +92,7 @@ class Protocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self._reception.release()
 
     @property
     def answering(self) -> Answering:
@@ -228,6 +230,16 @@ class Protocol(HttpToolsProtocol):
         ]
 
     # What goes out
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.answering is not Answering.NOTHING:
+            return
+        self._reception.answered()
+        if self._reception.state is not Receiving.HEAD:
+            # The connection may now be idle for minutes: it keeps no headers meanwhile.
+            self.cycle.scope = self.scope = {}  # type: ignore[typeddict-item]
+            self.headers = []
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,4 +1,9 @@
-"""What a connection receives, measured against the limits. No socket, no clock, no parser."""
+"""What a connection receives, measured against the limits. No socket, no clock, no parser.
+
+A head may be as large as Go takes it, 1 MiB, and of tiny headers it needs ten times that in memory.
+So that a thousand connections do not need a thousand times that, each has a small allowance of its
+own, and what is beyond it comes from memory that all of them share.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,33 @@ from metricsapi.server.http.refusal import (
     Refused,
     body_too_large,
     headers_too_large,
+    no_memory_for_headers,
     target_too_long,
 )
+
+_ALLOWANCE = 256 * 1024  # bytes of memory for the heads of each connection
+_SHARED = 64 * 1024 * 1024  # bytes beyond that, for all connections together
+_STEP = 256 * 1024  # bytes that are taken of those at once
+_HEADER_COST = 150  # bytes of memory that a header needs beside its text
+
+
+class SharedMemory:
+    """Memory for large heads, shared by all connections."""
+
+    def __init__(self, size: int = _SHARED) -> None:
+        """Take its size in bytes."""
+        self.free = size
+
+    def take(self, size: int) -> bool:
+        """Take some, if there is enough."""
+        if size > self.free:
+            return False
+        self.free -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken."""
+        self.free += size
 
 
 class Reception:
@@ -19,13 +49,16 @@ class Reception:
     A part that is beyond a limit raises Refused.
     """
 
-    def __init__(self, limits: LimitSettings) -> None:
+    def __init__(self, limits: LimitSettings, memory: SharedMemory) -> None:
         self._limits = limits
+        self._memory = memory
         self.state = Receiving.NOTHING
         self._chunk = 0  # bytes of the last read
         self._head_received = 0  # bytes received since the head began
         self._head = 0  # bytes of the parts of the head: target, names, values
         self._headers = 0
+        self._earlier = 0  # bytes of memory of the heads before, which are still in use
+        self._taken = 0  # bytes of the shared memory
         self._body = 0  # bytes of the body, trailers included
         self._unreported = 0  # bytes since the parser last reported a part
 
@@ -40,12 +73,15 @@ class Reception:
         limits = self._limits
         if self._unreported > limits.header_bytes + limits.body_bytes:
             raise Refused(MALFORMED)  # chunk extensions or empty lines without end
-        if self.state is Receiving.HEAD and self._head_received > limits.header_bytes:
-            raise headers_too_large()
+        if self.state is Receiving.HEAD:
+            if self._head_received > limits.header_bytes:
+                raise headers_too_large()
+            self._charge(self._head_received)
 
     def begin(self) -> None:
         """Note that a request begins."""
         self.state = Receiving.HEAD
+        self._earlier += self._head + self._headers * _HEADER_COST
         self._head = self._headers = self._body = self._unreported = 0
         self._head_received = self._chunk  # at the most: it may have begun later in the read
 
@@ -67,6 +103,7 @@ class Reception:
         self._headers += 1
         if self._head > self._limits.header_bytes or self._headers > self._limits.header_count:
             raise headers_too_large()
+        self._charge(self._head)
         return True
 
     def headers_complete(self) -> None:
@@ -85,3 +122,22 @@ class Reception:
         """Note the end of the request."""
         self._unreported = 0
         self.state = Receiving.NOTHING
+
+    def answered(self) -> None:
+        """Note that every request whose head has arrived has its answer, and needs no head."""
+        self._earlier = 0
+        if self.state is not Receiving.HEAD:
+            self.release()
+
+    def release(self) -> None:
+        """Give back the memory of all heads."""
+        self._memory.give_back(self._taken)
+        self._head = self._headers = self._earlier = self._taken = 0
+
+    def _charge(self, head: int) -> None:
+        """Have enough memory for a head of so many bytes, and those before it."""
+        needed = self._earlier + head + self._headers * _HEADER_COST
+        while needed > _ALLOWANCE + self._taken:
+            if not self._memory.take(_STEP):
+                raise no_memory_for_headers()
+            self._taken += _STEP

@@ -12,6 +12,7 @@ from metricsapi.api.status import StatusError
 
 MALFORMED = "malformed"
 HEADERS_TOO_LARGE = "headers_too_large"
+MEMORY = "memory_for_headers"
 TARGET_TOO_LONG = "target_too_long"
 BODY_TOO_LARGE = "body_too_large"
 TOO_SLOW = "too_slow"
@@ -48,6 +49,13 @@ def headers_too_large() -> Refused:
     """Give the refusal of headers that are too large or too many."""
     text = "the request's headers are too large or too many"
     return Refused(HEADERS_TOO_LARGE, StatusError(431, "RequestHeaderFieldsTooLarge", text))
+
+
+def no_memory_for_headers() -> Refused:
+    """Give the refusal of large headers while many others have some."""
+    text = "too many requests have large headers, please try again later"
+    details, headers = {"retryAfterSeconds": 1}, {"Retry-After": "1"}
+    return Refused(MEMORY, StatusError(429, "TooManyRequests", text, details, headers))
 
 
 def target_too_long() -> Refused:

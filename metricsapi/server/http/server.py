@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.server.http.protocol import Protocol
+from metricsapi.server.http.reception import SharedMemory
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.tls.context import ServingTLS
 
@@ -156,6 +157,7 @@ class _Uvicorn(uvicorn.Server):
         self._listening = listening
         self._leaving = leaving
         self._refusals = refusals
+        self._memory = SharedMemory()
         self.leave = asyncio.Event()
 
     @contextlib.contextmanager
@@ -187,7 +189,14 @@ class _Uvicorn(uvicorn.Server):
         await self.leave.wait()
 
     def _protocol(self) -> Protocol:
-        return Protocol(self.config, self.server_state, self._limits, self._leaving, self._refusals)
+        return Protocol(
+            self.config,
+            self.server_state,
+            self._limits,
+            self._leaving,
+            self._refusals,
+            self._memory,
+        )
 
 
 def _headers(serving: ServingSettings) -> list[tuple[str, str]]:
