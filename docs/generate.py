@@ -6,13 +6,19 @@ import re
 import sys
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from metricsapi.config.flags import Flag
 from metricsapi.config.ignored_flags import IGNORED
 from metricsapi.config.read import serve_flags
+from metricsapi.telemetry import snapshot
+from metricsapi.telemetry.metrics import Telemetry
+from metricsapi.telemetry.series import Series
 from metricsapi.telemetry.troubleshooting import REMEDIES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- causes: made by docs/generate.py -->\n", "<!-- end of causes -->\n"
+SERIES_BEGIN, SERIES_END = "<!-- series: made by docs/generate.py -->\n", "<!-- end of series -->\n"
 HEAD = """# Flags of `metricsapi serve`
 
 Made by `make docs` from `metricsapi/config/`. `metricsapi doctor` takes the same flags.
@@ -65,14 +71,45 @@ def _row(flag: Flag) -> str:
 
 def troubleshooting_page(text: str) -> str:
     """Return docs/troubleshooting.md with its part about causes made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     rows = [
         f"| `{cause}` | {remedy.title} | {_escape(remedy.fix)} |\n"
         for cause, remedy in REMEDIES.items()
     ]
     table = "| cause | what it means | what to do |\n|---|---|---|\n" + "".join(rows)
-    return before + BEGIN + table + END + after
+    return _with_part(text, BEGIN, table, END)
+
+
+def metrics_page(text: str) -> str:
+    """Return docs/metrics.md with its table of all series made anew."""
+    telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="")
+    ours = [*telemetry.series, *snapshot.SERIES]
+    known = {series.name.removesuffix("_total") for series in ours}
+    theirs = [
+        Series(
+            family.name + ("_total" if family.type == "counter" else ""),
+            "counter" if family.type == "counter" else "gauge",
+            family.documentation,
+            tuple(family.samples[0].labels),
+        )
+        for family in telemetry.registry.collect()
+        if family.name not in known
+    ]
+    rows = [_series_row(series) for series in (*sorted(ours), *sorted(theirs))]
+    head = "| series | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
+    return _with_part(text, SERIES_BEGIN, head + "".join(rows), SERIES_END)
+
+
+def _series_row(series: Series) -> str:
+    labels = ", ".join(f"`{label}`" for label in series.labels)
+    unit = next((u for u in ("seconds", "bytes") if f"_{u}" in series.name), "")
+    meaning = _escape(series.help.removeprefix("[ALPHA] ").rstrip("."))
+    return f"| `{series.name}` | {series.type} | {labels} | {unit} | {meaning} |\n"
+
+
+def _with_part(text: str, begin: str, part: str, end: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + part + end + after
 
 
 def _escape(text: str) -> str:
@@ -81,10 +118,11 @@ def _escape(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return what each generated file should hold."""
-    trouble = HERE / "troubleshooting.md"
+    trouble, metrics = HERE / "troubleshooting.md", HERE / "metrics.md"
     return {
         HERE / "flags.md": flags_page(),
         trouble: troubleshooting_page(trouble.read_text()),
+        metrics: metrics_page(metrics.read_text()),
     }
 
 

@@ -138,3 +138,19 @@ def test_every_series_that_a_page_names_exists(page):
     parts = {f"{name}{suffix}" for name in ours for suffix in ("_bucket", "_sum", "_count")}
     for name in re.findall(r"\b(?:metricsapi|metrics_server)_[a-z_]+\b", page.read_text()):
         assert name in ours | parts, name
+
+
+def test_every_series_that_is_exposed_is_explained():
+    from prometheus_client import CollectorRegistry
+
+    from metricsapi.telemetry.metrics import Telemetry
+    from metricsapi.telemetry.snapshot import Snapshot
+
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| \w+ \| ([^|]*) \|", page, re.MULTILINE))
+    telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
+    shown = list(telemetry.families(Snapshot()))
+    names = {family.name + "_total" * (family.type == "counter") for family in shown}
+    assert names == rows.keys()
+    for series in telemetry.series:
+        assert rows[series.name] == ", ".join(f"`{label}`" for label in series.labels)
