@@ -23,6 +23,7 @@ class Node(Struct, frozen=True, gc=False):
     ready: bool  # its Ready condition is True
     cpu: int | None = None  # allocatable, nanocores
     memory: int | None = None  # allocatable, bytes
+    pod_capacity: int | None = None  # the number of pods that its kubelet takes
 
     @property
     def key(self) -> str:

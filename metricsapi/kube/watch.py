@@ -165,6 +165,7 @@ class _DaemonEndpoints(Struct, gc=False, rename="camel"):
 class _Amounts(Struct, gc=False):
     cpu: str = ""
     memory: str = ""
+    pods: str = ""
 
 
 class _NodeStatus(Struct, gc=False, rename="camel"):
@@ -172,6 +173,7 @@ class _NodeStatus(Struct, gc=False, rename="camel"):
     conditions: tuple[_Condition, ...] | None = None
     daemon_endpoints: _DaemonEndpoints | None = None
     allocatable: _Amounts | None = None
+    capacity: _Amounts | None = None
 
 
 class _WireNode(Struct, gc=False):
@@ -191,6 +193,7 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
     daemon = status.daemon_endpoints
     endpoint = daemon.kubelet_endpoint if daemon else None
     amounts = status.allocatable or _Amounts()
+    capacity = status.capacity or _Amounts()
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
     return Node(
         name=wire.metadata.name,
@@ -201,6 +204,7 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
         ready=ready,
         cpu=parse_quantity(amounts.cpu, 10**9),
         memory=parse_quantity(amounts.memory),
+        pod_capacity=parse_quantity(capacity.pods),
     )
 
 

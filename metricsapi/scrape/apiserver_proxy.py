@@ -15,21 +15,30 @@ import httpx
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials, TokenFile
 from metricsapi.scrape.errors import Cause, ScrapeError
-from metricsapi.scrape.http_response import Response
+from metricsapi.scrape.http_response import Body, Response
+from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
 from metricsapi.scrape.targets import Target
 
-CONNECTIONS = 16  # to the API server, apart from those of watches and reviews
+LONGEST_PAUSE = 60.0  # seconds that a Retry-After is honoured for
+SHORTEST_PAUSE = 1.0  # seconds after a 429 that names no time
 
 
 class ProxyFetcher:
-    """Asks the API server for what kubelets say. One pool for one host, so httpx serves well."""
+    """Asks the API server for the answers of kubelets.
+
+    At most `concurrency + failed_concurrency` requests are in flight. After a 429 none is begun
+    until its Retry-After has passed. One httpx pool for one host serves well.
+    """
 
     permission = "nodes/proxy"
 
     def __init__(self, settings: KubeletSettings, credentials: Credentials) -> None:
-        self._max_answer = settings.max_response_bytes
+        self._max_body = settings.max_response_bytes
         self._credentials = credentials
-        self._free = asyncio.Semaphore(CONNECTIONS)
+        connections = settings.concurrency + settings.failed_concurrency
+        self._free = asyncio.Semaphore(connections)
+        self._large = LargeResponses()
+        self._paused_until = 0.0  # monotonic seconds
         name = credentials.server_name
         self._extensions = {"sni_hostname": name} if name else {}
         self._http = httpx.AsyncClient(
@@ -37,36 +46,42 @@ class ProxyFetcher:
             verify=credentials.ssl_context,
             trust_env=False,
             headers={"User-Agent": "metricsapi", "Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-            timeout=None,  # noqa: S113  the deadline of the turn holds for all of it
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            timeout=None,  # noqa: S113  the deadline of the scrape holds for all of it
         )
         self._closing: asyncio.Task[None] | None = None
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
-        """Give the answer, whatever its status. Raises ScrapeError."""
+        """Give the response, whatever its status. Raises ScrapeError."""
         url = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
+        headers = self._headers(accept)
         try:
             async with asyncio.timeout_at(deadline), self._free:
-                answer = await self._ask(url, self._headers(accept))
+                await self._wait(url, deadline)
+                response = await self._ask(url, headers)
         except TimeoutError as error:
             raise ScrapeError(
                 Cause.TIMEOUT, f"{self._credentials.server}{url} did not answer in time"
             ) from error
-        except httpx.TransportError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            # httpx lets ssl.SSLError through once a connection is up.
             raise ScrapeError(
                 Cause.API_SERVER,
                 f"the API server {self._credentials.server} cannot be asked: "
                 f"{error or type(error).__name__}",
             ) from error
-        if answer.status == 401 and isinstance(self._credentials.token, TokenFile):
+        if response.status == 401 and isinstance(self._credentials.token, TokenFile):
             self._credentials.token.forget()
-        if answer.status in (502, 503, 504):
-            said = answer.body[:300].decode("utf-8", "replace").strip()
+        if response.status == 429:
+            self._paused_until = time.monotonic() + pause_of(response.retry_after)
+        if response.status in (502, 503, 504):
+            text = response.body[:300].decode("utf-8", "replace").strip()
+            response.release()
             raise ScrapeError(
                 Cause.API_SERVER,
-                f"the API server cannot reach the kubelet of {target.node}: {said}",
+                f"the API server cannot reach the kubelet of {target.node}: {text}",
             )
-        return answer
+        return response
 
     def drop(self, _node: str) -> None:
         """Do nothing: connections are not a node's."""
@@ -76,30 +91,55 @@ class ProxyFetcher:
         self._closing = asyncio.get_running_loop().create_task(self._http.aclose())
 
     def address(self, _node: str) -> str:
-        """Give where nodes are read: at the API server."""
+        """Give where nodes are scraped: at the API server."""
         return self._credentials.server.removeprefix("https://")
 
+    async def _wait(self, url: str, deadline: float) -> None:
+        """Wait until the API server takes requests again."""
+        while (pause := self._paused_until - time.monotonic()) > 0:
+            if self._paused_until >= deadline:
+                raise ScrapeError(
+                    Cause.TOO_MANY_REQUESTS,
+                    f"{self._credentials.server}{url} was not asked: the API server takes requests "
+                    f"again in {pause:.1f} s",
+                )
+            await asyncio.sleep(pause)
+
     async def _ask(self, url: str, headers: dict[str, str]) -> Response:
-        times = {"requested": time.monotonic()}
+        requested_at = time.monotonic()
 
         async def trace(event: str, _info: object) -> None:
-            # httpx tells when it really writes, after it has found or made a connection.
+            # When httpx really writes, after it has taken or made a connection.
+            nonlocal requested_at
             if event == "http11.send_request_headers.started":
-                times["requested"] = time.monotonic()
+                requested_at = time.monotonic()
 
-        parts: list[bytes] = []
-        size = 0
         extensions = {**self._extensions, "trace": trace}
         async with self._http.stream("GET", url, headers=headers, extensions=extensions) as answer:
             answered_at = time.monotonic()
-            async for part in answer.aiter_raw():
-                size += len(part)
-                if size > self._max_answer:
-                    raise ScrapeError(
-                        Cause.TOO_LARGE, f"{url} answered more than {self._max_answer} bytes"
-                    )
-                parts.append(part)
-        return Response(answer.status_code, b"".join(parts), times["requested"], answered_at)
+            where = f"{self._credentials.server}{url}"
+            body = Body(where, self._max_body, answer.headers.get("content-encoding", ""))
+            ready = asyncio.Event()
+            place = Place(self._large, ready.set)
+            try:
+                async for part in answer.aiter_raw():
+                    body.add(part)
+                    if len(body.data) > LARGE and not ready.is_set():
+                        place.enter()
+                        await ready.wait()
+            except BaseException:
+                place.leave()
+                raise
+        return Response(
+            answer.status_code,
+            body.data,
+            requested_at,
+            answered_at,
+            answer.headers.get("location", ""),
+            answer.headers.get("retry-after", ""),
+            place.leave,
+            cut_possible=not body.complete,
+        )
 
     def _headers(self, accept: str) -> dict[str, str]:
         try:
@@ -109,3 +149,9 @@ class ProxyFetcher:
                 Cause.CREDENTIALS, f"cannot read the bearer token: {error}"
             ) from error
         return {"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
+def pause_of(retry_after: str) -> float:
+    """Give for how many seconds a Retry-After asks, within bounds; dates count as none."""
+    seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+    return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE)

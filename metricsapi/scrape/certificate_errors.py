@@ -7,13 +7,23 @@ import re
 import ssl
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from metricsapi.scrape.connection import Shared, connect
 from metricsapi.scrape.errors import Cause, ScrapeError
 
 # A kubelet without a signed certificate makes itself a CA named NODE-ca@SECONDS.
 _KUBELETS_OWN_CA = re.compile(r"-ca@\d+$")
+_KEY_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign",
+)  # fmt: skip
+_EXTENDED = {
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
+}
 _APPROVE = (
     "`kubectl get csr` and `kubectl certificate approve NAME` (the kubelet asks for one when its "
     "configuration has serverTLSBootstrap: true)"
@@ -49,6 +59,8 @@ async def explain(
             f"the certificate of {where} is valid from {begin:%Y-%m-%d %H:%M} to "
             f"{end:%Y-%m-%d %H:%M} UTC, not now: renew it, or set the clocks right",
         )
+    if error.cause is Cause.CERTIFICATE_UNSUITABLE:
+        return ScrapeError(error.cause, f"{error} ({_properties(certificate)})")
     if made_by_kubelet(certificate):
         return ScrapeError(
             Cause.CERTIFICATE_SELF_SIGNED,
@@ -66,6 +78,7 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else a weak certificate is not even shown
     connection = await connect(
         host, port, shared=Shared(0), context=context, server_name=host, deadline=deadline
     )
@@ -96,3 +109,28 @@ def _names(certificate: x509.Certificate) -> str:
     names = [f"DNS:{name}" for name in extension.value.get_values_for_type(x509.DNSName)]
     names += [f"IP:{ip}" for ip in extension.value.get_values_for_type(x509.IPAddress)]
     return ", ".join(names[:20]) or "no address or name"
+
+
+def _properties(certificate: x509.Certificate) -> str:
+    """Give what may be wrong with a certificate whose issuer and dates are right."""
+    key, extensions = certificate.public_key(), certificate.extensions
+    kind = type(key).__name__.lstrip("_").removesuffix("PublicKey")
+    size = getattr(key, "key_size", "")
+    hashed = certificate.signature_hash_algorithm
+    parts = [f"key {kind} {size}".strip(), f"signed with {hashed.name if hashed else kind}"]
+    with contextlib.suppress(x509.ExtensionNotFound):
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        on = [name for name in _KEY_USAGES if getattr(usage, name)]
+        parts.append(f"key usage {', '.join(on) or 'none'}")
+    with contextlib.suppress(x509.ExtensionNotFound):
+        uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = [_EXTENDED.get(use, use.dotted_string) for use in uses]
+        parts.append(f"extended key usage {', '.join(names) or 'none'}")
+    unknown = [
+        extension.oid.dotted_string
+        for extension in extensions
+        if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension)
+    ]
+    if unknown:
+        parts.append(f"critical extension {', '.join(unknown)}")
+    return "; ".join(parts)

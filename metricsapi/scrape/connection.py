@@ -21,13 +21,14 @@ from metricsapi.scrape.errors import (
     from_tls_error,
 )
 from metricsapi.scrape.http_response import Response, ResponseReader
+from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeResponses, Place
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
 
 
 class Shared:
-    """What connections share: their buffers, and the largest body of a response in bytes.
+    """What connections share: their buffers, and how large responses may be, in bytes.
 
     One connection is read at a time, and each read is handled to its end, so that the buffers are
     free again when the next connection is read.
@@ -37,6 +38,7 @@ class Shared:
         self.max_response = max_response
         self.received = memoryview(bytearray(_READ))
         self.tls = TLSBuffers(_READ)
+        self.large = LargeResponses()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -55,6 +57,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake: asyncio.Future[None] | None = None
         self._response: asyncio.Future[Response] | None = None
         self._reader: ResponseReader | None = None
+        self._place: Place | None = None  # of a large response
         self._error: ScrapeError | None = None  # why it is not usable
         self._requests = 0
 
@@ -92,13 +95,16 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = ResponseReader(self.where, self._shared.max_response, time.monotonic())
         self._send(request)
         try:
-            return await response
+            result = await response
         except BaseException:
             self.close()
+            self._leave_place()
             raise
         finally:
             timer.cancel()
             self._response = self._reader = None
+        result.release = self._leave_place
+        return result
 
     def close(self) -> None:
         """Close at once, without waiting for the peer."""
@@ -172,6 +178,40 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self._finish(self._reader)
+            if self._reader.size > LARGE and not self._reader.whole and self._place is None:
+                self._wait_for_place()
+
+    def _wait_for_place(self) -> None:
+        """Read no more of a large response until it has a place."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._place = Place(self._shared.large, self._read_on)
+        self._place.enter()
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._loop.call_later(PLACE_TIME, self._check_place, self._place)
+
+    def _check_place(self, place: Place | None) -> None:
+        """Fail a response that keeps others waiting for longer than it may."""
+        if self._reader is None or self._place is not place:
+            return
+        if self._shared.large.wanted:
+            self._fail(
+                ScrapeError(
+                    Cause.TIMEOUT,
+                    f"{self.where} took more than {PLACE_TIME:g} s for the rest of a large answer "
+                    "while others waited",
+                )
+            )
+        else:
+            self._loop.call_later(PLACE_TIME, self._check_place, place)
+
+    def _leave_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
 
     def _end(self, *, clean: bool) -> None:
         """Take the end of what the peer sends."""

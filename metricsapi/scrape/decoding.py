@@ -1,12 +1,61 @@
-"""What both decoders of kubelet answers share: the error and numbers."""
+"""What the decoders of both endpoints share: the error, numbers, limits, and how they take turns.
+
+A decoder is a generator that yields between pieces of work, so that a large answer does not hold
+the event loop: `run` goes through it at once, `run_in_slices` lets the loop in between.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from metricsapi.scrape.errors import Cause
+from metricsapi.storage.types import ContainerStats, PodStats
+
 LARGEST = 2**64 - 1  # what a kubelet counts in
+MAX_PODS = 2000  # of a node whose capacity is not known; the kubelet's own limit is 110 by default
+POD_CONTAINERS = 250  # of one pod
+CONTAINERS_PER_POD = 5  # of all pods of a node, on average
+PIECE = 64 * 1024  # bytes decoded between two yields
+SLICE = 0.002  # seconds after which a yield lets the event loop in
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
 
 
 class DecodeError(ValueError):
-    """The body is not what a kubelet says; the message tells where."""
+    """The body is not what a kubelet answers, or more than a node may have."""
+
+    def __init__(self, message: str, cause: Cause = Cause.DECODE) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def run(steps: Steps[T]) -> T:
+    """Decode at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+async def run_in_slices(steps: Steps[T]) -> T:
+    """Decode in slices of about 2 ms, between which the event loop does what else there is."""
+    begun = time.perf_counter()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if time.perf_counter() - begun > SLICE:
+            await asyncio.sleep(0)
+            begun = time.perf_counter()
 
 
 def whole(value: object) -> int | None:
@@ -16,3 +65,54 @@ def whole(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
         return value
     return None
+
+
+def pod_limit(capacity: int | None, most: int = MAX_PODS) -> int:
+    """Give how many pods a node may list: 1.5 times its capacity, and `most` at most.
+
+    A kubelet lists pods that are being deleted beside those that take their places.
+    """
+    return min(most, math.ceil(1.5 * capacity)) if capacity else most
+
+
+def check_pods(count: int, limit: int) -> None:
+    """Raise DecodeError if an answer lists more pods than the node may have."""
+    if count > limit:
+        raise DecodeError(
+            f"it lists more than {limit} pods: --kubelet-max-pods and 1.5 times the node's own "
+            "capacity allow no more",
+            Cause.TOO_MANY_PODS,
+        )
+
+
+def check_containers(pods: list[PodStats], limit: int) -> None:
+    """Raise DecodeError if pods have more containers than those of `limit` pods may have."""
+    allowed = max(POD_CONTAINERS, CONTAINERS_PER_POD * limit)
+    total = 0
+    for pod in pods:
+        count = len(pod.containers or ())
+        total += count
+        if count > POD_CONTAINERS:
+            ref = pod.pod_ref
+            what = f"pod {ref.namespace[:63]}/{ref.name[:253]} has more than {POD_CONTAINERS}"
+            raise DecodeError(f"{what} containers", Cause.TOO_MANY_CONTAINERS)
+    if total > allowed:
+        raise DecodeError(
+            f"it lists more than {allowed} containers, {CONTAINERS_PER_POD} for each pod that the "
+            "node may have",
+            Cause.TOO_MANY_CONTAINERS,
+        )
+
+
+def without_sandboxes(containers: list[ContainerStats]) -> list[ContainerStats]:
+    """Leave out what has no name and the pod's own sandbox, which dockershim lists as `POD`."""
+    return [stats for stats in containers if stats.name not in ("", "POD")]
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """Give a JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -31,12 +31,17 @@ class Cause(StrEnum):
     CERTIFICATE_SELF_SIGNED = "certificate_self_signed"
     CERTIFICATE_UNKNOWN_CA = "certificate_unknown_ca"
     CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_UNSUITABLE = "certificate_unsuitable"
     CREDENTIALS = "credentials"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     STATUS = "status"
+    TOO_MANY_REQUESTS = "too_many_requests"
     DECODE = "decode"
+    TOO_MANY_PODS = "too_many_pods"
+    TOO_MANY_CONTAINERS = "too_many_containers"
+    NO_USAGE = "no_usage"
     API_SERVER = "api_server"
     INTERNAL = "internal"
 
@@ -52,12 +57,16 @@ class Failure(Struct, frozen=True):
 
 
 class ScrapeError(Exception):
-    """Carries a Failure up to where the scrape ends; it does not leave `KubeletClient`."""
+    """Carries a Failure up to where the scrape ends; it does not leave `KubeletClient`.
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    `other_endpoint` says that the kubelet's other endpoint may be good.
+    """
+
+    def __init__(self, cause: Cause, message: str, *, other_endpoint: bool = False) -> None:
         super().__init__(message)
         self.cause = cause
         self.failure = Failure(cause, message)
+        self.other_endpoint = other_endpoint
 
 
 class IdleClosed(ScrapeError):
@@ -66,7 +75,12 @@ class IdleClosed(ScrapeError):
 
 _EXPIRED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED
 _SELF_SIGNED = {18, 19}  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN
-_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
+_MISMATCH = {62, 63, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, _EMAIL_, _IP_ADDRESS_MISMATCH
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, _CERT_SIGNATURE_FAILURE (a CA of the same name with another
+# key), _UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _UNABLE_TO_VERIFY_LEAF_SIGNATURE, _CERT_UNTRUSTED
+_UNKNOWN_CA = {2, 7, 20, 21, 27}
+# Reasons of ssl.SSLError for a certificate that OpenSSL refuses without verifying it.
+_TOO_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
 
 
 def from_connect_error(error: Exception, where: str) -> ScrapeError:
@@ -112,51 +126,76 @@ def from_tls_error(error: OSError, where: str) -> ScrapeError:
             f"{where} refused our client certificate: {reason}; it has to be signed by the "
             "kubelet's client CA",
         )
+    if reason in _TOO_WEAK:
+        return ScrapeError(
+            Cause.CERTIFICATE_UNSUITABLE, f"the certificate of {where} is too weak: {reason}"
+        )
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         reason += ": this port does not speak TLS"
     return ScrapeError(Cause.TLS, f"TLS with {where} failed: {reason}")
 
 
-def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> ScrapeError:
-    code = error.verify_code
+def certificate_cause(code: int) -> Cause:
+    """Give the cause for OpenSSL's code of a failed verification (X509_V_ERR_*)."""
     if code in _MISMATCH:
-        return ScrapeError(
-            Cause.CERTIFICATE_LACKS_ADDRESS,
-            f"the certificate of {where} lacks this address: {error.verify_message}",
-        )
+        return Cause.CERTIFICATE_LACKS_ADDRESS
     if code in _SELF_SIGNED:
-        return ScrapeError(
-            Cause.CERTIFICATE_SELF_SIGNED,
-            f"the certificate of {where} is self-signed by the kubelet: its serving CSR was never "
-            "approved",
-        )
+        return Cause.CERTIFICATE_SELF_SIGNED
     if code in _EXPIRED:
-        return ScrapeError(
-            Cause.CERTIFICATE_EXPIRED, f"the certificate of {where}: {error.verify_message}"
-        )
-    return ScrapeError(
-        Cause.CERTIFICATE_UNKNOWN_CA,
-        f"the certificate of {where} is signed by a CA that is not trusted here: "
-        f"{error.verify_message}; name the right CA with --kubelet-certificate-authority",
-    )
+        return Cause.CERTIFICATE_EXPIRED
+    return Cause.CERTIFICATE_UNKNOWN_CA if code in _UNKNOWN_CA else Cause.CERTIFICATE_UNSUITABLE
 
 
-_BY_STATUS = {401: Cause.UNAUTHORIZED, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}
+_VERIFICATION = {
+    Cause.CERTIFICATE_LACKS_ADDRESS: "lacks this address: {}",
+    Cause.CERTIFICATE_SELF_SIGNED: (
+        "is self-signed by the kubelet: its serving CSR was never approved"
+    ),
+    Cause.CERTIFICATE_EXPIRED: "is not valid now: {}",
+    Cause.CERTIFICATE_UNSUITABLE: "may not be used for this: {}",
+    Cause.CERTIFICATE_UNKNOWN_CA: (
+        "is signed by a CA that is not trusted here: {}; name the right CA with "
+        "--kubelet-certificate-authority"
+    ),
+}
 
 
-def from_status(status: int, body: bytes | bytearray, where: str, right: str) -> ScrapeError:
-    """Name why `where` answered other than 200; `right` is the resource to be allowed."""
-    said = " ".join(body[:300].decode("utf-8", "replace").split())
+def _from_verification(error: ssl.SSLCertVerificationError, where: str) -> ScrapeError:
+    cause = certificate_cause(error.verify_code)
+    text = _VERIFICATION[cause].format(error.verify_message)
+    return ScrapeError(cause, f"the certificate of {where} {text}")
+
+
+_BY_STATUS = {
+    401: Cause.UNAUTHORIZED,
+    403: Cause.FORBIDDEN,
+    404: Cause.NOT_FOUND,
+    429: Cause.TOO_MANY_REQUESTS,
+}
+_OTHER_ENDPOINT = frozenset({403, 404, 405, 501})
+
+
+def from_status(
+    status: int, body: bytes | bytearray, where: str, permission: str, location: str = ""
+) -> ScrapeError:
+    """Name why `where` answered other than 200; `permission` is the resource to be allowed.
+
+    `location` is where a redirect points.
+    """
+    text = " ".join(body[:300].decode("utf-8", "replace").split())
     cause = _BY_STATUS.get(status, Cause.STATUS)
-    fix = ""
+    more = ""
     if cause is Cause.UNAUTHORIZED:
-        fix = (
+        more = (
             "; the kubelet takes no bearer token (authentication.webhook.enabled: true lets it), "
             "or not this one"
         )
     if cause is Cause.FORBIDDEN:
-        fix = (
-            f'; the ClusterRole lacks the rule apiGroups: [""], resources: ["{right}"], '
+        more = (
+            f'; the ClusterRole lacks the rule apiGroups: [""], resources: ["{permission}"], '
             'verbs: ["get"]'
         )
-    return ScrapeError(cause, f"{where} answered {status}: {said}{fix}")
+    if 300 <= status < 400 and location:
+        more = f"; a redirect to {location[:200]!r} is not followed"
+    message = f"{where} answered {status}: {text}{more}"
+    return ScrapeError(cause, message, other_endpoint=status in _OTHER_ENDPOINT)

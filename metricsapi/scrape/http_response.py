@@ -8,6 +8,7 @@ Accepted are bodies by Content-Length, in chunked coding, and up to the end of t
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 import httptools
@@ -16,8 +17,8 @@ from msgspec import Struct
 from metricsapi.scrape.errors import Cause, ScrapeError
 
 MAX_HEAD = 64 * 1024  # bytes of status line and headers, interim responses included
-_PARTS = 4096  # pieces of a body that are taken whatever their size
-_PART = 64  # bytes: the least average size of further pieces; smaller ones cost too much CPU
+_PIECES = 4096  # of a body, that are taken whatever their size
+_PIECE = 64  # bytes: the least average size of further pieces; smaller ones cost too much CPU
 _NOTHING = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 
@@ -32,6 +33,10 @@ class Inflate(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
+def _nothing() -> None:
+    pass
+
+
 class Response(Struct):
     """A whole response, with the times of the exchange in monotonic seconds."""
 
@@ -41,7 +46,59 @@ class Response(Struct):
     answered_at: float  # when the first byte of this response had come
     location: str = ""  # of a redirect, which is not followed
     retry_after: str = ""
+    release: Callable[[], None] = _nothing  # to be called once the body is used no more
     cut_possible: bool = False  # it ended with the connection, and nothing says that it is whole
+
+
+class Body:
+    """The body of a response as it comes, with gzip undone; at most `limit` bytes are held.
+
+    `coding` is its Content-Encoding. Errors are ScrapeErrors; `where` names the peer in them.
+    """
+
+    def __init__(self, where: str, limit: int, coding: str = "") -> None:
+        self.data = bytearray()
+        self._where = where
+        self._limit = limit
+        self._pieces = 0
+        coding = coding.strip().lower()
+        self._inflate = _inflate() if coding in _GZIP else None
+        if self._inflate is None and coding not in _NOTHING:
+            raise ScrapeError(
+                Cause.DECODE, f"{where} answered in Content-Encoding {coding[:40]!r}, unasked for"
+            )
+
+    @property
+    def complete(self) -> bool:
+        """Whether gzip, if there is any, came to its end."""
+        return self._inflate is None or self._inflate.eof
+
+    def add(self, data: bytes) -> None:
+        """Take the next piece."""
+        self._pieces += 1
+        if self._pieces > _PIECES + len(self.data) // _PIECE:
+            raise ScrapeError(
+                Cause.TOO_LARGE, f"{self._where} answered in too many pieces of a few bytes each"
+            )
+        if self._inflate is None:
+            self.data += data
+        else:
+            self._add_inflated(data)
+        if len(self.data) > self._limit:
+            raise too_large(self._where, self._limit)
+
+    def _add_inflated(self, data: bytes) -> None:
+        """Undo gzip, of one member after the other (RFC 1952, 2.2), up to the limit."""
+        while data and len(self.data) <= self._limit:
+            if self._inflate is None or self._inflate.eof:
+                self._inflate = _inflate()
+            try:
+                self.data += self._inflate.decompress(data, self._limit - len(self.data) + 1)
+            except zlib.error as error:
+                raise ScrapeError(
+                    Cause.DECODE, f"{self._where} answered with gzip that cannot be undone: {error}"
+                ) from error
+            data = self._inflate.unused_data
 
 
 class ResponseReader:
@@ -63,9 +120,7 @@ class ResponseReader:
         self._answered_at = 0.0
         self._in_head = True
         self._headers: dict[str, str] = {}  # the last one of each name, lower-case
-        self._body = bytearray()
-        self._parts = 0
-        self._inflate: Inflate | None = None
+        self._body = Body(where, limit)
 
     @property
     def whole(self) -> bool:
@@ -75,7 +130,7 @@ class ResponseReader:
     @property
     def size(self) -> int:
         """Bytes of the body that are held."""
-        return len(self._body)
+        return len(self._body.data)
 
     def feed(self, data: bytes | memoryview, arrived_at: float) -> None:
         """Take the next bytes. Raises ScrapeError when they cannot become a response."""
@@ -121,24 +176,12 @@ class ResponseReader:
         if self.response is not None or _is_interim(self._parser.get_status_code()):
             return
         self._in_head = False
-        coding = self._headers.get("content-encoding", "").strip().lower()
-        if coding in _GZIP:
-            self._inflate = _inflate()
-        elif coding not in _NOTHING:
-            self._fail(Cause.DECODE, f"answered in Content-Encoding {coding[:40]!r}, unasked for")
+        coding = self._headers.get("content-encoding", "")
+        self._body = Body(self._where, self._limit, coding)
 
     def on_body(self, data: bytes) -> None:
-        if self.response is not None:
-            return
-        self._parts += 1
-        if self._parts > _PARTS + len(self._body) // _PART:
-            self._fail(Cause.TOO_LARGE, f"answered in {self._parts} pieces of a few bytes each")
-        if self._inflate is None:
-            self._body += data
-        else:
-            self._add_inflated(data)
-        if len(self._body) > self._limit:
-            self._too_large()
+        if self.response is None:
+            self._body.add(data)
 
     def on_message_complete(self) -> None:
         if self.response is None and not _is_interim(self._parser.get_status_code()):
@@ -158,19 +201,19 @@ class ResponseReader:
         if self.whole:
             return
         if self._received > self._limit + MAX_HEAD:
-            self._too_large()
+            raise too_large(self._where, self._limit)
         if self._in_head and self._received > MAX_HEAD:
             self._fail(Cause.TOO_LARGE, f"answered with headers of more than {MAX_HEAD} bytes")
 
     def _complete(self, *, cut_possible: bool) -> None:
         self.response = Response(
             self._parser.get_status_code(),
-            self._body,
+            self._body.data,
             self._requested_at,
             self._answered_at,
             self._headers.get("location", ""),
             self._headers.get("retry-after", ""),
-            cut_possible or (self._inflate is not None and not self._inflate.eof),
+            cut_possible=cut_possible or not self._body.complete,
         )
         self.reusable = self._parser.should_keep_alive()
 
@@ -179,22 +222,12 @@ class ResponseReader:
         chunked = "chunked" in self._headers.get("transfer-encoding", "").lower()
         return chunked or "content-length" in self._headers
 
-    def _add_inflated(self, data: bytes) -> None:
-        """Undo gzip, of one member after the other (RFC 1952, 2.2), up to the limit."""
-        while data and len(self._body) <= self._limit:
-            if self._inflate is None or self._inflate.eof:
-                self._inflate = _inflate()
-            try:
-                self._body += self._inflate.decompress(data, self._limit - len(self._body) + 1)
-            except zlib.error as error:
-                self._fail(Cause.DECODE, f"answered with gzip that cannot be undone: {error}")
-            data = self._inflate.unused_data
-
-    def _too_large(self) -> NoReturn:
-        self._fail(Cause.TOO_LARGE, f"answered more than {self._limit} bytes")
-
     def _fail(self, cause: Cause, message: str) -> NoReturn:
         raise ScrapeError(cause, f"{self._where} {message}")
+
+
+def too_large(where: str, limit: int) -> ScrapeError:
+    return ScrapeError(Cause.TOO_LARGE, f"{where} answered more than {limit} bytes")
 
 
 def _inflate() -> Inflate:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Protocol
-
-from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
+from metricsapi.scrape.decoding import DecodeError, run_in_slices
 from metricsapi.scrape.direct import DirectFetcher
+from metricsapi.scrape.endpoints import Decode, Endpoint, Endpoints
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_status
 from metricsapi.scrape.http_response import Response
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
+from metricsapi.scrape.resource_metrics import resource_steps
+from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.scrape.usage_check import lacks_counters, missing_usage
 from metricsapi.storage.types import NodeSample
 
 RETRY_PAUSE = 0.25  # seconds before the second try of a scrape
-SUMMARY_AGAIN = 600.0  # seconds until a node without a Summary is asked for it again
 
-_WITHOUT_SUMMARY = frozenset({Cause.FORBIDDEN, Cause.NOT_FOUND})
 # What may be different a moment later. A certificate, a permission or a name does not mend itself,
 # and after a timeout there is no time left.
 _TRANSIENT = frozenset(
@@ -52,34 +52,6 @@ class Fetcher(Protocol):
     def address(self, node: str) -> str: ...
 
 
-class Decode(Protocol):
-    """Makes a sample of a response's body; raises ValueError."""
-
-    def __call__(
-        self,
-        node: str,
-        body: bytes | bytearray,
-        *,
-        requested_at: float,
-        answered_at: float,
-        wall_offset: float,
-    ) -> NodeSample: ...
-
-
-class Endpoint(Struct, frozen=True):
-    """One of a kubelet's endpoints with usage."""
-
-    name: str  # in flags and on the status page
-    path: str
-    accept: str
-    permission: str
-    decode: Decode
-
-    def at(self, path: str) -> Endpoint:
-        """Give the same endpoint at another path."""
-        return Endpoint(self.name, path, self.accept, self.permission, self.decode)
-
-
 class KubeletClient:
     """Scrapes nodes. Deadlines are monotonic seconds."""
 
@@ -88,27 +60,32 @@ class KubeletClient:
         settings: KubeletSettings,
         fetcher: Fetcher,
         *,
-        summary: Decode = decode_summary,
-        resource: Decode = decode_resource_metrics,
+        summary: Decode | None = None,
+        resource: Decode = resource_steps,
         full_summary: bool = False,
     ) -> None:
-        """Take the decoders of both endpoints.
+        """Take the decoders of both endpoints, where they are not the usual ones.
 
         `full_summary` asks for the Summary with file systems, which costs the node more.
         """
-        self._auto = settings.endpoint == "auto"
-        self._only_resource = settings.endpoint == "resource"
         self._fetcher = fetcher
-        path = "/stats/summary" + ("" if full_summary else "?only_cpu_and_memory=true")
-        self._summary = Endpoint("summary", path, "application/json", "nodes/stats", summary)
-        self._resource = Endpoint(
-            "resource",
-            "/metrics/resource",
-            "text/plain;version=0.0.4",
-            "nodes/metrics",
-            resource,
+        self._endpoints = Endpoints(
+            settings.endpoint,
+            Endpoint(
+                "summary",
+                "/stats/summary" + ("" if full_summary else "?only_cpu_and_memory=true"),
+                "application/json",
+                "nodes/stats",
+                summary or partial(summary_steps, disks=full_summary),
+            ),
+            Endpoint(
+                "resource",
+                "/metrics/resource",
+                "text/plain;version=0.0.4",
+                "nodes/metrics",
+                resource,
+            ),
         )
-        self._without_summary: dict[str, float] = {}  # until when, in monotonic seconds
         self._failed: set[str] = set()  # nodes whose last scrape failed
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
@@ -138,7 +115,7 @@ class KubeletClient:
     def drop(self, node: str) -> None:
         """Forget a node that is gone or has moved, and close its connection."""
         self._fetcher.drop(node)
-        self._without_summary.pop(node, None)
+        self._endpoints.forget(node)
         self._failed.discard(node)
 
     def close(self) -> None:
@@ -151,53 +128,102 @@ class KubeletClient:
 
     def endpoint(self, target: Target) -> str:
         """Give the endpoint at which the node is scraped: `summary` or `resource`."""
-        return self._endpoint(target, time.monotonic()).name
+        return self._endpoints.current(target, time.monotonic()).name
 
-    def _endpoint(self, target: Target, now: float) -> Endpoint:
-        if target.path:
-            return self._resource.at(target.path)
-        without_summary = self._without_summary.get(target.node, now) > now
-        return self._resource if self._only_resource or without_summary else self._summary
+    def endpoint_reason(self, target: Target) -> str:
+        """Give why `auto` does not scrape the node's Summary; empty if it does."""
+        return self._endpoints.reason(target)
 
     async def _scrape_once(self, target: Target, deadline: float) -> NodeSample:
-        endpoint = self._endpoint(target, time.monotonic())
+        endpoint = self._endpoints.current(target, time.monotonic())
+        other = self._endpoints.other(endpoint)
         try:
             sample = await self._read(endpoint, target, deadline)
         except ScrapeError as error:
-            other = self._auto and endpoint is self._summary and error.cause in _WITHOUT_SUMMARY
-            if not other:
+            if not error.other_endpoint:
                 raise
-            return await self._read_other(target, error, deadline)
-        if endpoint is self._summary:
-            self._without_summary.pop(target.node, None)
+            if other is None:
+                self._endpoints.prefer_summary(target)
+                raise
+            return await self._read_instead(other, target, error, deadline)
+        shortcoming = _shortcoming(sample)
+        if other is not None:
+            if shortcoming:
+                return await self._read_better(other, target, sample, shortcoming, deadline)
+            self._endpoints.prefer_summary(target)
         return sample
 
-    async def _read_other(self, target: Target, error: ScrapeError, deadline: float) -> NodeSample:
-        """Read the other endpoint of a node that has no Summary for us, for some time."""
+    async def _read_instead(
+        self, other: Endpoint, target: Target, error: ScrapeError, deadline: float
+    ) -> NodeSample:
+        """Read the other endpoint of a node whose Summary cannot be read."""
         try:
-            sample = await self._read(self._resource, target, deadline)
+            sample = await self._read(other, target, deadline)
         except ScrapeError as second:
             raise ScrapeError(error.cause, f"{error}; and {second}") from second
-        self._without_summary[target.node] = time.monotonic() + SUMMARY_AGAIN
+        self._endpoints.prefer_resource(target, str(error), time.monotonic())
         return sample
+
+    async def _read_better(
+        self, other: Endpoint, target: Target, sample: NodeSample, reason: str, deadline: float
+    ) -> NodeSample:
+        """Give what the other endpoint has if that is better, else the sample at hand."""
+        if not self._endpoints.may_compare(target, time.monotonic()):
+            return sample
+        try:
+            second = await self._read(other, target, deadline)
+        except ScrapeError:
+            return sample
+        if _shortcoming(second):
+            return sample
+        self._endpoints.prefer_resource(
+            target, f"its Summary is no good: {reason}", time.monotonic()
+        )
+        return second
 
     async def _read(self, endpoint: Endpoint, target: Target, deadline: float) -> NodeSample:
         response = await self._fetcher.get(target, endpoint.path, endpoint.accept, deadline)
+        try:
+            return await self._decoded(endpoint, target, response)
+        finally:
+            response.release()
+
+    async def _decoded(self, endpoint: Endpoint, target: Target, response: Response) -> NodeSample:
         where = self._fetcher.address(target.node) or f"node {target.node}"
         if response.status != 200:
             permission = self._fetcher.permission or endpoint.permission
             path = endpoint.path.partition("?")[0]
-            raise from_status(response.status, response.body, where + path, permission)
-        try:
-            return endpoint.decode(
-                target.node,
-                response.body,
-                requested_at=response.requested_at,
-                answered_at=response.answered_at,
-                wall_offset=time.time() - time.monotonic(),
+            raise from_status(
+                response.status, response.body, where + path, permission, response.location
             )
-        except ValueError as error:
-            raise ScrapeError(Cause.DECODE, f"{where}: {error}") from error
+        cut = ScrapeError(Cause.TRUNCATED, f"{where} broke off within its answer")
+        if response.cut_possible and endpoint.name == "resource":
+            raise cut  # lines that are missing leave no trace
+        try:
+            sample = await run_in_slices(
+                endpoint.decode(
+                    target.node,
+                    response.body,
+                    requested_at=response.requested_at,
+                    answered_at=response.answered_at,
+                    wall_offset=time.time() - time.monotonic(),
+                    max_pods=target.max_pods,
+                )
+            )
+        except DecodeError as error:
+            if response.cut_possible:
+                raise cut from error
+            other = error.cause is Cause.DECODE
+            message = f"{where}: {error}"
+            raise ScrapeError(error.cause, message, other_endpoint=other) from error
+        missing = missing_usage(sample)
+        sample.unusable = f"{where}: {missing}" if missing else ""
+        return sample
+
+
+def _shortcoming(sample: NodeSample) -> str:
+    """Say why another endpoint may be better; empty if this one is good."""
+    return sample.unusable or ("it has no CPU counters" if lacks_counters(sample) else "")
 
 
 def kubelet_client(

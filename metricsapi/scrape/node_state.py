@@ -19,7 +19,7 @@ class NodeState:
 
     __slots__ = (
         "_logged_at", "changed_at", "duration", "failure", "first_start", "last_scrape",
-        "last_success", "limit", "logged", "offset", "skipped", "target", "task",
+        "last_success", "limit", "logged", "offset", "skipped", "target", "task", "unusable",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float) -> None:
@@ -28,7 +28,8 @@ class NodeState:
         self.limit: InFlightLimit[NodeState] | None = None  # where it is queued or in flight
         self.task: asyncio.Task[None] | None = None  # that scrapes it now
         self.failure: Failure | None = None  # of the last scrape
-        self.changed_at: float | None = None  # when it last began to fail or to succeed
+        self.unusable: Failure | None = None  # why no usage follows from the last good answer
+        self.changed_at: float | None = None  # when its state last changed
         self.first_start: float | None = None  # when the first scrape was started
         self.last_scrape: float | None = None  # when the last scrape was due
         self.last_success: float | None = None
@@ -42,26 +43,40 @@ class NodeState:
         """Whether a scrape has ended, well or not."""
         return self.changed_at is not None
 
-    def succeeded(self, now: float) -> None:
-        """Note a scrape that succeeded at `now`; log it if the failure before was logged."""
-        if self.failure is not None or self.changed_at is None:
+    def succeeded(self, now: float, unusable: str = "") -> None:
+        """Note a scrape that succeeded at `now`.
+
+        `unusable` says which usage does not follow from it: that is a state of its own, logged as a
+        failure is, but scraping goes on as for any node that answers.
+        """
+        self.last_success = now
+        if unusable:
+            self._change(None, Failure(Cause.NO_USAGE, unusable), "node has no usable usage", now)
+            return
+        if self.failure is not None or self.unusable is not None or self.changed_at is None:
             self.changed_at = now
         if self.logged:
             log.info("node answers again", extra={"data": {"node": self.target.node}})
-        self.failure, self.logged, self.last_success = None, False, now
+        self.failure, self.unusable, self.logged = None, None, False
 
     def failed(self, failure: Failure, now: float) -> None:
-        """Note a scrape that failed at `now`.
+        """Note a scrape that failed at `now`."""
+        self._change(failure, None, "node failed", now)
 
-        Logged is each new cause, but the same cause once in 10 minutes only.
-        """
-        before, self.failure = self.failure, failure
-        if before is None:
+    def _change(
+        self, failure: Failure | None, unusable: Failure | None, message: str, now: float
+    ) -> None:
+        """Take a new problem. Logged is each new cause, the same cause once in 10 minutes only."""
+        before = self.failure or self.unusable
+        was_failing, fails = self.failure is not None, failure is not None
+        if before is None or was_failing is not fails:
             self.changed_at = now
-        elif before.cause is failure.cause:
+        self.failure, self.unusable = failure, unusable
+        problem = failure or unusable
+        if problem is None or (before is not None and before.cause is problem.cause):
             return
-        if now - self._logged_at.get(failure.cause, float("-inf")) >= LOG_AGAIN_AFTER:
-            self._logged_at[failure.cause] = now
+        if now - self._logged_at.get(problem.cause, float("-inf")) >= LOG_AGAIN_AFTER:
+            self._logged_at[problem.cause] = now
             self.logged = True
-            data = {"node": self.target.node, "cause": failure.cause, "error": failure.message}
-            log.warning("node failed", extra={"data": data})
+            data = {"node": self.target.node, "cause": problem.cause, "error": problem.message}
+            log.warning(message, extra={"data": data})

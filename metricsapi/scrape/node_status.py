@@ -11,7 +11,7 @@ from metricsapi.kube.resources import Node
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeInfo, NodeUsage
-from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus, States
+from metricsapi.telemetry.node_status import FAILING, OK, PENDING, UNUSABLE, NodeStatus, States
 
 
 class Usages(Protocol):
@@ -26,6 +26,7 @@ class Kubelets(Protocol):
 
     def address(self, node: str) -> str: ...
     def endpoint(self, target: Target) -> str: ...
+    def endpoint_reason(self, target: Target) -> str: ...
 
 
 class KnownNodes(Protocol):
@@ -53,7 +54,7 @@ class Rows:
         return (self._row(state, now, wall_offset) for state in list(states))
 
     def _row(self, state: NodeState, now: float, wall_offset: float) -> NodeStatus:
-        target, failure = state.target, state.failure
+        target, problem = state.target, state.failure or state.unusable
         name = target.node
         usage = self.store.node_usage(name, now)
         info = self.store.node_info(name)
@@ -63,9 +64,10 @@ class Rows:
             name=name,
             state=word,
             cause=cause,
-            message=failure.message if failure else "",
+            message=problem.message if problem else "",
             address=self.kubelets.address(name) or _first(target),
             endpoint=self.kubelets.endpoint(target),
+            endpoint_reason=self.kubelets.endpoint_reason(target),
             since=_wall(state.changed_at, wall_offset),
             last_attempt=_wall(state.last_scrape, wall_offset),
             last_good=_wall(state.last_success, wall_offset),
@@ -99,6 +101,8 @@ def untried(states: Iterable[NodeState], started_before: float) -> int:
 def _state_and_cause(state: NodeState) -> tuple[str, str]:
     if state.failure is not None:
         return FAILING, str(state.failure.cause)
+    if state.unusable is not None:
+        return UNUSABLE, str(state.unusable.cause)
     return (OK if state.tried else PENDING), ""
 
 

@@ -1,9 +1,10 @@
 """The kubelet's `/metrics/resource`, decoded: exposition format in, a `NodeSample` out.
 
-Its times have milliseconds, and no rate of the kubelet's own; its start times have fractions, which
-are cut off, so that a container is the same one whichever endpoint it was read from. The lines that
-we use are few and written by one program, so they are found by one regular expression; others are
-not looked at. There are no uids: a recreated pod is told by the start of its containers.
+Its times have milliseconds, and it has no rates of the kubelet's own; its start times have
+fractions, which are cut off, so that a container is the same whichever endpoint it was read from.
+The lines that are used are few, so a regular expression looks for them, and others cost little.
+There are no uids: only the start of its containers tells a recreated pod. Without timestamps (kwok)
+a value counts as read when it was asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from __future__ import annotations
 import re
 from math import isfinite
 
-from metricsapi.scrape.decoding import DecodeError, whole
+from metricsapi.scrape.decoding import (
+    CONTAINERS_PER_POD,
+    MAX_PODS,
+    PIECE,
+    POD_CONTAINERS,
+    DecodeError,
+    Steps,
+    check_containers,
+    check_pods,
+    run,
+    whole,
+)
 from metricsapi.storage.types import (
     ContainerStats,
     CpuStats,
@@ -25,14 +37,16 @@ from metricsapi.storage.types import (
 _STEP = 0.001
 _NANO = 1e9
 
-# group 1: metric; 2: its labels; 3: value; 4: milliseconds since the epoch
+# group 1: metric; 2: its labels; 3: value; 4: milliseconds since the epoch. Possessive, so that no
+# line takes longer than its length.
 _LINE = re.compile(
-    r"^((?:container|node)_(?:cpu_usage_seconds_total|memory_working_set_bytes"
+    r"^[ \t]*+((?:container|node)_(?:cpu_usage_seconds_total|memory_working_set_bytes"
     r"|start_time_seconds|swap_usage_bytes|swap_limit_bytes))"
-    r"(?:\{([^}\n]*)\})? +(\S+)(?: +(\d{1,16}))?$",
+    r'(?:[ \t]*+\{([^"}\n]*+(?:"(?:[^"\\\n]|\\.)*+"[^"}\n]*+)*+)\}[ \t]*+|[ \t]++)'
+    r"(\S++)(?:[ \t]++(\S++))?+[ \t\r]*+$",
     re.MULTILINE,
 )
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'(\w+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"')
 _ESCAPE = re.compile(r"\\(.)")
 
 _Key = tuple[str, str, str]  # namespace, pod, container
@@ -46,33 +60,69 @@ def decode_resource_metrics(
     answered_at: float,
     wall_offset: float,
 ) -> NodeSample:
-    """Give what the body says; it does not name its node. Raises DecodeError when it is another's.
-
-    A value that cannot be is None.
-    """
-    text = bytes(body).decode("utf-8", "replace")
-    found: dict[_Key | None, ContainerStats] = {}
-    seen = False
-    for metric, labels, value, milliseconds in _LINE.findall(text):
-        seen = True
-        key = None if metric.startswith("node_") else _key(labels)
-        sample = found.get(key)
-        if sample is None:
-            name = node if key is None else key[2]
-            sample = found[key] = ContainerStats(name, None, CpuStats(), MemoryStats(), SwapStats())
-        _take(sample, metric, value, milliseconds)
-    if not seen:
-        raise DecodeError("not the kubelet's resource metrics: there is no usage in it")
-    stats = found.pop(None, None)
-    return NodeSample(
-        node,
-        requested_at,
-        answered_at,
-        wall_offset,
-        stats,
-        _pods(found),
-        time_step=_STEP,
+    """Give the sample of an exposition at once; see `resource_steps`."""
+    return run(
+        resource_steps(
+            node,
+            body,
+            requested_at=requested_at,
+            answered_at=answered_at,
+            wall_offset=wall_offset,
+        )
     )
+
+
+def resource_steps(
+    node: str,
+    body: bytes | bytearray,
+    *,
+    requested_at: float,
+    answered_at: float,
+    wall_offset: float,
+    max_pods: int = MAX_PODS,
+) -> Steps[NodeSample]:
+    """Decode the resource metrics of node `node`, which they do not name; times as in NodeSample.
+
+    A value that cannot be is None. Raises DecodeError when there is no usage in it, or more than
+    `max_pods` pods or too many containers.
+    """
+    asked_at = requested_at + wall_offset
+    by_key: dict[_Key | None, ContainerStats] = {}
+    begin = 0
+    while begin < len(body):
+        end = _line_end(body, begin)
+        text = body[begin:end].decode("utf-8", "replace")
+        for metric, labels, value, milliseconds in _LINE.findall(text):
+            key = None if metric.startswith("node_") else _key(labels)
+            if key is not None and not (key[0] and key[1] and key[2] not in ("", "POD")):
+                continue
+            stats = by_key.get(key)
+            if stats is None:
+                name = node if key is None else key[2]
+                stats = ContainerStats(name, None, CpuStats(), MemoryStats(), SwapStats())
+                by_key[key] = stats
+            _take(stats, metric, value, _seconds(milliseconds, asked_at))
+        if len(by_key) > POD_CONTAINERS + CONTAINERS_PER_POD * max_pods:
+            break  # the checks below say what is too much
+        begin = end
+        yield
+    if not by_key:
+        raise DecodeError("not the kubelet's resource metrics: there is no usage in it")
+    own = by_key.pop(None, None)
+    pods = _pods(by_key)
+    check_pods(len(pods), max_pods)
+    check_containers(pods, max_pods)
+    return NodeSample(node, requested_at, answered_at, wall_offset, own, pods, time_step=_STEP)
+
+
+def _line_end(body: bytes | bytearray, begin: int) -> int:
+    """Give the end of the last line that begins and ends in the next piece."""
+    if len(body) - begin <= PIECE:
+        return len(body)
+    end = body.rfind(b"\n", begin, begin + PIECE) + 1
+    if not end:
+        raise DecodeError(f"not the kubelet's resource metrics: a line of more than {PIECE} bytes")
+    return end
 
 
 def _key(labels: str) -> _Key:
@@ -80,31 +130,42 @@ def _key(labels: str) -> _Key:
     return values.get("namespace", ""), values.get("pod", ""), values.get("container", "")
 
 
-def _take(stats: ContainerStats, metric: str, text: str, milliseconds: str) -> None:
-    cpu, memory, swap = stats.cpu, stats.memory, stats.swap
+def _seconds(milliseconds: str, asked_at: float) -> float | None:
+    """Give a timestamp in seconds; that of the request where there is none."""
+    if not milliseconds:
+        return asked_at
+    number = _number(milliseconds)
+    return None if number is None else number / 1000
+
+
+def _number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
+        return None
+    return value if isfinite(value * _NANO) else None
+
+
+def _take(stats: ContainerStats, metric: str, text: str, time: float | None) -> None:
+    cpu, memory, swap, value = stats.cpu, stats.memory, stats.swap, _number(text)
+    if cpu is None or memory is None or swap is None or value is None:
         return
-    if cpu is None or memory is None or swap is None or not isfinite(value * _NANO):
-        return
-    time = int(milliseconds) / 1000 if milliseconds else None
     field = metric.partition("_")[2]
     if field == "cpu_usage_seconds_total":
         cpu.usage_core_nano_seconds, cpu.time = whole(round(value * _NANO)), time
     elif field == "memory_working_set_bytes":
-        memory.working_set_bytes, memory.time = whole(value), time
+        memory.working_set_bytes, memory.time = whole(round(value)), time
     elif field == "start_time_seconds":
         stats.start_time = float(int(value)) if value > 0 else None
     elif field == "swap_usage_bytes":
-        swap.swap_usage_bytes = whole(value)
+        swap.swap_usage_bytes = whole(round(value))
     else:
-        swap.swap_available_bytes = whole(value)
+        swap.swap_available_bytes = whole(round(value))
 
 
-def _pods(found: dict[_Key | None, ContainerStats]) -> list[PodStats]:
+def _pods(by_key: dict[_Key | None, ContainerStats]) -> list[PodStats]:
     pods: dict[tuple[str, str], list[ContainerStats]] = {}
-    for key, stats in found.items():
+    for key, stats in by_key.items():
         if key is not None:
             pods.setdefault(key[:2], []).append(stats)
     return [PodStats(PodRef(name, ns), containers) for (ns, name), containers in pods.items()]

@@ -18,8 +18,14 @@ from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.node_state import NodeState
-from metricsapi.scrape.schedule import Schedule, group_offset, next_scrape, offset_of
-from metricsapi.scrape.targets import IPFamily, Target, target_of
+from metricsapi.scrape.schedule import (
+    Schedule,
+    group_count,
+    group_offset,
+    next_scrape,
+    offset_of,
+)
+from metricsapi.scrape.targets import PATH_ANNOTATION, IPFamily, Target, refused_path, target_of
 from metricsapi.storage.types import NodeSample
 
 log = logging.getLogger(__name__)
@@ -61,7 +67,7 @@ class ScraperPool:
         store: Store,
         settings: KubeletSettings,
         ip_family: IPFamily | None = None,
-        slow_after: float = SLOW_AFTER,
+        slow_after: float | None = SLOW_AFTER,
     ) -> None:
         self.states: dict[str, NodeState] = {}
         self.skipped = 0  # scrapes left out, of nodes that are gone, too
@@ -73,6 +79,10 @@ class ScraperPool:
         self._ip_family = ip_family
         self._requirements = parse_labels(settings.node_selector)
         self._schedule = Schedule(self._due)
+        self._spread = settings.transport == "apiserver-proxy"
+        self._groups = 1
+        # The API server is not to be flooded: there the limit is hard.
+        slow_after = None if self._spread else slow_after
         self._healthy = InFlightLimit(settings.concurrency, self._start, slow_after)
         self._failed = InFlightLimit(settings.failed_concurrency, self._start)
 
@@ -106,6 +116,9 @@ class ScraperPool:
             return
         target = target_of(new, self._settings, self._ip_family)
         state = self.states.get(new.name)
+        if (path := refused_path(new)) and (old is None or refused_path(old) != path):
+            data = {"node": new.name, "annotation": PATH_ANNOTATION, "value": path[:100]}
+            log.warning("annotation is no plain path and is not used", extra={"data": data})
         if state is None:
             state = NodeState(target, offset_of(new.name, self._settings.resolution))
             self.states[new.name] = state
@@ -129,9 +142,7 @@ class ScraperPool:
         if self.states.get(state.target.node) is not state:
             return
         now = asyncio.get_running_loop().time()
-        resolution = self._settings.resolution
-        offset = group_offset(state.offset, resolution, len(self.states))
-        at = next_scrape(now, offset, resolution, first=state.last_scrape is None)
+        at = self._next_scrape(state, now)
         self._schedule.plan(at, state)
         state.last_scrape = self._newest_scrape = now
         if state.limit is not None:
@@ -139,6 +150,17 @@ class ScraperPool:
             self.skipped += 1
         else:
             self._enqueue(state)
+
+    def _next_scrape(self, state: NodeState, now: float) -> float:
+        """Give when a node is due next: through the API server at its own offset, else in groups.
+
+        Offsets are spread evenly over the period, and so is then the load on the API server.
+        """
+        resolution, offset = self._settings.resolution, state.offset
+        if not self._spread:
+            self._groups = group_count(len(self.states), self._groups)
+            offset = group_offset(offset, resolution, self._groups)
+        return next_scrape(now, offset, resolution, first=state.last_scrape is None)
 
     def _enqueue(self, state: NodeState) -> None:
         state.limit = self._healthy if state.failure is None else self._failed
@@ -189,27 +211,27 @@ class ScraperPool:
         begun = time.monotonic()
         if state.first_start is None:
             state.first_start = begun
-        failure = await self._scrape(state.target, begun + self._settings.timeout)
+        result = await self._scrape(state.target, begun + self._settings.timeout)
         now = time.monotonic()
         state.duration = now - begun
-        if failure is not None:
-            state.failed(failure, now)
+        if isinstance(result, Failure):
+            state.failed(result, now)
             return False
-        state.succeeded(now)
+        state.succeeded(now, result.unusable)
         return True
 
-    async def _scrape(self, target: Target, deadline: float) -> Failure | None:
+    async def _scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
+        """Scrape a node once and store the sample."""
         try:
             result = await self._client.scrape(target, deadline)
-            if isinstance(result, Failure):
-                return result
-            self._store.put(result)
+            if not isinstance(result, Failure):
+                self._store.put(result)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
-        except BaseException as error:
+        except BaseException as error:  # a bug must not end the scraping of a node
             log.exception("scraping a node failed", extra={"data": {"node": target.node}})
             return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
-        return None
+        return result
 
 
 def _became_ready(old: Node | None, new: Node) -> bool:

@@ -11,10 +11,15 @@ from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
+from metricsapi.scrape.decoding import MAX_PODS, pod_limit
 
 PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
 IPFamily = Literal[4, 6]
-_REQUEST_TARGET = re.compile(r"[!-~]+")
+_MAX_PATH = 1024  # characters
+# Segments of unreserved characters and some delimiters (RFC 3986, 3.3); not `.` and `..`, nothing
+# percent-encoded, no query and no host, so that the path cannot lead to anything but this node's.
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
+_PATH = re.compile(rf"(?:/{_SEGMENT})+/?")
 
 
 class Target(Struct, frozen=True, gc=False):
@@ -24,6 +29,7 @@ class Target(Struct, frozen=True, gc=False):
     hosts: tuple[str, ...]
     port: int
     path: str | None = None  # of the annotation: where this node has its resource metrics
+    max_pods: int = MAX_PODS  # that its answer may list
 
 
 def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None = None) -> Target:
@@ -34,19 +40,32 @@ def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None 
     port = settings.default_port
     if settings.use_node_status_port and node.kubelet_port:
         port = node.kubelet_port
-    return Target(node.name, _hosts(node, settings, ip_family), port, _path(node))
+    return Target(
+        node.name,
+        _hosts(node, settings, ip_family),
+        port,
+        _path(node),
+        pod_limit(node.pod_capacity, settings.max_pods),
+    )
 
 
 def _path(node: Node) -> str | None:
-    """Give the annotation's path; what could not stand in a request line is as if not there."""
+    """Give the annotation's path; None without one, and for what is no path: see `refused_path`."""
     path = node.annotations.get(PATH_ANNOTATION)
-    if not path or not _REQUEST_TARGET.fullmatch(path):
+    if not path:
         return None
-    return path if path.startswith("/") else f"/{path}"
+    path = path if path.startswith("/") else f"/{path}"
+    return path if len(path) <= _MAX_PATH and _PATH.fullmatch(path) else None
+
+
+def refused_path(node: Node) -> str:
+    """Give the annotation's text if it is not used, since it is no plain path; else nothing."""
+    path = node.annotations.get(PATH_ANNOTATION, "")
+    return path if path and _path(node) is None else ""
 
 
 def _hosts(node: Node, settings: KubeletSettings, ip_family: IPFamily | None) -> tuple[str, ...]:
-    """Order by wanted type, then by the cluster's IP family, then as the node has them."""
+    """Order by preferred type, then by the cluster's IP family, then as the node has them."""
     hosts: list[str] = []
     for kind in settings.address_types:
         of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
@@ -61,7 +80,7 @@ def cluster_family(server: str) -> IPFamily | None:
 
 
 def family(host: str) -> IPFamily | None:
-    """Tell the IP family of an address; None for a name."""
+    """Give the IP family of an address; None for a name."""
     try:
         return 6 if ipaddress.ip_address(host).version == 6 else 4
     except ValueError:

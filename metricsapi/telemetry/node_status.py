@@ -1,6 +1,6 @@
 """One row per node: what the scraper pool knows of it, for the status page and self-metrics.
 
-`collect` makes rows, `serve` and `telemetry` read them; plain values, so neither imports the other.
+`scrape` makes rows, `server` and `telemetry` read them; plain values, so neither imports the other.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-OK = "ok"  # the last read succeeded
-FAILING = "failing"  # the last read failed; earlier usage may still be served
+OK = "ok"  # the last scrape succeeded
+UNUSABLE = "unusable"  # the node answers, but usage does not follow from the answer
+FAILING = "failing"  # the last scrape failed; earlier usage may still be served
 PENDING = "pending"  # not tried yet
+STATES = (OK, UNUSABLE, FAILING, PENDING)
+TROUBLED = (FAILING, UNUSABLE)  # the states that have a cause
 
-# How many nodes there are by state and, if that is FAILING, by cause (else empty).
+# How many nodes there are by state and cause (empty if the state has none).
 States = Mapping[tuple[str, str], int]
 
 
@@ -23,15 +26,16 @@ class NodeStatus(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     name: str
-    state: str  # OK, FAILING or PENDING
-    cause: str = ""  # a short word for why it fails; empty unless FAILING
-    message: str = ""  # the failure in words, with names and addresses
+    state: str  # one of STATES
+    cause: str = ""  # a short word for what is wrong; empty unless TROUBLED
+    message: str = ""  # the same in a sentence, with names and addresses
     address: str = ""  # host:port of its connection, else where it is tried first
     endpoint: str = ""  # summary or resource
+    endpoint_reason: str = ""  # why --kubelet-endpoint=auto does not scrape the Summary
     since: float | None = None  # when the state last changed
     last_attempt: float | None = None
     last_good: float | None = None  # when the last good answer came
-    duration: float | None = None  # of the last read
+    duration: float | None = None  # of the last scrape
     sample_age: float | None = None  # age of the usage that is served, None if none is
     containers: int | None = None  # in the last good answer
     pods: int | None = None

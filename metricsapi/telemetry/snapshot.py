@@ -38,7 +38,7 @@ CACHE_REQUESTS = Series(
 NODES = Series(
     "metricsapi_nodes",
     "gauge",
-    "Nodes by state (ok, failing, pending) and, if failing, its cause.",
+    "Nodes by state (ok, unusable, failing, pending) and, if it has one, its cause.",
     ("state", "cause"),
 )
 SAMPLE_AGE = Series(

@@ -1,4 +1,4 @@
-"""What to do about each cause of a node's failure: one list for the page, the doctor, the docs."""
+"""What to do about each cause of a node's trouble: one list for log, page, doctor and docs."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ REMEDIES: dict[str, Remedy] = {
         "Name the CA that signs kubelets' serving certificates with "
         "--kubelet-certificate-authority.",
     ),
+    "certificate_unsuitable": Remedy(
+        "the kubelet's certificate may not be used for this",
+        "The message says why: a key usage or extended key usage that is no server's, a key or "
+        "hash that is too weak, or a critical extension that is not known. Let the kubelet get "
+        "its certificate from the cluster (serverTLSBootstrap: true, then approve its CSR), or "
+        "issue it again as a server's certificate.",
+    ),
     "certificate_expired": Remedy(
         "the kubelet's certificate is not valid now",
         "Renew it (kubectl get csr shows a pending one), or correct the clocks.",
@@ -102,6 +109,12 @@ REMEDIES: dict[str, Remedy] = {
         "the kubelet has no such endpoint (404)",
         "Use --kubelet-endpoint=resource, or auto.",
     ),
+    "too_many_requests": Remedy(
+        "the API server or the kubelet limits our requests (429)",
+        "Scraping goes on after the pause that the answer asks for. If it lasts, raise "
+        "--metric-resolution, or give our requests a priority level of their own (a FlowSchema for "
+        "the server's service account).",
+    ),
     "status": Remedy(
         "the kubelet answered with an error",
         "See the message; the kubelet's own log says more.",
@@ -109,6 +122,23 @@ REMEDIES: dict[str, Remedy] = {
     "decode": Remedy(
         "the answer makes no sense",
         "Check what listens on this port; if it is a kubelet, please report its version.",
+    ),
+    "too_many_pods": Remedy(
+        "the answer lists more pods than the node may have",
+        "Compare it with the node's capacity (kubectl get node NAME -o "
+        "jsonpath='{.status.capacity.pods}'): 1.5 times that and --kubelet-max-pods are allowed. "
+        "A kubelet that lists more is not to be believed; is it really this node's?",
+    ),
+    "too_many_containers": Remedy(
+        "the answer lists more containers than the node may have",
+        "One pod may have 250 containers, and all pods five on average. A kubelet that lists more "
+        "is not to be believed; is it really this node's?",
+    ),
+    "no_usage": Remedy(
+        "the node answers, but usage does not follow from its answer",
+        "The message says what is missing. See the log of the kubelet and of its container "
+        "runtime; after a restart of the kubelet it may take half a minute. "
+        "--kubelet-endpoint=resource reads the other endpoint.",
     ),
     "api_server": Remedy(
         "the API server could not pass on the request",

@@ -9,7 +9,6 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.scraper import ScraperPool
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.store import MetricsStore
 from tests.faults.fleet import RATES, TOKEN, node_at
@@ -92,7 +91,7 @@ class Cluster:
             endpoint="summary",
         )
         fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: TOKEN)
-        client = KubeletClient(settings, fetcher, summary=decode_summary, resource=decode_summary)
+        client = KubeletClient(settings, fetcher)
         store = MetricsStore(max_age=max(3 * self.resolution, 60.0))
         nodes = Nodes([node_at(name, host, fleet.port) for name, host in self.hosts.items()])
         pool = ScraperPool(nodes=nodes, client=client, store=store, settings=settings)

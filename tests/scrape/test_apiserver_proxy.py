@@ -7,10 +7,9 @@ import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials, verifying_context
-from metricsapi.scrape.apiserver_proxy import CONNECTIONS, ProxyFetcher
+from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import CLUSTER, Kubelet, http, is_sample, summary
@@ -91,15 +90,16 @@ async def test_no_more_connections_than_the_bound():
         writer.write(http(summary(name)))
 
     async with Kubelet(answer) as server:
+        bound = SETTINGS.concurrency + SETTINGS.failed_concurrency
         fetcher = ProxyFetcher(SETTINGS, credentials(server))
-        client = KubeletClient(SETTINGS, fetcher, summary=decode_summary, resource=decode_summary)
+        client = KubeletClient(SETTINGS, fetcher)
         reads = [
             asyncio.create_task(client.scrape(Target(f"n{i}", (), 1), time.monotonic() + 20))
-            for i in range(3 * CONNECTIONS)
+            for i in range(3 * bound)
         ]
-        await until(lambda: len(server.requests) == CONNECTIONS)
+        await until(lambda: len(server.requests) == bound)
         waiting.set()
         assert all(is_sample(one) for one in await asyncio.gather(*reads))
-        assert server.connections <= CONNECTIONS
+        assert server.connections <= bound
         client.close()
         await until(lambda: not server.open)

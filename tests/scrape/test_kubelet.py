@@ -2,7 +2,7 @@
 
 import pytest
 
-from metricsapi.scrape import kubelet as module
+from metricsapi.scrape import endpoints as module
 from metricsapi.scrape.errors import Cause
 from metricsapi.storage.types import NodeSample
 from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
@@ -24,13 +24,14 @@ class Answers:
         return http(METRICS if self.resource_status == 200 else b"no", self.resource_status)
 
 
-def decode_resource(node, body, *, requested_at, answered_at, wall_offset):
+def decode_resource(node, body, *, requested_at, answered_at, wall_offset, max_pods):
     assert body == METRICS
+    yield
     return NodeSample(node, requested_at, answered_at, wall_offset, None, [])
 
 
 def reader(kubelet, **options):
-    return Reader(kubelet, resource=decode_resource, **options)
+    return Reader(kubelet, decoders={"resource": decode_resource}, **options)
 
 
 def paths(kubelet):

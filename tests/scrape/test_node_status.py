@@ -13,7 +13,9 @@ NODE = Node("a", {}, {}, (), 10250, ready=True, cpu=4 * 10**9, memory=2**34)
 
 
 def row(state, *, connected="", nodes=(NODE,), sizes=None):
-    kubelets = SimpleNamespace(address=lambda _: connected, endpoint=lambda _: "resource")
+    kubelets = SimpleNamespace(
+        address=lambda _: connected, endpoint=lambda _: "resource", endpoint_reason=lambda _: ""
+    )
     objects = SimpleNamespace(objects={node.name: node for node in nodes})
     info = sizes and SimpleNamespace(pods=sizes[0], containers=sizes[1])
     store = SimpleNamespace(node_usage=lambda *_: None, node_info=lambda _: info)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from metricsapi.scrape.schedule import (
     LARGEST_GROUP,
     Schedule,
+    group_count,
     group_offset,
     next_scrape,
     offset_of,
@@ -67,7 +68,7 @@ def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolut
     name, resolution, nodes
 ):
     offset = offset_of(name, resolution)
-    place = group_offset(offset, resolution, nodes)
+    place = group_offset(offset, resolution, group_count(nodes))
     assert 0.0 <= offset - place < resolution
     assert 0.0 <= place < resolution
 
@@ -75,7 +76,10 @@ def test_a_place_is_shared_with_nodes_a_little_later_and_lies_inside_the_resolut
 @given(st.text(), resolutions, st.integers(1, 10_000))
 def test_nodes_that_come_or_go_move_no_place_until_the_cluster_doubles(name, resolution, nodes):
     offset = offset_of(name, resolution)
-    places = {group_offset(offset, resolution, n) for n in (nodes, *range(nodes, 2 * nodes, 97))}
+    places = {
+        group_offset(offset, resolution, group_count(n))
+        for n in (nodes, *range(nodes, 2 * nodes, 97))
+    }
     assert len(places) <= 2
 
 
@@ -84,21 +88,27 @@ def test_a_place_that_moves_makes_no_read_come_at_once_or_much_too_late(
     now, name, resolution, before, after
 ):
     offset = offset_of(name, resolution)
-    at = next_scrape(now, group_offset(offset, resolution, before), resolution, first=False)
-    again = next_scrape(at, group_offset(offset, resolution, after), resolution, first=False)
+    at = next_scrape(
+        now, group_offset(offset, resolution, group_count(before)), resolution, first=False
+    )
+    again = next_scrape(
+        at, group_offset(offset, resolution, group_count(after)), resolution, first=False
+    )
     assert resolution / 3 - 1e-3 <= again - at <= resolution * 4 / 3 + 1e-3
 
 
 def test_a_group_is_neither_large_nor_small():
     for nodes in (1100, 5000):
         offsets = [offset_of(f"node-{i}", 15.0) for i in range(nodes)]
-        groups = Counter(group_offset(offset, 15.0, nodes) for offset in offsets)
+        groups = Counter(group_offset(offset, 15.0, group_count(nodes)) for offset in offsets)
         assert LARGEST_GROUP / 2 < nodes / len(groups) <= LARGEST_GROUP
         assert max(groups.values()) < 2 * LARGEST_GROUP
 
 
 def test_a_cluster_of_a_thousand_nodes_is_read_at_one_time():
-    places = {group_offset(offset_of(f"node-{i}", 15.0), 15.0, 1000) for i in range(1000)}
+    places = {
+        group_offset(offset_of(f"node-{i}", 15.0), 15.0, group_count(1000)) for i in range(1000)
+    }
     assert places == {0.0}
 
 
@@ -117,3 +127,22 @@ async def test_what_is_due_and_fails_is_tried_again_and_costs_no_other_its_place
         schedule.plan(loop.time(), item)
     await until(lambda: called == ["a", "b", "a"])
     schedule.clear()
+
+
+@given(st.lists(st.integers(0, 600), max_size=60), st.integers(1, 10))
+def test_a_cluster_that_hovers_at_a_border_of_groups_changes_their_number_once(steps, doublings):
+    border = LARGEST_GROUP * 2**doublings
+    groups = group_count(border, 1)
+    seen = []
+    for step in steps:  # up to a fifth below the border and a fifth above it
+        groups = group_count(border - border // 10 + step * border // 3000, groups)
+        seen.append(groups)
+    assert len(set(seen)) <= 2
+    assert seen == sorted(seen)
+
+
+@given(st.integers(0, 200_000), st.integers(0, 8))
+def test_groups_are_never_larger_than_allowed_nor_tiny(nodes, before):
+    groups = group_count(nodes, 2**before)
+    assert nodes <= LARGEST_GROUP * groups
+    assert groups == 1 or nodes / groups > LARGEST_GROUP * 0.39

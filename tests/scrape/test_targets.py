@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Node
+from metricsapi.scrape.decoding import DecodeError
 from metricsapi.scrape.targets import Target, family, target_of
 from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node
 
@@ -141,10 +142,11 @@ async def test_a_node_is_read_at_the_path_of_its_annotation():
 
         def decode(name, body, **_):
             decoded.append((name, body))
-            raise ValueError("enough")
+            yield
+            raise DecodeError("enough")
 
         settings = KubeletSettings()
-        reading = client(settings, resource=decode)
+        reading = client(settings, decoders={"resource": decode})
         await reading.scrape(target, time.monotonic() + 5)
         reading.close()
         assert decoded[0] == ("n1", b"answer")

@@ -7,7 +7,6 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Node
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import target_of
 from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.types import NodeSample
@@ -67,13 +66,8 @@ def direct(settings, *, authority=CLUSTER, token=lambda: "token"):
     return DirectFetcher(settings, tls, token)
 
 
-def client(settings, *, fetcher=None, resource=decode_summary, **kwargs):
-    return KubeletClient(
-        settings,
-        fetcher or direct(settings, **kwargs),
-        summary=decode_summary,
-        resource=resource,
-    )
+def client(settings, *, fetcher=None, decoders=None, **kwargs):
+    return KubeletClient(settings, fetcher or direct(settings, **kwargs), **(decoders or {}))
 
 
 class Reader:
@@ -82,7 +76,7 @@ class Reader:
     def __init__(self, kubelet, *, seconds=5.0, target=None, **options):
         options.setdefault("port", kubelet.port)
         kwargs = {
-            key: options.pop(key) for key in ("authority", "token", "resource") if key in options
+            key: options.pop(key) for key in ("authority", "token", "decoders") if key in options
         }
         self.settings = KubeletSettings(**options)
         self.client = client(self.settings, **kwargs)

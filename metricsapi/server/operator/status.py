@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from metricsapi.server.supervisor import TaskHealth
-from metricsapi.telemetry.node_status import FAILING, OK, PENDING, NodeStatus
+from metricsapi.telemetry.node_status import (
+    FAILING,
+    OK,
+    PENDING,
+    STATES,
+    TROUBLED,
+    UNUSABLE,
+    NodeStatus,
+)
 
 NAME = "metrics-server"
 WARNING = (
     "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility "
     "guarantees and is for debugging purposes only."
 )
-_ORDER = {FAILING: 0, PENDING: 1, OK: 2}
+_ORDER = {FAILING: 0, UNUSABLE: 1, PENDING: 2, OK: 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +49,16 @@ class Status:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of nodes in each state."""
+        """The number of nodes in each state; that of UNUSABLE if there are any."""
         counts = Counter(row.state for row in self.nodes)
-        return {state: counts[state] for state in (OK, FAILING, PENDING)}
+        return {state: counts[state] for state in STATES if counts[state] or state != UNUSABLE}
 
     @property
     def causes(self) -> list[tuple[str, list[NodeStatus]]]:
-        """Failing nodes by cause, the most frequent one first."""
+        """Nodes in trouble by cause, the most frequent one first."""
         by_cause: dict[str, list[NodeStatus]] = {}
         for row in self.nodes:
-            if row.state == FAILING:
+            if row.state in TROUBLED:
                 by_cause.setdefault(row.cause, []).append(row)
         return sorted(by_cause.items(), key=lambda item: (-len(item[1]), item[0]))
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from metricsapi.server.operator.status import NAME, Status, iso
-from metricsapi.telemetry.node_status import FAILING, NodeStatus
+from metricsapi.telemetry.node_status import TROUBLED, NodeStatus
 from metricsapi.telemetry.troubleshooting import remedy
 
 
@@ -48,6 +48,6 @@ def _node(node: NodeStatus) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(node)
     for name in ("since", "last_attempt", "last_good"):
         row[name] = iso(row[name])
-    if node.state == FAILING:
+    if node.state in TROUBLED:
         row["what_to_do"] = remedy(node.cause).fix
     return row

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from metricsapi.server.operator.status import Status
-from metricsapi.telemetry.node_status import FAILING, NodeStatus
+from metricsapi.telemetry.node_status import TROUBLED, NodeStatus
 from metricsapi.telemetry.troubleshooting import remedy
 
 NOTHING = "-"
@@ -132,7 +132,7 @@ def _row(node: NodeStatus, now: float, scale: _Scale) -> str:
     cpu = NOTHING if node.cpu is None else f"{node.cpu / 1e6:,.0f}m"
     memory = NOTHING if node.memory is None else f"{node.memory / 2**20:,.0f}Mi"
     why = ""
-    if node.state == FAILING:
+    if node.state in TROUBLED:
         why = f"{escape(node.message)}<br><span class=soft>{escape(remedy(node.cause).fix)}</span>"
     elif node.state == "ok" and node.containers == 0:
         why = "answers, but lists no containers: see its container runtime"

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from metricsapi.server.operator.watchdog import Watchdog
 from metricsapi.telemetry.logs import LOG
-from metricsapi.telemetry.node_status import FAILING, OK, PENDING, States, in_state
+from metricsapi.telemetry.node_status import (
+    FAILING,
+    OK,
+    PENDING,
+    TROUBLED,
+    UNUSABLE,
+    States,
+    in_state,
+)
 
 SUMMARY_INTERVAL = 60.0  # seconds
 
@@ -30,7 +38,8 @@ def summary(states: States) -> dict[str, object]:
     return {
         "nodes": sum(states.values()),
         **{state: in_state(states, state) for state in (OK, FAILING, PENDING)},
-        "causes": {cause: count for (state, cause), count in states.items() if state == FAILING},
+        **({UNUSABLE: unusable} if (unusable := in_state(states, UNUSABLE)) else {}),
+        "causes": {cause: count for (state, cause), count in states.items() if state in TROUBLED},
     }
 
 
@@ -55,8 +64,12 @@ def remarks(states: States) -> list[str]:
         return ["there are no nodes to read"]
     if failing == nodes:
         return [f"none of {nodes} nodes could be read"]
-    missing = [f"{failing} of {nodes} nodes could not be read"] * bool(failing)
-    return missing + [f"{pending} of {nodes} nodes have not answered yet"] * bool(pending)
+    unusable = in_state(states, UNUSABLE)
+    return [
+        *[f"{failing} of {nodes} nodes could not be read"] * bool(failing),
+        *[f"{unusable} of {nodes} nodes could be read, but have no usable usage"] * bool(unusable),
+        *[f"{pending} of {nodes} nodes have not answered yet"] * bool(pending),
+    ]
 
 
 def pointing(remarks: Sequence[str]) -> list[str]:

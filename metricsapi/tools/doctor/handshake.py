@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from metricsapi.scrape.errors import Cause, certificate_cause
 from metricsapi.scrape.targets import Target
 from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.certificate import Certificate, read_certificate
@@ -139,10 +140,11 @@ def _certificate_fault(fault: ssl.SSLCertVerificationError | None, certificate: 
     """Name the cause; OpenSSL reports the chain before the times, and the times before names."""
     code = fault.verify_code if fault else 0
     now = datetime.now(UTC)
-    if code in (9, 10) or not certificate.not_before <= now <= certificate.not_after:
+    cause = certificate_cause(code)
+    if not certificate.not_before <= now <= certificate.not_after:
         return "certificate_expired"
-    if code in (62, 64):
-        return "certificate_lacks_address"
+    if cause not in (Cause.CERTIFICATE_SELF_SIGNED, Cause.CERTIFICATE_UNKNOWN_CA):
+        return str(cause)
     return "certificate_self_signed" if certificate.made_by_kubelet else "certificate_unknown_ca"
 
 

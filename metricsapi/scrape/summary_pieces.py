@@ -1,0 +1,192 @@
+"""A Summary decoded pod by pod, whatever its size and whatever is wrong with some of its pods.
+
+The end of a value in JSON is not known before it is decoded, and msgspec does not say where it
+stopped. So for each pod a guess: it ends before the comma in front of the next `{"podRef":`, which
+is how kubelets begin a pod. If what stands between is exactly one pod of the right types, the guess
+was right. Otherwise the standard library's scanner, which says where it stopped, reads this one
+value, and what is sound of it is taken. What it reads is bounded, since it takes 10 times as long.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from metricsapi.scrape.decoding import LARGEST, PIECE, DecodeError, Steps, check_pods
+from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.summary_lenient import lenient_node, lenient_pod
+from metricsapi.storage.types import ContainerStats, PodStats
+
+MAX_POD = 512 * 1024  # bytes of one pod
+MAX_SCANNED = 4 * 1024 * 1024  # bytes of an answer that the standard library's scanner reads
+_TRIES = (4 * 1024, 64 * 1024, MAX_POD)  # bytes in which the end of a value is looked for
+_NEAR = 256  # bytes: what blanks and punctuation between two pods are at most
+
+_POD_REF = b'"podRef"'
+_BLANK = b" \t\r\n"
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_pod_decoder = msgspec.json.Decoder(PodStats)
+
+
+def _integer(digits: str) -> int | None:
+    """Give a number; None for one that no field can have."""
+    return int(digits) if len(digits) <= len(str(LARGEST)) else None
+
+
+_scan = json.JSONDecoder().raw_decode
+_scan_long_numbers = json.JSONDecoder(parse_int=_integer).raw_decode
+
+
+def read_pieces(
+    body: bytes | bytearray, max_pods: int
+) -> Steps[tuple[ContainerStats, list[PodStats]]]:
+    """Give the node's own stats, named as in the answer, and its pods. Raises DecodeError."""
+    reader = _Reader(body)
+    stats: ContainerStats | None = None
+    pods: list[PodStats] = []
+    for key in reader.members():
+        if key == "pods" and reader.peek() == b"[":
+            pods = yield from _read_pods(reader, max_pods)
+        elif key == "node":
+            stats = lenient_node(reader.value())
+        else:
+            reader.value()
+        yield
+    if stats is None:
+        raise DecodeError("not a Summary: it does not name its node (node.nodeName)")
+    return stats, pods
+
+
+def _read_pods(reader: _Reader, max_pods: int) -> Steps[list[PodStats]]:
+    pods: list[PodStats] = []
+    paused_at = reader.at
+    for count, _ in enumerate(reader.elements(), 1):
+        check_pods(count, max_pods)
+        pod = reader.typed_pod()
+        damaged = pod is None
+        if damaged:
+            pod = lenient_pod(reader.value())
+        if pod is not None:
+            pods.append(pod)
+        if damaged or reader.at - paused_at > PIECE:
+            paused_at = reader.at
+            yield
+    return pods
+
+
+class _Reader:
+    """A place in a JSON text; errors are DecodeErrors."""
+
+    def __init__(self, body: bytes | bytearray) -> None:
+        self.at = 0
+        self._body = body
+        self._scanned = 0
+
+    def members(self) -> Iterator[str]:
+        """Give each key of an object; the caller reads the value behind it before the next."""
+        for _ in self._items(b"{", b"}"):
+            key = self.value()
+            self._expect(b":")
+            yield str(key)
+        if self.peek():
+            raise self._wrong()
+
+    def elements(self) -> Iterator[None]:
+        """Stop at each element of an array; the caller reads it before the next."""
+        return self._items(b"[", b"]")
+
+    def peek(self) -> bytes:
+        """Give the next byte that is no space; empty at the end."""
+        space = _SPACE.match(self._body, self.at, self.at + _TRIES[1])
+        self.at = space.end() if space else self.at
+        return bytes(self._body[self.at : self.at + 1])
+
+    def typed_pod(self) -> PodStats | None:
+        """Read a pod with the right types; None, without moving, if it is none or not known."""
+        end = self._guess_end()
+        if end is None:
+            return None
+        try:
+            pod = _pod_decoder.decode(self._body[self.at : end])
+        except (ValueError, RecursionError):
+            return None
+        self.at = end
+        return pod
+
+    def _guess_end(self) -> int | None:
+        """Give where the pod ends, if it begins with `podRef` and so does the next one."""
+        body = self._body
+        own = body.find(_POD_REF, self.at, self.at + _NEAR)
+        following = body.find(_POD_REF, own + 1, self.at + MAX_POD) if own >= 0 else -1
+        if following < 0:
+            return None
+        begin = max(self.at, following - _NEAR)
+        before = body[begin:following].rstrip(_BLANK)
+        if not before.endswith(b"{"):
+            return None
+        before = before[:-1].rstrip(_BLANK)
+        if not before.endswith(b","):
+            return None
+        return begin + len(before) - 1
+
+    def value(self) -> Any:
+        """Read any value. It is bounded in size, and so is what is read this way in all."""
+        self.peek()
+        for size in _TRIES:
+            # Each byte is a character, so that positions agree; names of pods are ASCII.
+            text = self._body[self.at : self.at + size].decode("latin-1")
+            try:
+                value, end = self._scan(text)
+            except DecodeError:
+                raise
+            except ValueError as error:
+                self._count(len(text))
+                problem = error
+                if len(text) < size:
+                    raise DecodeError(f"not a Summary: {error}") from error
+            else:
+                self._count(end)
+                self.at += end
+                return value
+        raise DecodeError(f"a value of more than {MAX_POD} bytes", Cause.TOO_LARGE) from problem
+
+    def _scan(self, text: str) -> tuple[Any, int]:
+        try:
+            try:
+                return _scan(text)
+            except json.JSONDecodeError:
+                raise
+            except ValueError:  # a number of thousands of digits, which Python refuses
+                return _scan_long_numbers(text)
+        except RecursionError as error:
+            raise DecodeError("not a Summary: it is nested too deeply") from error
+
+    def _count(self, scanned: int) -> None:
+        self._scanned += scanned
+        if self._scanned > MAX_SCANNED:
+            raise DecodeError("too much of this Summary is damaged to look for what is sound")
+
+    def _items(self, opening: bytes, closing: bytes) -> Iterator[None]:
+        self._expect(opening)
+        if self.peek() == closing:
+            self.at += 1
+            return
+        while True:
+            yield
+            if self.peek() == closing:
+                self.at += 1
+                return
+            self._expect(b",")
+
+    def _expect(self, wanted: bytes) -> None:
+        if self.peek() != wanted:
+            raise self._wrong()
+        self.at += 1
+
+    def _wrong(self) -> DecodeError:
+        seen = bytes(self._body[self.at : self.at + 40]).decode("utf-8", "replace")
+        return DecodeError(f"not a Summary: byte {self.at} is not JSON: {seen!r}")

@@ -1,0 +1,61 @@
+"""Whether usage can follow from what a node answers, so that it is not called well when it cannot.
+
+A counter or a rate with its time, and a working set, is what a usage needs (`storage`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metricsapi.storage.types import ContainerStats, NodeSample, epoch_seconds
+
+
+def missing_usage(sample: NodeSample) -> str:
+    """Say which usage is missing from a sample; empty if it has the node's and a container's.
+
+    A single container without usage is its pod's matter: see `storage`.
+    """
+    missing = []
+    if sample.stats is None:
+        missing.append("it lists no usage of the node itself")
+    elif lacks := _lacks(sample.stats):
+        missing.append(f"the node itself has no usable {lacks}")
+    containers = list(_first(sample))
+    if containers and all(map(_lacks, containers)) and all(map(_lacks, _containers(sample))):
+        missing.append(f"no container has usable usage: the first has no {_lacks(containers[0])}")
+    return "; ".join(missing)
+
+
+def lacks_counters(sample: NodeSample) -> bool:
+    """Whether no stat in a sample has a CPU counter, so that rates are the kubelet's at best."""
+    if sample.stats is not None and _has_counter(sample.stats):
+        return False
+    return not any(map(_has_counter, _containers(sample)))
+
+
+def _first(sample: NodeSample) -> list[ContainerStats]:
+    """Give the first container, which is as good as any in most answers."""
+    for container in _containers(sample):
+        return [container]
+    return []
+
+
+def _containers(sample: NodeSample) -> Iterator[ContainerStats]:
+    return (container for pod in sample.pods for container in pod.containers or ())
+
+
+def _has_counter(stats: ContainerStats) -> bool:
+    return stats.cpu is not None and stats.cpu.usage_core_nano_seconds is not None
+
+
+def _lacks(stats: ContainerStats) -> str:
+    """Name what usage does not follow from; empty if it does."""
+    cpu, memory = stats.cpu, stats.memory
+    lacking = []
+    if cpu is None or (cpu.usage_core_nano_seconds is None and cpu.usage_nano_cores is None):
+        lacking.append("CPU counter or rate")
+    elif epoch_seconds(cpu.time) is None:
+        lacking.append("time of its CPU counter")
+    if memory is None or memory.working_set_bytes is None:
+        lacking.append("memory working set")
+    return " and no ".join(lacking)
