@@ -12,7 +12,14 @@ from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
-from tests.support.pki import CLIENT, SERVER, Authority
+from tests.support.pki import (
+    CLIENT,
+    SERVER,
+    UNSUITABLE,
+    Authority,
+    lenient_server_context,
+    unsuitable,
+)
 
 
 async def test_a_certificate_for_the_address_is_believed():
@@ -68,6 +75,18 @@ async def test_an_expired_certificate_is_told_with_its_dates():
         failure = await read()
         assert failure.cause is Cause.CERTIFICATE_EXPIRED
         assert "is valid from" in failure.message
+
+
+@pytest.mark.parametrize("why", UNSUITABLE)
+async def test_a_certificate_refused_for_what_it_says_is_not_blamed_on_its_authority(why):
+    kubelet = Kubelet()
+    kubelet.tls = lenient_server_context(unsuitable(CLUSTER, why, "127.0.0.1"))
+    async with kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_UNSUITABLE
+        assert "untrusted" not in failure.message
+        assert "--kubelet-certificate-authority" not in failure.message
+        assert kubelet.requests == []
 
 
 async def test_insecure_tls_believes_anything():

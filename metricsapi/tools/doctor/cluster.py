@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,39 +16,51 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, Forbidden, KubeError, NotFound, Unauthorized
 from metricsapi.tools.doctor.certificate import Certificate, read_certificate
-from metricsapi.tools.doctor.permissions import GROUP, check_permissions
-from metricsapi.tools.doctor.result import Findings, Result
+from metricsapi.tools.doctor.installation import (
+    GROUP,
+    Installation,
+    State,
+    find_installation,
+    get,
+)
+from metricsapi.tools.doctor.permissions import check_permissions
+from metricsapi.tools.doctor.result import CLUSTER, Findings, Result
 
-Check = Callable[[KubeClient, Settings, Findings], Awaitable[None]]
+Check = Callable[[KubeClient, Settings, Installation, Findings], Awaitable[None]]
 AUTHENTICATION = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 _EXPIRES_SOON = 14.0  # days
 
 
-async def check_cluster(client: KubeClient, settings: Settings) -> list[Result]:
+async def check_cluster(
+    client: KubeClient, settings: Settings
+) -> tuple[list[Result], Installation]:
     """Run every check in order; those that need the API server are skipped without it."""
-    findings = Findings("cluster")
+    findings = Findings(CLUSTER)
+    installation = Installation(State.OURS, "")
     reached = await _reach(client, findings)
+    if reached:
+        with contextlib.suppress(AttributeError, KeyError, TypeError):  # JSON of another shape
+            installation = await find_installation(client, settings, findings)
     for name, check in CHECKS.items():
         if not reached:
             findings.skip(name, "the API server cannot be reached")
             continue
         try:
-            await check(client, settings, findings)
+            await check(client, settings, installation, findings)
         except Forbidden as error:
             findings.skip(name, f"not permitted: {error.message}")
         except (KubeError, msgspec.DecodeError) as error:
             findings.fail(name, str(error), "See the API server's log.")
-    return findings.results
-
-
-async def _get(client: KubeClient, path: str, **params: str) -> Any:
-    return msgspec.json.decode(await client.request("GET", path, params=params))
+        except (AttributeError, KeyError, TypeError) as error:  # JSON of another shape
+            text = f"what the API server answered makes no sense: {error}"
+            findings.fail(name, text, "Check what answers at the kubeconfig's server.")
+    return findings.results, installation
 
 
 async def _reach(client: KubeClient, findings: Findings) -> bool:
     where = f"{client.credentials.server}, credentials: {client.credentials.source}"
     try:
-        version = await _get(client, "/version")
+        version = await get(client, "/version")
         findings.ok("API server", f"{version.get('gitVersion', 'answers')} at {where}")
     except Unauthorized as error:
         fix = "The token or certificate is not valid any more: renew it."
@@ -62,13 +75,15 @@ async def _reach(client: KubeClient, findings: Findings) -> bool:
     return True
 
 
-async def _configmap(client: KubeClient, settings: Settings, findings: Findings) -> None:
+async def _configmap(
+    client: KubeClient, settings: Settings, _: Installation, findings: Findings
+) -> None:
     name = "authentication ConfigMap"
     if settings.authentication.skip_lookup:
         findings.skip(name, "--authentication-skip-lookup")
         return
     try:
-        data = (await _get(client, AUTHENTICATION)).get("data") or {}
+        data = (await get(client, AUTHENTICATION)).get("data") or {}
     except NotFound as error:
         fix = "kube-apiserver writes it: is it run with --requestheader-client-ca-file?"
         findings.fail(name, str(error), fix)
@@ -94,39 +109,50 @@ async def _configmap(client: KubeClient, settings: Settings, findings: Findings)
         findings.ok(name, text)
 
 
-async def _api_services(client: KubeClient, settings: Settings, findings: Findings) -> None:
+async def _api_services(
+    client: KubeClient, settings: Settings, installation: Installation, findings: Findings
+) -> None:
     for version in ("v1beta1", "v1"):
         name = f"{version}.{GROUP}"
         try:
-            found = await _get(client, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
+            found = await get(client, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
         except NotFound:
-            if version == "v1beta1":
+            if version == "v1":
+                findings.skip("APIService", f"{name} does not exist; it is optional")
+            elif installation.state is State.NONE:
+                findings.ok("APIService", f"{name} does not exist yet: apply it last")
+            else:
                 fix = "Apply manifests/: without it nobody is sent here."
                 findings.fail("APIService", f"{name} does not exist", fix)
-            else:
-                findings.skip("APIService", f"{name} does not exist; it is optional")
             continue
-        _api_service(name, found, settings, findings)
+        _api_service(name, found, settings, installation, findings)
 
 
-def _api_service(name: str, found: Any, settings: Settings, findings: Findings) -> None:
+def _api_service(
+    name: str, found: Any, settings: Settings, installation: Installation, findings: Findings
+) -> None:
     spec = found.get("spec", {})
     service = spec.get("service") or {}
     whose = f"{service.get('namespace')}/{service.get('name')}"
     ours = f"{settings.service.namespace}/{settings.service.name}"
+    if whose != ours and installation.state is not State.OURS:
+        fix = "Applying our APIService takes it over; what serves it now then serves nobody."
+        findings.warn("APIService", f"{name} belongs to {whose}", fix)
+        return
     if whose != ours:
         fix = f"Something else serves it. If it is to be us, point it at {ours}: apply manifests/."
         findings.fail("APIService", f"{name} belongs to {whose}", fix)
         return
     conditions = found.get("status", {}).get("conditions") or []
     available: dict[str, str] = next((c for c in conditions if c.get("type") == "Available"), {})
-    said = f"{available.get('reason', '')}: {available.get('message', '')}".strip(": ")
+    reason = f"{available.get('reason', '')}: {available.get('message', '')}".strip(": ")
     if available.get("status") == "True":
         findings.ok("APIService", f"{name} is available, served by {whose}")
     else:
         fix = "The reason says where: no endpoints, no route, TLS, or a 4xx from the server itself."
-        findings.fail("APIService", f"{name} is not available: {said or 'no condition'}", fix)
-    _ca_bundle(name, spec, findings)
+        findings.fail("APIService", f"{name} is not available: {reason or 'no condition'}", fix)
+    if installation.state is State.OURS:
+        _ca_bundle(name, spec, findings)
 
 
 def _ca_bundle(name: str, spec: Any, findings: Findings) -> None:
@@ -151,12 +177,15 @@ def _ca_bundle(name: str, spec: Any, findings: Findings) -> None:
         findings.ok("caBundle", f"{name}: {text}")
 
 
-async def _service(client: KubeClient, settings: Settings, findings: Findings) -> None:
+async def _service(
+    client: KubeClient, settings: Settings, installation: Installation, findings: Findings
+) -> None:
     namespace, name = settings.service.namespace, settings.service.name
     try:
-        service = await _get(client, f"/api/v1/namespaces/{namespace}/services/{name}")
+        service = await get(client, f"/api/v1/namespaces/{namespace}/services/{name}")
     except NotFound:
-        findings.fail("Service", f"{namespace}/{name} does not exist", "Apply manifests/.")
+        if installation.state is not State.NONE:  # else that is what `installation` says
+            findings.fail("Service", f"{namespace}/{name} does not exist", "Apply manifests/.")
         return
     ports = [f"{one.get('port')}->{one.get('targetPort')}" for one in service["spec"]["ports"]]
     findings.ok("Service", f"{namespace}/{name}, ports {', '.join(ports)}")
@@ -181,9 +210,9 @@ async def _endpoints(client: KubeClient, namespace: str, name: str) -> tuple[lis
     ready: list[str] = []
     unready: list[str] = []
     try:
-        found = await _get(client, path, labelSelector=f"kubernetes.io/service-name={name}")
+        found = await get(client, path, labelSelector=f"kubernetes.io/service-name={name}")
     except NotFound:
-        found = await _get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}")
+        found = await get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}")
         for subset in found.get("subsets") or ():
             ready += [one["ip"] for one in subset.get("addresses") or ()]
             unready += [one["ip"] for one in subset.get("notReadyAddresses") or ()]
@@ -201,8 +230,8 @@ def _certificates(pem: bytes) -> list[Certificate]:
     if not pem.strip():
         return []
     return [
-        read_certificate(one.public_bytes(Encoding.DER))
-        for one in x509.load_pem_x509_certificates(pem)
+        read_certificate(certificate.public_bytes(Encoding.DER))
+        for certificate in x509.load_pem_x509_certificates(pem)
     ]
 
 

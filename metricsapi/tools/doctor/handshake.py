@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.pem import UNREADABLE
 from metricsapi.scrape.errors import Cause, certificate_cause
 from metricsapi.scrape.targets import Target
 from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.certificate import Certificate, read_certificate
-from metricsapi.tools.doctor.result import Findings
+from metricsapi.tools.doctor.result import Findings, Status
 
 SUMMARY = "/stats/summary?only_cpu_and_memory=true"
 RESOURCE = "/metrics/resource"
@@ -33,6 +35,8 @@ class Reader:
     timeout: float
     paths: tuple[str, ...] = (SUMMARY, RESOURCE)  # in the order in which they are tried
     verify: bool = True
+    max_bytes: int = KubeletSettings.max_response_bytes
+    probe: str = ""  # a service account's token, to see whether kubelets take tokens
 
     @property
     def scheme(self) -> str:
@@ -42,23 +46,24 @@ class Reader:
 async def connect(target: Target, reader: Reader, findings: Findings) -> str:
     """Return the first host that accepts a connection."""
     if not target.hosts:
-        findings.fail("address", "no address of a wanted type", remedy("no_address").fix)
+        findings.because("address", "no_address", "no address of a wanted type")
         raise Stop
     findings.ok("address", ", ".join(target.hosts))
     refusals: list[str] = []
-    fixes: dict[str, None] = {}
+    causes: list[str] = []
     for host in target.hosts:
         cause, said = await _knock(host, target.port, reader.timeout / len(target.hosts))
         if not cause:
             where = f"{host}:{target.port} accepts connections"
             if refusals:
-                findings.warn("tcp", f"{where}, but {'; '.join(refusals)}", " ".join(fixes))
+                text = f"{where}, but {'; '.join(refusals)}"
+                findings.because("tcp", causes[0], text, Status.WARN)
             else:
                 findings.ok("tcp", where)
             return host
-        fixes[remedy(cause).fix] = None
+        causes.append(cause)
         refusals.append(f"{host}:{target.port}: {said}")
-    findings.fail("tcp", "; ".join(refusals), " ".join(fixes))
+    findings.because("tcp", causes[0], "; ".join(refusals))
     raise Stop
 
 
@@ -76,8 +81,8 @@ async def _knock(host: str, port: int, timeout: float) -> tuple[str, str]:
     except TimeoutError:
         what = "no answer" if step == "timeout" else "the name was not resolved"
         return step, f"{what} within {timeout:.1f} s"
-    except socket.gaierror as error:
-        return "name_not_found", error.strerror or str(error)
+    except (socket.gaierror, UnicodeError) as error:  # the codec of international names, too
+        return "name_not_found", getattr(error, "strerror", None) or str(error)
     except ConnectionRefusedError:
         return "refused", "connection refused"
     except OSError as error:
@@ -94,30 +99,35 @@ async def handshake(target: Target, host: str, reader: Reader, findings: Finding
     try:
         version, der = await _tls(host, target.port, _seeing(), host, reader.timeout)
     except (TimeoutError, OSError) as error:
-        findings.fail("tls", f"handshake failed: {words(error)}", remedy("tls").fix)
+        findings.because("tls", "tls", f"handshake failed: {words(error)}")
         raise Stop from error
-    certificate = read_certificate(der)
+    try:
+        certificate = read_certificate(der)
+    except UNREADABLE as error:
+        text = f"{version}, a certificate that cannot be read: {error}"
+        findings.because("tls", Cause.CERTIFICATE_UNSUITABLE, text)
+        raise Stop from error
     evidence = f"{version}, {certificate.text}"
     if not reader.verify:
         findings.warn(
             "tls", f"not verified (--kubelet-insecure-tls); {evidence}", "Verify kubelets."
         )
         return host
-    fault: ssl.SSLCertVerificationError | None = None
+    refused: list[ssl.SSLCertVerificationError] = []
     for name in (host, target.node):
         try:
             await _tls(host, target.port, reader.context, name, reader.timeout)
         except ssl.SSLCertVerificationError as error:
-            fault = fault or error
+            refused.append(error)
         except (TimeoutError, OSError) as error:
-            findings.fail("tls", f"{words(error)}; {evidence}", remedy("tls").fix)
+            findings.because("tls", "tls", f"{words(error)}; {evidence}")
             raise Stop from error
         else:
             _verified(certificate, evidence, name, host, findings)
             return name
-    cause = _certificate_fault(fault, certificate)
-    said = fault.verify_message if fault else ""
-    findings.fail("tls", f"{remedy(cause).title} ({said}): {evidence}", remedy(cause).fix)
+    cause = _certificate_fault(refused[0], certificate)
+    text = f"{remedy(cause).title} ({refused[0].verify_message}): {evidence}"
+    findings.because("tls", cause, text)
     raise Stop
 
 
@@ -127,25 +137,21 @@ def _verified(
     by = f"verified for {name}" + ("" if name == host else f", the node's name; it lacks {host}")
     left = certificate.days_left()
     if left < EXPIRES_SOON:
-        findings.warn(
-            "tls",
-            f"expires in {left:.1f} days; {by}; {evidence}",
-            remedy("certificate_expired").fix,
-        )
+        text = f"expires in {left:.1f} days; {by}; {evidence}"
+        findings.warn("tls", text, remedy(Cause.CERTIFICATE_EXPIRED).fix)
     else:
         findings.ok("tls", f"{by}; {evidence}")
 
 
-def _certificate_fault(fault: ssl.SSLCertVerificationError | None, certificate: Certificate) -> str:
+def _certificate_fault(fault: ssl.SSLCertVerificationError, certificate: Certificate) -> Cause:
     """Name the cause; OpenSSL reports the chain before the times, and the times before names."""
-    code = fault.verify_code if fault else 0
-    now = datetime.now(UTC)
-    cause = certificate_cause(code)
-    if not certificate.not_before <= now <= certificate.not_after:
-        return "certificate_expired"
+    if not certificate.not_before <= datetime.now(UTC) <= certificate.not_after:
+        return Cause.CERTIFICATE_EXPIRED
+    cause = certificate_cause(fault.verify_code)
     if cause not in (Cause.CERTIFICATE_SELF_SIGNED, Cause.CERTIFICATE_UNKNOWN_CA):
-        return str(cause)
-    return "certificate_self_signed" if certificate.made_by_kubelet else "certificate_unknown_ca"
+        return cause
+    own = certificate.made_by_kubelet
+    return Cause.CERTIFICATE_SELF_SIGNED if own else Cause.CERTIFICATE_UNKNOWN_CA
 
 
 async def _tls(

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 import httpx
-from msgspec import Struct
-from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, KubeError
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
-from metricsapi.storage.types import ContainerStats
-from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.handshake import Reader, Stop, connect, handshake, words
-from metricsapi.tools.doctor.result import NOT_REACHED, Findings, Result
+from metricsapi.tools.doctor.payload import check_payload
+from metricsapi.tools.doctor.result import NOT_REACHED, Findings, Result, Status
 
 CHECKS = (
     "address", "tcp", "tls", "authentication", "authorization", "endpoint", "payload", "clock",
     "containers",
 )  # fmt: skip
-SKEW = 5.0  # seconds; Date has whole ones
+
+
+class TooLarge(httpx.TransportError):
+    """An answer that is larger than --kubelet-max-response-bytes."""
 
 
 async def check_node(target: Target, reader: Reader) -> list[Result]:
@@ -79,12 +78,52 @@ async def _read(target: Target, host: str, name: str, reader: Reader, findings: 
         timeout=reader.timeout,
     ) as http:
 
-        async def get(path: str) -> httpx.Response:
-            return await http.get(path, extensions={"sni_hostname": name})
+        async def get(path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+            request = http.build_request("GET", path, headers=headers)
+            request.extensions["sni_hostname"] = name
+            async with asyncio.timeout(reader.timeout):
+                return await _bounded(await http.send(request, stream=True), reader.max_bytes)
 
+        if reader.probe:
+            await _token_authentication(get, reader.probe, findings)
         await read_endpoints(
             target.node, (target.path,) if target.path else reader.paths, get, findings
         )
+
+
+async def _bounded(answer: httpx.Response, most: int) -> httpx.Response:
+    """Read an answer of at most `most` bytes. Raises httpx.TransportError for a larger one."""
+    body = bytearray()
+    try:
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > most:
+                raise TooLarge(f"more than {most:,} bytes")
+    finally:
+        await answer.aclose()
+    date = {"Date": answer.headers["Date"]} if "Date" in answer.headers else {}
+    return httpx.Response(answer.status_code, headers=date, content=bytes(body))
+
+
+async def _token_authentication(
+    get: Callable[..., Awaitable[httpx.Response]], token: str, findings: Findings
+) -> None:
+    """Try a service account's token, as the server will present one; who we are may differ.
+
+    A kubelet that knows the token answers 200, or 403 and names its account; one that does not
+    answers 401, or takes us for anonymous.
+    """
+    check = "token authentication"
+    try:
+        answer = await get("/healthz", {"Authorization": f"Bearer {token}"})
+    except (TimeoutError, httpx.HTTPError) as error:
+        findings.skip(check, f"/healthz: {words(error)}")
+        return
+    said = _said(answer, "/healthz")
+    if answer.status_code == 401 or "system:anonymous" in said:
+        findings.because(check, "unauthorized", said)
+    else:
+        findings.ok(check, "the kubelet takes tokens of service accounts")
 
 
 async def read_endpoints(
@@ -104,20 +143,20 @@ async def read_endpoints(
             _identity(answer, said, findings)
         if answer.status_code == 200:
             if forbidden:
-                findings.warn("authorization", "; ".join(forbidden), remedy("forbidden").fix)
+                findings.because("authorization", "forbidden", "; ".join(forbidden), Status.WARN)
             else:
                 findings.ok("authorization", f"{_short(path)} may be read")
             findings.ok("endpoint", f"{_short(path)}: {len(answer.content):,} bytes")
-            _contents(node, path, answer, (begun, time.monotonic() - begun), findings)
+            check_payload(node, path, answer, (begun, time.monotonic() - begun), findings)
             return
         if answer.status_code >= 500:
-            findings.fail("endpoint", said, remedy("status").fix)
+            findings.because("endpoint", "status", said)
             raise Stop
         (forbidden if answer.status_code == 403 else missing).append(said)
     if forbidden:
-        findings.fail("authorization", "; ".join(forbidden + missing), remedy("forbidden").fix)
+        findings.because("authorization", "forbidden", "; ".join(forbidden + missing))
     else:
-        findings.fail("endpoint", "; ".join(missing), remedy("not_found").fix)
+        findings.because("endpoint", "not_found", "; ".join(missing))
     raise Stop
 
 
@@ -126,17 +165,20 @@ async def _answer(
 ) -> httpx.Response:
     try:
         return await get(path)
-    except httpx.TimeoutException as error:
-        findings.fail("endpoint", f"no answer to {_short(path)} in time", remedy("timeout").fix)
+    except TooLarge as error:
+        findings.because("endpoint", "too_large", f"{_short(path)}: {error}")
+        raise Stop from error
+    except (TimeoutError, httpx.TimeoutException) as error:
+        findings.because("endpoint", "timeout", f"no answer to {_short(path)} in time")
         raise Stop from error
     except httpx.HTTPError as error:
-        findings.fail("endpoint", f"{_short(path)}: {words(error)}", remedy("reset").fix)
+        findings.because("endpoint", "reset", f"{_short(path)}: {words(error)}")
         raise Stop from error
 
 
 def _identity(answer: httpx.Response, said: str, findings: Findings) -> None:
     if answer.status_code == 401:
-        findings.fail("authentication", said, remedy("unauthorized").fix)
+        findings.because("authentication", "unauthorized", said)
         raise Stop
     findings.ok("authentication", "the kubelet knows us")
 
@@ -148,96 +190,3 @@ def _short(path: str) -> str:
 def _said(answer: httpx.Response, path: str) -> str:
     said = f"{answer.status_code} for {_short(path)}"
     return f"{said}: {' '.join(answer.text[:300].split())}" if answer.status_code != 200 else said
-
-
-class Sizes(Struct, frozen=True):
-    """What an answer holds: containers in all, those without a stat, whether the node has its."""
-
-    containers: int
-    without: list[str]
-    node: bool
-
-
-def _contents(
-    node: str, path: str, answer: httpx.Response, timing: tuple[float, float], findings: Findings
-) -> None:
-    begun, took = timing
-    try:
-        sizes = (
-            _summary_sizes(node, answer.content, begun, took)
-            if path.startswith("/stats")
-            else _resource_sizes(answer.text)
-        )
-    except ValueError as error:
-        findings.fail("payload", f"{error}: {answer.text[:80]!r}", remedy("decode").fix)
-        raise Stop from error
-    findings.ok("payload", f"{sizes.containers} containers in {took * 1000:.0f} ms")
-    _clock(answer, findings)
-    _stats(sizes, findings)
-
-
-def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
-    sample = decode_summary(
-        node, body, requested_at=begun, answered_at=begun + took, wall_offset=0.0
-    )
-    without = [
-        f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
-        for pod in sample.pods
-        for container in pod.containers or ()
-        if not _has_usage(container)
-    ]
-    containers = sum(len(pod.containers or ()) for pod in sample.pods)
-    return Sizes(containers, without, sample.stats is not None and _has_usage(sample.stats))
-
-
-def _has_usage(stats: ContainerStats) -> bool:
-    cpu, memory = stats.cpu, stats.memory
-    counted = cpu is not None and cpu.usage_core_nano_seconds is not None
-    return counted and memory is not None and memory.working_set_bytes is not None
-
-
-def _resource_sizes(text: str) -> Sizes:
-    """Read exposition format with the format's own library, not with the server's decoder."""
-    seen: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = sample.labels
-            name = "/".join(labels.get(key, "") for key in ("namespace", "pod", "container"))
-            seen.setdefault(sample.name, set()).add(name)
-    cpu = seen.get("container_cpu_usage_seconds_total", set())
-    memory = seen.get("container_memory_working_set_bytes", set())
-    has = {"node_cpu_usage_seconds_total", "node_memory_working_set_bytes"} <= seen.keys()
-    return Sizes(len(cpu | memory), sorted(cpu ^ memory), has)
-
-
-def _clock(answer: httpx.Response, findings: Findings) -> None:
-    date = answer.headers.get("Date")
-    try:
-        skew = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else None
-    except ValueError:
-        skew = None
-    if skew is None:
-        findings.skip("clock", "the answer has no usable Date header")
-    elif abs(skew) > SKEW:
-        side = "ahead of" if skew > 0 else "behind"
-        findings.warn(
-            "clock",
-            f"the node's clock is {abs(skew):.0f} s {side} ours",
-            "Let NTP set both clocks: autoscalers compare these times with their own.",
-        )
-    else:
-        findings.ok("clock", f"within {SKEW:g} s of ours")
-
-
-def _stats(sizes: Sizes, findings: Findings) -> None:
-    bad = sizes.without
-    fix = "See the container runtime's and the kubelet's log on this node."
-    if not sizes.node:
-        findings.fail("containers", "the node's own CPU or memory is missing", fix)
-    elif not sizes.containers:
-        findings.warn("containers", "the kubelet lists no containers", fix)
-    elif bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        findings.warn("containers", f"no stats for {', '.join(bad[:3])}{more}", fix)
-    else:
-        findings.ok("containers", f"all {sizes.containers} have CPU and memory")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
@@ -28,8 +29,9 @@ from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.tools.doctor import report
 from metricsapi.tools.doctor.cluster import check_cluster
 from metricsapi.tools.doctor.handshake import RESOURCE, SUMMARY, Reader
+from metricsapi.tools.doctor.installation import Installation, State, probe_token
 from metricsapi.tools.doctor.kubelet import check_node, check_proxied
-from metricsapi.tools.doctor.result import Findings, Result
+from metricsapi.tools.doctor.result import CLUSTER, FITNESS, Findings, Result, Status
 
 DOCTOR = Group("Doctor")
 
@@ -77,18 +79,47 @@ async def examine(options: DoctorSettings) -> list[Result]:
     try:
         credentials = load_credentials(settings.kubeconfig)
     except CredentialsError as error:
-        findings = Findings("cluster")
+        findings = Findings(CLUSTER)
         findings.fail("credentials", str(error), "Name a kubeconfig that works: --kubeconfig=FILE")
         return findings.results
     async with KubeClient(credentials, "metricsapi-doctor") as client:
-        findings = Findings("cluster")
+        findings = Findings(CLUSTER)
         for warning in warnings(settings, time.time()):
             findings.warn("flags", warning, "Correct the flag or its file, unless it is meant so.")
-        results = findings.results + await check_cluster(client, settings)
-        findings = Findings("cluster")
+        of_cluster, installation = await check_cluster(client, settings)
+        results = findings.results + of_cluster
+        findings = Findings(CLUSTER)
         nodes = await _nodes(client, options, findings)
+        token = ""
+        if nodes and settings.kubelet.transport == "direct" and not settings.kubelet.plain_http:
+            token = await _probe_token(client, installation, findings)
         results += findings.results
-        return results + await _check_nodes(nodes, client, credentials, options)
+        results += await _check_nodes(nodes, client, credentials, options, token)
+        if installation.state is not State.OURS:
+            results.append(_fitness(results))
+        return results
+
+
+async def _probe_token(client: KubeClient, installation: Installation, findings: Findings) -> str:
+    """Return a service account's token for kubelets, unless what we present is one already."""
+    if installation.as_service_account or not installation.user:
+        return ""
+    try:
+        return await probe_token(client, installation)
+    except (KubeError, msgspec.DecodeError) as error:
+        findings.skip("token authentication", f"no token of a service account to try: {error}")
+        return ""
+
+
+def _fitness(results: Sequence[Result]) -> Result:
+    """Say whether this server can be installed, from all that was looked at."""
+    failed = [result for result in results if result.status is Status.FAIL]
+    if not failed:
+        text = "this server can be installed here (README.md, or docs/migration.md)"
+        return Result(FITNESS, CLUSTER, Status.OK, text)
+    what = dict.fromkeys(result.check for result in failed)
+    text = f"not yet: {', '.join(what)} failed"
+    return Result(FITNESS, CLUSTER, Status.FAIL, text, "Mend what is listed above first.")
 
 
 async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings) -> list[Node]:
@@ -126,9 +157,10 @@ async def _check_nodes(
     client: KubeClient,
     credentials: Credentials,
     options: DoctorSettings,
+    probe: str,
 ) -> list[Result]:
     progress = report.Progress(sys.stderr, len(nodes))
-    gate = asyncio.Semaphore(options.concurrency)
+    in_flight = asyncio.Semaphore(options.concurrency)
     settings = options.serve.kubelet
     ip_family = cluster_family(credentials.server)
     paths = {"summary": (SUMMARY,), "resource": (RESOURCE,)}.get(
@@ -145,15 +177,21 @@ async def _check_nodes(
         timeout=settings.timeout,
         paths=paths,
         verify=not settings.insecure_tls,
+        max_bytes=settings.max_response_bytes,
+        probe=probe,
     )
 
-    async def one(node: Node) -> list[Result]:
-        async with gate:
-            if settings.transport == "apiserver-proxy":
-                results = await check_proxied(node.name, client, paths, settings.timeout)
-            else:
-                results = await check_node(target_of(node, settings, ip_family), reader)
-        progress.advance()
-        return results
+    async def check(node: Node) -> list[Result]:
+        async with in_flight:
+            try:
+                if settings.transport == "apiserver-proxy":
+                    return await check_proxied(node.name, client, paths, settings.timeout)
+                return await check_node(target_of(node, settings, ip_family), reader)
+            except Exception as error:  # noqa: BLE001  no node ends the checks of the others
+                findings = Findings(node.name)
+                findings.because("node", "internal", f"{type(error).__name__}: {error}")
+                return findings.results
+            finally:
+                progress.advance()
 
-    return [result for found in await asyncio.gather(*map(one, nodes)) for result in found]
+    return list(chain.from_iterable(await asyncio.gather(*map(check, nodes))))

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError
+from metricsapi.tools.doctor.installation import GROUP, Installation, State
 from metricsapi.tools.doctor.result import Findings
 
-GROUP = "metrics.k8s.io"
-REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SELF_REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 ROLE = "manifests/ has the roles: apply them, or grant this to the server's service account."
+# Groups, resources, and whether they are in a namespace: the kinds of manifests/base.
+_INSTALLED = (
+    ("", "serviceaccounts", True),
+    ("", "services", True),
+    ("", "secrets", True),
+    ("apps", "deployments", True),
+    ("rbac.authorization.k8s.io", "roles", True),
+    ("rbac.authorization.k8s.io", "rolebindings", True),
+    ("rbac.authorization.k8s.io", "clusterroles", False),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", False),
+    ("apiregistration.k8s.io", "apiservices", False),
+)
 
 
 class _Verdict(msgspec.Struct):
@@ -25,30 +39,69 @@ class _Review(msgspec.Struct):
     status: _Verdict
 
 
-async def check_permissions(client: KubeClient, settings: Settings, findings: Findings) -> None:
-    """Ask about every permission; one that only `auto` would use is a warning."""
+async def check_permissions(
+    client: KubeClient, settings: Settings, installation: Installation, findings: Findings
+) -> None:
+    """Ask about every permission; one that only `auto` would use is a warning.
+
+    They are asked for the server's service account where it is not ours. Before there is one,
+    the question is whether we may install.
+    """
+    if installation.state is not State.OURS:
+        await _check_installer(client, settings, findings)
+        return
+    account = "" if installation.is_us or not installation.user else installation.account
     wanted = permissions(settings)
-    verdicts = await asyncio.gather(*(_ask(client, attributes) for _, attributes in wanted))
+    verdicts = await asyncio.gather(*(_ask(client, asked, account) for _, asked in wanted))
+    whose = f" (service account {account.replace(':', '/')})" if account else ""
     for (words, _), verdict in zip(wanted, verdicts, strict=True):
         check = "permission"
         if isinstance(verdict, str):
             findings.skip(check, f"{words}: cannot be asked: {verdict}")
         elif verdict.allowed:
-            findings.ok(check, words)
+            findings.ok(check, words + whose)
         else:
             reason = f": {verdict.reason}" if verdict.reason else ""
             optional = words == "get nodes/metrics" and settings.kubelet.endpoint == "auto"
-            (findings.warn if optional else findings.fail)(check, f"no {words}{reason}", ROLE)
+            text = f"no {words}{whose}{reason}"
+            (findings.warn if optional else findings.fail)(check, text, ROLE)
 
 
-async def _ask(client: KubeClient, attributes: dict[str, str]) -> _Verdict | str:
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
+async def _check_installer(client: KubeClient, settings: Settings, findings: Findings) -> None:
+    """Ask whether we may create what manifests/ holds."""
+    namespace = settings.service.namespace
+    wanted = [
+        _attributes("create", group, resource, namespace if namespaced else "", "")
+        for group, resource, namespaced in _INSTALLED
+    ]
+    verdicts = await asyncio.gather(*(_ask(client, attributes, "") for _, attributes in wanted))
+    missing = [
+        words
+        for (words, _), verdict in zip(wanted, verdicts, strict=True)
+        if not isinstance(verdict, str) and not verdict.allowed
+    ]
+    if any(isinstance(verdict, str) for verdict in verdicts):
+        findings.skip("install", "whether you may install cannot be asked")
+    elif missing:
+        fix = "Ask an administrator of the cluster to install it, or for these permissions."
+        findings.warn("install", f"you may not {', '.join(missing)}", fix)
+    else:
+        findings.ok("install", f"you may create all that manifests/ holds, in {namespace}")
+
+
+async def _ask(client: KubeClient, attributes: dict[str, str], account: str) -> _Verdict | str:
+    """Ask for a service account, NAMESPACE:NAME, or for ourselves; a text says why in vain."""
+    spec: dict[str, Any] = {"resourceAttributes": attributes}
+    kind, path = "SelfSubjectAccessReview", SELF_REVIEW
+    if account:
+        namespace = account.partition(":")[0]
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+        spec["user"] = f"system:serviceaccount:{account}"
+        spec["groups"] = [*groups, "system:authenticated"]
+        kind, path = "SubjectAccessReview", REVIEW
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
     try:
-        answer = await client.request("POST", REVIEW, body=body)
+        answer = await client.request("POST", path, body=body)
         return msgspec.json.decode(answer, type=_Review).status
     except (ApiError, msgspec.DecodeError) as error:
         return str(error)

@@ -1,19 +1,45 @@
-"""What the doctor prints: a table that ends with what to do, or JSON; and a progress bar."""
+"""What the doctor prints: groups of one cause with the worst last, or JSON; and a progress bar."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from msgspec import to_builtins
+from msgspec import Struct, to_builtins
 
-from metricsapi.tools.doctor.result import NOT_REACHED, Result, Status
+from metricsapi.telemetry.troubleshooting import remedy
+from metricsapi.tools.doctor.result import CLUSTER, FITNESS, NOT_REACHED, Result, Status
 
 _MARKS = {Status.OK: "ok  ", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.SKIP: "skip"}
 _COLOURS = {Status.OK: "32", Status.WARN: "33", Status.FAIL: "31", Status.SKIP: "2"}
+_SEVERITY = list(Status)
+_NAMES = 10  # nodes of a group that are named; JSON has all of them
+_EXAMPLES = 2  # nodes of a group whose evidence is shown
+
+
+class Group(Struct, frozen=True):
+    """Results with one status, check and fix: about the cluster, or about these nodes."""
+
+    results: list[Result]
+
+    @property
+    def first(self) -> Result:
+        """A result that stands for all of them."""
+        return self.results[0]
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """Its place in the report: the worst, and what concerns most nodes, last."""
+        first = self.first
+        cluster = first.subject == CLUSTER
+        if first.check == FITNESS:
+            return len(_SEVERITY), True, 0
+        # What concerns the cluster concerns every node; only what is well goes from it to nodes.
+        late = cluster is not (first.status is Status.OK)
+        return _SEVERITY.index(first.status), late, 0 if cluster else len(self.results)
 
 
 def exit_status(results: Sequence[Result]) -> int:
@@ -29,36 +55,83 @@ def as_json(results: Sequence[Result]) -> str:
 
 
 def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 110) -> str:
-    """One line per result. Nodes on which all is well take one line; fixes follow their line."""
+    """One entry per group, the worst last; the fix follows what it mends, once."""
     lines: list[str] = []
-    for subject in dict.fromkeys(result.subject for result in results):
-        own = [result for result in results if result.subject == subject]
-        if subject != "cluster" and all(result.status is Status.OK for result in own):
-            payload = next((one.evidence for one in own if one.check == "payload"), "")
-            lines.append(f"{_mark(Status.OK, colour)}  {_plain(subject)}: all {len(own)} checks"
-                         f"{', ' + _plain(payload) if payload else ''}")  # fmt: skip
-            continue
-        if subject != "cluster":
-            lines.append(f"      {_plain(subject)}:")
-        unreached = [result.check for result in own if result.evidence == NOT_REACHED]
+    for group in sorted(_groups(results), key=lambda group: group.rank):
+        first = group.first
+        lines += _wrap(f"{_mark(first.status, colour)}  ", _headline(group), width)
+        if first.subject != CLUSTER and first.status is not Status.OK:
+            for result in group.results[:_EXAMPLES]:
+                lines += _wrap("         ", f"{result.subject}: {result.evidence}", width)
+        if first.fix:
+            lines += _wrap("      -> ", first.fix, width)
+    return "\n".join([*lines, "", *_totals(results), ""])
+
+
+def _groups(results: Sequence[Result]) -> Iterator[Group]:
+    """Yield each result of the cluster, the nodes that are well, and groups of like results."""
+    by_node: dict[str, list[Result]] = {}
+    for result in results:
+        if result.subject == CLUSTER:
+            yield Group([result])
+        else:
+            by_node.setdefault(result.subject, []).append(result)
+    like: dict[tuple[str, ...], list[Result]] = {}
+    well: list[Result] = []
+    for own in by_node.values():
+        if all(result.status in (Status.OK, Status.SKIP) for result in own):
+            payload = next((one for one in own if one.check == "payload"), own[0])
+            well.append(payload)  # which says most of a node that is well
         for result in own:
-            if result.evidence == NOT_REACHED:
-                continue
-            text = f"{result.check}: {_plain(result.evidence)}"
-            lines += _wrap(f"{_mark(result.status, colour)}  ", text, width)
-            if result.fix:
-                lines += _wrap("      -> ", result.fix, width)
-        if unreached:
-            text = f"{', '.join(unreached)}: {NOT_REACHED}"
-            lines += _wrap(f"{_mark(Status.SKIP, colour)}  ", text, width)
+            if result.status is not Status.OK and result.evidence != NOT_REACHED:
+                key = (result.status, result.check, result.cause, result.fix)
+                skipped = result.evidence if result.status is Status.SKIP else ""
+                like.setdefault((*key, skipped), []).append(result)
+    if well:
+        yield Group(well)
+    for group in like.values():
+        yield Group(group)
+
+
+def _headline(group: Group) -> str:
+    first = group.first
+    if first.subject == CLUSTER:
+        return f"{first.check}: {first.evidence}"
+    nodes = _names([result.subject for result in group.results])
+    if first.status is Status.OK:
+        return f"{nodes}: all is well, such as {first.check}: {first.evidence} ({first.subject})"
+    what = f": {remedy(first.cause).title}" if first.cause else ""
+    return f"{first.check}{what}: {nodes}"
+
+
+def _names(nodes: list[str]) -> str:
+    shown = ", ".join(nodes[:_NAMES])
+    more = len(nodes) - _NAMES
+    count = f"{len(nodes):,} node{'s' * (len(nodes) > 1)}"
+    return f"{count}: {shown}" + (f" and {more:,} more" if more > 0 else "")
+
+
+def _totals(results: Sequence[Result]) -> list[str]:
+    """Count nodes by their worst result, then results by status."""
+    worst: dict[str, int] = {}
+    for result in results:
+        if result.subject != CLUSTER:
+            severity = _SEVERITY.index(result.status)
+            worst[result.subject] = max(worst.get(result.subject, 0), severity)
+    lines = []
+    if worst:
+        nodes = Counter(_SEVERITY[severity] for severity in worst.values())
+        parts = [f"{nodes[status]:,} {status}" for status in Status if nodes[status]]
+        lines.append(f"nodes: {', '.join(parts)}")
     counts = Counter(result.status for result in results)
-    total = ", ".join(f"{counts[status]} {status}" for status in Status)
-    return "\n".join([*lines, "", total, ""])
+    lines.append("checks: " + ", ".join(f"{counts[status]:,} {status}" for status in Status))
+    return lines
 
 
 def _wrap(head: str, text: str, width: int) -> list[str]:
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
-    return [head + lines[0], *(f"         {line}" for line in lines[1:])]
+    wrapped = textwrap.wrap(_plain(text), width, break_long_words=False, break_on_hyphens=False)
+    first, *rest = wrapped or [""]
+    return [head + first, *(f"         {line}" for line in rest)]
 
 
 def _mark(status: Status, colour: bool) -> str:

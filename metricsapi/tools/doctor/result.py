@@ -6,26 +6,37 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from metricsapi.telemetry.troubleshooting import remedy
+
+CLUSTER = "cluster"  # the subject of what is not about one node
+FITNESS = "fitness"  # whether this server can be installed; the last word
 NOT_REACHED = "not reached: see the failure before"
 
 
 class Status(StrEnum):
-    """SKIP: could not be looked at, for want of permission or because of an earlier failure."""
+    """From the best to the worst.
+
+    SKIP: could not be looked at, for want of permission or because of an earlier failure.
+    """
 
     OK = "ok"
+    SKIP = "skip"
     WARN = "warn"
     FAIL = "fail"
-    SKIP = "skip"
 
 
 class Result(Struct, frozen=True):
-    """What was checked, on what, how it stands, what was seen, and what to do about it."""
+    """What was checked, on what, how it stands, what was seen, and what to do about it.
+
+    `cause` is a cause of `telemetry/troubleshooting`, where there is one.
+    """
 
     check: str
     subject: str
     status: Status
     evidence: str
     fix: str = ""
+    cause: str = ""
 
 
 class Findings:
@@ -50,3 +61,8 @@ class Findings:
     def skip(self, check: str, evidence: str, fix: str = "") -> None:
         """Add: this could not be looked at."""
         self.results.append(Result(check, self.subject, Status.SKIP, evidence, fix))
+
+    def because(self, check: str, cause: str, evidence: str, status: Status = Status.FAIL) -> None:
+        """Add a failure or warning of a cause that has a remedy."""
+        fix = remedy(cause).fix
+        self.results.append(Result(check, self.subject, status, evidence, fix, cause))

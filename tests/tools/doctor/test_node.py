@@ -13,7 +13,14 @@ from metricsapi.tools.doctor.handshake import RESOURCE as RESOURCE_PATH
 from metricsapi.tools.doctor.handshake import SUMMARY as SUMMARY_PATH
 from metricsapi.tools.doctor.handshake import Reader
 from metricsapi.tools.doctor.kubelet import CHECKS, check_node
-from tests.support.pki import Authority, self_signed, server_context
+from tests.support.pki import (
+    UNSUITABLE,
+    Authority,
+    lenient_server_context,
+    self_signed,
+    server_context,
+    unsuitable,
+)
 from tests.tools.doctor.listeners import (
     EMPTY,
     NO_STATS,
@@ -74,6 +81,31 @@ async def test_a_healthy_node_is_ok_in_every_check(tmp_path):
 async def test_no_address():
     found = await examine(1, hosts=())
     assert "--kubelet-preferred-address-types" in outcome(found, "address").fix
+
+
+@pytest.mark.parametrize("why", UNSUITABLE)
+async def test_a_certificate_refused_for_what_it_says_is_told_as_that(why):
+    context = lenient_server_context(unsuitable(CA, why, "127.0.0.1"))
+    async with listening(GOOD, context) as port:
+        result = outcome(await examine(port), "tls")
+    assert result.cause == "certificate_unsuitable"
+    assert "may not be used for this" in result.evidence
+    assert "--kubelet-certificate-authority" not in result.fix
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "no\0de", "", "-", "\u0661.example"])
+async def test_a_host_that_is_none_is_a_finding(host):
+    found = await examine(1, hosts=(host,), timeout=2.0)
+    assert outcome(found, "tcp").status == "fail"
+
+
+async def test_an_answer_without_end_is_cut_off():
+    async with listening(
+        kubelet(http(200, SUMMARY + " " * 5000)), serving(CA, "127.0.0.1")
+    ) as port:
+        result = (await examine(port, max_bytes=2000))["endpoint"]
+    assert result.cause == "too_large"
+    assert "--kubelet-max-response-bytes" in result.fix
 
 
 async def test_nothing_listens():

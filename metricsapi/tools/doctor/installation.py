@@ -1,0 +1,141 @@
+"""What stands at the place of our Service: nothing yet, metrics-server, or this server.
+
+Before an installation a missing Service or APIService is no failure, and permissions are those
+that whoever installs needs; afterwards they are those of the server's service account.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from metricsapi.config.settings import Settings
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.errors import ApiError, Forbidden, KubeError, NotFound
+from metricsapi.tools.doctor.result import Findings
+
+GROUP = "metrics.k8s.io"
+SELF_REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_PREFIX = "system:serviceaccount:"
+
+
+class State(StrEnum):
+    """NONE: nothing is installed. OTHER: metrics-server is. OURS: this server is."""
+
+    NONE = "none"
+    OTHER = "other"
+    OURS = "ours"
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """What is installed, as which service account, and who we are (empty: not known)."""
+
+    state: State
+    account: str  # NAMESPACE:NAME of the server's service account
+    images: tuple[str, ...] = ()
+    user: str = ""
+
+    @property
+    def is_us(self) -> bool:
+        """Whether we ask as the server's own service account."""
+        return self.user == _PREFIX + self.account
+
+    @property
+    def as_service_account(self) -> bool:
+        """Whether we ask as some service account, so with a token that the cluster issued."""
+        return self.user.startswith(_PREFIX)
+
+
+async def get(client: KubeClient, path: str, **params: str) -> dict[str, Any]:
+    """Return a decoded JSON object. Raises KubeError or msgspec.DecodeError."""
+    return msgspec.json.decode(await client.request("GET", path, params=params), type=dict)
+
+
+async def post(client: KubeClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Create an object that is answered and not stored, as reviews are. Raises as `get`."""
+    return msgspec.json.decode(await client.request("POST", path, body=body), type=dict)
+
+
+async def find_installation(
+    client: KubeClient, settings: Settings, findings: Findings
+) -> Installation:
+    """Look at the Service and its pods; what may not be looked at counts as this server."""
+    namespace, name = settings.service.namespace, settings.service.name
+    user = await _who_am_i(client)
+    account = f"{namespace}:{name}"
+    try:
+        service = await get(client, f"/api/v1/namespaces/{namespace}/services/{name}")
+    except NotFound:
+        if await _has_api_service(client, namespace, name):
+            return Installation(State.OURS, account, user=user)
+        findings.ok("installation", f"nothing yet: there is no Service {namespace}/{name}")
+        return Installation(State.NONE, account, user=user)
+    except (KubeError, msgspec.DecodeError):
+        return Installation(State.OURS, account, user=user)
+    pods = await _pods(client, namespace, service.get("spec", {}).get("selector") or {})
+    images = {container.get("image", "") for pod in pods for container in pod["spec"]["containers"]}
+    accounts = {pod["spec"].get("serviceAccountName") or "default" for pod in pods}
+    if len(accounts) == 1:
+        account = f"{namespace}:{accounts.pop()}"
+    theirs = any("metrics-server" in image.rpartition("/")[2] for image in images)
+    state = State.OTHER if theirs else State.OURS
+    if images:
+        what = "metrics-server, which this server can replace: see docs/migration.md"
+        text = f"{', '.join(sorted(images))} behind {namespace}/{name}"
+        findings.ok("installation", f"{text}: {what}" if theirs else text)
+    return Installation(state, account, tuple(sorted(images)), user)
+
+
+async def probe_token(client: KubeClient, installation: Installation) -> str:
+    """Return a token of a service account, good for 10 minutes, to try at kubelets.
+
+    Of the server's own account, or before it exists of `default`. Raises KubeError where we may
+    not have one.
+    """
+    namespace, _, name = installation.account.partition(":")
+    if installation.state is State.NONE:
+        name = "default"
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600},
+    }
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{quote(name, safe='')}/token"
+    answer = await post(client, path, body)
+    return str((answer.get("status") or {}).get("token") or "")
+
+
+async def _who_am_i(client: KubeClient) -> str:
+    """Return our user name; empty where the API server does not tell (before 1.28)."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = await post(client, SELF_REVIEW, body)
+    except (ApiError, msgspec.DecodeError):
+        return ""
+    info = (answer.get("status") or {}).get("userInfo") or {}
+    return str(info.get("username") or "")
+
+
+async def _has_api_service(client: KubeClient, namespace: str, name: str) -> bool:
+    """Whether the APIService names our Service, which is a half installation without it."""
+    path = f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.{GROUP}"
+    try:
+        service = (await get(client, path)).get("spec", {}).get("service") or {}
+    except (KubeError, msgspec.DecodeError):
+        return False
+    return bool((service.get("namespace"), service.get("name")) == (namespace, name))
+
+
+async def _pods(client: KubeClient, namespace: str, selector: dict[str, str]) -> list[Any]:
+    labels = ",".join(f"{key}={value}" for key, value in selector.items())
+    if not labels:
+        return []
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    try:
+        items = (await get(client, path, labelSelector=labels)).get("items")
+    except (Forbidden, ApiError, msgspec.DecodeError):
+        return []
+    return list(items or ())

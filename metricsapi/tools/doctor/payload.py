@@ -1,0 +1,117 @@
+"""What a kubelet's answer holds: whether usage can be read from it, and when it was made."""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+
+import httpx
+from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
+
+from metricsapi.scrape.summary import decode_summary
+from metricsapi.storage.types import ContainerStats
+from metricsapi.tools.doctor.result import Findings
+
+SKEW = 5.0  # seconds; Date has whole ones
+
+
+class Sizes(Struct, frozen=True):
+    """What an answer holds: containers in all, those without a stat, whether the node has its."""
+
+    containers: int
+    without: list[str]
+    node: bool
+
+
+def check_payload(
+    node: str, path: str, answer: httpx.Response, timing: tuple[float, float], findings: Findings
+) -> None:
+    """Check payload, clock and containers; `timing` is when the request began and what it took.
+
+    A payload that makes no sense leaves the checks after it undone.
+    """
+    begun, took = timing
+    try:
+        sizes = (
+            _summary_sizes(node, answer.content, begun, took)
+            if path.startswith("/stats")
+            else _resource_sizes(answer.text)
+        )
+    except ValueError as error:
+        findings.because("payload", "decode", f"{error}: {answer.text[:80]!r}")
+        return
+    findings.ok("payload", f"{sizes.containers} containers in {took * 1000:.0f} ms")
+    _clock(answer, findings)
+    _stats(sizes, findings)
+
+
+def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
+    sample = decode_summary(
+        node, body, requested_at=begun, answered_at=begun + took, wall_offset=0.0
+    )
+    without = [
+        f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
+        for pod in sample.pods
+        for container in pod.containers or ()
+        if not _has_usage(container)
+    ]
+    containers = sum(len(pod.containers or ()) for pod in sample.pods)
+    return Sizes(containers, without, sample.stats is not None and _has_usage(sample.stats))
+
+
+def _has_usage(stats: ContainerStats) -> bool:
+    cpu, memory = stats.cpu, stats.memory
+    counted = cpu is not None and cpu.usage_core_nano_seconds is not None
+    return counted and memory is not None and memory.working_set_bytes is not None
+
+
+def _resource_sizes(text: str) -> Sizes:
+    """Read exposition format with the format's own library, not with the server's decoder."""
+    seen: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            name = "/".join(labels.get(key, "") for key in ("namespace", "pod", "container"))
+            seen.setdefault(sample.name, set()).add(name)
+    cpu = seen.get("container_cpu_usage_seconds_total", set())
+    memory = seen.get("container_memory_working_set_bytes", set())
+    has = {"node_cpu_usage_seconds_total", "node_memory_working_set_bytes"} <= seen.keys()
+    return Sizes(len(cpu | memory), sorted(cpu ^ memory), has)
+
+
+def _clock(answer: httpx.Response, findings: Findings) -> None:
+    date = answer.headers.get("Date")
+    try:
+        skew = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else None
+    except (ValueError, OverflowError):
+        skew = None
+    if skew is None:
+        findings.skip("clock", "the answer has no usable Date header")
+    elif abs(skew) > SKEW:
+        side = "ahead of" if skew > 0 else "behind"
+        findings.warn(
+            "clock",
+            f"the node's clock is {abs(skew):.0f} s {side} ours",
+            "Let NTP set both clocks: autoscalers compare these times with their own.",
+        )
+    else:
+        findings.ok("clock", f"within {SKEW:g} s of ours")
+
+
+def _stats(sizes: Sizes, findings: Findings) -> None:
+    bad = sizes.without
+    fix = "See the container runtime's and the kubelet's log on this node."
+    if not sizes.node:
+        findings.fail("containers", "the node's own CPU or memory is missing", fix)
+    elif not sizes.containers:
+        findings.warn("containers", "the kubelet lists no containers", fix)
+    elif len(bad) == sizes.containers:
+        names = f"{', '.join(bad[:3])}{' and others' if len(bad) > 3 else ''}"
+        text = f"none of the {len(bad)} containers has CPU and memory: {names}"
+        findings.warn("containers", text, fix)
+    elif bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        findings.warn("containers", f"no stats for {', '.join(bad[:3])}{more}", fix)
+    else:
+        findings.ok("containers", f"all {sizes.containers} have CPU and memory")
