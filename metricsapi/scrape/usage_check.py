@@ -18,11 +18,11 @@ def missing_usage(sample: NodeSample) -> str:
     missing = []
     if sample.stats is None:
         missing.append("it lists no usage of the node itself")
-    elif lacks := _lacks(sample.stats):
+    elif lacks := lacking(sample.stats):
         missing.append(f"the node itself has no usable {lacks}")
     containers = list(_first(sample))
-    if containers and all(map(_lacks, containers)) and all(map(_lacks, _containers(sample))):
-        missing.append(f"no container has usable usage: the first has no {_lacks(containers[0])}")
+    if containers and all(map(lacking, containers)) and all(map(lacking, _containers(sample))):
+        missing.append(f"no container has usable usage: the first has no {lacking(containers[0])}")
     return "; ".join(missing)
 
 
@@ -48,14 +48,14 @@ def _has_counter(stats: ContainerStats) -> bool:
     return stats.cpu is not None and stats.cpu.usage_core_nano_seconds is not None
 
 
-def _lacks(stats: ContainerStats) -> str:
+def lacking(stats: ContainerStats) -> str:
     """Name what usage does not follow from; empty if it does."""
     cpu, memory = stats.cpu, stats.memory
-    lacking = []
+    parts = []
     if cpu is None or (cpu.usage_core_nano_seconds is None and cpu.usage_nano_cores is None):
-        lacking.append("CPU counter or rate")
+        parts.append("CPU counter or rate")
     elif epoch_seconds(cpu.time) is None:
-        lacking.append("time of its CPU counter")
+        parts.append("time of its CPU counter")
     if memory is None or memory.working_set_bytes is None:
-        lacking.append("memory working set")
-    return " and no ".join(lacking)
+        parts.append("memory working set")
+    return " and no ".join(parts)

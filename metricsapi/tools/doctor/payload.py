@@ -9,8 +9,9 @@ import httpx
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
+from metricsapi.scrape.decoding import DecodeError
 from metricsapi.scrape.summary import decode_summary
-from metricsapi.storage.types import ContainerStats
+from metricsapi.scrape.usage_check import lacking
 from metricsapi.tools.doctor.result import Findings
 
 SKEW = 5.0  # seconds; Date has whole ones
@@ -39,7 +40,8 @@ def check_payload(
             else _resource_sizes(answer.text)
         )
     except ValueError as error:
-        findings.because("payload", "decode", f"{error}: {answer.text[:80]!r}")
+        cause = error.cause if isinstance(error, DecodeError) else "decode"
+        findings.because("payload", cause, f"{error}: {answer.text[:80]!r}")
         return
     findings.ok("payload", f"{sizes.containers} containers in {took * 1000:.0f} ms")
     _clock(answer, findings)
@@ -54,16 +56,10 @@ def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
         f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
         for pod in sample.pods
         for container in pod.containers or ()
-        if not _has_usage(container)
+        if lacking(container)
     ]
     containers = sum(len(pod.containers or ()) for pod in sample.pods)
-    return Sizes(containers, without, sample.stats is not None and _has_usage(sample.stats))
-
-
-def _has_usage(stats: ContainerStats) -> bool:
-    cpu, memory = stats.cpu, stats.memory
-    counted = cpu is not None and cpu.usage_core_nano_seconds is not None
-    return counted and memory is not None and memory.working_set_bytes is not None
+    return Sizes(containers, without, sample.stats is not None and not lacking(sample.stats))
 
 
 def _resource_sizes(text: str) -> Sizes:
@@ -103,13 +99,12 @@ def _stats(sizes: Sizes, findings: Findings) -> None:
     bad = sizes.without
     fix = "See the container runtime's and the kubelet's log on this node."
     if not sizes.node:
-        findings.fail("containers", "the node's own CPU or memory is missing", fix)
+        findings.because("containers", "no_usage", "the node's own CPU or memory is missing")
     elif not sizes.containers:
         findings.warn("containers", "the kubelet lists no containers", fix)
     elif len(bad) == sizes.containers:
-        names = f"{', '.join(bad[:3])}{' and others' if len(bad) > 3 else ''}"
-        text = f"none of the {len(bad)} containers has CPU and memory: {names}"
-        findings.warn("containers", text, fix)
+        text = f"none of the {len(bad)} containers has CPU and memory: {bad[0]} and so on"
+        findings.because("containers", "no_usage", text)
     elif bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         findings.warn("containers", f"no stats for {', '.join(bad[:3])}{more}", fix)

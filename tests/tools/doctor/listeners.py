@@ -15,7 +15,9 @@ SUMMARY = """{
   {"name": "c", "startTime": "2026-11-23T00:00:00Z",
    "cpu": {"time": "2026-11-23T09:00:00Z", "usageNanoCores": 1, "usageCoreNanoSeconds": 100},
    "memory": {"time": "2026-11-23T09:00:00Z", "workingSetBytes": 4096}}]}]}"""
-NO_STATS = SUMMARY.replace('"workingSetBytes": 4096}}]', '"rssBytes": 1}}]')
+NO_USAGE = SUMMARY.replace('"workingSetBytes": 4096}}]', '"rssBytes": 1}}]')
+_OTHER = SUMMARY[SUMMARY.index('{"podRef') : -2]
+NO_STATS = NO_USAGE[:-2] + "," + _OTHER.replace('"name": "p"', '"name": "q"') + "]}"
 EMPTY = SUMMARY[: SUMMARY.index(' "pods"')] + ' "pods": []}'
 RESOURCE = """# TYPE node_cpu_usage_seconds_total counter
 node_cpu_usage_seconds_total 10.5 1795424700000

@@ -24,6 +24,7 @@ from tests.support.pki import (
 from tests.tools.doctor.listeners import (
     EMPTY,
     NO_STATS,
+    NO_USAGE,
     RESOURCE,
     SUMMARY,
     http,
@@ -257,6 +258,7 @@ FORBIDDEN = http(403, 'Forbidden (user=x, verb=get, resource=nodes, subresource=
         (kubelet(http(200, SUMMARY, skew=-3600)), "clock", "warn", "s behind ours"),
         (kubelet(http(200, SUMMARY, Date="yesterday")), "clock", "skip", "no usable Date"),
         (kubelet(http(200, NO_STATS)), "containers", "warn", "ns/p/c"),
+        (kubelet(http(200, NO_USAGE)), "containers", "fail", "none of the 1 containers"),
         (kubelet(http(200, EMPTY)), "containers", "warn", "lists no containers"),
         (kubelet(http(200, '{"node": {"nodeName": "node-a"}}')), "containers", "fail", "own CPU"),
         (kubelet(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"), "endpoint", "fail", ""),
