@@ -15,7 +15,9 @@ from metricsapi.config.durations import format_duration
 from metricsapi.config.flags import flags_of, values_of
 from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
-from metricsapi.kube.pem import PEMError, read_authorities, read_pair, validity_problem
+from metricsapi.kube.files import FileError
+from metricsapi.kube.key_pair import read_pair, validity_problem
+from metricsapi.kube.pem import read_authorities
 from metricsapi.kube.selectors import SelectorError, parse_labels
 
 # The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
@@ -51,8 +53,8 @@ def warnings(settings: Settings, now: float) -> list[str]:
         texts.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
     for flag, certificate, key in _pairs(settings):
         try:
-            fault = validity_problem(read_pair(certificate, key)[0], now)
-        except PEMError:
+            fault = validity_problem(read_pair(certificate, key), now)
+        except FileError:
             continue  # a problem, not a warning
         if fault:
             texts.append(f"{flag}: the certificate in {certificate} {fault}")
@@ -146,12 +148,12 @@ def _file_problems(settings: Settings) -> list[str]:
         try:
             if path:
                 read_authorities(path)
-        except PEMError as error:
+        except FileError as error:
             texts.append(f"--{name}: {error}")
     for flag, certificate, key in _pairs(settings):
         try:
             read_pair(certificate, key)
-        except PEMError as error:
+        except FileError as error:
             texts.append(f"{flag}: {error}")
     return texts
 

@@ -1,33 +1,21 @@
-"""One API server over httpx: requests that end in bytes or in an error of `kube.errors`.
-
-Nothing is retried here: whoever repeats a request (informers, controllers) has its own backoff.
-"""
+"""One API server: requests that end in bytes or in an error of `kube.errors`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 
-from metricsapi.kube.credentials import Credentials, TokenFile
+from metricsapi.kube.connections import CONNECT_TIMEOUT, Connections, Params
+from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.decoding import decode_json
-from metricsapi.kube.errors import (
-    ApiError,
-    IdleTimeout,
-    InvalidResponse,
-    KubeError,
-    Unauthorized,
-    Unreachable,
-    error_from_response,
-)
+from metricsapi.kube.errors import InvalidResponse, KubeError, error_from_response
 
-Params = Mapping[str, str | int]
 T = TypeVar("T")
-CONNECT_TIMEOUT = 10.0  # seconds
 
 
 class KubeClient:
@@ -35,15 +23,7 @@ class KubeClient:
 
     def __init__(self, credentials: Credentials, user_agent: str = "metricsapi") -> None:
         self.credentials = credentials
-        self._http = httpx.AsyncClient(
-            base_url=credentials.server,
-            verify=credentials.ssl_context,
-            trust_env=False,
-            headers={"User-Agent": user_agent},
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-        )
-        name = credentials.server_name
-        self._extensions = {"sni_hostname": name} if name else {}
+        self._connections = Connections(credentials, user_agent)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +34,7 @@ class KubeClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._http.aclose()
+        await self._connections.close()
 
     async def request(
         self,
@@ -69,26 +49,21 @@ class KubeClient:
         """Give the body of a success. `body` is sent as JSON; `timeout` in seconds.
 
         Raises ApiError for a status from 400 on, InvalidResponse for a redirect or a body that
-        does not decompress, Unreachable when there is no response.
+        does not decompress, Unreachable when there is no response, CredentialsError when there is
+        no token to send.
         """
-        headers = self._headers(accept)
+        headers = {"Accept": accept}
         content = None
         if body is not None:
-            content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
-        with self._mapped_errors():
-            response = await self._http.request(
-                method,
-                path,
-                params=params,
-                content=content,
-                headers=headers,
-                timeout=timeout,
-                extensions=self._extensions,
-            )
+            content = msgspec.json.encode(body)
+        async with self._connections.stream(
+            method, path, params=params, content=content, headers=headers, timeout=timeout
+        ) as response:
+            received = await response.aread()
         if not response.is_success:
-            raise self._refused(response, response.content)
-        return response.content
+            raise self._refused(response)
+        return received
 
     async def request_json(self, method: str, path: str, into: type[T] | Any, **options: Any) -> T:
         """Give the body of a success, decoded as type `into`; `options` are those of `request`.
@@ -107,66 +82,27 @@ class KubeClient:
         A line that is not ended by a newline is dropped. Raises as `request` does, and IdleTimeout
         after `idle_timeout` seconds without a byte, as on a half-open connection.
         """
-        headers = self._headers(accept)
-        with self._mapped_errors(idle=f"nothing from {path} for {idle_timeout:g} s"):
-            async with self._http.stream(
-                "GET",
-                path,
-                params=params,
-                headers=headers,
-                timeout=httpx.Timeout(CONNECT_TIMEOUT, read=idle_timeout),
-                extensions=self._extensions,
-            ) as response:
-                if not response.is_success:
-                    raise self._refused(response, await response.aread())
-                async with aclosing(_lines(response)) as lines:
-                    async for line in lines:
-                        yield line
+        async with self._connections.stream(
+            "GET",
+            path,
+            params=params,
+            headers={"Accept": accept},
+            timeout=httpx.Timeout(CONNECT_TIMEOUT, read=idle_timeout),
+        ) as response:
+            if not response.is_success:
+                await response.aread()
+                raise self._refused(response)
+            async with aclosing(_lines(response)) as lines:
+                async for line in lines:
+                    yield line
 
-    def _headers(self, accept: str) -> dict[str, str]:
-        headers = {"Accept": accept}
-        try:
-            token = self.credentials.token()
-        except OSError as error:
-            raise Unreachable(f"cannot read the bearer token: {error}") from error
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
-
-    @contextmanager
-    def _mapped_errors(self, *, idle: str = "") -> Iterator[None]:
-        """Raise whatever httpx and the layers below it raise as an error of `kube.errors`.
-
-        httpx maps most errors of the layers below, but not all: those of `ssl` after the handshake
-        (a record with a bad MAC, an alert that a certificate is required) are OSErrors, those of
-        names that cannot be encoded UnicodeErrors.
-        """
-        try:
-            yield
-        except KubeError:
-            raise
-        except httpx.ReadTimeout as error:
-            raise (IdleTimeout(idle) if idle else self._unreachable(error)) from error
-        except httpx.DecodingError as error:
-            raise InvalidResponse(f"{self.credentials.server}: {error}") from error
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"{self.credentials.server}: {str(error) or type(error).__name__}")
-
-    def _refused(self, response: httpx.Response, body: bytes) -> KubeError:
-        """Give the error for a response that is no success."""
-        status = response.status_code
+    def _refused(self, response: httpx.Response) -> KubeError:
+        """Give the error for a response, read to its end, that is no success."""
+        status, headers = response.status_code, response.headers
         if status < 400:
-            where = response.headers.get("Location", "")
-            return InvalidResponse(f"{self.credentials.server} redirects ({status}) to {where!r}")
-        refusal: ApiError = error_from_response(
-            status, body, response.headers.get("Retry-After", "")
-        )
-        if isinstance(refusal, Unauthorized) and isinstance(self.credentials.token, TokenFile):
-            self.credentials.token.forget()
-        return refusal
+            server, where = self.credentials.server, headers.get("Location", "")
+            return InvalidResponse(f"{server} redirects ({status}) to {where!r}")
+        return error_from_response(status, response.content, headers.get("Retry-After", ""))
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -179,5 +115,5 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
         *lines, tail = bytes(rest).split(b"\n")
         rest = bytearray(tail)
         for line in lines:
-            if line:
+            if line.strip():
                 yield line

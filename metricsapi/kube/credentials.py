@@ -1,232 +1,192 @@
-"""How to reach one API server, and as whom: in-cluster, or from a kubeconfig file."""
+"""How to reach one API server, and as whom: in a pod, or from a kubeconfig."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
+import logging
 import os
 import ssl
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
+
+import httpx
 
 from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.exec_config import exec_plugin
+from metricsapi.kube.exec_plugin import ExecIdentity
+from metricsapi.kube.files import FileError
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.key_pair import parse_pair
+from metricsapi.kube.kubeconfig import Entry, load_kubeconfig, strings
+from metricsapi.kube.pem import parse_authorities
+from metricsapi.kube.proxy import checked_proxy, proxy_for
+from metricsapi.kube.tls import ClientTLS, follow_authorities, system_authorities
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_TOKEN_LIFE = 60.0  # seconds a token file's content is used before it is read again (client-go)
-
-
-def no_token() -> str | None:
-    """Stand for credentials without a bearer token."""
-    return None
+log = logging.getLogger(__name__)
+_IMPERSONATION = (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid"))
 
 
 @dataclass(frozen=True)
 class Credentials:
     """One API server and one identity there.
 
-    `server` is an https URL; `ssl_context` verifies the server and carries the client
-    certificate, if any; `token` gives the bearer token of this moment or None. `authority` is the
-    PEM text that verifies the server, and `authority_file` where it was read, if in a file.
+    `server` is an https URL; `tls` verifies the server and presents the client certificate of
+    `identity`, which kubelets are shown too. `source` says where this comes from. `proxy` is the
+    URL of the proxy to the API server; `headers` are sent with each request to it.
     """
 
     server: str
-    ssl_context: ssl.SSLContext
-    token: Callable[[], str | None]
+    tls: ClientTLS
+    identity: Identity
     source: str
-    server_name: str | None = None
-    authority: str | None = None
-    authority_file: Path | None = None
+    proxy: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
-class TokenFile:
-    """A bearer token in a file that someone rotates: read again once a minute.
-
-    When it cannot be read, the last token read is used: it may still be valid.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._token: str | None = None
-        self._read_at = float("-inf")
-
-    def __call__(self) -> str | None:
-        now = time.monotonic()
-        if now - self._read_at >= _TOKEN_LIFE:
-            try:
-                self._token = self.path.read_text().strip() or None
-                self._read_at = now
-            except OSError:
-                if self._token is None:
-                    raise
-        return self._token
-
-    def forget(self) -> None:
-        """Read the file again at the next use, as after a 401."""
-        self._read_at = float("-inf")
-
-
-def load_credentials(kubeconfig: Path | str | None = None) -> Credentials:
-    """Give the credentials of a kubeconfig file, or of the pod's service account for None.
+def load_credentials(
+    kubeconfig: Path | str | Sequence[Path] | None = None, environ: Mapping[str, str] = os.environ
+) -> Credentials:
+    """Give the credentials of a kubeconfig, of several, or of the pod's service account for None.
 
     Raises CredentialsError with the file and the fix.
     """
-    return _from_kubeconfig(Path(kubeconfig)) if kubeconfig else _in_cluster()
+    if kubeconfig is None or kubeconfig == "":
+        return _in_cluster(environ)
+    paths = [Path(kubeconfig)] if isinstance(kubeconfig, (str, Path)) else list(kubeconfig)
+    return _from_kubeconfig(paths, environ)
 
 
-def _in_cluster() -> Credentials:
-    host = os.environ.get("KUBERNETES_SERVICE_HOST")
-    port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+def default_kubeconfigs(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Give the kubeconfigs that kubectl would load: those of $KUBECONFIG, or ~/.kube/config."""
+    named = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    return named or [Path.home() / ".kube" / "config"]
+
+
+def _in_cluster(environ: Mapping[str, str]) -> Credentials:
+    host = environ.get("KUBERNETES_SERVICE_HOST")
+    port = environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise CredentialsError(
             "not running in a pod (KUBERNETES_SERVICE_HOST is not set) and no --kubeconfig given: "
             "name a kubeconfig file with --kubeconfig=FILE"
         )
-    token = TokenFile(SERVICE_ACCOUNT / "token")
     try:
-        token()
-        authority = (SERVICE_ACCOUNT / "ca.crt").read_text()
-        context = verifying_context(authority)
-    except (OSError, ssl.SSLError, ValueError) as error:
+        identity = Identity(token_file=SERVICE_ACCOUNT / "token")
+        tls = ClientTLS(follow_authorities(SERVICE_ACCOUNT / "ca.crt"))
+    except (OSError, ValueError, CredentialsError) as error:
         raise CredentialsError(
             f"cannot read the service account in {SERVICE_ACCOUNT}: {error}; "
             "is automountServiceAccountToken off?"
         ) from error
-    address = f"[{host}]" if ":" in host else host
+    server = _checked_server(f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    return Credentials(server, tls, identity, "in-cluster", proxy_for(server, environ))
+
+
+def _from_kubeconfig(paths: Sequence[Path], environ: Mapping[str, str]) -> Credentials:
+    cluster, user = load_kubeconfig(paths).selected()
+    server = _server(cluster)
+    identity = _identity(cluster, user)
+    proxy = cluster.text("proxy-url")
     return Credentials(
-        f"https://{address}:{port}",
-        context,
-        token,
-        "in-cluster",
-        authority=authority,
-        authority_file=SERVICE_ACCOUNT / "ca.crt",
+        server,
+        _tls(cluster, user, identity),
+        identity,
+        ":".join(map(str, paths)),
+        checked_proxy(proxy, f"kubeconfig {cluster.file}: proxy-url")
+        if proxy
+        else proxy_for(server, environ),
+        tuple(_impersonation(user)),
     )
 
 
-def _from_kubeconfig(path: Path) -> Credentials:
-    import yaml  # noqa: PLC0415  a megabyte that no server in a cluster needs
-
+def _server(cluster: Entry) -> str:
     try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise CredentialsError(
-            f"cannot read kubeconfig {path}: {error.strerror or error}"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CredentialsError(f"kubeconfig {path} is not YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise CredentialsError(f"kubeconfig {path} holds no configuration")
-    context = _named(config, "contexts", "context", config.get("current-context"), path)
-    cluster = _named(config, "clusters", "cluster", context.get("cluster"), path)
-    user = _named(config, "users", "user", context.get("user"), path)
-    server = cluster.get("server")
-    if not isinstance(server, str) or not server.startswith("https://"):
-        raise CredentialsError(f"kubeconfig {path}: the cluster's server must be an https:// URL")
-    authority = _material(cluster, "certificate-authority", path)
-    file = cluster.get("certificate-authority")
-    return Credentials(
-        server.rstrip("/"),
-        _ssl_context(cluster, user, authority, path),
-        _token_source(user, path),
-        str(path),
-        cluster.get("tls-server-name"),
-        authority=authority.decode() if authority else None,
-        authority_file=path.parent / str(file) if file else None,
-    )
+        return _checked_server(cluster.text("server"))
+    except CredentialsError as error:
+        raise cluster.error(str(error)) from error
 
 
-def _named(config: dict[str, Any], section: str, kind: str, name: Any, path: Path) -> Any:
-    for entry in config.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return entry.get(kind) or {}
-    raise CredentialsError(f"kubeconfig {path} has no {kind} named {name!r}")
-
-
-def _token_source(user: dict[str, Any], path: Path) -> Callable[[], str | None]:
-    if token := user.get("token"):
-        return lambda: str(token)
-    if file := user.get("tokenFile"):
-        return TokenFile(path.parent / file)
-    for unsupported in ("exec", "auth-provider", "username"):
-        if unsupported in user:
-            raise CredentialsError(
-                f"kubeconfig {path}: users with {unsupported!r} are not supported; use a token, "
-                "a tokenFile or a client certificate (`kubectl create token` makes a token)"
-            )
-    return no_token
-
-
-def _ssl_context(
-    cluster: dict[str, Any], user: dict[str, Any], authority: bytes | None, path: Path
-) -> ssl.SSLContext:
-    certificate = _material(user, "client-certificate", path)
-    key = _material(user, "client-key", path)
+def _checked_server(server: str) -> str:
     try:
-        context = verifying_context(authority.decode() if authority else None)
-        if cluster.get("insecure-skip-tls-verify"):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if certificate and key:
-            load_client_certificate(context, certificate, key)
+        url = httpx.URL(server)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise CredentialsError(f"the server {server!r} is no URL: {error}") from error
+    if url.scheme != "https" or not url.host:
+        raise CredentialsError(f"the cluster's server must be an https:// URL, not {server!r}")
+    return server.rstrip("/")
+
+
+def _tls(cluster: Entry, user: Entry, identity: Identity) -> ClientTLS:
+    try:
+        return ClientTLS(
+            _authorities(cluster),
+            identity.certificate,
+            server_name=cluster.text("tls-server-name") or None,
+            insecure=cluster.flag("insecure-skip-tls-verify"),
+        )
+    except FileError as error:
+        raise cluster.error(f"certificate-authority: {error}") from error
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise CredentialsError(
-            f"kubeconfig {path}: a certificate or key in it cannot be used: {error}"
-        ) from error
-    return context
+        raise user.error(f"a certificate or key in it cannot be used: {error}") from error
 
 
-def verifying_context(authorities: str | None) -> ssl.SSLContext:
-    """Give a client context that trusts these PEM certificates, or the system's for None.
-
-    As Go does, it takes an intermediate as a trust anchor, and does not ask for the extensions
-    that OpenSSL's strict mode (the default from Python 3.13 on) misses in clusters' own CAs.
-    """
-    context = ssl.create_default_context(cadata=authorities)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-def load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Put a PEM certificate and key into a context; `ssl` takes them from a file only."""
-    with _private_file(certificate + b"\n" + key) as name:
-        context.load_cert_chain(name)
+def _authorities(cluster: Entry) -> Callable[[], str | None]:
+    """Give what gives the PEM text of the cluster's CA, as of this moment."""
+    data = cluster.data("certificate-authority")
+    if data is not None:
+        bundle = parse_authorities(data, f"certificate-authority-data in {cluster.file}")
+        bundle.warn(log)
+        return lambda: bundle.pem
+    path = cluster.path("certificate-authority")
+    return follow_authorities(path) if path else system_authorities
 
 
-@contextlib.contextmanager
-def _private_file(content: bytes) -> Iterator[str]:
-    """Give the name of a file that nobody else reads.
+def _identity(cluster: Entry, user: Entry) -> Identity:
+    """Give the user's identity: a token or a certificate wins over `exec`, as in client-go."""
+    for refused, fix in _REFUSED.items():
+        if user.values.get(refused):
+            raise user.error(f"{refused} is not supported{fix}")
+    token, token_file = user.text("token"), user.path("tokenFile")
+    certificate, key = user.content("client-certificate"), user.content("client-key")
+    if (certificate is None) != (key is None):
+        raise user.error("client-certificate and client-key are needed both")
+    if user.values.get("exec") and not (token or token_file or certificate):
+        return ExecIdentity(exec_plugin(cluster, user))
+    try:
+        if certificate is None or key is None:
+            return Identity(token, token_file=token_file)
+        if (files := _pair_files(user)) is not None:
+            return Identity(token, token_file=token_file, pair_files=files)
+        pair = parse_pair(certificate, key, "client-certificate", "client-key")
+        return Identity(token, token_file=token_file, pair=pair)
+    except (FileError, CredentialsError) as error:
+        raise user.error(f"{error}") from error
 
-    Where there is a /proc it is in memory: keys stay off disks, and no folder need be writable.
-    """
-    if Path("/proc/self/fd").is_dir() and hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("metricsapi"), "wb") as memory:
-            memory.write(content)
-            memory.flush()
-            yield f"/proc/self/fd/{memory.fileno()}"
-    else:
-        with tempfile.NamedTemporaryFile(prefix="metricsapi-") as file:  # mode 0600
-            file.write(content)
-            file.flush()
-            yield file.name
+
+def _pair_files(user: Entry) -> tuple[Path, Path] | None:
+    """Give the files of certificate and key; None where one of them is in the kubeconfig."""
+    certificate, key = user.path("client-certificate"), user.path("client-key")
+    inline = user.text("client-certificate-data") or user.text("client-key-data")
+    return None if inline or certificate is None or key is None else (certificate, key)
 
 
-def _material(section: dict[str, Any], name: str, path: Path) -> bytes | None:
-    """Read `NAME-data` (base64) or the file that `NAME` names, relative to the kubeconfig."""
-    if data := section.get(f"{name}-data"):
-        try:
-            return base64.b64decode(data, validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise CredentialsError(f"kubeconfig {path}: {name}-data is not base64") from error
-    if file := section.get(name):
-        try:
-            return (path.parent / str(file)).read_bytes()
-        except OSError as error:
-            raise CredentialsError(
-                f"kubeconfig {path}: cannot read {name} {file}: {error.strerror or error}"
-            ) from error
-    return None
+_REFUSED = {
+    "username": ": basic authentication was removed from Kubernetes 1.19; use a token, a "
+    "tokenFile, a client certificate or exec (`kubectl create token` makes a token)",
+    "auth-provider": ": it was removed from client-go 1.26; use the provider's exec plugin",
+}
+
+
+def _impersonation(user: Entry) -> list[tuple[str, str]]:
+    headers = [(header, text) for key, header in _IMPERSONATION if (text := user.text(key))]
+    headers += [("Impersonate-Group", group) for group in strings(user, "as-groups")]
+    extra = user.values.get("as-user-extra") or {}
+    if not isinstance(extra, dict):
+        raise user.error("as-user-extra must have lists of strings")
+    extras = Entry("as-user-extra of user", user.name, extra, user.file)
+    for key in extra:
+        header = f"Impersonate-Extra-{quote(str(key), safe='')}"
+        headers += [(header, text) for text in strings(extras, key)]
+    return headers

@@ -1,16 +1,25 @@
-"""PEM files that flags name: read, and looked at closely enough to say what is wrong with which."""
+"""PEM: the one reader of certificates and keys, whatever file, ConfigMap or Secret they come from.
+
+As OpenSSL and Go do, it ignores what stands between the blocks: comments in any encoding. One
+certificate of a bundle that cannot be parsed is left out with a warning and costs only itself.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+import base64
+import binascii
+import logging
 import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.kube.files import FileError, read_file
 
 # What `cryptography` raises where a certificate is not as it should be; not all are ValueErrors.
 UNREADABLE = (
@@ -20,63 +29,141 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+_BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+_CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
 
 
-class PEMError(ValueError):
-    """A file cannot be used; the message names it."""
+class PEMError(FileError):
+    """PEM that cannot be used; the message names where it comes from."""
 
 
-def read_authorities(path: Path) -> str:
-    """Read a bundle of CA certificates. Raises PEMError."""
-    content = _read(path)
-    _certificates(content, path)
-    return content.decode("ascii", "replace")
+@dataclass(frozen=True)
+class Block:
+    """One PEM block: its label, its content (DER), or why there is none."""
+
+    label: str
+    content: bytes
+    error: str = ""
+
+    @property
+    def pem(self) -> bytes:
+        """The block alone, with lines of 64 characters."""
+        text = base64.b64encode(self.content)
+        lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+        label = self.label.encode()
+        return b"\n".join([_BEGIN + label + _DASHES, *lines, _END + label + _DASHES, b""])
 
 
-def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
-    """Read a certificate, with what it is chained to, and its key. Raises PEMError."""
-    pair = _read(certificate), _read(key)
-    leaf = _certificates(pair[0], certificate)[0]
+@dataclass(frozen=True)
+class Bundle:
+    """The usable certificates of some PEM, in order.
+
+    `skipped` has the others, as `certificate 2: why it cannot be used`.
+    """
+
+    certificates: tuple[x509.Certificate, ...] = ()
+    skipped: tuple[str, ...] = ()
+    source: str = ""
+
+    def warn(self, log: logging.Logger) -> None:
+        """Log each certificate that is left out."""
+        for reason in self.skipped:
+            data = {"source": self.source, "reason": reason}
+            log.warning("a certificate is left out", extra={"data": data})
+
+    @cached_property
+    def pem(self) -> str:
+        """The usable certificates and nothing else: ASCII text that OpenSSL takes as it is."""
+        return b"".join(map(_to_pem, self.certificates)).decode("ascii")
+
+
+def read_blocks(content: bytes) -> Iterator[Block]:
+    """Give the PEM blocks of some text. A block that cannot be decoded has its `error`."""
+    label: str | None = None
+    lines: list[bytes] = []
+    for line in _lines(content):
+        if line.startswith(_BEGIN) and line.endswith(_DASHES):
+            if label is not None:
+                yield Block(label, b"", "it has no end")
+            label, lines = _label(line, _BEGIN), []
+        elif label is None:
+            continue
+        elif line.startswith(_END):
+            if _label(line, _END) == label:
+                yield _block(label, lines)
+            else:
+                yield Block(label, b"", f"it ends as {_label(line, _END)!r}")
+            label = None
+        else:
+            lines.append(line)
+    if label is not None:
+        yield Block(label, b"", "it has no end")
+
+
+def read_bundle(content: bytes | str, source: str) -> Bundle:
+    """Read certificates; none at all is an empty bundle. `source` is for messages."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    blocks = [block for block in read_blocks(content) if block.label in _CERTIFICATES]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if blocks else None
+    certificates, skipped = [], []
+    for number, block in enumerate(blocks, 1):
+        try:
+            if block.error:
+                raise PEMError(block.error)
+            certificates.append(_parse(block.content, context))
+        except (*UNREADABLE, ssl.SSLError) as error:
+            skipped.append(f"certificate {number}: {error}")
+    return Bundle(tuple(certificates), tuple(skipped), source)
+
+
+def read_authorities(path: Path) -> Bundle:
+    """Read a file of CA certificates. Raises FileError; PEMError when none of them is usable."""
+    return parse_authorities(read_file(path), str(path))
+
+
+def parse_authorities(content: bytes | str, source: str) -> Bundle:
+    """Read CA certificates. Raises PEMError when there is no usable one."""
+    bundle = read_bundle(content, source)
+    if not bundle.certificates:
+        reasons = "".join(f"; {reason}" for reason in bundle.skipped)
+        raise PEMError(f"{source} holds no usable PEM certificate{reasons}")
+    return bundle
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """Split into lines without their ends and trailing blanks, whatever editor wrote them."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        content = content.decode("utf-16", "replace").encode()
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    return [line.rstrip() for line in content.replace(b"\r", b"\n").split(b"\n")]
+
+
+def _label(line: bytes, marker: bytes) -> str:
+    return line.removeprefix(marker).removesuffix(_DASHES).decode("ascii", "replace")
+
+
+def _block(label: str, lines: list[bytes]) -> Block:
+    headers = [line for line in lines if b":" in line]
+    if any(line.startswith(b"Proc-Type:") and b"ENCRYPTED" in line for line in headers):
+        return Block(label, b"", "it is encrypted")
+    text = b"".join(line.strip() for line in lines if b":" not in line)
     try:
-        private = serialization.load_pem_private_key(pair[1], None)
-    except TypeError:
-        raise PEMError(f"{key}: the key is encrypted; a key without a password is needed") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise PEMError(f"{key} holds no usable PEM private key") from None
-    try:
-        matches = private.public_key() == leaf.public_key()
-    except UNREADABLE as error:
-        raise PEMError(f"{certificate}: its public key cannot be used: {error}") from None
-    if not matches:
-        raise PEMError(f"{key} is not the key of the certificate in {certificate}")
-    try:  # OpenSSL has a word to say too, as about keys that are too short
-        load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *pair)
-    except (ssl.SSLError, ValueError) as error:
-        raise PEMError(f"{certificate} and {key} cannot be used: {error}") from None
-    return pair
+        return Block(label, base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return Block(label, b"", "it is not base64")
 
 
-def validity_problem(certificate: bytes, now: float) -> str:
-    """Say that a PEM certificate is not valid at `now` (epoch seconds), or nothing when it is."""
-    leaf = x509.load_pem_x509_certificate(certificate)
-    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    at = dt.datetime.fromtimestamp(now, dt.UTC)
-    if at > end:
-        return f"expired on {end:%Y-%m-%d at %H:%M:%S} UTC"
-    return f"is not valid before {begin:%Y-%m-%d %H:%M:%S} UTC" if at < begin else ""
+def _parse(der: bytes, context: ssl.SSLContext | None) -> x509.Certificate:
+    """Parse a certificate by both libraries that are to use it: `cryptography` and OpenSSL."""
+    certificate = x509.load_der_x509_certificate(der)
+    for name in (certificate.subject, certificate.issuer):
+        name.rfc4514_string()
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if context is not None:
+        context.load_verify_locations(cadata=der)
+    return certificate
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise PEMError(f"no such file: {path}") from None
-    except OSError as error:
-        raise PEMError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def _certificates(content: bytes, path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(content)
-    except UNREADABLE:
-        raise PEMError(f"{path} holds no usable PEM certificate") from None
+def _to_pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

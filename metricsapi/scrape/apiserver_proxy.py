@@ -10,10 +10,10 @@ import asyncio
 import time
 from urllib.parse import quote
 
-import httpx
-
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.credentials import Credentials, TokenFile
+from metricsapi.kube.connections import Connections
+from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.scrape.errors import Cause, ScrapeError
 from metricsapi.scrape.http_response import Body, Response
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
@@ -34,44 +34,33 @@ class ProxyFetcher:
 
     def __init__(self, settings: KubeletSettings, credentials: Credentials) -> None:
         self._max_body = settings.max_response_bytes
-        self._credentials = credentials
+        self._server = credentials.server
         connections = settings.concurrency + settings.failed_concurrency
         self._free = asyncio.Semaphore(connections)
         self._large = LargeResponses()
         self._paused_until = 0.0  # monotonic seconds
-        name = credentials.server_name
-        self._extensions = {"sni_hostname": name} if name else {}
-        self._http = httpx.AsyncClient(
-            base_url=credentials.server,
-            verify=credentials.ssl_context,
-            trust_env=False,
-            headers={"User-Agent": "metricsapi", "Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            timeout=None,  # noqa: S113  the deadline of the scrape holds for all of it
+        self._connections = Connections(
+            credentials, "metricsapi", most=connections, kept_alive=connections
         )
         self._closing: asyncio.Task[None] | None = None
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
         """Give the response, whatever its status. Raises ScrapeError."""
         url = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
-        headers = self._headers(accept)
         try:
             async with asyncio.timeout_at(deadline), self._free:
                 await self._wait(url, deadline)
-                response = await self._ask(url, headers)
+                response = await self._ask(url, accept)
         except TimeoutError as error:
             raise ScrapeError(
-                Cause.TIMEOUT, f"{self._credentials.server}{url} did not answer in time"
+                Cause.TIMEOUT, f"{self._server}{url} did not answer in time"
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            # httpx lets ssl.SSLError through once a connection is up.
+        except CredentialsError as error:
+            raise ScrapeError(Cause.CREDENTIALS, str(error)) from error
+        except KubeError as error:
             raise ScrapeError(
-                Cause.API_SERVER,
-                f"the API server {self._credentials.server} cannot be asked: "
-                f"{error or type(error).__name__}",
+                Cause.API_SERVER, f"the API server cannot be asked: {error}"
             ) from error
-        if response.status == 401 and isinstance(self._credentials.token, TokenFile):
-            self._credentials.token.forget()
         if response.status == 429:
             self._paused_until = time.monotonic() + pause_of(response.retry_after)
         if response.status in (502, 503, 504):
@@ -88,11 +77,11 @@ class ProxyFetcher:
 
     def close(self) -> None:
         """Close every connection."""
-        self._closing = asyncio.get_running_loop().create_task(self._http.aclose())
+        self._closing = asyncio.get_running_loop().create_task(self._connections.close())
 
     def address(self, _node: str) -> str:
         """Give where nodes are scraped: at the API server."""
-        return self._credentials.server.removeprefix("https://")
+        return self._server.removeprefix("https://")
 
     async def _wait(self, url: str, deadline: float) -> None:
         """Wait until the API server takes requests again."""
@@ -100,12 +89,12 @@ class ProxyFetcher:
             if self._paused_until >= deadline:
                 raise ScrapeError(
                     Cause.TOO_MANY_REQUESTS,
-                    f"{self._credentials.server}{url} was not asked: the API server takes requests "
+                    f"{self._server}{url} was not asked: the API server takes requests "
                     f"again in {pause:.1f} s",
                 )
             await asyncio.sleep(pause)
 
-    async def _ask(self, url: str, headers: dict[str, str]) -> Response:
+    async def _ask(self, url: str, accept: str) -> Response:
         requested_at = time.monotonic()
 
         async def trace(event: str, _info: object) -> None:
@@ -114,10 +103,15 @@ class ProxyFetcher:
             if event == "http11.send_request_headers.started":
                 requested_at = time.monotonic()
 
-        extensions = {**self._extensions, "trace": trace}
-        async with self._http.stream("GET", url, headers=headers, extensions=extensions) as answer:
+        async with self._connections.stream(
+            "GET",
+            url,
+            headers={"Accept": accept, "Accept-Encoding": "identity"},
+            timeout=None,  # the deadline of the scrape holds for all of it
+            extensions={"trace": trace},
+        ) as answer:
             answered_at = time.monotonic()
-            where = f"{self._credentials.server}{url}"
+            where = f"{self._server}{url}"
             body = Body(where, self._max_body, answer.headers.get("content-encoding", ""))
             ready = asyncio.Event()
             place = Place(self._large, ready.set)
@@ -140,15 +134,6 @@ class ProxyFetcher:
             place.leave,
             cut_possible=not body.complete,
         )
-
-    def _headers(self, accept: str) -> dict[str, str]:
-        try:
-            token = self._credentials.token()
-        except OSError as error:
-            raise ScrapeError(
-                Cause.CREDENTIALS, f"cannot read the bearer token: {error}"
-            ) from error
-        return {"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
 def pause_of(retry_after: str) -> float:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
 
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.credentials import TokenFile
+from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.certificate_errors import explain
 from metricsapi.scrape.connection import Connection, Shared, connect
 from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.targets import Target
-from metricsapi.scrape.tls import KubeletTLS
-
-Token = Callable[[], str | None]
 
 
 class _Route:
@@ -33,16 +31,18 @@ class _Route:
 
 
 class DirectFetcher:
-    """Asks kubelets themselves. `token` gives the current bearer token, or None.
+    """Asks kubelets themselves, with the token of `identity`.
 
     Without `tls` it asks in plain text and sends no token.
     """
 
     permission = ""  # nodes/stats or nodes/metrics, as the path needs
 
-    def __init__(self, settings: KubeletSettings, tls: KubeletTLS | None, token: Token) -> None:
+    def __init__(
+        self, settings: KubeletSettings, tls: ClientTLS | None, identity: Identity
+    ) -> None:
         self._tls = tls
-        self._token = token
+        self._identity = identity
         self._shared = Shared(settings.max_response_bytes)
         self._routes: dict[str, _Route] = {}
 
@@ -51,6 +51,7 @@ class DirectFetcher:
         route = self._routes.get(target.node)
         if route is None:
             route = self._routes[target.node] = _Route()
+        await self._refresh()
         connection = self._kept(route)
         if connection is None:
             connection = await self._connect(target, route, deadline)
@@ -60,8 +61,8 @@ class DirectFetcher:
             if error.cause is Cause.TIMEOUT:
                 route.silent, route.good = route.good, None
             raise
-        if response.status == 401 and isinstance(self._token, TokenFile):
-            self._token.forget()
+        if response.status == 401:
+            self._identity.rejected()
         return response
 
     def drop(self, node: str) -> None:
@@ -80,13 +81,20 @@ class DirectFetcher:
         route = self._routes.get(node)
         return route.connection.where if route and route.connection else ""
 
+    async def _refresh(self) -> None:
+        """Renew credentials that have expired, as those of an exec plugin do."""
+        try:
+            await self._identity.refresh()
+        except CredentialsError as error:
+            raise ScrapeError(Cause.CREDENTIALS, str(error)) from error
+
     def _kept(self, route: _Route) -> Connection | None:
         """Give the connection of the last scrape, if it may be used again."""
         connection = route.connection
         if connection is None or not connection.usable:
             return None
         if self._tls is not None:
-            self._tls.context(time.monotonic())
+            self._tls.context()
             if self._tls.generation != route.generation:
                 connection.close()
                 return None
@@ -150,7 +158,7 @@ class DirectFetcher:
     ) -> Connection:
         context: ssl.SSLContext | None = None
         if self._tls is not None:
-            context = self._tls.context(time.monotonic())
+            context = self._tls.context()
             route.generation = self._tls.generation
         return await connect(
             host,
@@ -162,12 +170,7 @@ class DirectFetcher:
         )
 
     def _request(self, connection: Connection, path: str, accept: str) -> bytes:
-        try:
-            token = self._token() if self._tls else None
-        except OSError as error:
-            raise ScrapeError(
-                Cause.CREDENTIALS, f"cannot read the bearer token: {error}"
-            ) from error
+        token = self._identity.token() if self._tls else None
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         return (
             f"GET {path} HTTP/1.1\r\nHost: {connection.where}\r\nUser-Agent: metricsapi\r\n"

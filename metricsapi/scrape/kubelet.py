@@ -18,7 +18,7 @@ from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
-from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.scrape.usage_check import lacks_counters, missing_usage
 from metricsapi.storage.types import NodeSample
 
@@ -231,13 +231,12 @@ def kubelet_client(
 ) -> KubeletClient:
     """Build the client that the settings ask for; `full_summary` as in KubeletClient.
 
-    Raises OSError or ValueError (ssl.SSLError is both) when a certificate cannot be read.
+    Raises OSError (ssl.SSLError is one) or ValueError when a certificate cannot be used.
     """
     fetcher: Fetcher
     if settings.transport == "apiserver-proxy":
         fetcher = ProxyFetcher(settings, credentials)
     else:
-        authority = credentials.authority_file or credentials.authority
-        tls = None if settings.plain_http else KubeletTLS(settings, authority)
-        fetcher = DirectFetcher(settings, tls, credentials.token)
+        tls = kubelet_tls(settings, credentials)
+        fetcher = DirectFetcher(settings, tls, credentials.identity)
     return KubeletClient(settings, fetcher, full_summary=full_summary)

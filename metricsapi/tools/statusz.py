@@ -7,15 +7,14 @@ the kubeconfig, and shows the answer under an address that nobody can guess.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
-import os
 import re
 import secrets
-import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,8 +26,12 @@ import httpx
 from metricsapi.config.command_line import parse, usage, wants_help
 from metricsapi.config.flags import Group, flags_of, with_values
 from metricsapi.config.validation import range_problems
-from metricsapi.kube.credentials import Credentials, load_credentials
-from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import Credentials, default_kubeconfigs, load_credentials
+from metricsapi.kube.errors import ApiError, CredentialsError, KubeError
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.pem import parse_authorities
+from metricsapi.kube.tls import ClientTLS
 
 PAGES = frozenset({"statusz", "flagz", "healthz", "livez", "readyz", "metrics"})
 _APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
@@ -82,11 +85,10 @@ def main(args: Sequence[str]) -> int:
 
 
 def _show(options: StatuszSettings) -> None:
-    environment = os.environ.get("KUBECONFIG", "").partition(":")[0]
-    kubeconfig = options.kubeconfig or Path(environment or Path.home() / ".kube" / "config")
+    credentials = load_credentials(options.kubeconfig or default_kubeconfigs())
     with contextlib.ExitStack() as stack:
-        where = options.connect or stack.enter_context(_forwarded(options, kubeconfig))
-        http = stack.enter_context(client(kubeconfig, where, options))
+        where = options.connect or stack.enter_context(_forwarded(options))
+        http = stack.enter_context(client(credentials, where, options))
         if options.once:
             print(_ask(http, "/statusz", "text/plain").text, end="")
             return
@@ -97,65 +99,69 @@ def _show(options: StatuszSettings) -> None:
         server.serve_forever()
 
 
-def client(kubeconfig: Path, where: str, options: StatuszSettings) -> httpx.Client:
+def client(credentials: Credentials, where: str, options: StatuszSettings) -> httpx.Client:
     """Give a client of the server at `where`, as the user of the kubeconfig.
 
     The server is verified against the APIService's caBundle and the Service's name. Without a
     bundle nothing can be verified: then only a forwarded connection, for which the API server
     vouches, or one on loopback gets our credentials.
     """
-    bundle = _ca_bundle(load_credentials(kubeconfig))
-    credentials = load_credentials(kubeconfig)  # its context has the client certificate
-    context = credentials.ssl_context
-    if bundle is not None:
-        context.load_verify_locations(cadata=bundle)
-    elif options.connect and not _is_loopback(where):
+    bundle = asyncio.run(_ca_bundle(credentials))
+    if bundle is None and options.connect and not _is_loopback(where):
         raise StatuszError(
             "the APIService has no caBundle, so the server cannot be verified: leave out --connect"
         )
-    else:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    token = credentials.token()
-    name = f"{options.service}.{options.namespace}.svc"
+    tls = ClientTLS(
+        lambda: bundle,
+        credentials.identity.certificate,
+        server_name=f"{options.service}.{options.namespace}.svc",
+        insecure=bundle is None,
+    )
     return httpx.Client(
         base_url=f"https://{where}",
-        verify=context,
+        verify=tls.context(),
         trust_env=False,
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        event_hooks={"request": [partial(_named, name)]},
+        auth=_BearerAuth(credentials.identity),
         timeout=30.0,
     )
 
 
-def _named(name: str, request: httpx.Request) -> None:
-    request.extensions["sni_hostname"] = name
+class _BearerAuth(httpx.Auth):
+    """Sends the token of the moment: those of exec plugins expire."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._identity.refresh_now()
+        if token := self._identity.token():
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
 
 
 def _is_loopback(where: str) -> bool:
     return where.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
 
 
-def _ca_bundle(credentials: Credentials) -> str | None:
-    extensions = {"sni_hostname": credentials.server_name} if credentials.server_name else {}
-    token = credentials.token()
+async def _ca_bundle(credentials: Credentials) -> str | None:
+    """Give the APIService's caBundle; None without one, or without the right to read it."""
     try:
-        with httpx.Client(verify=credentials.ssl_context, trust_env=False) as http:
-            answer = http.get(
-                credentials.server + _APISERVICE,
-                headers={"Authorization": f"Bearer {token}"} if token else {},
-                extensions=extensions,
-            )
-        bundle = answer.json().get("spec", {}).get("caBundle") if answer.is_success else None
-    except (httpx.TransportError, ValueError) as error:
-        raise StatuszError(f"{credentials.server}: {error}") from error
-    return base64.b64decode(bundle).decode() if bundle else None
+        async with KubeClient(credentials, "metricsapi-statusz") as kube:
+            service: dict[str, Any] = await kube.request_json("GET", _APISERVICE, dict[str, Any])
+        bundle = service.get("spec", {}).get("caBundle")
+        return parse_authorities(base64.b64decode(bundle), "its caBundle").pem if bundle else None
+    except ApiError:
+        return None
+    except (KubeError, ValueError, TypeError, AttributeError) as error:
+        raise StatuszError(f"the APIService v1beta1.metrics.k8s.io: {error}") from error
 
 
 @contextlib.contextmanager
-def _forwarded(options: StatuszSettings, kubeconfig: Path) -> Iterator[str]:
+def _forwarded(options: StatuszSettings) -> Iterator[str]:
     """Run `kubectl port-forward` meanwhile; gives host:port."""
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", f"--namespace={options.namespace}"]
+    command = ["kubectl", f"--namespace={options.namespace}"]
+    if options.kubeconfig:  # else kubectl merges those of $KUBECONFIG itself
+        command.append(f"--kubeconfig={options.kubeconfig}")
     command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}", ":443"]
     try:
         process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
@@ -178,7 +184,7 @@ def _forwarded(options: StatuszSettings, kubeconfig: Path) -> Iterator[str]:
 def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
     try:
         answer = http.get(path, headers={"Accept": accept})
-    except httpx.TransportError as error:
+    except (httpx.HTTPError, OSError, CredentialsError) as error:
         raise StatuszError(f"{http.base_url}: {error}") from error
     if answer.status_code in (401, 403):
         raise StatuszError(
@@ -216,7 +222,7 @@ class _Page(BaseHTTPRequestHandler):
                 f"/{page}?{query}" if query else f"/{page}",
                 headers={"Accept": self.headers.get("Accept", "*/*")},
             )
-        except httpx.TransportError as error:
+        except (httpx.HTTPError, OSError, CredentialsError) as error:
             self._answer(502, f"the server does not answer: {error}\n".encode(), {})
             return
         kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}

@@ -72,7 +72,14 @@ PAIRS = [
         ("expired.crt", "expired.key", None),
         ("tls.crt", "other.key", "{}/other.key is not the key of the certificate in {}/tls.crt"),
         ("garbage", "tls.key", "{}/garbage holds no usable PEM certificate"),
-        ("version5.crt", "tls.key", "{}/version5.crt holds no usable PEM certificate"),
+        (
+            "version5.crt",
+            "tls.key",
+            (
+                "{}/version5.crt holds no usable PEM certificate; "
+                "certificate 1: 5 is not a valid X509 version"
+            ),
+        ),
         ("tls.crt", "garbage", "{}/garbage holds no usable PEM private key"),
         (
             "tls.crt",

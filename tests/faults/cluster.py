@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.scraper import ScraperPool
-from metricsapi.scrape.tls import KubeletTLS
 from metricsapi.storage.store import MetricsStore
 from tests.faults.fleet import RATES, TOKEN, node_at
 
@@ -90,7 +91,7 @@ class Cluster:
             max_response_bytes=2**22,
             endpoint="summary",
         )
-        fetcher = DirectFetcher(settings, KubeletTLS(settings, fleet.authority.text), lambda: TOKEN)
+        fetcher = DirectFetcher(settings, ClientTLS(lambda: fleet.authority.text), Identity(TOKEN))
         client = KubeletClient(settings, fetcher)
         store = MetricsStore(max_age=max(3 * self.resolution, 60.0))
         nodes = Nodes([node_at(name, host, fleet.port) for name, host in self.hosts.items()])

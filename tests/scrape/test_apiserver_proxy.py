@@ -6,7 +6,9 @@ import time
 import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.credentials import Credentials, verifying_context
+from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
@@ -18,9 +20,8 @@ SETTINGS = KubeletSettings(transport="apiserver-proxy", max_response_bytes=2**19
 
 
 def credentials(server):
-    return Credentials(
-        f"https://127.0.0.1:{server.port}", verifying_context(CLUSTER.text), lambda: "token", "test"
-    )
+    tls = ClientTLS(lambda: CLUSTER.text)
+    return Credentials(f"https://127.0.0.1:{server.port}", tls, Identity("token"), "test")
 
 
 async def read(server, node="n1", seconds=5.0, client=None):

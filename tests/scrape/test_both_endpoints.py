@@ -6,7 +6,9 @@ import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.identity import Identity
 from metricsapi.kube.resources import Address, Node
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.targets import target_of
@@ -24,7 +26,9 @@ async def read(may, endpoint):
     source = SyntheticSource(synthetic_node(1, 3, 2), time.time() - 3600)
     kubelet = await kubelets.start(source)
     settings = KubeletSettings(endpoint=endpoint)
-    credentials = Credentials("", None, lambda: "t", "test", authority=authority.pem.decode())
+    credentials = Credentials(
+        "https://unused", ClientTLS(lambda: authority.text), Identity("t"), "test"
+    )
     client = kubelet_client(settings, credentials)
     addresses = (Address("InternalIP", kubelet.address),)
     node = Node(source.name, {}, {}, addresses, kubelet.port, ready=True)

@@ -8,6 +8,7 @@ import ssl
 
 import pytest
 
+from metricsapi.kube.identity import Identity
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
@@ -123,8 +124,8 @@ async def test_the_authority_file_is_read_again_when_it_changes(tmp_path, monkey
     """Connections that the old authority vouched for are not used again."""
     file = tmp_path / "ca.crt"
     file.write_text(CLUSTER.text)
+    monkeypatch.setattr("metricsapi.kube.tls.PERIOD", 0.0)
     async with Kubelet() as kubelet, Reader(kubelet, certificate_authority=file) as read:
-        monkeypatch.setattr("metricsapi.scrape.tls._LOOK_AGAIN", 0.0)
         assert is_sample(await read())
         replace(file, Authority("new").text)
         assert (await read()).cause is Cause.CERTIFICATE_UNKNOWN_CA
@@ -135,7 +136,7 @@ async def test_the_authority_file_is_read_again_when_it_changes(tmp_path, monkey
 
 
 async def test_a_client_certificate_is_shown_and_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("metricsapi.scrape.tls._LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("metricsapi.kube.identity.CERTIFICATE_PERIOD", 0.0)
     clients = Authority("kubelet-clients")
     certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
 
@@ -204,8 +205,6 @@ async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_told():
 
 
 async def test_a_token_that_was_rotated_is_read_again_on_401(tmp_path):
-    from metricsapi.kube.credentials import TokenFile
-
     file = tmp_path / "token"
     file.write_text("old")
     valid = {"Bearer old"}
@@ -215,7 +214,8 @@ async def test_a_token_that_was_rotated_is_read_again_on_401(tmp_path):
             return http(summary("n1"))
         return http(b"Unauthorized", 401)
 
-    async with Kubelet(answer) as kubelet, Reader(kubelet, token=TokenFile(file)) as read:
+    identity = Identity(token_file=file)
+    async with Kubelet(answer) as kubelet, Reader(kubelet, identity=identity) as read:
         assert is_sample(await read())
         valid.clear()
         failure = await read()

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-import ssl
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from tests.support.listener import Listener
 
 
@@ -17,9 +18,8 @@ class ScriptedApiServer(Listener):
 
     async def __aenter__(self):
         await super().__aenter__()
-        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         url = f"http://{self.host}:{self.port}"
-        self.client = KubeClient(Credentials(url, unused, lambda: "token", "test"))
+        self.client = KubeClient(Credentials(url, ClientTLS(), Identity("token"), "test"))
         return self
 
     async def __aexit__(self, *exc_info):

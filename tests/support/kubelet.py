@@ -4,11 +4,14 @@ import json
 import time
 
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.identity import Identity
 from metricsapi.kube.resources import Address, Node
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.targets import target_of
-from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.storage.types import NodeSample
 from tests.support.listener import Listener, http
 from tests.support.pki import SERVER, Authority, server_context
@@ -58,12 +61,12 @@ def node(name="n1", *hosts, labels=None, annotations=None, ready=True):
     return Node(name, labels or {}, annotations or {}, addresses, None, ready)
 
 
-def direct(settings, *, authority=CLUSTER, token=lambda: "token"):
+def direct(settings, *, authority=CLUSTER, identity=None):
     """A fetcher that trusts the tests' cluster CA."""
-    tls = None
-    if not settings.plain_http:
-        tls = KubeletTLS(settings, authority.text if authority else None)
-    return DirectFetcher(settings, tls, token)
+    identity = identity or Identity("token")
+    tls = ClientTLS(lambda: authority.text if authority else None, identity.certificate)
+    credentials = Credentials("https://127.0.0.1", tls, identity, "test")
+    return DirectFetcher(settings, kubelet_tls(settings, credentials), identity)
 
 
 def client(settings, *, fetcher=None, decoders=None, **kwargs):
@@ -76,7 +79,7 @@ class Reader:
     def __init__(self, kubelet, *, seconds=5.0, target=None, **options):
         options.setdefault("port", kubelet.port)
         kwargs = {
-            key: options.pop(key) for key in ("authority", "token", "decoders") if key in options
+            key: options.pop(key) for key in ("authority", "identity", "decoders") if key in options
         }
         self.settings = KubeletSettings(**options)
         self.client = client(self.settings, **kwargs)

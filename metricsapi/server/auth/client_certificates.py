@@ -1,11 +1,12 @@
-"""Certificates checked against one set of authorities, apart from what TLS checked.
+"""Client certificates, verified against one set of authorities, apart from what TLS verified.
 
-A TLS handshake succeeds for a certificate of *any* authority that we let connect, so success
-there tells nothing: each certificate is verified again against the very set that its use asks for.
+A TLS handshake succeeds for a certificate of *any* authority that may connect, so its success
+proves nothing: each certificate is verified again against the very set that its use asks for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,38 +14,17 @@ from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from cryptography.x509.verification import (
-    Criticality,
-    ExtensionPolicy,
-    Policy,
-    PolicyBuilder,
-    Store,
-    VerificationError,
-)
+from cryptography.x509.oid import NameOID
 
-RETRY = 10.0  # seconds until a refused certificate is looked at again: it may become valid
-_CLIENT = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+from metricsapi.kube.pem import UNREADABLE, Bundle
+from metricsapi.server.auth.chains import ChainError, verify_chain
 
-
-def _for_clients(
-    _policy: Policy, _certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None
-) -> None:
-    if usage is not None and _CLIENT.isdisjoint(usage):
-        raise ValueError("its extended key usage is not client authentication")
-
-
-# Go's rules rather than the web's: kubeadm's client certificates have no SAN, and a certificate
-# without extended key usage is good for any. CertificateAuthorities must say that they are.
-_LEAF = ExtensionPolicy.permit_all().may_be_present(
-    x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients
-)
-_AUTHORITY = _LEAF.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+RETRY = 10.0  # seconds until a refused certificate is verified again: it may become valid
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What one set of authorities says of a certificate; `since` to `until` in epoch seconds.
+    """The result of verifying a certificate, good from `since` to `until` in epoch seconds.
 
     `fault` is None for a valid certificate, else why it is not.
     """
@@ -57,30 +37,22 @@ class Verification:
 class CertificateAuthorities:
     """A set of authorities, fixed for its life: a rotation makes a new one."""
 
-    def __init__(self, pem: str) -> None:
-        """Take PEM certificates, or nothing at all. Raises ValueError when it is neither."""
-        self.pem = pem.strip()
-        certificates = x509.load_pem_x509_certificates(self.pem.encode()) if self.pem else []
-        self._store = Store(certificates) if certificates else None
+    def __init__(self, bundle: Bundle) -> None:
+        """Take the usable certificates of a bundle; there may be none at all."""
+        self.pem = bundle.pem
+        self._certificates = bundle.certificates
 
     def __bool__(self) -> bool:
-        return self._store is not None
+        return bool(self._certificates)
 
     def verify(self, peer: PeerCertificates, now: float) -> Verification:
         """Verify the peer's chain, at epoch seconds `now`, for client authentication."""
-        if self._store is None:
+        if not self._certificates:
             return Verification("no authority is configured", now, now + RETRY)
-        verifier = (
-            PolicyBuilder()
-            .store(self._store)
-            .time(dt.datetime.fromtimestamp(now, dt.UTC))
-            .max_chain_depth(8)
-            .extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
-            .build_client_verifier()
-        )
+        at = dt.datetime.fromtimestamp(now, dt.UTC)
         try:
-            chain = verifier.verify(peer.certificate, peer.intermediates).chain
-        except (VerificationError, ValueError) as error:
+            chain = verify_chain(peer.certificate, peer.intermediates, self._certificates, at)
+        except ChainError as error:
             return Verification(str(error), now, now + RETRY)
         return Verification(
             None,
@@ -90,17 +62,26 @@ class CertificateAuthorities:
 
 
 class PeerCertificates:
-    """The certificates that one connection presented, and what each authority says of them."""
+    """The certificates that one connection presented, and whether they are verified for a use."""
 
     def __init__(self, chain: Sequence[bytes]) -> None:
         """Take the peer's DER certificates as sent, its own first. Raises ValueError."""
         self._chain = chain
         self._verdicts: dict[str, tuple[CertificateAuthorities, Verification]] = {}
-        self.certificate = x509.load_der_x509_certificate(chain[0])
+        try:
+            self.certificate = x509.load_der_x509_certificate(chain[0])
+            self.certificate.subject.rfc4514_string()
+        except UNREADABLE as error:
+            raise ValueError(f"the client certificate cannot be read: {error}") from error
 
     @cached_property
     def intermediates(self) -> list[x509.Certificate]:
-        return [x509.load_der_x509_certificate(der) for der in self._chain[1:]]
+        """The other certificates that were sent and can be parsed."""
+        certificates = []
+        for der in self._chain[1:]:
+            with contextlib.suppress(*UNREADABLE):
+                certificates.append(x509.load_der_x509_certificate(der))
+        return certificates
 
     @cached_property
     def common_name(self) -> str:
@@ -119,7 +100,7 @@ class PeerCertificates:
     def fault(self, use: str, authorities: CertificateAuthorities, now: float) -> str | None:
         """Say why this peer is not one of `authorities` at epoch seconds `now`; None if it is.
 
-        The answer is kept per `use` until these authorities are replaced or time runs out.
+        The result is kept per `use` until these authorities are replaced or time runs out.
         """
         known = self._verdicts.get(use)
         if known is not None:

@@ -5,17 +5,22 @@ kube-apiserver publishes it in kube-system for aggregated API servers; flags may
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from metricsapi.config.authentication import AuthenticationSettings
+from metricsapi.kube.decoding import UNDECODABLE
+from metricsapi.kube.pem import Bundle, PEMError, parse_authorities
 from metricsapi.server.auth.client_certificates import CertificateAuthorities
 
 NAMESPACE = "kube-system"
 CONFIGMAP = "extension-apiserver-authentication"
-NOBODY = CertificateAuthorities("")
+NOBODY = CertificateAuthorities(Bundle())
+
+log = logging.getLogger(__name__)
 
 
 class ConfigurationError(ValueError):
@@ -83,16 +88,21 @@ def front_proxy(flags: AuthenticationSettings, authorities: CertificateAuthoriti
 
 
 def _authorities(data: Mapping[str, str], key: str) -> CertificateAuthorities:
+    text = data.get(key, "")
+    if not text.strip():
+        return NOBODY
     try:
-        return CertificateAuthorities(data.get(key, ""))
-    except ValueError as error:
-        raise ConfigurationError(f"{key}: {error}") from error
+        bundle = parse_authorities(text, f"{key} of the ConfigMap {NAMESPACE}/{CONFIGMAP}")
+    except PEMError as error:
+        raise ConfigurationError(str(error)) from error
+    bundle.warn(log)
+    return CertificateAuthorities(bundle)
 
 
 def _strings(data: Mapping[str, str], key: str) -> tuple[str, ...]:
     try:
         return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str]))
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigurationError(f"{key} must be a JSON list of strings: {error}") from error
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from metricsapi.config.authentication import AuthenticationSettings
+from metricsapi.kube.files import FileError, FollowedFiles
 from metricsapi.kube.informer import Informer
+from metricsapi.kube.pem import parse_authorities
 from metricsapi.server.auth.client_certificates import CertificateAuthorities
 from metricsapi.server.auth.configuration import (
     CONFIGMAP,
@@ -22,8 +24,6 @@ from metricsapi.server.auth.configuration import (
     from_configmap,
     front_proxy,
 )
-
-PERIOD = 5.0  # seconds between two looks at the files
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,9 @@ class ConfigurationSource:
         self._apply = apply
         self._cluster = cluster
         self._flags = flags
-        files = (flags.client_ca_file, flags.requestheader_client_ca_file)
-        self._paths = [path for path in files if path]
-        self._found = AuthConfiguration()  # in the cluster
-        self._seen = self._read_files()
+        self._published = AuthConfiguration()  # by the cluster
+        self._clients = _follow(flags.client_ca_file)
+        self._front_proxies = _follow(flags.requestheader_client_ca_file)
         self._use()
         if cluster is not None:
             cluster.subscribe(self._changed)
@@ -59,8 +58,9 @@ class ConfigurationSource:
         async with asyncio.TaskGroup() as group:
             if self._cluster is not None:
                 group.create_task(self._cluster.run())
-            if self._paths:
-                group.create_task(self._follow_files())
+            for files in (self._clients, self._front_proxies):
+                if files is not None:
+                    group.create_task(files.follow(lambda _: self._use()))
 
     async def ready(self, timeout: float) -> bool:
         """Wait until the cluster has been asked; tell whether it answered within `timeout`."""
@@ -83,48 +83,39 @@ class ConfigurationSource:
         if data is None:
             log.warning("the authentication ConfigMap is gone; its last content stays in force")
             return
-        before = self._found
+        before = self._published
         try:
-            self._found = from_configmap(data)
+            self._published = from_configmap(data)
             self._use()
         except (ValueError, OSError) as error:
-            self._found = before
-            self._kept(error)
-
-    async def _follow_files(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD)
-            try:
-                content = self._read_files()
-                if content != self._seen:
-                    self._seen = content
-                    self._use()
-            except (ValueError, OSError) as error:
-                self._kept(error)
-
-    def _read_files(self) -> dict[Path, str]:
-        try:
-            return {path: path.read_text() for path in self._paths}
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read a file of authorities: {error}") from error
+            self._published = before
+            log.warning(
+                "keeping the last authentication configuration",
+                extra={"data": {"error": str(error)}},
+            )
 
     def _use(self) -> None:
-        """Apply what the cluster and the files say together. Raises ValueError."""
-        flags, made = self._flags, self._found
-        if flags.client_ca_file:
-            made = replace(made, clients=self._authorities(flags.client_ca_file))
-        if flags.requestheader_client_ca_file:
-            authorities = self._authorities(flags.requestheader_client_ca_file)
-            made = replace(made, front_proxy=front_proxy(flags, authorities))
-        self._apply(made)
+        """Apply the ConfigMap's configuration with the files' parts. Raises ValueError."""
+        configuration = self._published
+        if self._clients is not None:
+            configuration = replace(configuration, clients=self._clients.value)
+        if self._front_proxies is not None:
+            proxies = front_proxy(self._flags, self._front_proxies.value)
+            configuration = replace(configuration, front_proxy=proxies)
+        self._apply(configuration)
 
-    def _authorities(self, path: Path) -> CertificateAuthorities:
-        try:
-            return CertificateAuthorities(self._seen[path])
-        except ValueError as error:
-            raise ConfigurationError(f"{path} holds no usable certificates: {error}") from error
 
-    def _kept(self, error: Exception) -> None:
-        log.warning(
-            "keeping the last authentication configuration", extra={"data": {"error": str(error)}}
-        )
+def _follow(path: Path | None) -> FollowedFiles[CertificateAuthorities] | None:
+    """Follow a file of authorities, if there is one. Raises ConfigurationError."""
+    if path is None:
+        return None
+
+    def parse(contents: Sequence[bytes]) -> CertificateAuthorities:
+        bundle = parse_authorities(contents[0], str(path))
+        bundle.warn(log)
+        return CertificateAuthorities(bundle)
+
+    try:
+        return FollowedFiles([path], parse)
+    except FileError as error:
+        raise ConfigurationError(str(error)) from error

@@ -19,6 +19,7 @@ import msgspec
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import Conflict, Forbidden, KubeError, NotFound
+from metricsapi.kube.key_pair import KeyPair
 from metricsapi.server.tls.ca_rotation import (
     InvalidSecret,
     RotationSchedule,
@@ -30,7 +31,7 @@ from metricsapi.server.tls.ca_rotation import (
     signing_authority,
 )
 from metricsapi.server.tls.context import ServingTLS
-from metricsapi.server.tls.issue import KeyPair, make_serving
+from metricsapi.server.tls.issue import make_serving, renew_at
 from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
 APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -149,7 +150,7 @@ class CABundleController:
             return []
 
     def _present(self, authority: KeyPair, now: float) -> None:
-        if authority == self._signed_by and self._tls.pair.renew_at() > now:
+        if authority == self._signed_by and renew_at(self._tls.pair) > now:
             return
         pair = make_serving(
             self._names.dns,

@@ -1,4 +1,4 @@
-"""The authorities that our replicas share: what a Secret holds, and what is to become of it.
+"""Rotation of the authorities that our replicas share in a Secret: pure functions of its data.
 
 A Secret holds authorities, the newest first: their certificates in `ca.crt`, which is also the
 bundle that callers verify us with, and their keys, in the same order, in `ca.key`. Everything
@@ -10,18 +10,18 @@ after the same time again.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from metricsapi.server.tls.issue import KeyPair, make_authority
+from metricsapi.kube.key_pair import KeyPair, parse_pair
+from metricsapi.kube.pem import UNREADABLE, Bundle, read_blocks, read_bundle
+from metricsapi.server.tls.issue import made_at, make_authority, renew_at, signing_key
 
 CERTIFICATES, KEYS = "ca.crt", "ca.key"
 DAY = 86400.0
-_END = b"-----END PRIVATE KEY-----"
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,47 @@ class InvalidSecret(ValueError):
 
 
 def read_authorities(data: Mapping[str, str]) -> list[KeyPair]:
-    """Give the authorities in a Secret's `data` (base64), newest first. Raises InvalidSecret."""
+    """Give the authorities in a Secret's `data` (base64), newest first.
+
+    Any authority that verifiers take will do, whoever made it. Raises InvalidSecret.
+    """
     if not data.get(CERTIFICATES) and not data.get(KEYS):
         return []
     try:
-        bundle = base64.b64decode(data.get(CERTIFICATES, ""), validate=True)
-        keys = base64.b64decode(data.get(KEYS, ""), validate=True).split(_END)[:-1]
-        certificates = x509.load_pem_x509_certificates(bundle)
-        found = [
-            KeyPair(_pem(certificate), key.strip() + b"\n" + _END + b"\n")
-            for certificate, key in zip(certificates, keys, strict=True)
+        bundle = _bundle(data.get(CERTIFICATES, ""))
+        blocks = read_blocks(base64.b64decode(data.get(KEYS, ""), validate=True))
+        keys = [block for block in blocks if block.label.endswith("PRIVATE KEY")]
+        pairs = [
+            parse_pair(_pem(certificate), key.pem, CERTIFICATES, KEYS)
+            for certificate, key in zip(_all_certificates(bundle), keys, strict=True)
         ]
-        for pair in found:
-            private = serialization.load_pem_private_key(pair.key, None)
-            if private.public_key() != pair.leaf.public_key():
-                raise InvalidSecret(f"a key in {KEYS} does not fit its certificate")
-    except (binascii.Error, ValueError, TypeError) as error:
+        for pair in pairs:
+            _check_authority(pair)
+    except (*UNREADABLE, TypeError) as error:
         raise InvalidSecret(f"{CERTIFICATES} and {KEYS}: {error}") from error
-    return found
+    return pairs
+
+
+def _all_certificates(bundle: Bundle) -> tuple[x509.Certificate, ...]:
+    """Give the certificates. Raises ValueError when one of them is not usable."""
+    if bundle.skipped:
+        raise ValueError("; ".join(bundle.skipped))
+    return bundle.certificates
+
+
+def _check_authority(pair: KeyPair) -> None:
+    """Raise ValueError for a pair that cannot sign serving certificates."""
+    signing_key(pair)
+    extensions = pair.leaf.extensions
+    try:
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+        if not constraints.ca:
+            raise ValueError(f"{pair.leaf.subject.rfc4514_string()} is not a CA")
+        if not extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
+            raise ValueError(f"{pair.leaf.subject.rfc4514_string()} may not sign certificates")
+    except x509.ExtensionNotFound as error:
+        if error.oid == x509.BasicConstraints.oid:
+            raise ValueError(f"{pair.leaf.subject.rfc4514_string()} is not a CA") from None
 
 
 def secret_data(authorities: Sequence[KeyPair]) -> dict[str, str]:
@@ -85,11 +108,11 @@ def rotate(
     `published` are the certificates (PEM) that are in every bundle of callers.
     """
     kept = [pair for pair in authorities if pair.expires() > now]
-    if not kept or kept[0].renew_at() <= now:
+    if not kept or renew_at(kept[0]) <= now:
         name = f"metrics-server-ca@{int(now)}"
         kept.insert(0, make_authority(name, now=now, lifetime=schedule.authority))
     signs = kept.index(signing_authority(kept, published, now, schedule))
-    if now - kept[signs].made_at() >= 2 * schedule.overlap:
+    if now - made_at(kept[signs]) >= 2 * schedule.overlap:
         kept = kept[: signs + 1]
     return kept
 
@@ -102,18 +125,22 @@ def signing_authority(
 ) -> KeyPair:
     """Give the authority that signs: the newest that callers have known for the overlap."""
     for pair in authorities:
-        if pair.certificate in published and now - pair.made_at() >= schedule.overlap:
+        if pair.certificate in published and now - made_at(pair) >= schedule.overlap:
             return pair
     return authorities[-1]
 
 
 def bundle_certificates(ca_bundle: str) -> frozenset[bytes]:
-    """Give the certificates (PEM) of an APIService's `caBundle`; none if it is not one."""
+    """Give the usable certificates (PEM) of an APIService's `caBundle`, which is base64."""
     try:
-        found = x509.load_pem_x509_certificates(base64.b64decode(ca_bundle, validate=True))
-    except (binascii.Error, ValueError):
+        bundle = _bundle(ca_bundle)
+    except (ValueError, TypeError):
         return frozenset()
-    return frozenset(_pem(certificate) for certificate in found)
+    return frozenset(map(_pem, bundle.certificates))
+
+
+def _bundle(text: str) -> Bundle:
+    return read_bundle(base64.b64decode(text, validate=True), CERTIFICATES)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

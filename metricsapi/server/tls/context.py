@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS, offered_curve, openssl_curve
 from metricsapi.config.serving import ServingSettings
-from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.kube.key_pair import KeyPair, load_key_pair
 from metricsapi.kube.pem import UNREADABLE
-from metricsapi.server.tls.issue import KeyPair
 from metricsapi.server.tls.sni import by_name, choose
 
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -116,7 +115,7 @@ class ServingTLS:
             if self._curve is not None:
                 context.set_ecdh_curve(openssl_curve(self._curve))
             context.set_ciphers(self._ciphers or _DEFAULT_CIPHERS)
-            load_client_certificate(context, pair.certificate, pair.key)
+            load_key_pair(context, pair)
             if authorities.strip():
                 context.load_verify_locations(cadata=authorities)
         except (ssl.SSLError, ValueError) as error:

@@ -1,44 +1,35 @@
-"""Certificates that we make ourselves: authorities, and serving certificates signed by them."""
+"""Certificates of our own: authorities, and serving certificates that they sign."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from metricsapi.kube.key_pair import KeyPair
 
 _SKEW = 3600.0  # seconds that a certificate is valid before it is made, for clocks that differ
 _NAME_LIMIT = 64  # characters of a common name (RFC 5280)
+_LEAST_RSA = 2048  # bits
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-@dataclass(frozen=True)
-class KeyPair:
-    """A certificate (and what it is chained to) and its key, both PEM."""
+def made_at(pair: KeyPair) -> float:
+    """Give when we made a certificate, in epoch seconds."""
+    return pair.leaf.not_valid_before_utc.timestamp() + _SKEW
 
-    certificate: bytes
-    key: bytes
 
-    @property
-    def leaf(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificate(self.certificate)
-
-    def made_at(self) -> float:
-        """Give when we made it, in epoch seconds."""
-        return self.leaf.not_valid_before_utc.timestamp() + _SKEW
-
-    def expires(self) -> float:
-        """Give the end of its life in epoch seconds."""
-        return self.leaf.not_valid_after_utc.timestamp()
-
-    def renew_at(self) -> float:
-        """Give when to replace it, in epoch seconds: after four fifths of its life."""
-        start = self.made_at()
-        return start + 0.8 * (self.expires() - start)
+def renew_at(pair: KeyPair) -> float:
+    """Give when to replace a certificate of ours, in epoch seconds: after 4/5 of its life."""
+    start = made_at(pair)
+    return start + 0.8 * (pair.expires() - start)
 
 
 def make_authority(name: str, *, now: float, lifetime: float) -> KeyPair:
@@ -69,13 +60,11 @@ def make_serving(
     names = list(dict.fromkeys(names))
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(names[0])
-    issuer, signer = subject, key
+    issuer, identifier = subject, _own_identifier(key)
+    signer: SigningKey = key
     if authority is not None:
-        issuer = authority.leaf.subject
-        loaded = serialization.load_pem_private_key(authority.key, None)
-        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-            raise ValueError("the authority's key is not an elliptic curve key")
-        signer = loaded
+        issuer, signer = authority.leaf.subject, signing_key(authority)
+        identifier = _identifier_of(authority.leaf)
         lifetime = min(lifetime, authority.expires() - now)
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     alternatives += [
@@ -87,12 +76,43 @@ def make_serving(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
-        .sign(signer, hashes.SHA256())
+        .add_extension(identifier, critical=False)
+        .sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
     )
     return _pair(certificate, key)
+
+
+def signing_key(authority: KeyPair) -> SigningKey:
+    """Give the key of an authority that may sign. Raises ValueError for what verifiers refuse.
+
+    Go's verifier takes RSA, ECDSA on NIST's curves and Ed25519; OpenSSL's default security level
+    asks for 2,048 bits of RSA.
+    """
+    key = serialization.load_pem_private_key(authority.key, None)
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _LEAST_RSA:
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES):
+        return key
+    raise ValueError(
+        "its key must be RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519"
+    )
+
+
+def _own_identifier(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+
+def _identifier_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Give the identifier by which verifiers find the issuer: its own, however it was made."""
+    try:
+        own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier(
+            x509.SubjectKeyIdentifier.from_public_key(issuer.public_key()).digest, None, None
+        )
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 
 def _builder(

@@ -1,4 +1,4 @@
-"""Where the serving certificate comes from: files that someone else rotates, or our own making."""
+"""The serving certificate: from files that somebody else rotates, or self-signed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from metricsapi.kube.pem import UNREADABLE, PEMError, read_pair
+from metricsapi.kube.files import PERIOD, FileError, FollowedFiles
+from metricsapi.kube.key_pair import KeyPair, parse_pair, read_pair
+from metricsapi.kube.pem import UNREADABLE
 from metricsapi.server.tls.context import ServingTLS, TLSError
-from metricsapi.server.tls.issue import KeyPair, make_serving
+from metricsapi.server.tls.issue import make_serving, renew_at
 
-PERIOD = 5.0  # seconds between two looks at files
 LIFETIME = 365 * 86400.0  # seconds that a certificate of our own making is good for
 
 _NAMES = ("apiserver.crt", "apiserver.key")  # as the reference names them
@@ -44,37 +45,29 @@ def service_names(
 class CertificateFiles:
     """A certificate and its key that flags name, read again when they change."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._paths = (certificate, key)
-
-    def read(self) -> KeyPair:
-        """Read both. Raises TLSError with the file."""
+    def __init__(self, certificate: Path, key: Path, period: float = PERIOD) -> None:
+        """Read both; `period` in seconds. Raises TLSError with the file."""
         try:
-            return KeyPair(*read_pair(*self._paths))
-        except PEMError as error:
+            self._files = FollowedFiles(
+                (certificate, key),
+                lambda contents: parse_pair(contents[0], contents[1], str(certificate), str(key)),
+                period=period,
+            )
+        except FileError as error:
             raise TLSError(str(error)) from error
 
-    async def follow(self, tls: ServingTLS, period: float = PERIOD, which: int = 0) -> None:
-        """Present what the files hold, until cancelled; a pair that does not fit is waited out.
+    def read(self) -> KeyPair:
+        """Give the pair of the last time that the files were read."""
+        return self._files.value
 
-        They hold number `which` of the server's certificates.
-        """
-        failed = ""
-        while True:
-            await asyncio.sleep(period)
-            try:
-                pair = self.read()
-                if pair != tls.pairs[which]:
-                    tls.present(pair, which)
-                    log.info("presenting another certificate", extra={"data": describe(pair)})
-                failed = ""
-            except TLSError as error:
-                # A rotation replaces two files one after the other, so once may be chance.
-                if failed != str(error):
-                    log.warning(
-                        "keeping the last certificate", extra={"data": {"error": str(error)}}
-                    )
-                failed = str(error)
+    async def follow(self, tls: ServingTLS, which: int = 0) -> None:
+        """Present what the files hold, as number `which` of the certificates, until cancelled."""
+
+        def present(pair: KeyPair) -> None:
+            tls.present(pair, which)
+            log.info("presenting another certificate", extra={"data": describe(pair)})
+
+        await self._files.follow(present)
 
 
 class SelfSigned:
@@ -86,12 +79,14 @@ class SelfSigned:
         names: ServingNames,
         *,
         lifetime: float = LIFETIME,
+        period: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the lifetime in seconds; `clock` gives epoch seconds.
+        """Take the lifetime and the time between two looks at it in seconds; `clock` is epoch.
 
         Without a directory each start makes a certificate of its own.
         """
+        self._period = period
         self._directory = directory
         self._names = names
         self._lifetime = lifetime
@@ -108,11 +103,11 @@ class SelfSigned:
         self._keep(made)
         return made
 
-    async def follow(self, tls: ServingTLS, period: float = 60.0) -> None:
+    async def follow(self, tls: ServingTLS) -> None:
         """Replace the certificate before it expires, until cancelled."""
         while True:
-            await asyncio.sleep(period)
-            if tls.pair.renew_at() <= self._clock():
+            await asyncio.sleep(self._period)
+            if renew_at(tls.pair) <= self._clock():
                 tls.present(self.read())
                 log.info("presenting another certificate", extra={"data": describe(tls.pair)})
 
@@ -120,12 +115,11 @@ class SelfSigned:
         if self._directory is None:
             return None
         try:
-            pair = KeyPair(*((self._directory / name).read_bytes() for name in _NAMES))
-            ServingTLS(pair)  # the key fits
+            pair = read_pair(*(self._directory / name for name in _NAMES))
             names = pair.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             wanted = set(self._names.dns) <= set(names.value.get_values_for_type(x509.DNSName))
-            return pair if wanted and pair.renew_at() > self._clock() else None
-        except (OSError, x509.ExtensionNotFound, *UNREADABLE):
+            return pair if wanted and renew_at(pair) > self._clock() else None
+        except (*UNREADABLE, x509.ExtensionNotFound):
             return None
 
     def _keep(self, pair: KeyPair) -> None:

@@ -25,7 +25,7 @@ from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES, decode_page
 from metricsapi.scrape.targets import cluster_family, target_of
-from metricsapi.scrape.tls import KubeletTLS
+from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.tools.doctor import report
 from metricsapi.tools.doctor.cluster import check_cluster
 from metricsapi.tools.doctor.handshake import RESOURCE, SUMMARY, Reader
@@ -166,14 +166,10 @@ async def _check_nodes(
     paths = {"summary": (SUMMARY,), "resource": (RESOURCE,)}.get(
         settings.endpoint, (SUMMARY, RESOURCE)
     )
-    context = None
-    if not settings.plain_http:
-        context = KubeletTLS(settings, credentials.authority_file or credentials.authority).context(
-            0.0
-        )
+    tls = kubelet_tls(settings, credentials)
     reader = Reader(
-        context=context,
-        token=credentials.token,
+        context=tls.context() if tls else None,
+        token=credentials.identity.token,
         timeout=settings.timeout,
         paths=paths,
         verify=not settings.insecure_tls,

@@ -19,7 +19,7 @@ from metricsapi.server.tls.ca_rotation import (
     read_authorities,
 )
 from metricsapi.server.tls.context import ServingTLS
-from metricsapi.server.tls.issue import make_serving
+from metricsapi.server.tls.issue import make_serving, renew_at
 from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
@@ -233,7 +233,7 @@ async def test_authorities_and_certificates_are_replaced_with_overlap(installati
         assert len(installation.authorities()) <= 2
 
     for _ in range(2):
-        renewal = installation.authorities()[0].renew_at()
+        renewal = renew_at(installation.authorities()[0])
         while installation.now < renewal - DAY:
             await step(DAY)
         await step(renewal - installation.now - 60.0)

@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 
 from metricsapi.config.limits import LimitSettings
+from metricsapi.kube.key_pair import KeyPair
 from metricsapi.server.tls.context import ServingTLS, TLSError
-from metricsapi.server.tls.issue import KeyPair, make_serving
+from metricsapi.server.tls.issue import make_serving
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
     SelfSigned,
@@ -33,7 +34,7 @@ def pair(lifetime=3600.0, now=None):
 
 @contextlib.asynccontextmanager
 async def following(source, tls):
-    task = asyncio.create_task(source.follow(tls, 0.01))
+    task = asyncio.create_task(source.follow(tls))
     try:
         yield
     finally:
@@ -48,7 +49,7 @@ def write(directory, made):
 
 async def test_files_are_read_again_and_no_connection_is_dropped(tmp_path):
     write(tmp_path, pair())
-    files = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
+    files = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key", 0.01)
     async with serving(configmap(), pair=files.read()) as stand, following(files, stand.tls):
         async with connect(stand.port) as connection:
             assert (await connection.request(PATHS[0])).status == 200
@@ -113,7 +114,7 @@ def test_garbage_in_the_place_of_the_kept_certificate_is_replaced(tmp_path, cont
 
 async def test_its_own_certificate_is_renewed_before_it_expires(tmp_path):
     now = [time.time()]
-    own = SelfSigned(tmp_path, NAMES, lifetime=1000.0, clock=lambda: now[0])
+    own = SelfSigned(tmp_path, NAMES, lifetime=1000.0, period=0.01, clock=lambda: now[0])
     first = own.read()
     tls = ServingTLS(first)
     async with following(own, tls):

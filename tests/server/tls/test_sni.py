@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.kube.key_pair import KeyPair
 from metricsapi.server.tls.context import Named, ServingTLS, TLSError
-from metricsapi.server.tls.issue import KeyPair
 from metricsapi.server.tls.serving_certificate import CertificateFiles
 from metricsapi.server.tls.sni import by_name, choose, names_of
 from tests.server.serving import GOOD_PATH, configmap, serving
@@ -177,13 +177,13 @@ def write(directory, certificate):
 async def test_a_named_certificate_follows_its_files_with_the_names_in_it(tmp_path, caplog):
     old, new = issue("old.example"), issue("new.example")
     write(tmp_path, old)
-    files = CertificateFiles(tmp_path / "sni.crt", tmp_path / "sni.key")
+    files = CertificateFiles(tmp_path / "sni.crt", tmp_path / "sni.key", 0.01)
     tls = ServingTLS(pair(DEFAULT), named=[Named(files.read())])
-    following = asyncio.create_task(files.follow(tls, 0.01, which=1))
+    following = asyncio.create_task(files.follow(tls, which=1))
     async with asked(tls) as ask:
         assert await ask("old.example") == old.der
         (tmp_path / "sni.crt").write_bytes(new.pem)  # its key comes later
-        await until(lambda: "keeping the last certificate" in caplog.text, what="a word of it")
+        await until(lambda: "keeping their last good content" in caplog.text, what="a word of it")
         assert f"{tmp_path}/sni.key is not the key" in str(caplog.records[-1].data)
         assert await ask("old.example") == old.der
         (tmp_path / "sni.key").write_bytes(new.key)

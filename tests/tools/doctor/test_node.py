@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from metricsapi.kube.credentials import verifying_context
+from metricsapi.kube.tls import verifying_context
 from metricsapi.scrape.targets import Target
 from metricsapi.tools.doctor.handshake import RESOURCE as RESOURCE_PATH
 from metricsapi.tools.doctor.handshake import SUMMARY as SUMMARY_PATH

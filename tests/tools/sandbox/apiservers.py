@@ -9,6 +9,8 @@ import httpx
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.pki import SERVER, load_pair, server_context
 from metricsapi.tools.sandbox.state import Cluster
@@ -53,8 +55,13 @@ def admin(api, **options):
 
 def product_client(api, name="system:serviceaccount:kube-system:metrics-server", groups=MASTERS):
     """The product's own client."""
-    token = api.add_user(name, groups)
-    return KubeClient(Credentials(api.url, trusting(api), lambda: token, "test"))
+    return KubeClient(credentials(api, api.add_user(name, groups)))
+
+
+def credentials(api, token):
+    """The product's credentials for this API server."""
+    authority = api.ca.pem.decode()
+    return Credentials(api.url, ClientTLS(lambda: authority), Identity(token), "test")
 
 
 def node(name, **labels):

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.targets import Target
 from metricsapi.tools.sandbox.faults import Fault
@@ -15,7 +14,7 @@ from metricsapi.tools.sandbox.objects import node_object
 from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.synthetic import synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
-from tests.tools.sandbox.apiservers import Noting, admin, client, running, trusting
+from tests.tools.sandbox.apiservers import Noting, admin, client, credentials, running
 
 SUMMARY = "/api/v1/nodes/node-3/proxy/stats/summary"
 
@@ -107,8 +106,8 @@ async def test_the_kubelet_sees_the_api_server_not_the_caller(api):
 
 async def test_the_product_scrapes_through_it(api, kubelet):
     token = may(api, "metrics-server", "get", "nodes/proxy")
-    credentials = Credentials(api.url, trusting(api), lambda: token, "test")
-    scraper = kubelet_client(KubeletSettings(transport="apiserver-proxy"), credentials)
+    settings = KubeletSettings(transport="apiserver-proxy")
+    scraper = kubelet_client(settings, credentials(api, token))
     sample = await scraper.scrape(Target("node-3", (), 10250), time.monotonic() + 5)
-    await scraper._fetcher._http.aclose()
+    scraper.close()
     assert (sample.node, len(sample.pods)) == ("node-3", 2)

@@ -1,0 +1,216 @@
+"""Credentials from a program: `exec` users of kubeconfigs, as EKS, GKE and AKS have them.
+
+The protocol is client.authentication.k8s.io, v1 and v1beta1: the program reads an ExecCredential
+from the variable KUBERNETES_EXEC_INFO and prints one with a token, a client certificate, or both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.files import FileError
+from metricsapi.kube.identity import Identity, check_token
+from metricsapi.kube.key_pair import KeyPair, parse_pair
+
+GROUP = "client.authentication.k8s.io"
+VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
+MODES = ("Never", "IfAvailable", "Always")
+TIMEOUT = 60.0  # seconds for a program that nobody has to type into
+RETRY_AFTER = 5.0  # seconds after a failure until the program is run again
+
+
+@dataclass(frozen=True)
+class ExecPlugin:
+    """The `exec` of a kubeconfig's user. `cluster` is what the program is told of the cluster."""
+
+    command: str
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    api_version: str = VERSIONS[0]
+    interactive_mode: str = "IfAvailable"
+    install_hint: str = ""
+    cluster: Mapping[str, Any] | None = None
+
+
+class _Status(Struct, rename="camel"):
+    token: str = ""
+    client_certificate_data: str = ""
+    client_key_data: str = ""
+    expiration_timestamp: dt.datetime | None = None
+
+
+class _ExecCredential(Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    status: _Status | None = None
+
+
+@dataclass(frozen=True)
+class _Credential:
+    token: str | None
+    pair: KeyPair | None
+    expires: float  # epoch seconds
+
+
+class ExecIdentity(Identity):
+    """What a program gave last: kept until it expires or a server answers 401.
+
+    `clock` gives epoch seconds. Only one run is under way at a time, and none sooner than 5 s
+    after one that failed.
+    """
+
+    def __init__(self, plugin: ExecPlugin, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._plugin = plugin
+        self._clock = clock
+        self._credential: _Credential | None = None
+        self._error: CredentialsError | None = None
+        self._failed_at = float("-inf")
+        self._running = threading.Lock()
+        self._task: asyncio.Future[None] | None = None
+
+    def token(self) -> str | None:
+        """Give the last token; `refresh` comes before."""
+        return self._credential.token if self._credential else None
+
+    def certificate(self) -> KeyPair | None:
+        """Give the last client certificate; `refresh` comes before."""
+        return self._credential.pair if self._credential else None
+
+    async def refresh(self) -> None:
+        """Run the program, in a thread, if nothing it gave is good any more.
+
+        Whoever asks meanwhile waits for the same run. Raises CredentialsError.
+        """
+        if self._is_good():
+            return
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(asyncio.to_thread(self.refresh_now))
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._task)
+
+    def refresh_now(self) -> None:
+        """Run the program if nothing it gave is good any more. Raises CredentialsError."""
+        with self._running:
+            if self._is_good():
+                return
+            if self._error is not None and time.monotonic() - self._failed_at < RETRY_AFTER:
+                raise self._error
+            try:
+                self._credential = self._run()
+            except CredentialsError as error:
+                self._error, self._failed_at = error, time.monotonic()
+                raise
+            self._error = None
+
+    def rejected(self) -> None:
+        """Run the program again at the next use."""
+        self._credential = None
+
+    def _is_good(self) -> bool:
+        return self._credential is not None and self._clock() < self._credential.expires
+
+    def _run(self) -> _Credential:
+        plugin = self._plugin
+        interactive = _is_interactive(plugin)
+        info = {"KUBERNETES_EXEC_INFO": _info(plugin, interactive=interactive)}
+        try:
+            done = subprocess.run(  # noqa: S603  the user's own kubeconfig names it; no shell
+                [plugin.command, *plugin.args],
+                env={**os.environ, **plugin.env, **info},
+                stdin=None if interactive else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=None if interactive else TIMEOUT,
+                check=False,
+            )
+        except FileNotFoundError:
+            hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
+            raise CredentialsError(
+                f"exec: executable {plugin.command} not found; install this credential plugin, or "
+                f"correct the kubeconfig or PATH{hint}"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise CredentialsError(
+                f"exec: {plugin.command} did not end within {TIMEOUT:g} s"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CredentialsError(f"exec: cannot run {plugin.command}: {reason}") from error
+        if done.returncode:
+            raise CredentialsError(
+                f"exec: {plugin.command} failed with exit code {done.returncode}; what it printed "
+                "to standard error says why"
+            )
+        return _decode(done.stdout, plugin)
+
+
+def _is_interactive(plugin: ExecPlugin) -> bool:
+    """Tell whether the program may ask the user. Raises CredentialsError if it must and cannot."""
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if plugin.interactive_mode == "Always" and not terminal:
+        raise CredentialsError(
+            f"exec: {plugin.command} has interactiveMode Always, and standard input is no terminal"
+        )
+    return terminal and plugin.interactive_mode != "Never"
+
+
+def _info(plugin: ExecPlugin, *, interactive: bool) -> str:
+    spec: dict[str, Any] = {"interactive": interactive}
+    if plugin.cluster is not None:
+        spec["cluster"] = plugin.cluster
+    info = {"kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec}
+    return json.dumps(info, default=str, skipkeys=True)
+
+
+def _decode(output: bytes, plugin: ExecPlugin) -> _Credential:
+    """Take what the program printed. Raises CredentialsError with what is wrong with it."""
+    try:
+        printed = msgspec.json.decode(output, type=_ExecCredential)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CredentialsError(
+            f"exec: {plugin.command} printed no ExecCredential: {error}"
+        ) from error
+    if (printed.kind, printed.api_version) != ("ExecCredential", plugin.api_version):
+        raise CredentialsError(
+            f"exec: {plugin.command} is configured for {plugin.api_version}, and printed "
+            f"{printed.kind or 'no kind'} of {printed.api_version or 'no version'}"
+        )
+    status = printed.status or _Status()
+    if bool(status.client_certificate_data) != bool(status.client_key_data):
+        raise CredentialsError(f"exec: {plugin.command} gave a certificate or a key, not both")
+    if not status.token and not status.client_key_data:
+        raise CredentialsError(f"exec: {plugin.command} gave neither a token nor a certificate")
+    what = f"exec: {plugin.command}"
+    try:
+        token = check_token(status.token, f"{what}: the token") if status.token else None
+        pair = None
+        if status.client_key_data:
+            pair = parse_pair(
+                status.client_certificate_data.encode(),
+                status.client_key_data.encode(),
+                f"{what}: clientCertificateData",
+                f"{what}: clientKeyData",
+            )
+    except FileError as error:
+        raise CredentialsError(str(error)) from error
+    expires = status.expiration_timestamp
+    return _Credential(token, pair, _epoch(expires) if expires else float("inf"))
+
+
+def _epoch(time_of_day: dt.datetime) -> float:
+    aware = time_of_day if time_of_day.tzinfo else time_of_day.replace(tzinfo=dt.UTC)
+    return aware.timestamp()

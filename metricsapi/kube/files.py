@@ -1,0 +1,137 @@
+"""Files that somebody else replaces: certificates, keys, authorities, tokens.
+
+Files are read again, not watched: a mounted Secret is a symbolic link that changes its target, a
+network file system tells of no change, and these files are small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+PERIOD = 5.0  # seconds between two reads
+LARGEST = 16 * 2**20  # bytes of one file; what is larger is none of ours
+
+log = logging.getLogger(__name__)
+
+
+class FileError(ValueError):
+    """A file cannot be read or used; the message names it."""
+
+
+def read_file(path: Path) -> bytes:
+    """Give the content of a file. Raises FileError with the reason."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise FileError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise FileError(f"{path} is a folder, not a file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot read {path}: {reason}") from None
+    if len(content) > LARGEST:
+        raise FileError(f"{path} is larger than {LARGEST >> 20} MiB")
+    return content
+
+
+class FollowedFiles(Generic[T]):
+    """The value that some files hold together, parsed again when a content changes.
+
+    `parse` gets the contents in the order of `paths` and raises ValueError, which FileError is,
+    for what cannot be used; the last good value stays then. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        parse: Callable[[Sequence[bytes]], T],
+        *,
+        period: float = PERIOD,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the files. Raises FileError or what `parse` raises."""
+        self.paths = tuple(paths)
+        self._parse = parse
+        self._period = period
+        self._clock = clock
+        self._contents = self._read()
+        self._value = parse(self._contents)
+        self._read_at = clock()
+        self._error = ""  # of the last read
+        self._reported = ""
+
+    @property
+    def value(self) -> T:
+        """The last good value, of the last time that the files were read."""
+        return self._value
+
+    def current(self) -> T:
+        """Give the value; the files are read again first if `period` is over."""
+        if self._clock() - self._read_at >= self._period:
+            self.reload()
+        return self._value
+
+    def expire(self) -> None:
+        """Read the files at the next use, as after a server refused what they hold."""
+        self._read_at = float("-inf")
+
+    def reload(self) -> bool:
+        """Read the files now; tell whether the value is another one than before."""
+        self._read_at = self._clock()
+        try:
+            contents = self._read()
+            if contents == self._contents:
+                self._error = ""
+                return False
+            value = self._parse(contents)
+        except ValueError as error:
+            self._failed(str(error))
+            return False
+        self._error = self._reported = ""
+        self._contents = contents
+        changed = value != self._value
+        self._value = value
+        return changed
+
+    async def follow(self, changed: Callable[[T], None]) -> None:
+        """Read the files every `period` and call `changed` with each new value, until cancelled.
+
+        `changed` may raise ValueError for a value that cannot be used after all.
+        """
+        while True:
+            await asyncio.sleep(self._period)
+            if self.reload():
+                try:
+                    changed(self._value)
+                except ValueError as error:
+                    self._report(str(error))
+
+    def _read(self) -> list[bytes]:
+        return [read_file(path) for path in self.paths]
+
+    def _failed(self, error: str) -> None:
+        """Report a failure that lasts for two reads.
+
+        Who rotates a certificate and its key replaces two files, one after the other: between them
+        they do not fit.
+        """
+        if error == self._error:
+            self._report(error)
+        self._error = error
+
+    def _report(self, error: str) -> None:
+        if error != self._reported:
+            self._reported = error
+            files = [str(path) for path in self.paths]
+            log.warning(
+                "changed files cannot be used, keeping their last good content",
+                extra={"data": {"files": files, "error": error}},
+            )

@@ -1,0 +1,194 @@
+"""Kubeconfigs: one file, or several merged, as client-go loads them.
+
+Of each named cluster, context and user, and of `current-context`, the first file that has it
+wins. Relative paths are relative to the file that they stand in.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.files import FileError, read_file
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named cluster, context or user, and the file that it stands in."""
+
+    kind: str
+    name: str
+    values: Mapping[str, Any]
+    file: Path
+
+    def text(self, key: str) -> str:
+        """Give a string; empty when it is absent. Raises CredentialsError for another type."""
+        value = self.values.get(key)
+        if isinstance(value, (dict, list)):
+            raise self.error(f"{key} must be a string")
+        return "" if value is None else str(value).strip()
+
+    def flag(self, key: str) -> bool:
+        """Give a boolean; false when it is absent. Raises CredentialsError for another type."""
+        value = self.values.get(key)
+        if value not in (None, True, False):
+            raise self.error(f"{key} must be true or false")
+        return bool(value)
+
+    def path(self, key: str) -> Path | None:
+        """Give a path, relative to the file; None when it is absent."""
+        return self.file.parent / text if (text := self.text(key)) else None
+
+    def data(self, key: str) -> bytes | None:
+        """Give what is base64-encoded under KEY-data; None when it is absent."""
+        text = self.text(f"{key}-data")
+        if not text:
+            return None
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise self.error(f"{key}-data is not base64") from error
+
+    def content(self, key: str) -> bytes | None:
+        """Give what KEY-data holds, or the file that KEY names; None when both are absent."""
+        if (data := self.data(key)) is not None:
+            return data
+        path = self.path(key)
+        try:
+            return read_file(path) if path else None
+        except FileError as error:
+            raise self.error(f"cannot read {key} {self.text(key)}: {error}") from error
+
+    def error(self, text: str) -> CredentialsError:
+        """Give an error that names the file and this entry."""
+        return CredentialsError(f"kubeconfig {self.file}: {self.kind} {self.name!r}: {text}")
+
+
+@dataclass
+class Kubeconfig:
+    """Merged kubeconfigs."""
+
+    files: tuple[Path, ...]
+    current_context: str = ""
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+
+    def selected(self) -> tuple[Entry, Entry]:
+        """Give cluster and user of the current context. Raises CredentialsError."""
+        if not self.current_context:
+            raise CredentialsError(
+                f"kubeconfig {self._names()} has no current-context: choose one with "
+                "`kubectl config use-context NAME`"
+            )
+        context = self._named("context", self.current_context)
+        user = context.text("user")
+        cluster = self._named("cluster", context.text("cluster"))
+        return cluster, self._named("user", user) if user else _anonymous(context)
+
+    def _named(self, kind: str, name: str) -> Entry:
+        entry = self.entries.get((kind, name))
+        if entry is None:
+            raise CredentialsError(f"kubeconfig {self._names()} has no {kind} named {name!r}")
+        return entry
+
+    def _names(self) -> str:
+        return ":".join(map(str, self.files))
+
+
+def _anonymous(context: Entry) -> Entry:
+    return Entry("user", "", {}, context.file)
+
+
+def load_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
+    """Load one file, which must be there, or merge several, of which some may be missing.
+
+    Raises CredentialsError with the file and what is wrong with it.
+    """
+    contents: list[tuple[Path, dict[str, Any]]] = []
+    missing = []
+    for path in paths:
+        if len(paths) > 1 and not path.exists():
+            missing.append(str(path))
+            continue
+        contents.append((path, _read(path, required=len(paths) == 1)))
+    if not contents:
+        raise CredentialsError(f"no such kubeconfig: {', '.join(missing) or 'no file is named'}")
+    if missing:
+        log.debug("kubeconfigs that are missing are skipped", extra={"data": {"files": missing}})
+    merged = Kubeconfig(tuple(path for path, _ in contents))
+    for path, config in contents:
+        merged.current_context = merged.current_context or _current_context(config)
+        for kind in ("cluster", "context", "user"):
+            for entry in _entries(config, kind, path):
+                merged.entries.setdefault((kind, entry.name), entry)
+    return merged
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415  a megabyte that no server in a cluster needs
+
+    try:
+        content = read_file(path)
+    except FileError as error:
+        raise CredentialsError(f"kubeconfig: {error}") from error
+    if not content.strip(b" \t\r\n\0\xef\xbb\xbf"):
+        if required:
+            raise CredentialsError(f"kubeconfig {path} is empty")
+        return {}
+    try:
+        config = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
+    except RecursionError as error:
+        raise CredentialsError(f"kubeconfig {path} is nested too deep") from error
+    # What PyYAML raises for values that their tags do not allow, such as a date of month 13.
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
+    if not isinstance(config, dict):
+        raise CredentialsError(
+            f"kubeconfig {path} holds no configuration: it begins with {content[:40]!r}"
+        )
+    return config
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _current_context(config: dict[str, Any]) -> str:
+    value = config.get("current-context")
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _entries(config: dict[str, Any], kind: str, path: Path) -> list[Entry]:
+    section = config.get(f"{kind}s")
+    if section is None:
+        return []
+    if not isinstance(section, list):
+        raise CredentialsError(f"kubeconfig {path}: {kind}s must be a list")
+    entries = []
+    for item in section:
+        if not isinstance(item, dict):
+            raise CredentialsError(f"kubeconfig {path}: each of {kind}s must have a name")
+        name, values = item.get("name"), item.get(kind)
+        if not isinstance(name, (str, int, float)) or not isinstance(values, dict | None):
+            raise CredentialsError(
+                f"kubeconfig {path}: each of {kind}s must have a name and a {kind}"
+            )
+        entries.append(Entry(kind, str(name), values or {}, path))
+    return entries
+
+
+def strings(entry: Entry, key: str) -> list[str]:
+    """Give a list of strings; empty when it is absent. Raises CredentialsError for another type."""
+    values = entry.values.get(key) or []
+    if not isinstance(values, list) or any(isinstance(value, (dict, list)) for value in values):
+        raise entry.error(f"{key} must be a list of strings")
+    return [str(value) for value in values]

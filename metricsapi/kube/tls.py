@@ -1,0 +1,131 @@
+"""TLS of our clients: to API servers and to kubelets."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metricsapi.kube.files import FollowedFiles
+from metricsapi.kube.key_pair import KeyPair, load_key_pair
+from metricsapi.kube.pem import Bundle, parse_authorities
+
+PERIOD = 10.0  # seconds between two reads of a file of authorities
+
+log = logging.getLogger(__name__)
+
+Authorities = Callable[[], str | None]
+Certificate = Callable[[], KeyPair | None]
+
+
+def no_certificate() -> None:
+    """Stand for a client without a certificate."""
+
+
+def system_authorities() -> None:
+    """Stand for the authorities of the operating system."""
+
+
+def follow_authorities(path: Path) -> Authorities:
+    """Give what gives the PEM text of a file of authorities, as of this moment.
+
+    Raises FileError for a file that cannot be used now.
+    """
+
+    def parse(contents: Sequence[bytes]) -> Bundle:
+        bundle = parse_authorities(contents[0], str(path))
+        bundle.warn(log)
+        return bundle
+
+    files = FollowedFiles([path], parse, period=PERIOD)
+    return lambda: files.current().pem
+
+
+class ClientTLS:
+    """The client context of this moment, made again when an authority or our certificate changes.
+
+    `authorities` gives PEM text, None for those of the system; `certificate` what we present.
+    `server_name` is verified in place of the name that is connected to. `generation` grows with
+    each new context: connections of an older one are to be replaced.
+    """
+
+    def __init__(
+        self,
+        authorities: Authorities = system_authorities,
+        certificate: Certificate = no_certificate,
+        *,
+        server_name: str | None = None,
+        insecure: bool = False,
+    ) -> None:
+        """Build the first context. Raises OSError (ssl.SSLError is one) or ValueError."""
+        self.insecure = insecure
+        self.server_name = server_name
+        self.authorities = authorities
+        self.certificate = certificate
+        self.generation = 0
+        self._parts = (authorities(), certificate())
+        self._context = self._build()
+
+    def context(self) -> ssl.SSLContext:
+        """Give the context; when a new one cannot be made, the last one stays."""
+        parts = (self.authorities(), self.certificate())
+        if parts != self._parts:
+            before, self._parts = self._parts, parts
+            try:
+                self._context = self._build()
+            except (OSError, ValueError) as error:
+                self._parts = before
+                log.warning("keeping the last TLS context", extra={"data": {"error": str(error)}})
+            else:
+                self.generation += 1
+                log.info("authorities or client certificate have changed")
+        return self._context
+
+    def _build(self) -> ssl.SSLContext:
+        authorities, pair = self._parts
+        context = verifying_context(authorities, self.server_name)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if pair is not None:
+            load_key_pair(context, pair)
+        return context
+
+
+class _NamedContext(ssl.SSLContext):
+    """A context that asks for, and verifies, one name, whatever name is connected to.
+
+    httpx has an extension for that, but does not heed it through a proxy.
+    """
+
+    server_name: str | None = None
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        return super().wrap_bio(*args, **self._named(options))
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(*args, **self._named(options))
+
+    def _named(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "server_hostname": self.server_name} if self.server_name else options
+
+
+def verifying_context(authorities: str | None, server_name: str | None = None) -> ssl.SSLContext:
+    """Give a client context that trusts these PEM certificates, or the system's for None.
+
+    As Go does, it takes an intermediate as a trust anchor, takes names from the SAN alone, and
+    does not ask for the extensions that OpenSSL's strict mode (the default from Python 3.13 on)
+    misses in clusters' own CAs.
+    """
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = server_name
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.hostname_checks_common_name = False
+    if authorities is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(cadata=authorities)
+    return context
