@@ -161,7 +161,7 @@ def _forwarded(options: StatuszSettings) -> Iterator[str]:
     """Run `kubectl port-forward` meanwhile; gives host:port."""
     command = ["kubectl", f"--namespace={options.namespace}"]
     if options.kubeconfig:  # else kubectl merges those of $KUBECONFIG itself
-        command.append(f"--kubeconfig={options.kubeconfig}")
+        command.insert(1, f"--kubeconfig={options.kubeconfig}")
     command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}", ":443"]
     try:
         process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
