@@ -172,8 +172,20 @@ async def _answer(
         findings.because("endpoint", "timeout", f"no answer to {_short(path)} in time")
         raise Stop from error
     except httpx.HTTPError as error:
-        findings.because("endpoint", "reset", f"{_short(path)}: {words(error)}")
+        findings.because("endpoint", _protocol_cause(error), f"{_short(path)}: {words(error)}")
         raise Stop from error
+
+
+def _protocol_cause(error: httpx.HTTPError) -> str:
+    """Tell a port that speaks no HTTP, and an answer that ended early, from a lost connection."""
+    if isinstance(error, httpx.DecodingError):
+        return "decode"
+    if isinstance(error, httpx.RemoteProtocolError):
+        if "illegal" in str(error):
+            return "not_http"
+        if "incomplete" in str(error):
+            return "truncated"
+    return "reset"
 
 
 def _identity(answer: httpx.Response, said: str, findings: Findings) -> None:

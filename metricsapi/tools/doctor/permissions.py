@@ -53,18 +53,22 @@ async def check_permissions(
     account = "" if installation.is_us or not installation.user else installation.account
     wanted = permissions(settings)
     verdicts = await asyncio.gather(*(_ask(client, asked, account) for _, asked in wanted))
-    whose = f" (service account {account.replace(':', '/')})" if account else ""
+    fix = ROLE
+    if account:
+        whose = f"service account {account.replace(':', '/')}"
+        findings.ok("permission", f"asked for {whose}")
+        fix = f"manifests/ has the roles: apply them, or grant this to {whose}."
     for (words, _), verdict in zip(wanted, verdicts, strict=True):
         check = "permission"
         if isinstance(verdict, str):
             findings.skip(check, f"{words}: cannot be asked: {verdict}")
         elif verdict.allowed:
-            findings.ok(check, words + whose)
+            findings.ok(check, words)
         else:
             reason = f": {verdict.reason}" if verdict.reason else ""
             optional = words == "get nodes/metrics" and settings.kubelet.endpoint == "auto"
-            text = f"no {words}{whose}{reason}"
-            (findings.warn if optional else findings.fail)(check, text, ROLE)
+            text = f"no {words}{reason}"
+            (findings.warn if optional else findings.fail)(check, text, fix)
 
 
 async def _check_installer(client: KubeClient, settings: Settings, findings: Findings) -> None:

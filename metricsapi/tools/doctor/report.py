@@ -69,13 +69,17 @@ def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 11
 
 
 def _groups(results: Sequence[Result]) -> Iterator[Group]:
-    """Yield each result of the cluster, the nodes that are well, and groups of like results."""
+    """Yield results of the cluster by check, the nodes that are well, and groups of like results."""
     by_node: dict[str, list[Result]] = {}
+    of_cluster: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         if result.subject == CLUSTER:
-            yield Group([result])
+            key = (result.status, result.check, result.fix)
+            of_cluster.setdefault(key, []).append(result)
         else:
             by_node.setdefault(result.subject, []).append(result)
+    for own in of_cluster.values():
+        yield Group(own)
     like: dict[tuple[str, ...], list[Result]] = {}
     well: list[Result] = []
     for own in by_node.values():
@@ -84,9 +88,9 @@ def _groups(results: Sequence[Result]) -> Iterator[Group]:
             well.append(payload)  # which says most of a node that is well
         for result in own:
             if result.status is not Status.OK and result.evidence != NOT_REACHED:
-                key = (result.status, result.check, result.cause, result.fix)
                 skipped = result.evidence if result.status is Status.SKIP else ""
-                like.setdefault((*key, skipped), []).append(result)
+                kind = (result.status, result.check, result.cause, result.fix, skipped)
+                like.setdefault(kind, []).append(result)
     if well:
         yield Group(well)
     for group in like.values():
@@ -96,7 +100,7 @@ def _groups(results: Sequence[Result]) -> Iterator[Group]:
 def _headline(group: Group) -> str:
     first = group.first
     if first.subject == CLUSTER:
-        return f"{first.check}: {first.evidence}"
+        return f"{first.check}: {'; '.join(result.evidence for result in group.results)}"
     nodes = _names([result.subject for result in group.results])
     if first.status is Status.OK:
         return f"{nodes}: all is well, such as {first.check}: {first.evidence} ({first.subject})"

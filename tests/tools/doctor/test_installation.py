@@ -131,8 +131,9 @@ async def test_an_administrator_asks_for_the_servers_account_not_for_himself(tmp
     assert "system:serviceaccounts:kube-system" in asked[0]["groups"]
     failed = [one for one in json.loads(text)["results"] if one["status"] == "fail"]
     assert [one["evidence"] for one in failed] == [
-        f"no {verb} pods (service account kube-system/mine)" for verb in ("list", "watch")
+        f"no {verb} pods" for verb in ("list", "watch")
     ]
+    assert "grant this to service account kube-system/mine" in failed[0]["fix"]
 
 
 @pytest.mark.parametrize("path", sorted({*HEALTHY, SELF, PODS} - {"/version"}))
