@@ -76,8 +76,9 @@ async def find_installation(
     except (KubeError, msgspec.DecodeError):
         return Installation(State.OURS, account, user=user)
     pods = await _pods(client, namespace, service.get("spec", {}).get("selector") or {})
-    images = {container.get("image", "") for pod in pods for container in pod["spec"]["containers"]}
-    accounts = {pod["spec"].get("serviceAccountName") or "default" for pod in pods}
+    containers = [container for pod in pods for container in pod["spec"]["containers"]]
+    images = {container["image"] for container in containers if container.get("image")}
+    accounts = {pod["spec"].get("serviceAccountName") or name for pod in pods}
     if len(accounts) == 1:
         account = f"{namespace}:{accounts.pop()}"
     theirs = any("metrics-server" in image.rpartition("/")[2] for image in images)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +20,7 @@ from metricsapi.config.read import serve_flags
 from metricsapi.config.settings import Settings
 from metricsapi.config.validation import problems, range_problems, warnings
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.credentials import Credentials, load_credentials
+from metricsapi.kube.credentials import Credentials, default_kubeconfigs, load_credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES, decode_page
@@ -77,8 +77,8 @@ async def examine(options: DoctorSettings) -> list[Result]:
     threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="names")
     asyncio.get_running_loop().set_default_executor(threads)
     try:
-        credentials = load_credentials(settings.kubeconfig)
-    except CredentialsError as error:
+        credentials = _credentials(settings, os.environ)
+    except (CredentialsError, RuntimeError) as error:  # RuntimeError: this user has no home
         findings = Findings(CLUSTER)
         findings.fail("credentials", str(error), "Name a kubeconfig that works: --kubeconfig=FILE")
         return findings.results
@@ -98,6 +98,14 @@ async def examine(options: DoctorSettings) -> list[Result]:
         if installation.state is not State.OURS:
             results.append(_fitness(results))
         return results
+
+
+def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:
+    """Be who the flags say; else, in a pod, the server, and elsewhere whom kubectl would be."""
+    in_pod = "KUBERNETES_SERVICE_HOST" in environ and not environ.get("KUBECONFIG")
+    if settings.kubeconfig or in_pod:
+        return load_credentials(settings.kubeconfig)
+    return load_credentials(default_kubeconfigs(environ))
 
 
 async def _probe_token(client: KubeClient, installation: Installation, findings: Findings) -> str:

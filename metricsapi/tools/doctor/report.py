@@ -69,7 +69,7 @@ def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 11
 
 
 def _groups(results: Sequence[Result]) -> Iterator[Group]:
-    """Yield results of the cluster by check, the nodes that are well, and groups of like results."""
+    """Yield the cluster's results by check, the nodes that are well, and groups of like ones."""
     by_node: dict[str, list[Result]] = {}
     of_cluster: dict[tuple[str, ...], list[Result]] = {}
     for result in results:

@@ -130,9 +130,7 @@ async def test_an_administrator_asks_for_the_servers_account_not_for_himself(tmp
     assert {spec["user"] for spec in asked} == {"system:serviceaccount:kube-system:mine"}
     assert "system:serviceaccounts:kube-system" in asked[0]["groups"]
     failed = [one for one in json.loads(text)["results"] if one["status"] == "fail"]
-    assert [one["evidence"] for one in failed] == [
-        f"no {verb} pods" for verb in ("list", "watch")
-    ]
+    assert [one["evidence"] for one in failed] == [f"no {verb} pods" for verb in ("list", "watch")]
     assert "grant this to service account kube-system/mine" in failed[0]["fix"]
 
 
@@ -184,3 +182,23 @@ async def test_whether_kubelets_take_tokens_is_tried_with_one_of_a_service_accou
     assert (found["fitness"][0]["status"], ended) == (("ok", 0) if status == "ok" else ("fail", 1))
     if status == "fail":
         assert "authentication.webhook.enabled: true" in result["fix"]
+
+
+async def test_without_a_flag_the_kubeconfigs_of_the_environment_are_taken(tmp_path, monkeypatch):
+    server = ApiServer(tmp_path)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with listening(server, serving(CA, "127.0.0.1")) as port:
+        monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/nowhere:{server.kubeconfig(port)}")
+        status, text = await asyncio.to_thread(run)
+        assert status == 0, text
+        home = tmp_path / "home" / ".kube"
+        home.mkdir(parents=True)
+        (home / "config").write_text((tmp_path / "kubeconfig").read_text())
+        monkeypatch.delenv("KUBECONFIG")
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        assert (await asyncio.to_thread(run))[0] == 0
+    monkeypatch.setenv("HOME", str(tmp_path))
+    status, text = await asyncio.to_thread(run)
+    assert status == 1
+    assert "FAIL  credentials: " in text
+    assert f"{tmp_path}/.kube/config" in text
