@@ -11,7 +11,9 @@ SERVING = Group("Apiserver secure serving")
 AUTHENTICATION = Group("Apiserver authentication")
 AUTHORIZATION = Group("Apiserver authorization")
 LIMITS = Group("Connection limits")
+LEADER_ELECTION = Group("Leader election")
 LOGGING = Group("Logging")
 GROUPS = (
-    SERVER, GENERIC, KUBELET, SERVING, AUTHENTICATION, AUTHORIZATION, LIMITS, LOGGING,
+    SERVER, GENERIC, KUBELET, SERVING, AUTHENTICATION, AUTHORIZATION, LIMITS, LEADER_ELECTION,
+    LOGGING,
 )  # fmt: skip

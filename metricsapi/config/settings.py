@@ -13,6 +13,7 @@ from pathlib import Path
 from metricsapi.config.authentication import AuthenticationSettings, AuthorizationSettings
 from metricsapi.config.groups import GENERIC, LOGGING, SERVER
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.config.leader_election import LeaderElectionSettings
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServiceSettings, ServingSettings
 
@@ -57,8 +58,8 @@ class ApiSettings:
     advertise_address: str = GENERIC.string(
         "advertise-address",
         "",
-        "The IP address for discovery when there is no --external-hostname. Empty leaves the "
-        "host out.",
+        "The IP address for discovery when there is no --external-hostname (empty leaves the host "
+        "out), and at which other replicas reach this one.",
     )
 
 
@@ -97,6 +98,7 @@ class Settings:
     serving: ServingSettings = ServingSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
+    leader_election: LeaderElectionSettings = LeaderElectionSettings()
     logging: LoggingSettings = LoggingSettings()
     version: bool = SERVER.boolean("version", False, "Show version")
 

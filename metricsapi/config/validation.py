@@ -17,6 +17,7 @@ from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
 from metricsapi.kube.files import FileError
 from metricsapi.kube.key_pair import read_pair, validity_problem
+from metricsapi.kube.leader_election import JITTER
 from metricsapi.kube.pem import read_authorities
 from metricsapi.kube.selectors import SelectorError, parse_labels
 
@@ -32,6 +33,7 @@ def problems(settings: Settings) -> list[str]:
     return [
         *_kubelet_problems(settings),
         *_serving_problems(settings),
+        *_leader_election_problems(settings),
         *_file_problems(settings),
         *range_problems(settings),
     ]
@@ -63,6 +65,11 @@ def warnings(settings: Settings, now: float) -> list[str]:
         texts.append(
             f"--tls-curve-preferences: of a list Python's TLS offers one key exchange, here "
             f"{offered} ({CURVES.get(offered or 0)}): clients without it cannot connect"
+        )
+    if settings.leader_election.enabled and not settings.service.manage_ca_bundle:
+        texts.append(
+            "--leader-elect without --manage-ca-bundle: replicas cannot know each other, so each "
+            "scrapes every node for itself"
         )
     names = [name for named in settings.serving.named_certificates for name in named.names]
     if addresses := list(filter(_is_address, names)):
@@ -133,6 +140,28 @@ def _serving_problems(settings: Settings) -> list[str]:
         for directive in serving.strict_transport_security
         if not _HSTS.fullmatch(directive)
     ]
+    return texts
+
+
+def _leader_election_problems(settings: Settings) -> list[str]:
+    election = settings.leader_election
+    if not election.enabled:
+        return []
+    texts = []
+    if not settings.api.advertise_address:
+        texts.append(
+            "--leader-elect needs --advertise-address: the IP address, of the pod, at which other "
+            "replicas reach this one"
+        )
+    names = ("lease-duration", "renew-deadline", "retry-period")
+    durations = (election.lease_duration, election.renew_deadline, election.retry_period)
+    for (longer, more), (shorter, less) in pairwise(zip(names, durations, strict=True)):
+        # Candidates wait up to 1.2 retry periods, as in client-go.
+        if more <= less * (JITTER if shorter == "retry-period" else 1.0):
+            texts.append(
+                f"--leader-elect-{longer}={format_duration(more)} must be longer than "
+                f"--leader-elect-{shorter}={format_duration(less)}"
+            )
     return texts
 
 

@@ -18,8 +18,9 @@ class NodeState:
     """One node of the scraper pool. Times are monotonic seconds; None is "never"."""
 
     __slots__ = (
-        "_logged_at", "changed_at", "duration", "failure", "first_start", "last_scrape",
-        "last_success", "limit", "logged", "offset", "skipped", "target", "task", "unusable",
+        "_logged_at", "answered_at", "changed_at", "duration", "failure", "first_start",
+        "last_result", "last_scrape", "last_success", "limit", "logged", "offset", "skipped",
+        "target", "task", "unusable",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float) -> None:
@@ -32,7 +33,9 @@ class NodeState:
         self.changed_at: float | None = None  # when its state last changed
         self.first_start: float | None = None  # when the first scrape was started
         self.last_scrape: float | None = None  # when the last scrape was due
+        self.last_result: float | None = None  # when the last scrape ended, well or not
         self.last_success: float | None = None
+        self.answered_at = float("-inf")  # of the last sample
         self.duration: float | None = None  # seconds that the last scrape took
         self.skipped = 0  # scrapes left out because the one before was still in flight
         self.logged = False  # whether the present failure was logged
@@ -49,7 +52,7 @@ class NodeState:
         `unusable` says which usage does not follow from it: that is a state of its own, logged as a
         failure is, but scraping goes on as for any node that answers.
         """
-        self.last_success = now
+        self.last_result = self.last_success = now
         if unusable:
             self._change(None, Failure(Cause.NO_USAGE, unusable), "node has no usable usage", now)
             return
@@ -61,6 +64,7 @@ class NodeState:
 
     def failed(self, failure: Failure, now: float) -> None:
         """Note a scrape that failed at `now`."""
+        self.last_result = now
         self._change(failure, None, "node failed", now)
 
     def _change(

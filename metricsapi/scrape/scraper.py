@@ -28,6 +28,8 @@ from metricsapi.scrape.schedule import (
 from metricsapi.scrape.targets import PATH_ANNOTATION, IPFamily, Target, refused_path, target_of
 from metricsapi.storage.types import NodeSample
 
+_CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
+
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +54,23 @@ class Nodes(Protocol):
     def subscribe(self, callback: Callable[[Node | None, Node | None], None]) -> None: ...
 
 
+class Sharing(Protocol):
+    """Shares scrapes with other replicas: `Replication`, or `ScrapesAlone`."""
+
+    def may_scrape(self) -> bool: ...
+    def publish(self, node: str, result: NodeSample | Failure) -> None: ...
+
+
+class ScrapesAlone:
+    """There is one replica, or each scrapes for itself."""
+
+    def may_scrape(self) -> bool:
+        return True
+
+    def publish(self, node: str, result: NodeSample | Failure) -> None:
+        """Nobody else needs the result."""
+
+
 class ScraperPool:
     """Scrapes every node of the informer that --node-selector selects, and stores the samples.
 
@@ -68,7 +87,9 @@ class ScraperPool:
         settings: KubeletSettings,
         ip_family: IPFamily | None = None,
         slow_after: float | None = SLOW_AFTER,
+        sharing: Sharing | None = None,
     ) -> None:
+        """Scrape as `settings` say; what `sharing` forbids comes by `accept` instead."""
         self.states: dict[str, NodeState] = {}
         self.skipped = 0  # scrapes left out, of nodes that are gone, too
         self._newest_scrape: float | None = None
@@ -77,6 +98,7 @@ class ScraperPool:
         self._store = store
         self._settings = settings
         self._ip_family = ip_family
+        self._sharing = sharing or ScrapesAlone()
         self._requirements = parse_labels(settings.node_selector)
         self._schedule = Schedule(self._due)
         self._spread = settings.transport == "apiserver-proxy"
@@ -103,6 +125,26 @@ class ScraperPool:
                 self._remove(name)
             await asyncio.gather(*tasks, return_exceptions=True)
             self._client.close()
+
+    def accept(self, node: str, result: NodeSample | Failure) -> None:
+        """Take a result that another replica scraped, as if the scrape had been ours.
+
+        A sample that is no newer than the last one of its node changes nothing.
+        """
+        state = self.states.get(node)
+        if state is None:
+            return
+        if isinstance(result, NodeSample) and result.answered_at <= state.answered_at:
+            return
+        now = time.monotonic()
+        state.last_scrape = self._newest_scrape = now
+        self._report(state, self._stored(node, result), now)
+
+    def scrape_untried(self) -> None:
+        """Scrape the nodes of which there is no result yet now instead of when they are due."""
+        for state in list(self.states.values()):
+            if not state.tried and state.limit is None:
+                self._enqueue(state)
 
     def _selects(self, node: Node) -> bool:
         return all(requirement.matches(node.labels) for requirement in self._requirements)
@@ -163,6 +205,8 @@ class ScraperPool:
         return next_scrape(now, offset, resolution, first=state.last_scrape is None)
 
     def _enqueue(self, state: NodeState) -> None:
+        if not self._sharing.may_scrape():
+            return
         state.limit = self._healthy if state.failure is None else self._failed
         state.limit.add(state)
 
@@ -212,26 +256,45 @@ class ScraperPool:
         if state.first_start is None:
             state.first_start = begun
         result = await self._scrape(state.target, begun + self._settings.timeout)
+        result = self._stored(state.target.node, result)
+        self._sharing.publish(state.target.node, result)
         now = time.monotonic()
         state.duration = now - begun
-        if isinstance(result, Failure):
-            state.failed(result, now)
-            return False
-        state.succeeded(now, result.unusable)
-        return True
+        return self._report(state, result, now)
 
     async def _scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        """Scrape a node once and store the sample."""
         try:
-            result = await self._client.scrape(target, deadline)
-            if not isinstance(result, Failure):
-                self._store.put(result)
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            return await self._client.scrape(target, deadline)
+        except _CANCELLED:
             raise
         except BaseException as error:  # a bug must not end the scraping of a node
             log.exception("scraping a node failed", extra={"data": {"node": target.node}})
-            return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
+            return _internal(error)
+
+    def _stored(self, node: str, result: NodeSample | Failure) -> NodeSample | Failure:
+        """Store a sample; give the result, or the failure to store it."""
+        try:
+            if isinstance(result, NodeSample):
+                self._store.put(result)
+        except _CANCELLED:
+            raise
+        except BaseException as error:  # as above
+            log.exception("storing a sample failed", extra={"data": {"node": node}})
+            return _internal(error)
         return result
+
+    def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
+        """Note how a scrape went; tell whether it succeeded."""
+        if isinstance(result, Failure):
+            state.failed(result, now)
+            return False
+        state.answered_at = result.answered_at
+        state.succeeded(now, result.unusable)
+        return True
+
+
+def _internal(error: BaseException) -> Failure:
+    return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
 
 
 def _became_ready(old: Node | None, new: Node) -> bool:

@@ -5,6 +5,7 @@ k8s.io/apiserver has the same in `DefaultBuildHandlerChain`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,16 +27,21 @@ def build_handler_chain(
     authenticator: Authenticator,
     authorizer: Authorizer,
     in_flight: InFlightLimit,
+    replicas: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Put the middleware around an ASGI app; `request_timeout` is in seconds.
 
+    `replicas` is what serves other replicas; None where there is no leader election.
+
     A request passes it from top to bottom, its answer from bottom to top.
     """
-    chain = (
+    chain: tuple[Callable[[Any], Any], ...] = (
         # Its id, its line in the log, and 500 for what nobody foresaw.
         RequestLog,
         # Counted and timed, whatever becomes of it.
         partial(RequestTelemetry, telemetry=telemetry),
+        # The stream that other replicas read, which no timeout and no limit below may end.
+        *([replicas] if replicas else []),
         # 504 when its time is over.
         partial(RequestTimeout, seconds=request_timeout),
         # Authentication (401), the in-flight limit (429) and authorization (403).

@@ -28,13 +28,14 @@ from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
-from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.scrape.scraper import ScraperPool, ScrapesAlone
 from metricsapi.scrape.targets import cluster_family
 from metricsapi.server.handler_chain import build_handler_chain
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.parts import Parts
+from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.security import Security
 from metricsapi.server.supervisor import Supervisor, Task
 from metricsapi.storage.store import MetricsStore
@@ -81,12 +82,16 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             full_summary="ephemeral-storage" in settings.storage.resources,
         )
         measured = MeasuredScraper(kubelets, telemetry)
+        replication = None
+        if settings.leader_election.enabled:
+            replication = Replication(settings, client, security.replica_identity, nodes, leaving)
         scraper = ScraperPool(
             nodes=nodes,
             client=measured,
             store=MeasuredStore(store, telemetry),
             settings=settings.kubelet,
             ip_family=cluster_family(credentials.server),
+            sharing=replication or ScrapesAlone(),
         )
 
         # To operators: how all this works.
@@ -120,6 +125,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 authenticator=security.authenticator,
                 authorizer=security.authorizer,
                 in_flight=security.in_flight,
+                replicas=replication.middleware() if replication else None,
             ),
             tls=security.tls,
             limits=settings.limits,
@@ -136,6 +142,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             Task("scraper", scraper.run),
             *operations.tasks(),
         )
+        if replication is not None:
+            replication.attach(scraper, server.port)
+            supervisor.add(*replication.tasks())
         await _run(server, security, supervisor)
     return 0
 

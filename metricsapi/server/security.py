@@ -10,6 +10,8 @@ import contextlib
 import logging
 import os
 import socket
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,9 +32,11 @@ from metricsapi.server.auth.configuration import (
 from metricsapi.server.auth.configuration_source import ConfigurationSource
 from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.tokens import TokenReviewer
+from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.supervisor import Task
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
+from metricsapi.server.tls.issue import KeyPair
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
     SelfSigned,
@@ -63,7 +67,10 @@ class Security:
             for named in settings.serving.named_certificates
         ]
         self.tls = _serving_tls(settings, self._certificate, self._named_certificates)
-        self._ca_bundle = _ca_bundle_controller(settings, client, self.tls, names)
+        self.replica_identity = ReplicaIdentity(clock=time.time)
+        self._ca_bundle = _ca_bundle_controller(
+            settings, client, self.tls, names, self._on_authorities
+        )
         authentication = self._client(settings.authentication.kubeconfig, client)
         authorization = self._client(settings.authorization.kubeconfig, client)
         self._tokens = _token_reviewer(settings, authentication, telemetry)
@@ -132,8 +139,18 @@ class Security:
         )
 
     def _configure(self, configuration: AuthConfiguration) -> None:
-        self.tls.trust(configuration.pem)
         self.authenticator.configure(configuration)
+        self._trust()
+
+    def _on_authorities(self, authorities: Sequence[KeyPair], signer: KeyPair) -> None:
+        if self._settings.leader_election.enabled:
+            self.replica_identity.update(authorities, signer)
+            self._trust()
+
+    def _trust(self) -> None:
+        """Let clients finish the handshake whose authority any use of certificates accepts."""
+        pem = self.authenticator.configuration.pem
+        self.tls.trust("\n".join(filter(None, (pem, self.replica_identity.pem))))
 
     def _client(self, kubeconfig: Path | None, shared: KubeClient) -> KubeClient:
         if not kubeconfig:
@@ -176,7 +193,11 @@ def _serving_tls(
 
 
 def _ca_bundle_controller(
-    settings: Settings, client: KubeClient, tls: ServingTLS, names: ServingNames
+    settings: Settings,
+    client: KubeClient,
+    tls: ServingTLS,
+    names: ServingNames,
+    on_authorities: Callable[[Sequence[KeyPair], KeyPair], None],
 ) -> CABundleController | None:
     if not settings.service.manage_ca_bundle:
         return None
@@ -187,6 +208,7 @@ def _ca_bundle_controller(
         namespace=settings.service.namespace,
         service=settings.service.name,
         secret=settings.service.ca_secret_name,
+        on_authorities=on_authorities,
     )
 
 

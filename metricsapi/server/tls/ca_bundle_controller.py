@@ -11,7 +11,7 @@ import base64
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -61,7 +61,9 @@ class CABundleController:
         secret: str,
         schedule: RotationSchedule | None = None,
         clock: Callable[[], float] = time.time,
+        on_authorities: Callable[[Sequence[KeyPair], KeyPair], None] = lambda *_: None,
     ) -> None:
+        """Call `on_authorities` with the authorities of the Secret and the one that signs."""
         self.reconciled = asyncio.Event()
         self._client = client
         self._tls = tls
@@ -71,6 +73,7 @@ class CABundleController:
         self._secret = secret
         self._schedule = schedule or RotationSchedule()
         self._clock = clock
+        self._on_authorities = on_authorities
         self._changed = asyncio.Event()
         self._signed_by: KeyPair | None = None
         self._said: dict[str, str] = {}
@@ -117,7 +120,9 @@ class CABundleController:
                 wanted = found
             if not wanted:
                 return False
-        self._present(signing_authority(wanted, published, now, self._schedule), now)
+        signer = signing_authority(wanted, published, now, self._schedule)
+        self._present(signer, now)
+        self._on_authorities(wanted, signer)
         bundle = base64.b64encode(ca_bundle(wanted)).decode()
         changed = wanted != found
         for item in services:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -58,24 +58,46 @@ def make_serving(
     It never outlives its authority. The first name is also its common name.
     """
     names = list(dict.fromkeys(names))
+    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    alternatives += [
+        x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(addresses)
+    ]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH
+    return _make_leaf(names[0], alternatives, usage, now, lifetime, authority)
+
+
+def make_client(uri: str, authority: KeyPair, now: float, lifetime: float) -> KeyPair:
+    """Make a client certificate for a URI name, signed by the authority, which it never outlives.
+
+    `now` is in epoch seconds, `lifetime` in seconds. Raises ValueError as `signing_key` does.
+    """
+    alternatives = [x509.UniformResourceIdentifier(uri)]
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH
+    return _make_leaf(uri, alternatives, usage, now, lifetime, authority)
+
+
+def _make_leaf(
+    name: str,
+    alternatives: Sequence[x509.GeneralName],
+    usage: x509.ObjectIdentifier,
+    now: float,
+    lifetime: float,
+    authority: KeyPair | None,
+) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = _name(names[0])
+    subject = _name(name)
     issuer, identifier = subject, _own_identifier(key)
     signer: SigningKey = key
     if authority is not None:
         issuer, signer = authority.leaf.subject, signing_key(authority)
         identifier = _identifier_of(authority.leaf)
         lifetime = min(lifetime, authority.expires() - now)
-    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-    alternatives += [
-        x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(addresses)
-    ]
     certificate = (
         _builder(subject, issuer, key, now, lifetime)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(identifier, critical=False)
         .sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
     )

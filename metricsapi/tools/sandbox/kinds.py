@@ -94,6 +94,7 @@ KINDS = (
     Kind("Role", "roles", _RBAC),
     Kind("RoleBinding", "rolebindings", _RBAC),
     Kind("EndpointSlice", "endpointslices", "discovery.k8s.io"),
+    Kind("Lease", "leases", "coordination.k8s.io"),
     Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",)),
     Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", short=("netpol",)),
     Kind("Lease", "leases", "coordination.k8s.io"),

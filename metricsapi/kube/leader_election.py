@@ -1,0 +1,317 @@
+"""Leader election by a Lease of `coordination.k8s.io/v1`, by the rules of client-go.
+
+The Lease says who holds it and is renewed every retry period. Whoever sees the same record for a
+whole lease duration, by its own monotonic clock, may take it. Clocks of two machines are never
+compared: the times in the record are for people. A write carries the resource version that was
+read, so of two candidates the API server refuses one.
+
+`Election` decides and knows no sockets; `LeaderElector` asks the API server and tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.errors import Conflict, KubeError, NotFound
+
+JITTER = 1.2  # client-go: candidates wait up to so many retry periods between two attempts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a Lease lasts. Seconds; `lease_duration` > `renew_deadline` > `retry_period`."""
+
+    lease_duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a Lease says of its holder; the times of the object are left out, as nobody uses them.
+
+    `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it,
+    which anybody may do who may write Leases. `version` is the resource version, empty if there is
+    no Lease.
+    """
+
+    holder: str = ""
+    address: str = ""
+    transitions: int = 0
+    acquired: str = ""
+    version: str = ""
+
+
+class Election:
+    """One candidate's view of the Lease. Times are monotonic seconds.
+
+    Of an unchanged record `observed_at` is when it was first seen. A candidate leads until
+    `renew_deadline` after the moment at which it *began* its last successful write.
+    """
+
+    def __init__(self, identity: str, timing: Timing) -> None:
+        self.identity = identity
+        self.record = Record()
+        self._timing = timing
+        self._observed_at = float("-inf")
+        self._leads_until = float("-inf")
+
+    def leads(self, now: float) -> bool:
+        """Tell whether this candidate may act as leader."""
+        return now < self._leads_until
+
+    def holder(self, now: float) -> Record | None:
+        """Give the record of whoever holds the Lease, None when it is free or has expired."""
+        held = self.record.holder and now < self._observed_at + self._timing.lease_duration
+        return self.record if held else None
+
+    def observe(self, record: Record, now: float) -> None:
+        """Take a record that was read at `now`."""
+        if record != self.record:
+            self.record, self._observed_at = record, now
+            if record.holder != self.identity:
+                self._leads_until = float("-inf")
+
+    def may_write(self, now: float) -> bool:
+        """Tell whether the Lease is ours to renew or to take."""
+        holder = self.holder(now)
+        return holder is None or holder.holder == self.identity
+
+    def wrote(self, record: Record, began: float) -> None:
+        """Note that the API server took our record; `began` is when the request was sent."""
+        self.record, self._observed_at = record, began
+        leads = record.holder == self.identity
+        self._leads_until = began + self._timing.renew_deadline if leads else float("-inf")
+
+    def resign(self) -> None:
+        """Act as leader no longer, whatever the Lease says."""
+        self._leads_until = float("-inf")
+
+
+class LeaderElector:
+    """Takes, renews and releases one Lease; `on_change` is called when who holds it changes.
+
+    `clock` gives monotonic seconds, `wall` seconds since the epoch. A Lease that does not exist is
+    created, which needs a right of its own.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        timing: Timing,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.election = Election(identity, timing)
+        self._client = client
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._path = f"{self._collection}/{name}"
+        self._metadata = {"name": name, "namespace": namespace}
+        self.address = ""  # host:port, for the record; to be set before `run`
+        self._timing = timing
+        self._clock = clock
+        self._wall = wall
+        self._on_change = on_change
+        self._lease: dict[str, Any] = {}  # as last read or written, to keep what others put there
+        self._failing: tuple[float, str] | None = None
+        self._hurry = asyncio.Event()
+        self._known: tuple[str, bool] = ("", False)
+
+    @property
+    def identity(self) -> str:
+        """The name under which this process holds the Lease."""
+        return self.election.identity
+
+    def leads(self) -> bool:
+        """Tell whether this process may act as leader now."""
+        return self.election.leads(self._clock())
+
+    def leader(self) -> Record | None:
+        """Give the record of the current leader, None when nobody leads."""
+        return self.election.holder(self._clock())
+
+    def other_leader(self) -> Record | None:
+        """Give the record of the current leader if that is another process."""
+        leader = self.leader()
+        return leader if leader and leader.holder != self.identity else None
+
+    async def run(self) -> None:
+        """Take part in the election until cancelled; then release the Lease."""
+        try:
+            while True:
+                await self.attempt()
+                period = self._timing.retry_period
+                jitter = 1.0 if self.leads() else random.uniform(1.0, JITTER)  # noqa: S311
+                await self._pause(period * jitter)
+        finally:
+            await self.release()
+
+    def failing(self) -> tuple[float, str] | None:
+        """Give since when (monotonic seconds) and why attempts fail; None while they succeed."""
+        return self._failing
+
+    def hurry(self) -> None:
+        """Make the next attempt at once: the leader seems to be gone."""
+        self._hurry.set()
+
+    async def attempt(self) -> None:
+        """Read the Lease, and take or renew it if it may be."""
+        try:
+            async with asyncio.timeout(self._timing.renew_deadline):
+                await self._read_and_write()
+            self._failing = None
+        except (KubeError, TimeoutError) as error:
+            reason = str(error) or "the API server took too long"
+            if self._failing is None:
+                data = {"lease": self._path, "error": reason}
+                log.warning("leader election failed", extra={"data": data})
+            self._failing = (self._failing[0] if self._failing else self._clock(), reason)
+        self._report()
+
+    async def release(self) -> None:
+        """Give the Lease back if it is ours, so that another replica need not wait for it."""
+        if not self.leads():
+            return
+        self.election.resign()
+        try:
+            async with asyncio.timeout(self._timing.retry_period):
+                await self._write(self._record(holder=""))
+        except (KubeError, TimeoutError) as error:
+            log.info("lease not released", extra={"data": {"error": str(error)}})
+        self._report()
+
+    async def _pause(self, seconds: float) -> None:
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
+    async def _read_and_write(self) -> None:
+        now = self._clock()
+        if not self.election.leads(now):
+            await self._read()
+        if not self.election.may_write(self._clock()):
+            return
+        try:
+            await self._write(self._record(holder=self.election.identity))
+        except (Conflict, NotFound):
+            await self._read()  # somebody else wrote or deleted it: what is there now decides
+
+    async def _read(self) -> None:
+        try:
+            self._lease = _object(await self._client.request("GET", self._path))
+            self.election.observe(record_of(self._lease), self._clock())
+        except NotFound:
+            self._lease = {}
+            self.election.observe(Record(), self._clock())
+
+    def _record(self, *, holder: str) -> Record:
+        """Give the record that follows the one last seen when `holder` takes the Lease."""
+        before = self.election.record
+        renewed = before.holder == holder
+        return Record(
+            holder=holder,
+            address=self.address if holder else "",
+            transitions=before.transitions + bool(holder and before.version and not renewed),
+            acquired=before.acquired if renewed and before.acquired else _micro_time(self._wall()),
+            version=before.version,
+        )
+
+    async def _write(self, record: Record) -> None:
+        lease = _lease_of(record, self._lease or {"metadata": self._metadata}, self._timing,
+                          _micro_time(self._wall()))  # fmt: skip
+        began = self._clock()
+        if record.version:
+            answer = await self._client.request("PUT", self._path, body=lease)
+        else:
+            answer = await self._client.request("POST", self._collection, body=lease)
+        self._lease = _object(answer)
+        self.election.wrote(record_of(self._lease), began)
+
+    def _report(self) -> None:
+        """Log and announce a change of the holder, once."""
+        leader = self.leader()
+        known = (leader.holder if leader else "", self.leads())
+        if known == self._known:
+            return
+        self._known = known
+        data = {"leader": known[0] or None, "leading": known[1]}
+        log.info("leader changed", extra={"data": data})
+        self._on_change()
+
+
+ADDRESS_ANNOTATION = "metricsapi/replica-address"
+
+
+def record_of(lease: Mapping[str, Any]) -> Record:
+    """Give the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
+    spec, metadata = _mapping(lease.get("spec")), _mapping(lease.get("metadata"))
+    transitions = spec.get("leaseTransitions")
+    return Record(
+        holder=_text(spec.get("holderIdentity")),
+        address=_text(_mapping(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
+        transitions=transitions if isinstance(transitions, int) else 0,
+        acquired=_text(spec.get("acquireTime")),
+        version=_text(metadata.get("resourceVersion")),
+    )
+
+
+def _lease_of(
+    record: Record, before: Mapping[str, Any], timing: Timing, renewed: str
+) -> dict[str, Any]:
+    """Give the Lease that says so, keeping the labels and annotations of the one before."""
+    metadata = dict(_mapping(before.get("metadata")))
+    annotations = dict(_mapping(metadata.get("annotations")))
+    annotations[ADDRESS_ANNOTATION] = record.address
+    metadata["annotations"] = annotations
+    metadata.pop("managedFields", None)
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": metadata,
+        "spec": {
+            "holderIdentity": record.holder,
+            # A released Lease is free at once, also for those who look at its duration.
+            "leaseDurationSeconds": max(1, round(timing.lease_duration)) if record.holder else 1,
+            "acquireTime": record.acquired,
+            "renewTime": renewed,
+            "leaseTransitions": record.transitions,
+        },
+    }
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return dict(_mapping(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KubeError(f"the API server's Lease is not JSON: {error}") from error
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _micro_time(seconds: float) -> str:
+    """Write a time as Kubernetes' MicroTime."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,189 @@
+"""A follower's side of the stream: the leader's scrapes are taken as if they were our own.
+
+The Lease says where the leader is, and anybody who may write Leases can write that: so the
+connection is made only with certificates (`identity`), and what is no address is not tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from metricsapi.kube.leader_election import Record
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.server.replicas.clocks import ClockRelation
+from metricsapi.server.replicas.messages import (
+    PATH,
+    Complete,
+    Failed,
+    FrameReader,
+    Heartbeat,
+    Hello,
+    Message,
+    ProtocolError,
+    Sample,
+)
+from metricsapi.storage.types import NodeSample
+
+SILENCE = 3.0  # seconds without a message after which a stream counts as lost
+AGAIN = 1.0  # seconds between two attempts to follow
+
+log = logging.getLogger(__name__)
+
+
+class FollowError(Exception):
+    """The leader cannot be followed now; the message says why."""
+
+
+class Follower:
+    """Follows whoever leads, and hands each result to `accept`.
+
+    `clock` gives monotonic seconds, `wall` seconds since the epoch. `context` gives the TLS client
+    context, None while there is no certificate to show; the leader's certificate has to be for
+    `server_name`. `on_end` is called when a stream that was complete has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        leader: Callable[[], Record | None],
+        accept: Callable[[str, NodeSample | Failure], None],
+        context: Callable[[], ssl.SSLContext | None],
+        server_name: str,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._leader = leader
+        self._accept = accept
+        self._context = context
+        self._server_name = server_name
+        self._clock = clock
+        self._wall = wall
+        self._on_end = on_end
+        self._complete = False
+        self._last_message = float("-inf")
+        self._problem = ""
+        self.tried = False  # whether an attempt to follow has ended, well or not
+        self.since: float | None = None  # seconds since the epoch; None while nobody is followed
+
+    def follows(self) -> bool:
+        """Tell whether the leader's scrapes come in, so that none of ours are needed."""
+        return self._complete and self.lag() < SILENCE
+
+    def lag(self) -> float:
+        """Give the seconds since the last message of the stream."""
+        return self._clock() - self._last_message
+
+    @property
+    def problem(self) -> str:
+        """Why the leader cannot be followed; empty while it is, or while there is none."""
+        return self._problem
+
+    async def run(self) -> None:
+        """Follow until cancelled; a stream that ends is begun again."""
+        while True:
+            if (leader := self._leader()) is not None:
+                try:
+                    await self._follow(leader)
+                except FollowError as error:
+                    self._lost(leader, str(error))
+                finally:
+                    if self._complete:
+                        self._on_end()
+                    self._complete, self.since, self.tried = False, None, True
+            await asyncio.sleep(AGAIN)
+
+    async def _follow(self, leader: Record) -> None:
+        """Take one stream until it ends. Raises FollowError when it does not end well."""
+        relation, reader = ClockRelation(), FrameReader()
+        try:
+            async with self._stream(address_of(leader)) as pieces:
+                async for piece in pieces:
+                    received_at = self._clock()
+                    for message in reader.feed(piece):
+                        self._take(message, leader, relation, received_at)
+                    self._last_message = received_at
+                    if self._leader() != leader and not self._same_holder(leader):
+                        return
+                    # A snapshot is thousands of samples in pieces that are there at once.
+                    await asyncio.sleep(0)
+        except ProtocolError as error:
+            raise FollowError(f"{leader.address} sends no stream of ours: {error}") from error
+
+    def _same_holder(self, leader: Record) -> bool:
+        now = self._leader()
+        return now is not None and (now.holder, now.address) == (leader.holder, leader.address)
+
+    def _take(
+        self, message: Message, leader: Record, relation: ClockRelation, received_at: float
+    ) -> None:
+        match message:
+            case Hello(sent_at=sent_at) | Heartbeat(sent_at=sent_at):
+                relation.update(sent_at, received_at)
+            case Sample(sample=sample):
+                sample.requested_at = relation.ours(sample.requested_at)
+                sample.answered_at = relation.ours(sample.answered_at)
+                sample.wall_offset = self._wall() - self._clock()
+                self._accept(sample.node, sample)
+            case Failed(node=node, cause=cause, message=text):
+                known = Cause(cause) if cause in set(Cause) else Cause.INTERNAL
+                self._accept(node, Failure(known, text))
+            case Complete():
+                self._complete, self._problem, self.since = True, "", self._wall()
+                data = {"leader": leader.holder, "address": leader.address}
+                log.info("following the leader", extra={"data": data})
+
+    @asynccontextmanager
+    async def _stream(self, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        context = self._context()
+        if context is None:
+            raise FollowError(
+                "this replica has no certificate to show to the leader: followers need "
+                "--manage-ca-bundle, and the Secret of its CA"
+            )
+        try:
+            async with (
+                httpx.AsyncClient(verify=context, trust_env=False, timeout=SILENCE) as client,
+                client.stream(
+                    "GET",
+                    f"https://{address}{PATH}",
+                    extensions={"sni_hostname": self._server_name},
+                ) as response,
+            ):
+                if response.status_code != 200:
+                    raise FollowError(f"{address} responded {response.status_code}")
+                yield response.aiter_raw()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise FollowError(f"no stream from {address}: {reason}") from error
+
+    def _lost(self, leader: Record, reason: str) -> None:
+        """Log once per reason that this replica scrapes for itself."""
+        if reason != self._problem:
+            data = {"leader": leader.holder, "error": reason}
+            log.warning("not following the leader; scraping nodes itself", extra={"data": data})
+        self._problem = reason
+
+
+def address_of(leader: Record) -> str:
+    """Give the leader's address as the host:port of a URL. Raises FollowError.
+
+    Only IP addresses are taken: a name would let the writer of a Lease choose who resolves it.
+    """
+    host, _, port = leader.address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        raise FollowError(
+            f"the Lease has no usable address of its holder: {leader.address!r}"
+        ) from error
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
+        raise FollowError(f"the Lease has no usable port of its holder: {leader.address!r}")
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

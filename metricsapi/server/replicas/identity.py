@@ -1,0 +1,77 @@
+"""How replicas know each other: by certificates that the CA of `--manage-ca-bundle` signed.
+
+Every replica reads that CA from its Secret and signs itself a client certificate with a name that
+nothing else has, `URI`. A follower shows it to the leader, whose serving certificate the same CA
+signed. It works while the API server is away. Certificates of any authority in the Secret are
+accepted, so that rotation overlaps as that of the `caBundle` does.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+
+from cryptography import x509
+
+from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.server.auth.client_certificates import CertificateAuthorities, PeerCertificates
+from metricsapi.server.tls.ca_rotation import ca_bundle
+from metricsapi.server.tls.issue import KeyPair, make_client
+
+URI = "urn:metricsapi:replica"
+LIFETIME = 86400.0  # seconds; one is made anew after four fifths of it
+_USE = "replica"
+
+
+class ReplicaIdentity:
+    """This replica's client certificate, and who else is a replica. `clock`: epoch seconds."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._authorities = CertificateAuthorities("")
+        self._bundle = b""
+        self._signer: KeyPair | None = None
+        self._pair: KeyPair | None = None
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def pem(self) -> str:
+        """The authorities of replicas, for the TLS of the server; empty while there are none."""
+        return self._authorities.pem
+
+    def update(self, authorities: Sequence[KeyPair], signer: KeyPair) -> bool:
+        """Take the authorities of the Secret; tell whether they changed."""
+        bundle = ca_bundle(authorities)
+        if bundle == self._bundle and signer == self._signer:
+            return False
+        self._bundle, self._signer = bundle, signer
+        self._authorities = CertificateAuthorities(bundle.decode())
+        self._pair = self._context = None
+        return True
+
+    def client_context(self) -> ssl.SSLContext | None:
+        """Give the context that shows our certificate and verifies the leader's; None before."""
+        now = self._clock()
+        if self._signer is None:
+            return None
+        if self._pair is None or self._pair.renew_at() <= now:
+            self._pair, self._context = make_client(URI, self._signer, now, LIFETIME), None
+        if self._context is None:
+            context = ssl.create_default_context(cadata=self._bundle.decode())
+            load_client_certificate(context, self._pair.certificate, self._pair.key)
+            self._context = context
+        return self._context
+
+    def fault(self, peer: PeerCertificates | None, now: float) -> str | None:
+        """Say why the peer of a connection is no replica at epoch seconds `now`; None if it is."""
+        if peer is None:
+            return "it shows no certificate"
+        if (fault := peer.fault(_USE, self._authorities, now)) is not None:
+            return fault
+        try:
+            names = peer.certificate.extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            ).value.get_values_for_type(x509.UniformResourceIdentifier)
+        except (x509.ExtensionNotFound, ValueError):
+            names = []
+        return None if URI in names else f"its certificate is not for {URI}"

@@ -1,0 +1,99 @@
+"""What replicas send each other: frames of a length and a msgpack message.
+
+A frame is four bytes, the length of the message in network byte order, then the message. Unknown
+fields are skipped, so that neighbouring versions of the server follow each other in a rolling
+update; a change that cannot be read that way gets another path than `PATH`.
+
+Times are the sender's monotonic seconds; `clocks` relates them to the receiver's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from metricsapi.storage.types import NodeSample
+
+PATH = "/replicas/v1/scrapes"
+# The largest message that is read: several times the sample of a node with 500 pods.
+LARGEST = 32 * 2**20
+_LENGTH = 4
+
+
+class ProtocolError(ValueError):
+    """A stream that is not one of ours; the message says where."""
+
+
+class Hello(Struct, tag=True):
+    """The first message of a stream: who sends it, and for how many nodes a scrape follows."""
+
+    identity: str
+    sent_at: float
+    nodes: int
+
+
+class Sample(Struct, tag=True):
+    """A scrape that succeeded."""
+
+    sample: NodeSample
+
+
+class Failed(Struct, tag=True):
+    """A scrape that failed; `cause` is one of `scrape.errors.Cause`."""
+
+    node: str
+    cause: str
+    message: str
+
+
+class Complete(Struct, tag=True):
+    """Everything that the leader held when the stream began has been sent."""
+
+
+class Heartbeat(Struct, tag=True):
+    """Sent every second, also when nothing was scraped."""
+
+    sent_at: float
+
+
+Message = Hello | Sample | Failed | Complete | Heartbeat
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def frame(message: Message) -> bytes:
+    """Give the frame of a message."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_LENGTH, "big") + body
+
+
+class FrameReader:
+    """Takes the bytes of a stream as they come, and gives the messages that are complete."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Give the messages that end in `data`. Raises ProtocolError."""
+        buffer = self._buffer
+        buffer += data
+        messages = []
+        start = 0
+        while len(buffer) - start >= _LENGTH:
+            length = int.from_bytes(buffer[start : start + _LENGTH], "big")
+            if length > LARGEST:
+                raise ProtocolError(f"a message of {length} bytes, more than {LARGEST}")
+            end = start + _LENGTH + length
+            if len(buffer) < end:
+                break
+            messages.append(_decoded(bytes(buffer[start + _LENGTH : end])))
+            start = end
+        del buffer[:start]
+        return messages
+
+
+def _decoded(body: bytes) -> Message:
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"a message that cannot be decoded: {error}") from error

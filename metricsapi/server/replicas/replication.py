@@ -1,0 +1,191 @@
+"""Scrapes shared among replicas: the parts of `--leader-elect`, put together.
+
+One replica leads, by a Lease, and scrapes; it publishes each result. The others follow its stream
+and store what it holds by the same way as scrapes of their own. Whoever neither leads nor follows
+scrapes for itself: a double scrape is harmless, a missing one is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from metricsapi.config.settings import Settings
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.informer import Informer
+from metricsapi.kube.leader_election import LeaderElector, Timing
+from metricsapi.kube.resources import Node
+from metricsapi.scrape.errors import Failure
+from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.server.replicas.endpoint import ReplicaEndpoint
+from metricsapi.server.replicas.follower import SILENCE, Follower
+from metricsapi.server.replicas.identity import ReplicaIdentity
+from metricsapi.server.replicas.publisher import Publisher
+from metricsapi.server.supervisor import Task
+from metricsapi.storage.types import NodeSample
+from metricsapi.telemetry.replicas import ReplicaStatus
+
+CHECK = 0.25  # seconds between two checks of whether scrapes of our own are needed
+STALL = 5.0  # seconds without such a check after which what is stored counts as stale
+
+log = logging.getLogger(__name__)
+
+
+class Replication:
+    """This replica among the others; `attach` names what it works for before it runs.
+
+    Once `leaving` is set it leads no longer: another replica takes over while this one still
+    serves.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: KubeClient,
+        identity: ReplicaIdentity,
+        nodes: Informer[Node],
+        leaving: asyncio.Event,
+    ) -> None:
+        election = settings.leader_election
+        self._identity = identity
+        self._host = settings.api.advertise_address
+        self._leaving = leaving
+        self._scraper: ScraperPool | None = None
+        self._resolution = settings.kubelet.resolution
+        self._started = self._checked_at = time.monotonic()
+        self._stalled_at: float | None = None  # when a stall ended whose gap is not closed yet
+        self._elector = LeaderElector(
+            client,
+            namespace=election.resource_namespace,
+            name=election.resource_name,
+            identity=f"{socket.gethostname()}_{secrets.token_hex(8)}",
+            timing=Timing(election.lease_duration, election.renew_deadline, election.retry_period),
+            clock=time.monotonic,
+            wall=time.time,
+        )
+        self._publisher = Publisher(
+            self._elector.identity, clock=time.monotonic, leads=self._elector.leads
+        )
+        self._follower = Follower(
+            leader=self._elector.other_leader,
+            accept=self._accept,
+            context=identity.client_context,
+            server_name=f"{settings.service.name}.{settings.service.namespace}.svc",
+            clock=time.monotonic,
+            wall=time.time,
+            on_end=self._elector.hurry,
+        )
+        nodes.subscribe(self._on_node)
+
+    def attach(self, scraper: ScraperPool, port: int) -> None:
+        """Hand what the leader scraped to this scraper; `port` is where this replica listens."""
+        self._scraper = scraper
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._elector.address = f"{host}:{port}"
+
+    def may_scrape(self) -> bool:
+        """Tell whether a scrape of our own is needed: we lead, or there is nobody to follow.
+
+        In the first seconds it is not known yet whom to follow.
+        """
+        if self._elector.leads():
+            return True
+        if self._follower.follows():
+            return False
+        return self._follower.tried or time.monotonic() - self._started > SILENCE
+
+    def publish(self, node: str, result: NodeSample | Failure) -> None:
+        """Give a result of our own to whoever follows us."""
+        self._publisher.publish(node, result)
+
+    def fresh(self) -> bool:
+        """Tell whether what is stored may be served.
+
+        It may not after this process stood still (frozen, or its machine suspended) until each
+        node was scraped again: other replicas have newer usage.
+        """
+        return self._stalled_at is None and time.monotonic() - self._checked_at < STALL
+
+    def middleware(self) -> Callable[[Any], Any]:
+        """Give what puts the path of followers before an app."""
+        return partial(
+            ReplicaEndpoint,
+            publisher=self._publisher,
+            identity=self._identity,
+            leads=self._elector.leads,
+            fresh=self.fresh,
+        )
+
+    def status(self) -> ReplicaStatus:
+        """Tell who leads and who follows whom."""
+        leader = self._elector.leader()
+        return ReplicaStatus(
+            identity=self._elector.identity,
+            leading=self._elector.leads(),
+            leader=leader.holder if leader else "",
+            following=self._follower.follows(),
+            since=self._follower.since,
+            lag=self._follower.lag() if self._follower.follows() else None,
+            followers=self._publisher.followers,
+            problem=self._follower.problem,
+        )
+
+    def tasks(self) -> list[Task]:
+        """Give what runs until the process ends."""
+        return [
+            Task("leader-election", self._elect, self._elector.failing),
+            Task("replica-follower", self._follower.run),
+            Task("replica-check", self._check),
+        ]
+
+    async def _elect(self) -> None:
+        """Take part in the election until the process is asked to end."""
+        async with asyncio.TaskGroup() as group:
+            electing = group.create_task(self._elector.run())
+            await self._leaving.wait()
+            electing.cancel()
+        await asyncio.get_running_loop().create_future()
+
+    async def _check(self) -> None:
+        """Start scrapes when they become necessary, and notice when the process stood still."""
+        scraped = False
+        while True:
+            now = time.monotonic()
+            if now - self._checked_at >= STALL:
+                self._stalled_at = now
+                data = {"seconds": round(now - self._checked_at, 1)}
+                log.warning("the process stood still; usage is stale until scraped again",
+                            extra={"data": data})  # fmt: skip
+            self._checked_at = now
+            if self._stalled_at is not None and self._renewed_since(self._stalled_at, now):
+                self._stalled_at = None
+            needed = self.may_scrape()
+            if needed and not scraped and self._scraper is not None:
+                self._scraper.scrape_untried()
+            scraped = needed
+            await asyncio.sleep(CHECK)
+
+    def _renewed_since(self, at: float, now: float) -> bool:
+        """Tell whether every node was scraped after `at`, or has had two periods for it."""
+        if self._scraper is None or now - at > 2 * self._resolution:
+            return True
+        return all(
+            state.last_result is not None and state.last_result > at
+            for state in self._scraper.states.values()
+        )
+
+    def _accept(self, node: str, result: NodeSample | Failure) -> None:
+        """Store a result of the leader, and keep it for those who will follow us."""
+        self._publisher.publish(node, result)
+        if self._scraper is not None:
+            self._scraper.accept(node, result)
+
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        if new is None and old is not None:
+            self._publisher.forget(old.name)

@@ -1,0 +1,26 @@
+"""What a replica tells of itself and of the leader, on the status page and in self-metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaStatus:
+    """One replica's view. `since` is epoch seconds, `lag` seconds; None while it follows nobody."""
+
+    identity: str
+    leading: bool
+    leader: str  # who holds the Lease; empty if nobody does
+    following: bool
+    since: float | None  # when the stream was complete
+    lag: float | None  # since the last message of the stream
+    followers: int  # streams that are read from this replica
+    problem: str  # why the leader cannot be followed; empty if it can
+
+    @property
+    def role(self) -> str:
+        """`leader`, `follower`, or `alone` while scraping for itself."""
+        if self.leading:
+            return "leader"
+        return "follower" if self.following else "alone"

@@ -1,0 +1,60 @@
+"""The stream between replicas: what is framed is what is read, however the bytes come."""
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricsapi.server.replicas.messages import (
+    LARGEST,
+    Complete,
+    Failed,
+    FrameReader,
+    Heartbeat,
+    Hello,
+    ProtocolError,
+    Sample,
+    frame,
+)
+from tests.support.samples import container_stats, node_sample
+
+TIMES = st.floats(0.0, 1e9)
+MESSAGES = st.one_of(
+    st.builds(Hello, st.text(max_size=20), TIMES, st.integers(0, 10**6)),
+    st.builds(Failed, st.text(max_size=20), st.text(max_size=20), st.text(max_size=50)),
+    st.builds(Heartbeat, TIMES),
+    st.just(Complete()),
+)
+
+
+@given(st.lists(MESSAGES, max_size=10), st.integers(1, 40))
+def test_messages_are_read_whatever_the_pieces(messages, size):
+    data = b"".join(map(frame, messages))
+    reader = FrameReader()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert [message for piece in pieces for message in reader.feed(piece)] == messages
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_stream_raise_nothing_but_a_protocol_error(data):
+    with contextlib.suppress(ProtocolError):
+        FrameReader().feed(data)
+
+
+def test_a_sample_arrives_as_it_was_scraped():
+    container = container_stats("c", "2026-01-01T00:00:00Z", 1.7e9, 5, 2, 1.7e9, 4096, swap=1)
+    own = container_stats("n1", None, 1.7e9, 2**63 - 1, None, None, None)
+    sample = node_sample("n1", 10.0, 10.1, 1.7e9, [("ns", "p", "u", [container])], own=own)
+    assert FrameReader().feed(frame(Sample(sample))) == [Sample(sample)]
+
+
+def test_a_message_that_is_too_long_is_refused_before_it_is_kept():
+    with pytest.raises(ProtocolError, match="more than"):
+        FrameReader().feed((LARGEST + 1).to_bytes(4, "big"))
+
+
+def test_fields_of_a_newer_version_are_skipped():
+    body = msgspec.msgpack.encode({"type": "Heartbeat", "sent_at": 5.0, "new": [1]})
+    assert FrameReader().feed(len(body).to_bytes(4, "big") + body) == [Heartbeat(5.0)]
