@@ -49,5 +49,5 @@ def container(objects):
 
 
 def args(objects):
-    """The server's flags."""
-    return container(objects)["args"]
+    """The server's flags, with the pod's IP address where a kubelet would put it."""
+    return [flag.replace("$(POD_IP)", "127.0.0.1") for flag in container(objects)["args"]]

@@ -103,6 +103,13 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* "true" if one replica scrapes and the others follow it, known to each other by the CA. */}}
+{{- define "metricsapi.electsLeader" -}}
+{{- if and (gt (int .Values.replicas) 1) (include "metricsapi.managesCA" .) -}}
+true
+{{- end -}}
+{{- end }}
+
 {{/* On the host's network 10250 is the kubelet's. */}}
 {{- define "metricsapi.port" -}}
 {{- if and .Values.hostNetwork.enabled (eq (int .Values.containerPort) 10250) -}}
@@ -135,6 +142,16 @@ true
 {{- end }}
 {{- if include "metricsapi.managesCA" . }}
 - --manage-ca-bundle
+{{- end }}
+{{- if include "metricsapi.electsLeader" . }}
+- --leader-elect
+- --advertise-address=$(POD_IP)
+{{- if ne (include "metricsapi.name" .) "metrics-server" }}
+- --leader-elect-resource-name={{ include "metricsapi.name" . }}
+{{- end }}
+{{- if ne (include "metricsapi.namespace" .) "kube-system" }}
+- --leader-elect-resource-namespace={{ include "metricsapi.namespace" . }}
+{{- end }}
 {{- end }}
 {{- if ne (include "metricsapi.name" .) "metrics-server" }}
 - --service-name={{ include "metricsapi.name" . }}
