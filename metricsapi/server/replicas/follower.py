@@ -26,7 +26,6 @@ from metricsapi.server.replicas.messages import (
     Heartbeat,
     Hello,
     Message,
-    ProtocolError,
     Sample,
 )
 from metricsapi.storage.types import NodeSample
@@ -114,7 +113,7 @@ class Follower:
                         return
                     # A snapshot is thousands of samples in pieces that are there at once.
                     await asyncio.sleep(0)
-        except ProtocolError as error:
+        except ValueError as error:  # a ProtocolError, or samples before any time
             raise FollowError(f"{leader.address} sends no stream of ours: {error}") from error
 
     def _same_holder(self, leader: Record) -> bool:

@@ -1,0 +1,152 @@
+"""A follower believes nobody whose certificate is not of our CA, whatever the Lease says."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from metricsapi.kube.leader_election import Record
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.server.replicas.follower import Follower, FollowError, address_of
+from metricsapi.server.replicas.identity import ReplicaIdentity
+from metricsapi.server.replicas.messages import (
+    Complete,
+    Failed,
+    Heartbeat,
+    Hello,
+    Sample,
+    frame,
+)
+from metricsapi.server.tls.context import ServingTLS
+from metricsapi.server.tls.issue import make_authority, make_serving
+from tests.support.conditions import until
+from tests.support.samples import node_sample
+
+NOW, DAY = time.time(), 86400.0
+SERVICE = "metrics-server.kube-system.svc"
+OURS, THEIRS = (make_authority(name, now=NOW, lifetime=9 * DAY) for name in ("ours", "theirs"))
+OK = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@asynccontextmanager
+async def leader(authority, response, name=SERVICE):
+    """Something at an address that takes a request and sends a response; gives what it was sent."""
+    received = bytearray()
+
+    async def serve(reader, writer):
+        received.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(response)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    pair = make_serving([name], [], now=NOW, lifetime=DAY, authority=authority)
+    tls = ServingTLS(pair)
+    tls.trust(OURS.certificate.decode())  # so that it would take the follower's certificate
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls.context)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", received
+
+
+@asynccontextmanager
+async def following(address):
+    """A follower of whoever is at the address, and what it accepts."""
+    accepted = []
+    identity = ReplicaIdentity(clock=lambda: NOW)
+    identity.update([OURS], OURS)
+    follower = Follower(
+        leader=lambda: Record(holder="somebody", address=address),
+        accept=lambda node, result: accepted.append((node, result)),
+        context=identity.client_context,
+        server_name=SERVICE,
+        clock=time.monotonic,
+        wall=time.time,
+        on_end=lambda: None,
+    )
+    task = asyncio.create_task(follower.run())
+    try:
+        yield follower, accepted
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def stream(*messages):
+    return OK + b"".join(chunk(frame(message)) for message in messages)
+
+
+async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
+    theirs = time.monotonic() + 5000.0
+    sample = node_sample("n1", theirs - 0.2, theirs - 0.1, 0.0, [])
+    messages = (Hello("a", theirs, 1), Sample(sample), Failed("n2", "timeout", "late"), Complete())
+    async with leader(OURS, stream(*messages)) as (address, _), following(address) as (f, accepted):
+        await until(f.follows, what="following")
+        (node, taken), failed = accepted
+        assert node == "n1"
+        assert taken.answered_at - taken.requested_at == pytest.approx(0.1, abs=1e-6)
+        assert abs(taken.answered_at - time.monotonic()) < 5.0
+        assert failed == ("n2", Failure(Cause.TIMEOUT, "late"))
+
+
+@pytest.mark.parametrize(
+    ("authority", "name"), [(THEIRS, SERVICE), (OURS, "metrics-server.other.svc")],
+    ids=["another CA", "another name"],
+)  # fmt: skip
+async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_nothing(
+    authority, name
+):
+    response = stream(Hello("a", 1.0, 1), Failed("n1", "timeout", "lie"), Complete())
+    async with (
+        leader(authority, response, name) as (address, received),
+        following(address) as (follower, accepted),
+    ):
+        await until(lambda: follower.problem, what="a problem")
+        assert "certificate" in follower.problem.lower()
+        assert (received, accepted, follower.follows()) == (b"", [], False)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK + chunk(b"<html>captive portal</html>"),
+        OK + chunk(b"\xff" * 10),
+        OK + chunk(frame(Sample(node_sample("n1", 1.0, 1.1, 0.0, [])))),
+        b"HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+        b"SSH-2.0-x\r\n\r\n",
+        OK + b"zz\r\n",
+    ],
+    ids=["HTML", "too long", "a sample before any time", "a redirect", "503", "not HTTP", "chunks"],
+)
+async def test_a_stream_that_is_none_is_a_problem_and_changes_nothing(response):
+    async with leader(OURS, response) as (address, _), following(address) as (follower, accepted):
+        await until(lambda: follower.problem, what="a problem")
+        assert (accepted, follower.follows()) == ([], False)
+
+
+async def test_a_silent_stream_counts_as_lost_after_some_seconds():
+    response = stream(Hello("a", time.monotonic(), 0), Complete(), Heartbeat(time.monotonic()))
+    async with leader(OURS, response) as (address, _), following(address) as (follower, _):
+        await until(follower.follows, what="following")
+        await until(lambda: follower.problem, what="a problem")
+        assert not follower.follows()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "host:443", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:x", "10.0.0.1:44\u0663",
+     "10.0.0.1:443/path", "user@10.0.0.1:443", "[::1", "10.0.0.1:443\r\nX: y", "1" * 10000 + ":1"],
+)  # fmt: skip
+def test_what_is_no_ip_address_and_port_is_not_tried(address):
+    with pytest.raises(FollowError, match="the Lease has no usable"):
+        address_of(Record(holder="a", address=address))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:443", "[fd00::1]:4443"])
+def test_addresses_of_both_families_are(address):
+    assert address_of(Record(holder="a", address=address)) == address
