@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from metricsapi.config.durations import format_duration

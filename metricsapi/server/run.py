@@ -105,6 +105,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             caches=security.caches,
             leaving=leaving,
             supervisor=supervisor,
+            replica=replication.status if replication else lambda: None,
         )
         operations = Operations(settings, telemetry, parts)
 

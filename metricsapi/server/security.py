@@ -21,6 +21,7 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
 from metricsapi.kube.informer import Informer
+from metricsapi.kube.key_pair import KeyPair
 from metricsapi.kube.watch import configmap
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer
@@ -36,7 +37,6 @@ from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.supervisor import Task
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
-from metricsapi.server.tls.issue import KeyPair
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
     SelfSigned,

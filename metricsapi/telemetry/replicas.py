@@ -24,3 +24,13 @@ class ReplicaStatus:
         if self.leading:
             return "leader"
         return "follower" if self.following else "alone"
+
+    @property
+    def summary(self) -> str:
+        """One line for people: who leads, and who follows whom."""
+        if self.leading:
+            return f"{self.identity} leads, {self.followers} follow"
+        if self.following:
+            return f"{self.identity} follows {self.leader}, {self.lag or 0.0:.1f} s behind"
+        reason = self.problem or ("nobody leads" if not self.leader else "not followed yet")
+        return f"{self.identity} scrapes for itself: {reason}"

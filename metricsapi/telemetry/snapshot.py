@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from metricsapi.telemetry.lazy import gauge_lines, lazily
 from metricsapi.telemetry.node_status import OK, NodeStatus
+from metricsapi.telemetry.replicas import ReplicaStatus
 from metricsapi.telemetry.series import Series
 
 STORAGE_POINTS = Series(
@@ -58,6 +59,21 @@ TASK_FAILING = Series(
     "How long a long-running task has not worked; 0 while it works.",
     ("task",),
 )
+LEADER = Series(
+    "metricsapi_leader",
+    "gauge",
+    "1 while this replica leads the others or scrapes alone, 0 while it follows.",
+)
+REPLICA_LAG = Series(
+    "metricsapi_replica_lag_seconds",
+    "gauge",
+    "Time since the last message of the leader; without a value while no leader is followed.",
+)
+FOLLOWERS = Series(
+    "metricsapi_replica_followers",
+    "gauge",
+    "Replicas that follow this one.",
+)
 SERIES = (
     STORAGE_POINTS,
     WATCH_RESTARTS,
@@ -67,6 +83,9 @@ SERIES = (
     SAMPLE_AGE,
     WITHOUT_CONTAINERS,
     TASK_FAILING,
+    LEADER,
+    REPLICA_LAG,
+    FOLLOWERS,
 )
 
 
@@ -81,6 +100,7 @@ class Snapshot:
     scrapes_skipped: int = 0
     caches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     task_failing: Mapping[str, float] = field(default_factory=dict)  # seconds
+    replica: ReplicaStatus | None = None  # None without --leader-elect
 
     def families(self) -> Iterator[Metric]:
         """Give them as metric families."""
@@ -102,6 +122,15 @@ class Snapshot:
         empty = sum(row.state == OK and row.containers == 0 for row in self.nodes)
         yield _family(WITHOUT_CONTAINERS, [([], empty)])
         yield _family(TASK_FAILING, [([task], age) for task, age in self.task_failing.items()])
+
+        yield from self._replica()
+
+    def _replica(self) -> Iterator[Metric]:
+        replica = self.replica
+        yield _family(LEADER, [([], int(replica is None or not replica.following))])
+        lag = None if replica is None else replica.lag
+        yield _family(REPLICA_LAG, [] if lag is None else [([], lag)])
+        yield _family(FOLLOWERS, [([], 0 if replica is None else replica.followers)])
 
     def _sample_ages(self) -> Iterable[Sample]:
         return (Sample(SAMPLE_AGE.name, {"node": name}, age) for name, age in self._ages())

@@ -111,6 +111,7 @@ class Operations:
             unready=self._readiness.problems(),
             remarks=remarks(self._parts.states()),
             tasks=self._parts.tasks(),
+            replica=self._parts.replica(),
         )
 
     def _remarks(self) -> list[str]:

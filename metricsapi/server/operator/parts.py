@@ -17,6 +17,7 @@ from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.node_status import NodeStatus, States
+from metricsapi.telemetry.replicas import ReplicaStatus
 from metricsapi.telemetry.snapshot import Snapshot
 
 # Seconds. A watch that is silent for 150 s begins anew, and whatever fails is tried again: only one
@@ -37,6 +38,7 @@ class Parts:
     caches: Callable[[], Mapping[str, tuple[int, int]]]  # hits and misses of the review caches
     leaving: asyncio.Event  # set when the process is asked to end
     supervisor: Supervisor
+    replica: Callable[[], ReplicaStatus | None] = lambda: None  # None without --leader-elect
 
     def rows(self) -> Iterator[NodeStatus]:
         """Give a row per node, each made when it is asked for."""
@@ -96,5 +98,6 @@ class Parts:
             watch_restarts={each.resource.name: each.restarts for each in (self.nodes, self.pods)},
             scrapes_skipped=self.scraper.skipped,
             caches=self.caches(),
+            replica=self.replica(),
             task_failing={task.name: task.failing_seconds for task in self.supervisor.health()},
         )

@@ -17,6 +17,7 @@ from metricsapi.telemetry.node_status import (
     UNUSABLE,
     NodeStatus,
 )
+from metricsapi.telemetry.replicas import ReplicaStatus
 
 NAME = "metrics-server"
 WARNING = (
@@ -46,6 +47,7 @@ class Status:
     unready: Mapping[str, str]  # failing readiness checks, and why
     remarks: Sequence[str]
     tasks: Sequence[TaskHealth] = ()
+    replica: ReplicaStatus | None = None  # None without --leader-elect
 
     @property
     def counts(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import msgspec
 
 from metricsapi.server.operator.status import NAME, Status, iso
 from metricsapi.telemetry.node_status import TROUBLED, NodeStatus
+from metricsapi.telemetry.replicas import ReplicaStatus
 from metricsapi.telemetry.troubleshooting import remedy
 
 
@@ -27,6 +28,7 @@ def as_json(status: Status) -> Iterator[str]:
         "remarks": list(status.remarks),
         "metricResolutionSeconds": about.resolution,
         "counts": status.counts,
+        "replica": _replica(status.replica),
         "tasks": [
             {
                 "name": task.name,
@@ -42,6 +44,20 @@ def as_json(status: Status) -> Iterator[str]:
     for number, node in enumerate(status.nodes):
         yield (", " if number else "") + json.dumps(_node(node))
     yield "]}\n"
+
+
+def _replica(replica: ReplicaStatus | None) -> dict[str, Any] | None:
+    if replica is None:
+        return None
+    return {
+        "identity": replica.identity,
+        "role": replica.role,
+        "leader": replica.leader,
+        "following_since": iso(replica.since),
+        "lag_seconds": replica.lag,
+        "followers": replica.followers,
+        "problem": replica.problem,
+    }
 
 
 def _node(node: NodeStatus) -> dict[str, Any]:

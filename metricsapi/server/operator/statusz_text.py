@@ -34,6 +34,8 @@ def as_text(status: Status) -> Iterator[str]:
         f"Nodes: {counts}",
         f"Paths: {' '.join(about.paths)}",
     ]
+    if status.replica is not None:
+        lines.append(f"Replica: {_plain(status.replica.summary)}")
     lines += [f"Not ready: {name}: {_plain(why)}" for name, why in status.unready.items()]
     lines += [f"Remark: {_plain(remark)}" for remark in status.remarks]
     lines += [f"Failing: {_plain(problem)}" for problem in status.task_problems]

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 
 from cryptography import x509
 
-from metricsapi.kube.credentials import load_client_certificate
+from metricsapi.kube.key_pair import KeyPair, load_key_pair
+from metricsapi.kube.pem import Bundle, read_bundle
 from metricsapi.server.auth.client_certificates import CertificateAuthorities, PeerCertificates
 from metricsapi.server.tls.ca_rotation import ca_bundle
-from metricsapi.server.tls.issue import KeyPair, make_client
+from metricsapi.server.tls.issue import make_client, renew_at
 
 URI = "urn:metricsapi:replica"
 LIFETIME = 86400.0  # seconds; one is made anew after four fifths of it
@@ -28,7 +29,7 @@ class ReplicaIdentity:
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._authorities = CertificateAuthorities("")
+        self._authorities = CertificateAuthorities(Bundle())
         self._bundle = b""
         self._signer: KeyPair | None = None
         self._pair: KeyPair | None = None
@@ -45,7 +46,7 @@ class ReplicaIdentity:
         if bundle == self._bundle and signer == self._signer:
             return False
         self._bundle, self._signer = bundle, signer
-        self._authorities = CertificateAuthorities(bundle.decode())
+        self._authorities = CertificateAuthorities(read_bundle(bundle, "the CA Secret"))
         self._pair = self._context = None
         return True
 
@@ -54,11 +55,11 @@ class ReplicaIdentity:
         now = self._clock()
         if self._signer is None:
             return None
-        if self._pair is None or self._pair.renew_at() <= now:
+        if self._pair is None or renew_at(self._pair) <= now:
             self._pair, self._context = make_client(URI, self._signer, now, LIFETIME), None
         if self._context is None:
             context = ssl.create_default_context(cadata=self._bundle.decode())
-            load_client_certificate(context, self._pair.certificate, self._pair.key)
+            load_key_pair(context, self._pair)
             self._context = context
         return self._context
 

@@ -22,6 +22,7 @@ from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
+from metricsapi.telemetry.replicas import ReplicaStatus
 from metricsapi.telemetry.snapshot import Snapshot
 from tests.server.operator.rows import counted, failing, good
 from tests.server.operator.serving import serving
@@ -40,6 +41,7 @@ class Cluster:
         self.stored_containers = 0
         self.oldest = None
         self.leaving = asyncio.Event()
+        self.replica = None
         self.parts = SimpleNamespace(
             nodes=SimpleNamespace(synced=asyncio.Event()),
             pods=SimpleNamespace(synced=asyncio.Event()),
@@ -54,6 +56,7 @@ class Cluster:
             containers=lambda: self.stored_containers,
             oldest_usage_age=lambda: self.oldest,
             end_cycle=lambda: None,
+            replica=lambda: self.replica,
             snapshot=self.snapshot,
         )
         settings = Settings(kubelet=KubeletSettings(resolution=1.0))
@@ -62,7 +65,7 @@ class Cluster:
         self.http = serving(self.operations.routes)
 
     async def snapshot(self):
-        return Snapshot(nodes=await gather(self.parts.rows()))
+        return Snapshot(nodes=await gather(self.parts.rows()), replica=self.replica)
 
     def synced(self, *rows):
         self.nodes = list(rows)
@@ -100,6 +103,37 @@ async def test_a_task_that_fails_is_shown_by_health_status_and_metrics():
         "error": "ValueError: boom",
     }
     assert problem in (await cluster.http.get("/statusz?format=html")).text
+
+
+@pytest.mark.parametrize(
+    ("leading", "following", "role", "line", "gauge"),
+    [
+        (True, False, "leader", "pod-a_1 leads, 1 follow", 1),
+        (False, True, "follower", "pod-a_1 follows pod-b_2, 0.5 s behind", 0),
+        (False, False, "alone", "pod-a_1 scrapes for itself: no route to host", 1),
+    ],
+)
+async def test_status_and_metrics_tell_who_leads_and_who_follows(
+    leading, following, role, line, gauge
+):
+    cluster = Cluster().synced(good("a"))
+    cluster.replica = ReplicaStatus(
+        identity="pod-a_1",
+        leading=leading,
+        leader="pod-a_1" if leading else "pod-b_2",
+        following=following,
+        since=1.8e9 if following else None,
+        lag=0.5 if following else None,
+        followers=int(leading),
+        problem="" if leading or following else "no route to host",
+    )
+    assert f"\nReplica: {line}\n" in (await cluster.http.get("/statusz")).text
+    replica = (await cluster.http.get("/statusz?format=json")).json()["replica"]
+    assert (replica["role"], replica["leader"]) == (role, cluster.replica.leader)
+    metrics = (await cluster.http.get("/metrics")).text
+    assert f"\nmetricsapi_leader {gauge:.1f}\n" in metrics
+    assert f"\nmetricsapi_replica_followers {int(leading):.1f}\n" in metrics
+    assert ("\nmetricsapi_replica_lag_seconds 0.5\n" in metrics) == following
 
 
 async def test_liveness_fails_when_a_watch_is_stuck():
