@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metricsapi import __version__
-from metricsapi.api.asgi import query_of
+from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.catalog import Catalog
 from metricsapi.api.discovery import Documents
 from metricsapi.api.group import ROOT, GroupAPI
@@ -103,7 +103,7 @@ def _discovery_routes(documents: Documents) -> list[BaseRoute]:
 
     @router.get("/apis")
     async def groups(request: Request) -> Response:
-        media = negotiate(request.headers.get("accept", ""), allows_aggregated)
+        media = negotiate(accept_of(request.scope), allows_aggregated)
         if media is None:
             raise not_acceptable()
         agent = request.headers.get("user-agent", "")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from metricsapi.api.asgi import CACHEABLE, Query, query_of
+from metricsapi.api.asgi import CACHEABLE, Query, accept_of, header_of, query_of
 from metricsapi.api.discovery import Documents
 from metricsapi.api.list_options import Options, get_options, list_options
 from metricsapi.api.listing import Listing
@@ -52,22 +51,20 @@ class GroupAPI:
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         try:
-            await self._answer(scope, _headers(scope), send)
+            await self._answer(scope, send)
         except StatusError as error:
             await send_status(scope, send, error)
 
-    async def _answer(self, scope: Scope, headers: dict[bytes, str], send: Send) -> None:
+    async def _answer(self, scope: Scope, send: Send) -> None:
         parts = scope["path"][len(ROOT) :].strip("/").split("/")
         answer = self._route(parts)
         if answer is None:
             raise no_such_resource()
         if scope["method"] != "GET":
             raise no_such_method()
-        await answer(scope, headers, send)
+        await answer(scope, send)
 
-    def _route(
-        self, parts: list[str]
-    ) -> Callable[[Scope, dict[bytes, str], Send], Awaitable[None]] | None:
+    def _route(self, parts: list[str]) -> Callable[[Scope, Send], Awaitable[None]] | None:
         match parts:
             case [""]:
                 return self._document("")
@@ -85,9 +82,9 @@ class GroupAPI:
         return None
 
     def _document(self, version: str) -> Callable[..., Awaitable[None]]:
-        async def answer(scope: Scope, headers: dict[bytes, str], send: Send) -> None:
-            media = self._accepted(headers, plain=True)
-            pretty = wants_pretty(pretty_option(query_of(scope)), headers.get(b"user-agent", ""))
+        async def answer(scope: Scope, send: Send) -> None:
+            media = self._accepted(scope, plain=True)
+            pretty = wants_pretty(pretty_option(query_of(scope)), header_of(scope, b"user-agent"))
             body = self._documents.body(version, media, pretty=pretty)
             await send_framed(send, media.type, Frame(body, b"", b""))
 
@@ -98,7 +95,7 @@ class GroupAPI:
     ) -> Callable[..., Awaitable[None]]:
         resource = self._resources[kind]
 
-        async def answer(scope: Scope, headers: dict[bytes, str], send: Send) -> None:
+        async def answer(scope: Scope, send: Send) -> None:
             query = query_of(scope)
             read = self._options if query.cacheable else self._read_options
             options = read(query, None if name else kind)
@@ -107,9 +104,9 @@ class GroupAPI:
                 f"{GROUP}/{version}",
                 namespace,
                 options,
-                self._accepted(headers),
-                wants_pretty(options.pretty, headers.get(b"user-agent", "")),
-                gzip="gzip" in headers.get(b"accept-encoding", ""),
+                self._accepted(scope),
+                wants_pretty(options.pretty, header_of(scope, b"user-agent")),
+                gzip="gzip" in header_of(scope, b"accept-encoding"),
             )
             if name:
                 await self._listing.send_one(send, request, name[0])
@@ -122,8 +119,8 @@ class GroupAPI:
         """Read a query; `listed` is the name of the resource when it is for a list."""
         return list_options(query, self._resources[listed].fields) if listed else get_options(query)
 
-    def _accepted(self, headers: dict[bytes, str], *, plain: bool = False) -> MediaType:
-        accept = headers.get(b"accept", "")
+    def _accepted(self, scope: Scope, *, plain: bool = False) -> MediaType:
+        accept = accept_of(scope)
         read = self._media if len(accept) <= CACHEABLE else _read_accept
         media = read(accept, plain)
         if media is None:
@@ -133,16 +130,3 @@ class GroupAPI:
 
 def _read_accept(accept: str, plain: bool) -> MediaType | None:
     return negotiate(accept, allows_plain if plain else allows_meta)
-
-
-_WANTED = frozenset((b"accept", b"accept-encoding", b"user-agent"))
-
-
-def _headers(scope: Scope) -> dict[bytes, str]:
-    """Give the headers that matter here; of several with one name, the first, as Go does."""
-    headers: dict[bytes, str] = {}
-    pairs: Any = scope["headers"]
-    for name, value in pairs:
-        if name in _WANTED and name not in headers:
-            headers[name] = value.decode("latin-1")
-    return headers

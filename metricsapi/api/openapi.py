@@ -17,7 +17,7 @@ from fastapi.requests import Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from metricsapi.api.asgi import query_of
+from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.render.negotiation import JSON, parse_accept
 
 READ = ["GET", "HEAD"]
@@ -85,7 +85,7 @@ class _Document:
 
     def answer(self, request: Request, **headers: str) -> Response:
         """Give the document, 304 when the client has it, or 406."""
-        if not _takes_json(request.headers.get("accept", "")):
+        if not _takes_json(accept_of(request.scope)):
             return Response(status_code=406, headers={"Cache-Control": "no-cache, private"})
         described = {
             "Cache-Control": "no-cache, private",
@@ -100,8 +100,7 @@ class _Document:
     def _is_known(self, request: Request) -> bool:
         tags = request.headers.get("if-none-match")
         if tags is not None:  # then dates count for nothing (RFC 9110, 13.1.3)
-            known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
-            return "*" in known or f'"{self.hash}"' in known
+            return tags.strip() == "*" or f'"{self.hash}"' in tags
         since = http_date(request.headers.get("if-modified-since", ""))
         return since is not None and since >= self._started
 

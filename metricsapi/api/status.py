@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from metricsapi.api.asgi import header_of, query_of
+from metricsapi.api.asgi import accept_of, header_of, query_of
 from metricsapi.api.render.negotiation import (
     AVAILABLE,
     JSON,
@@ -125,7 +125,7 @@ def status_answer(
 def answer_to(scope: Any, error: StatusError) -> tuple[Headers, bytes]:
     """Give headers and body of a `Status` for an ASGI request, as the request asks for it."""
     pretty = wants_pretty(pretty_option(query_of(scope)), header_of(scope, b"user-agent"))
-    return status_answer(error, header_of(scope, b"accept"), pretty=pretty)
+    return status_answer(error, accept_of(scope), pretty=pretty)
 
 
 async def send_status(scope: Any, send: Send, error: StatusError) -> None:

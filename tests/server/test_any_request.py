@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from metricsapi.api.asgi import Query
 from metricsapi.api.status import StatusError
+from metricsapi.kube.field_selectors import parse_fields
+from metricsapi.kube.selectors import SelectorError
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.auth.configuration import from_configmap
@@ -138,3 +140,27 @@ def test_a_name_with_odd_characters_is_not_another_path(name):
             resolve(target)
     else:
         assert resolve(target) == target
+
+
+SELECTORS = st.lists(
+    st.sampled_from(["metadata.name", "metadata.namespace", "=", "==", "!=", ",", "\\", "a", "b-1",
+                     ".", "..", " ", "metadata.name=a", "secret"]),
+    max_size=10,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(SELECTORS)
+def test_a_name_that_is_authorized_is_the_only_one_that_is_listed(selector):
+    """Who may list one name must not get others by a selector that is read in two ways."""
+    query = Query(b"fieldSelector=" + quote(selector).encode())
+    name = request_info("GET", "/apis/metrics.k8s.io/v1/nodes", query).name
+    if not name:
+        return
+    try:
+        terms = parse_fields(selector, ("metadata.name", "metadata.namespace"))
+    except SelectorError:
+        return
+    assert ("metadata.name", name, False) in [
+        (term.field, term.value, term.negated) for term in terms
+    ]

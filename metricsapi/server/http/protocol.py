@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from metricsapi.api.status import StatusError, status_answer
 from metricsapi.config.limits import LimitSettings
 from metricsapi.server.auth.client_certificates import PeerCertificates
+from metricsapi.server.http.closing import ClientTransport
 from metricsapi.server.http.framing import check_framing
 from metricsapi.server.http.peer import peer_certificates
 from metricsapi.server.http.reception import Reception, SharedMemory
@@ -35,7 +36,6 @@ from metricsapi.server.http.refusal import (
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
-from metricsapi.server.http.write_coalescing import CoalescingTransport
 
 _PIPELINED = 8  # requests that wait behind the one that is being answered
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
@@ -68,12 +68,13 @@ class Protocol(HttpToolsProtocol):
         self._reading: asyncio.TimerHandle | None = None
         self._reading_of = Receiving.NOTHING  # what `_reading` is the time limit of
         self._writing: asyncio.TimerHandle | None = None
-        self._closing: list[asyncio.TimerHandle] = []
+        self._lingering: asyncio.TimerHandle | None = None
 
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # by duck typing
+        self._client = ClientTransport(transport, self.loop, self.limits)
+        super().connection_made(self._client)  # type: ignore[arg-type]  # by duck typing
         try:
             self.peer = peer_certificates(transport)
         except (ValueError, x509.InvalidVersion):
@@ -87,7 +88,8 @@ class Protocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        timers = (self._reading, self._writing, self.timeout_keep_alive_task, *self._closing)
+        self._client.lost()
+        timers = (self._reading, self._writing, self._lingering, self.timeout_keep_alive_task)
         for timer in timers:
             if timer is not None:
                 timer.cancel()
@@ -115,7 +117,7 @@ class Protocol(HttpToolsProtocol):
     # What comes in
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self.transport.is_closing():
             return
         self._reception.received(len(data))
         try:
@@ -140,6 +142,7 @@ class Protocol(HttpToolsProtocol):
             raise Refused(PIPELINED)
         self._unset_keepalive_if_required()
         self._reception.begin()
+        self._client.request_begins()
         self.used_at = self.loop.time()
         super().on_message_begin()
 
@@ -223,11 +226,8 @@ class Protocol(HttpToolsProtocol):
         the answer. What still comes in is dropped.
         """
         self.flow.resume_reading()
-        gone = _LINGER + self.limits.close_timeout
-        self._closing = [
-            self.loop.call_later(_LINGER, self.transport.close),
-            self.loop.call_later(gone, self.transport.abort),
-        ]
+        self._client.close_within(_LINGER + self.limits.close_timeout)
+        self._lingering = self.loop.call_later(_LINGER, self.transport.close)
 
     # What goes out
 

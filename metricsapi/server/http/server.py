@@ -173,8 +173,8 @@ class _Uvicorn(uvicorn.Server):
                 sock=sock,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=self._limits.header_timeout,
-                # A caller that keeps a connection but does not read it never answers our end.
-                ssl_shutdown_timeout=self._limits.close_timeout,
+                # Only a bound: `ClientTransport` ends connections.
+                ssl_shutdown_timeout=self._limits.write_timeout,
                 backlog=_BACKLOG,
             )
             for sock in sockets or []

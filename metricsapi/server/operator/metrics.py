@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from metricsapi.api.asgi import accept_of
 from metricsapi.server.operator.routes import READ, answer_in_slices
 from metricsapi.telemetry.lazy import LazySamples
 
@@ -33,7 +34,7 @@ def metrics_routes(
 
     @router.api_route("/metrics", methods=READ)
     async def metrics(request: Request) -> Response:
-        encode, content_type = encoder_for(request.headers.get("accept", ""))
+        encode, content_type = encoder_for(accept_of(request.scope))
         headers = {
             "Cache-Control": "no-cache, private",
             "Content-Type": content_type,

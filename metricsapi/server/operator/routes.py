@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from metricsapi.api.asgi import query_of
+from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.render.negotiation import choose_format
 from metricsapi.api.streaming import PIECE
 from metricsapi.server.operator.slices import in_slices
@@ -21,7 +21,7 @@ NOT_ACCEPTABLE = "available are text/plain, application/json and text/html\n"
 
 def wanted_format(request: Request) -> str | None:
     """Return the key of `TEXT_KINDS` that a caller wants; None if it accepts none of them."""
-    return choose_format(query_of(request.scope), request.headers.get("accept", ""), TEXT_KINDS)
+    return choose_format(query_of(request.scope), accept_of(request.scope), TEXT_KINDS)
 
 
 async def answer_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
