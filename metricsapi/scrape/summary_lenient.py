@@ -46,7 +46,7 @@ def lenient_node(value: Any) -> ContainerStats:
 
 
 def _stats(name: str, value: Any) -> ContainerStats:
-    cpu, memory, swap = (fields(value.get(field)) for field in ("cpu", "memory", "swap"))
+    cpu, memory, swap = (value.get(field) for field in ("cpu", "memory", "swap"))
     return ContainerStats(
         name,
         text(value.get("startTime")),
@@ -54,13 +54,19 @@ def _stats(name: str, value: Any) -> ContainerStats:
             text(cpu.get("time")),
             whole(cpu.get("usageNanoCores")),
             whole(cpu.get("usageCoreNanoSeconds")),
-        ),
-        MemoryStats(text(memory.get("time")), whole(memory.get("workingSetBytes"))),
-        SwapStats(whole(swap.get("swapAvailableBytes")), whole(swap.get("swapUsageBytes"))),
+        )
+        if isinstance(cpu, dict)
+        else None,
+        MemoryStats(text(memory.get("time")), whole(memory.get("workingSetBytes")))
+        if isinstance(memory, dict)
+        else None,
+        SwapStats(whole(swap.get("swapAvailableBytes")), whole(swap.get("swapUsageBytes")))
+        if isinstance(swap, dict)
+        else None,
         _disk(value.get("rootfs")),
         _disk(value.get("logs")),
     )
 
 
-def _disk(value: Any) -> DiskStats:
-    return DiskStats(whole(fields(value).get("usedBytes")))
+def _disk(value: Any) -> DiskStats | None:
+    return DiskStats(whole(value.get("usedBytes"))) if isinstance(value, dict) else None

@@ -67,12 +67,13 @@ def _read_pods(reader: _Reader, max_pods: int) -> Steps[list[PodStats]]:
     for count, _ in enumerate(reader.elements(), 1):
         check_pods(count, max_pods)
         pod = reader.typed_pod()
-        damaged = pod is None
-        if damaged:
-            pod = lenient_pod(reader.value())
+        guessed = pod is not None
+        if pod is None:
+            begin, value = reader.at, reader.value()
+            pod = reader.typed(begin, reader.at) or lenient_pod(value)
         if pod is not None:
             pods.append(pod)
-        if damaged or reader.at - paused_at > PIECE:
+        if not guessed or reader.at - paused_at > PIECE:
             paused_at = reader.at
             yield
     return pods
@@ -108,14 +109,17 @@ class _Reader:
     def typed_pod(self) -> PodStats | None:
         """Read a pod with the right types; None, without moving, if it is none or not known."""
         end = self._guess_end()
-        if end is None:
-            return None
+        pod = self.typed(self.at, end) if end is not None else None
+        if pod is not None and end is not None:
+            self.at = end
+        return pod
+
+    def typed(self, begin: int, end: int) -> PodStats | None:
+        """Decode a pod that is known to stand there; None if a field has not the right type."""
         try:
-            pod = _pod_decoder.decode(self._body[self.at : end])
+            return _pod_decoder.decode(self._body[begin:end])
         except (ValueError, RecursionError):
             return None
-        self.at = end
-        return pod
 
     def _guess_end(self) -> int | None:
         """Give where the pod ends, if it begins with `podRef` and so does the next one."""

@@ -1,6 +1,8 @@
 """Nodes read through the API server, where pods cannot reach kubelets."""
 
 import asyncio
+import gzip
+import os
 import time
 
 import pytest
@@ -9,7 +11,7 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.tls import ClientTLS
-from metricsapi.scrape.apiserver_proxy import ProxyFetcher
+from metricsapi.scrape.apiserver_proxy import ProxyFetcher, pause_of
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.targets import Target
@@ -104,3 +106,52 @@ async def test_no_more_connections_than_the_bound():
         assert server.connections <= bound
         client.close()
         await until(lambda: not server.open)
+
+
+async def test_after_a_429_nothing_is_asked_until_its_time_has_passed():
+    limited = http(b"too many requests", 429, headers=["Retry-After: 1"])
+    async with Kubelet(lambda _: limited) as server:
+        client = kubelet_client(SETTINGS, credentials(server))
+        first = await client.scrape(Target("n1", (), 1), time.monotonic() + 5)
+        refused_at = time.monotonic()
+        assert first.cause is Cause.TOO_MANY_REQUESTS
+        server.answer = lambda request: http(summary(request.path.split("/")[4]))
+        early = await client.scrape(Target("n2", (), 1), time.monotonic() + 0.3)
+        assert early.cause is Cause.TOO_MANY_REQUESTS
+        assert "takes requests again in" in early.message
+        assert len(server.requests) == 1
+        assert is_sample(await client.scrape(Target("n2", (), 1), time.monotonic() + 5))
+        assert time.monotonic() - refused_at > 0.9
+        client.close()
+        await until(lambda: not server.open)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 5.0), ("0", 1.0), ("", 1.0), ("9" * 400, 60.0), ("-3", 1.0), ("1.5", 1.0),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0), ("\u0665", 1.0)],
+)  # fmt: skip
+def test_a_pause_is_what_is_asked_for_within_bounds(text, seconds):
+    assert pause_of(text) == seconds
+
+
+async def test_gzip_through_the_api_server_is_undone_within_bounds():
+    good = http(gzip.compress(summary("n1")), headers=["Content-Encoding: gzip"])
+    bomb = http(gzip.compress(bytes(2**22)), headers=["Content-Encoding: gzip"])
+    async with Kubelet(lambda _: good) as server:
+        assert is_sample(await read(server))
+        server.answer = lambda _: bomb
+        assert (await read(server)).cause is Cause.TOO_LARGE
+
+
+async def test_tls_that_breaks_within_an_answer_is_a_failure_of_the_api_server():
+    """httpx lets ssl.SSLError through once a connection is up."""
+
+    async def answer(_, writer):
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+        await asyncio.sleep(0.2)
+
+    async with Kubelet(answer) as server:
+        failure = await read(server)
+        assert failure.cause is Cause.API_SERVER
+        assert "cannot be asked" in failure.message

@@ -5,19 +5,23 @@ import contextlib
 import os
 import socket
 import ssl
+import subprocess
 
 import pytest
+from cryptography import x509
 
 from metricsapi.kube.identity import Identity
-from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, certificate_cause
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
+from tests.support.needs import needed
 from tests.support.pki import (
     CLIENT,
     SERVER,
     UNSUITABLE,
     Authority,
+    Certificate,
     lenient_server_context,
     unsuitable,
 )
@@ -78,6 +82,14 @@ async def test_an_expired_certificate_is_told_with_its_dates():
         assert "is valid from" in failure.message
 
 
+PROPERTIES = {
+    "extended key usage": "extended key usage clientAuth",
+    "key usage": "key usage crl_sign",
+    "a critical extension": "critical extension 1.3.6.1.4.1.99999.1",
+    "a short key": "key RSA 1024",
+}
+
+
 @pytest.mark.parametrize("why", UNSUITABLE)
 async def test_a_certificate_refused_for_what_it_says_is_not_blamed_on_its_authority(why):
     kubelet = Kubelet()
@@ -85,6 +97,7 @@ async def test_a_certificate_refused_for_what_it_says_is_not_blamed_on_its_autho
     async with kubelet, Reader(kubelet) as read:
         failure = await read()
         assert failure.cause is Cause.CERTIFICATE_UNSUITABLE
+        assert PROPERTIES[why] in failure.message
         assert "untrusted" not in failure.message
         assert "--kubelet-certificate-authority" not in failure.message
         assert kubelet.requests == []
@@ -250,3 +263,37 @@ def replace(file, text):
     new = file.with_suffix(".new")
     new.write_text(text)
     os.replace(new, file)  # noqa: PTH105
+
+
+def signed_with_sha1(folder):
+    """A certificate as above; only openssl still makes such signatures."""
+    openssl = needed("openssl")
+    made = CLUSTER.issue("n1", usages=(SERVER,), names=["127.0.0.1"])
+    (folder / "ca.pem").write_bytes(CLUSTER.pair)
+    (folder / "leaf.pem").write_bytes(made.pair)
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+    new = ["req", "-new", "-key", "leaf.pem", "-subj", "/CN=n1", "-out", "leaf.csr"]
+    sign = [
+        *["x509", "-req", "-sha1", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.pem"],
+        *["-set_serial", "7", "-extfile", "san", "-out", "weak.pem"],
+    ]
+    for arguments in (new, sign):
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+    weak = x509.load_pem_x509_certificate((folder / "weak.pem").read_bytes())
+    return Certificate(weak, made.private)
+
+
+async def test_a_certificate_with_a_weak_hash_is_named_as_that(tmp_path):
+    kubelet = Kubelet(certificate=None)
+    kubelet.tls = lenient_server_context(signed_with_sha1(tmp_path))
+    async with kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_UNSUITABLE, failure
+        assert "sha1" in failure.message
+
+
+def test_every_code_of_openssl_has_a_cause_of_certificates():
+    causes = {code: certificate_cause(code) for code in range(1, 100)}
+    assert set(causes.values()) == CERTIFICATE_CAUSES
+    assert causes[26] is Cause.CERTIFICATE_UNSUITABLE  # X509_V_ERR_INVALID_PURPOSE
+    assert causes[20] is Cause.CERTIFICATE_UNKNOWN_CA

@@ -11,8 +11,10 @@ import pytest
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.scrape.node_status import untried
+from metricsapi.scrape.node_status import counted, untried
+from metricsapi.scrape.schedule import offset_of
 from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.scrape.targets import PATH_ANNOTATION
 from metricsapi.storage.types import NodeSample
 from tests.support.conditions import until
 from tests.support.kubelet import node
@@ -413,3 +415,70 @@ async def test_a_kubelet_that_hangs_is_not_waited_for_once_its_scrape_has_taken_
         states, now = pool.states.values(), time.monotonic()
         assert untried(states, now - 3600) == 1
         assert untried(states, now) == 0
+
+
+async def test_a_node_without_usable_usage_is_neither_well_nor_failing(caplog):
+    caplog.set_level(logging.INFO, "metricsapi.scrape")
+    client, store = Client(), Store()
+    missing = ["no usable CPU"] * 5 + [""] * 100
+
+    async def answer(target):
+        found = sample(target.node)
+        found.unusable = missing.pop(0)
+        return found
+
+    client.answer = answer
+    async with running(Nodes(node("n1")), client, store, resolution=0.02) as pool:
+        await until(lambda: pool.states["n1"].unusable)
+        assert counted(pool.states.values()) == {("unusable", "no_usage"): 1}
+        assert pool.states["n1"].failure is None
+        assert pool.states["n1"].last_success is not None
+        assert "n1" in store.samples  # what is usable of it is stored
+        await until(lambda: pool.states["n1"].unusable is None)
+        assert counted(pool.states.values()) == {("ok", ""): 1}
+    data = {"node": "n1", "cause": "no_usage", "error": "no usable CPU"}
+    assert [(record.getMessage(), record.data) for record in caplog.records] == [
+        ("node has no usable usage", data),
+        ("node answers again", {"node": "n1"}),
+    ]
+
+
+async def test_through_the_api_server_scrapes_are_spread_over_the_period():
+    """Each node has its own offset there, in place of one for a thousand nodes."""
+    client, names = Client(), [f"n{i}" for i in range(40)]
+    options = {"resolution": 1.0, "transport": "apiserver-proxy", "concurrency": 50}
+    async with running(Nodes(*map(node, names)), client, **options):
+        await until(lambda: all(len(client.of(name)) >= 4 for name in names))
+    third = {name: client.of(name)[2] % 1.0 for name in names}
+    for name, at in third.items():
+        away = abs(at - offset_of(name, 1.0)) % 1.0
+        assert min(away, 1.0 - away) < 0.25
+    assert max(third.values()) - min(third.values()) > 0.5
+
+
+async def test_through_the_api_server_the_limit_is_hard():
+    client, release = Client(), asyncio.Event()
+
+    async def answer(target):
+        await release.wait()
+        return sample(target.node)
+
+    client.answer = answer
+    options = {"resolution": 60.0, "timeout": 60.0, "concurrency": 3, "slow_after": 0.005}
+    async with running(Nodes(*many(20)), client, transport="apiserver-proxy", **options):
+        await until(lambda: client.running == 3)
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert client.running == client.most == 3
+        release.set()
+        await until(lambda: len(client.scrapes) == 20)
+        assert client.most == 3
+
+
+async def test_an_annotation_that_is_no_path_is_named_once_per_change(caplog):
+    caplog.set_level(logging.WARNING, "metricsapi.scrape")
+    nodes = Nodes()
+    async with running(nodes, Client()):
+        for path in ("/../x", "/../x", "/good", "/a?b"):
+            nodes.put(node("n1", annotations={PATH_ANNOTATION: path}))
+    assert [record.data["value"] for record in caplog.records] == ["/../x", "/a?b"]

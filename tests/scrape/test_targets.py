@@ -1,15 +1,18 @@
 """Where a node's kubelet is looked for."""
 
+import posixpath
 import time
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Node
 from metricsapi.scrape.decoding import DecodeError
-from metricsapi.scrape.targets import Target, family, target_of
+from metricsapi.scrape.targets import PATH_ANNOTATION, Target, family, refused_path, target_of
 from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node
 
 TYPES = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname")
@@ -68,11 +71,47 @@ def test_the_annotation_names_the_path(said, path):
     assert target_of(annotated, KubeletSettings()).path == path
 
 
-@pytest.mark.parametrize("said", ["/a b", "/a\r\nX: y", "/a\tb", "/\x7f", "/ü"])
-def test_an_annotation_that_is_no_path_is_not_sent_anywhere(said):
-    """Who may annotate a node must not be able to write our requests."""
-    annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a b", "/a\r\nX: y", "/a\tb", "/\x7f", "/ü", "/", "/a\n",
+        "/../../other/proxy/stats", "/a/..", "/..", "..", "/a/./b", "/%2e%2e/other", "/%2E./x",
+        "/.%2e/x", "/%252e%252e/x", "/a%2fb", "/..%2fx", "/..;/x", "/a\\..\\b", "//other/x",
+        "/a//b", "http://other/x", "//", "/a?x=/../y", "/a#b", "?x", "/" + "a" * 2000,
+    ],
+)  # fmt: skip
+def test_an_annotation_that_is_no_plain_path_is_not_sent_anywhere(path):
+    """Whoever may annotate a node must not reach other nodes or API paths with our token."""
+    annotated = node(annotations={PATH_ANNOTATION: path})
     assert target_of(annotated, KubeletSettings()).path is None
+    assert refused_path(annotated) == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics/nodes/node-1/metrics/resource", "/v2/...", "/~x/a.b/..c", "/x/"]
+)
+def test_a_plain_path_is_used(path):
+    annotated = node(annotations={PATH_ANNOTATION: path})
+    assert target_of(annotated, KubeletSettings()).path == path
+    assert refused_path(annotated) == ""
+
+
+@given(st.text(st.sampled_from("/.%2eE;?#\\ab"), max_size=12))
+def test_a_path_that_is_used_leads_nowhere_else(text):
+    path = target_of(node(annotations={PATH_ANNOTATION: text}), KubeletSettings()).path
+    if path is not None:
+        base = "/api/v1/nodes/n1/proxy"
+        assert posixpath.normpath(base + unquote(unquote(path))).startswith(base + "/")
+        assert not set("%?#;\\") & set(path)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "limit"), [(None, 2000), (110, 165), (1, 2), (250, 375), (5000, 2000), (0, 2000)]
+)
+def test_a_node_may_list_as_many_pods_as_its_capacity_and_a_half(capacity, limit):
+    of = structs.replace(node(), pod_capacity=capacity)
+    assert target_of(of, KubeletSettings()).max_pods == limit
+    assert target_of(of, KubeletSettings(max_pods=100)).max_pods == min(limit, 100)
 
 
 @given(st.text())

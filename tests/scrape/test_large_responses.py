@@ -1,0 +1,89 @@
+"""Large answers are read two at a time, and none that dawdles keeps others waiting."""
+
+import asyncio
+import json
+
+import pytest
+
+from metricsapi.scrape import connection as module
+from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.large_responses import LARGE, PLACES, LargeResponses, Place
+from metricsapi.scrape.targets import Target
+from tests.support.conditions import until
+from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
+
+
+def large(node):
+    value = json.loads(summary(node, pods=1000))
+    for pod in value["pods"]:
+        pod["filling"] = "x" * 2500
+    body = json.dumps(value).encode()
+    assert len(body) > 2 * LARGE
+    return body
+
+
+BODIES = {f"n{i}": large(f"n{i}") for i in range(3)}
+
+
+def test_places_are_given_first_come_first_served_and_once():
+    responses, started = LargeResponses(2), []
+    places = [Place(responses, lambda i=i: started.append(i)) for i in range(4)]
+    for place in places:
+        place.enter()
+    assert (started, responses.wanted) == ([0, 1], True)
+    places[0].leave()
+    places[0].leave()
+    assert (started, responses.wanted) == ([0, 1, 2], True)
+    places[3].leave()  # it waits no more
+    places[1].leave()
+    assert (started, responses.wanted) == ([0, 1, 2], False)
+
+
+@pytest.mark.parametrize("chunks", [0, 7])
+async def test_large_answers_of_many_nodes_are_all_read(chunks):
+    """More of them than there are places."""
+
+    def answer(kubelet):
+        return lambda _: http(BODIES[kubelet], chunks=chunks)
+
+    async with (
+        Kubelet(answer("n0"), node="n0") as a,
+        Kubelet(answer("n1"), node="n1") as b,
+        Kubelet(answer("n2"), node="n2") as c,
+        Reader(a, seconds=60) as read,
+    ):
+        deadline = asyncio.get_running_loop().time() + 60
+        targets = [Target(k.node, ("127.0.0.1",), k.port) for k in (a, b, c)]
+        for _ in range(2):
+            samples = await asyncio.gather(*[read.client.scrape(t, deadline) for t in targets])
+            assert [len(sample.pods) for sample in samples] == [1000] * 3
+
+
+async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
+    monkeypatch.setattr(module, "PLACE_TIME", 0.3)
+
+    async def dawdle(_, writer):
+        body = http(BODIES["n0"])
+        writer.write(body[: LARGE + 400_000])
+        await asyncio.sleep(60)
+
+    slow = [Kubelet(dawdle, node="n0") for _ in range(PLACES)]
+    async with slow[0] as first, slow[1] as second, Kubelet(node="n1") as good:
+        good.answer = lambda _: http(BODIES["n1"])
+        async with Reader(first, seconds=60) as read:
+            deadline = asyncio.get_running_loop().time() + 60
+            held = [
+                asyncio.create_task(
+                    read.client.scrape(Target(f"n0-{k.port}", ("127.0.0.1",), k.port), deadline)
+                )
+                for k in (first, second)
+            ]
+            await until(lambda: first.requests and second.requests)
+            await asyncio.sleep(0.05)
+            result = await read.client.scrape(Target("n1", ("127.0.0.1",), good.port), deadline)
+            assert is_sample(result)
+            done, _ = await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+            assert {task.result().cause for task in done} == {Cause.TIMEOUT}
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)

@@ -1,0 +1,130 @@
+"""Expositions of every kind: what they say is taken, however it is written."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, run
+from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.resource_metrics import resource_steps
+
+TIMES = {"requested_at": 100.0, "answered_at": 100.1, "wall_offset": 1_700_000_000.0}
+CPU, MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
+C = 'container="c",namespace="ns",pod="p"'
+NODE = (
+    "node_cpu_usage_seconds_total 5 1700000099000\nnode_memory_working_set_bytes 7 1700000099000\n"
+)
+
+
+def decode(text, **options):
+    body = text if isinstance(text, bytes) else text.encode()
+    return run(resource_steps("n1", body, **TIMES, **options))
+
+
+def only(sample):
+    (pod,) = sample.pods
+    (container,) = pod.containers
+    return container
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{CPU}{{{C}}} 12.5 1700000099123",
+        f"{CPU}{{{C}}} 12.5 1700000099123   ",
+        f"{CPU}{{{C}}} 12.5 1700000099123\t",
+        f"{CPU}{{{C}}} 12.5 1700000099123\r",
+        f"{CPU}{{{C}}}\t12.5\t1700000099123 \t ",
+        f"  {CPU} {{{C}}} 12.5 1700000099123",
+        f"{CPU}{{{C},}} 1.25e+01 1700000099123",
+        f'{CPU}{{ pod = "p" , namespace="ns", container="c" }} 12.5 1700000099123',
+        f'{CPU}{{namespace="ns",id="/x",pod="p",container="c",x="a}}b"}} 12.5 1.700000099123e12',
+        f'{CPU}{{x="\\"}} 1",container="c",pod="p",namespace="ns"}} 12.5 1700000099123',
+    ],
+)
+def test_one_line_however_it_is_written(line):
+    container = only(decode(f"# HELP x\n# TYPE x counter\n{line}\n{NODE}"))
+    assert container.name == "c"
+    assert container.cpu.usage_core_nano_seconds == 12_500_000_000
+    assert container.cpu.time == pytest.approx(1_700_000_099.123)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3.7474304e+07", 37_474_304), ("1.5", 2), ("0", 0), ("1e3", 1000), ("-1", None),
+     ("NaN", None), ("+Inf", None), ("x", None), ("1e400", None)],
+)  # fmt: skip
+def test_fractional_and_exponent_numbers(text, value):
+    container = only(decode(f"{CPU}{{{C}}} 1\n{MEMORY}{{{C}}} {text} 1700000099000\n"))
+    assert container.memory.working_set_bytes == value
+
+
+@pytest.mark.parametrize("other", ["_total", "_bytes", "x"])
+def test_metrics_that_only_begin_alike_are_others(other):
+    text = f"{CPU}{{{C}}} 1 1700000099000\n{CPU}{other}{{{C}}} 9 1700000099000\n"
+    assert only(decode(text)).cpu.usage_core_nano_seconds == 10**9
+
+
+def test_without_timestamps_a_value_counts_as_read_when_it_was_asked_for():
+    container = only(decode(f"{CPU}{{{C}}} 1\n{MEMORY}{{{C}}} 5\n"))
+    assert container.cpu.time == container.memory.time == 1_700_000_100.0
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n# EOF\n"])
+def test_the_last_line_counts_with_or_without_its_end(end):
+    assert only(decode(f"{CPU}{{{C}}} 1{end}")).cpu.usage_core_nano_seconds == 10**9
+
+
+@pytest.mark.parametrize("container", ["", "POD"])
+def test_a_sandbox_or_nameless_container_costs_itself(container):
+    other = f'container="{container}",namespace="ns",pod="p"'
+    assert only(decode(f"{CPU}{{{C}}} 1\n{CPU}{{{other}}} 2\n")).name == "c"
+
+
+@pytest.mark.parametrize("body", ["", "\n", "<html>no</html>", "# HELP x y\nup 1\n", "\0" * 100])
+def test_what_has_no_usage_in_it_is_refused(body):
+    with pytest.raises(DecodeError, match="not the kubelet's resource metrics"):
+        decode(body)
+
+
+def exposition(pods, containers=1):
+    names = [(f"p{i}", f"c{j}") for i in range(pods) for j in range(containers)]
+    return NODE + "".join(
+        f'{metric}{{container="{c}",namespace="ns",pod="{p}"}} 5 1700000099000\n'
+        for metric in (CPU, MEMORY)
+        for p, c in names
+    )
+
+
+def test_a_large_exposition_is_decoded_in_pieces_and_in_whole():
+    steps = resource_steps("n1", exposition(1500, 2).encode(), **TIMES)
+    assert sum(1 for _ in iter(lambda: next(steps, "end"), "end")) > 5
+    sample = decode(exposition(1500, 2))
+    assert len(sample.pods) == 1500
+    assert all(len(pod.containers) == 2 for pod in sample.pods)
+    assert all(c.memory.working_set_bytes == 5 for pod in sample.pods for c in pod.containers)
+
+
+def test_more_pods_or_containers_than_allowed_are_a_cause():
+    with pytest.raises(DecodeError) as caught:
+        decode(exposition(5), max_pods=4)
+    assert caught.value.cause is Cause.TOO_MANY_PODS
+    with pytest.raises(DecodeError) as caught:
+        decode(exposition(1, POD_CONTAINERS + 1))
+    assert caught.value.cause is Cause.TOO_MANY_CONTAINERS
+
+
+@given(st.lists(st.sampled_from(["{", "}", '"', "\\", ",", " ", "=", "a", "1", CPU, C, "\n"])))
+@settings(max_examples=300, deadline=None)
+def test_any_text_ends_in_a_sample_or_in_its_error(parts):
+    try:
+        sample = decode("".join(parts))
+    except DecodeError:
+        return
+    assert sample.stats is not None or sample.pods
+
+
+def test_no_line_takes_longer_than_its_length():
+    hostile = f"{CPU}{{" + 'a="b",' * 9000 + "\n"
+    with pytest.raises(DecodeError):
+        decode(hostile * 100)
