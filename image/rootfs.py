@@ -28,12 +28,16 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 NAME = f"python{VERSION}"
 PREFIX = Path("usr/local")
 STDLIB = PREFIX / "lib" / NAME
-# Parts of the standard library that a server has no use for.
+# Parts of the standard library that a server has no use for: tools, tests, databases, codecs of
+# legacy East Asian encodings, and Python twins of modules in C, which a complete Python imports.
 UNUSED = (
-    "__pycache__", "_crypt*.so", "_ctypes_test*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so",
-    "_sqlite3*.so", "_test*.so", "_tkinter*.so", "config-*", "curses", "dist-packages",
-    "distutils", "ensurepip", "idlelib", "lib2to3", "nis*.so", "pydoc_data", "readline*.so",
-    "site-packages", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "xxlimited*.so",
+    "__pycache__", "_codecs_*.so", "_crypt*.so", "_ctypes_test*.so", "_curses*.so", "_dbm*.so",
+    "_gdbm*.so", "_multibytecodec*.so", "_pydatetime.py", "_pydecimal.py", "_pyio.py", "_pyrepl",
+    "_sqlite3*.so", "_test*.so", "_tkinter*.so", "config-*", "curses", "dbm", "dist-packages",
+    "distutils", "doctest.py", "ensurepip", "idlelib", "imaplib.py", "lib2to3", "mailbox.py",
+    "nis*.so", "pdb.py", "pickletools.py", "pydoc.py", "pydoc_data", "readline*.so",
+    "site-packages", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "unittest", "venv",
+    "xmlrpc", "xxlimited*.so",
 )  # fmt: skip
 # In the lock for the build alone, sources of compiled modules, tests of libraries; and of our own
 # the sandbox: the image holds the server alone, with its doctor and its status page.

@@ -63,6 +63,25 @@ def test_the_image_holds_the_server_without_the_sandbox(rootfs):
     assert done.returncode == 0, done.stderr
 
 
+def test_every_module_of_the_image_can_be_imported(rootfs):
+    """What was left out of the standard library is used by nothing, lazy imports included."""
+    program = next((rootfs / "usr" / "local" / "bin").glob("python3.*"))
+    code = f"""
+import importlib, pkgutil, sys
+library = {str(program.parents[1] / "lib" / program.name)!r}
+sys.path[:] = [library, library + "/lib-dynload", library + "/site-packages", library + "/dist-packages"]
+import metricsapi, http.cookies, concurrent.futures, logging.handlers, webbrowser, zoneinfo
+for module in pkgutil.walk_packages(metricsapi.__path__, "metricsapi."):
+    if not module.name.startswith(("metricsapi.tools.sandbox", "metricsapi.__main__")):
+        importlib.import_module(module.name)
+assert library + "/json/__init__.py" == importlib.import_module("json").__file__
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
 def test_a_wheelhouse_for_another_python_is_told_apart_from_a_bug(tmp_path):
     (tmp_path / "nothing-1-py3-none-any.whl").touch()
     script = str(ROOT / "image" / "rootfs.py")
