@@ -19,6 +19,11 @@ VALUES = {
     "apiserver-proxy": {"kubelet": {"transport": "apiserver-proxy"}},
     "network-policy": {"networkPolicy": {"enabled": True}},
     "service-monitor": {"serviceMonitor": {"enabled": True}},
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "grafanaDashboard": {"enabled": True},
+    },
 }
 
 

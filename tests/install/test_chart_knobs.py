@@ -10,7 +10,7 @@ from tests.install.charts import CHART, helm, render
 from tests.install.objects import args, container, deployment, parse
 
 SYSTEM = "kube-system"
-CUSTOM = {"Certificate", "Issuer", "ServiceMonitor"}
+CUSTOM = {"Certificate", "Issuer", "PrometheusRule", "ServiceMonitor"}
 
 
 def pod(values):
@@ -143,6 +143,8 @@ EVERYTHING = {
     "tls": {"type": "cert-manager", "certManager": {"duration": "2160h", "labels": {"a": "b"}}},
     "networkPolicy": {"enabled": True},
     "serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "additionalLabels": {"release": "prometheus"}},
+    "grafanaDashboard": {"enabled": True},
     "service": {"type": "NodePort", "port": 8443, "labels": {"a": "b"}, "annotations": {"c": "d"}},
     "metrics": {"enabled": True},
     "podLabels": {"a": "b"},

@@ -10,7 +10,7 @@ from tests.install.objects import VARIANTS, deployment, rendered
 # The oldest with what the components use, and the newest.
 VERSIONS = ("1.27", "1.32", "1.37")
 # Custom resources, which Kubernetes' own schemas do not know; checked by hand below.
-CUSTOM = {"ServiceMonitor"}
+CUSTOM = {"ServiceMonitor", "PrometheusRule"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
