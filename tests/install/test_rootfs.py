@@ -69,7 +69,8 @@ def test_every_module_of_the_image_can_be_imported(rootfs):
     code = f"""
 import importlib, pkgutil, sys
 library = {str(program.parents[1] / "lib" / program.name)!r}
-sys.path[:] = [library, library + "/lib-dynload", library + "/site-packages", library + "/dist-packages"]
+folders = ("", "/lib-dynload", "/site-packages", "/dist-packages")
+sys.path[:] = [library + folder for folder in folders]
 import metricsapi, http.cookies, concurrent.futures, logging.handlers, webbrowser, zoneinfo
 for module in pkgutil.walk_packages(metricsapi.__path__, "metricsapi."):
     if not module.name.startswith(("metricsapi.tools.sandbox", "metricsapi.__main__")):

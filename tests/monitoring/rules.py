@@ -8,7 +8,7 @@ from tests.support.paths import ROOT
 
 COMPONENTS = ROOT / "manifests" / "components"
 # What Grafana puts in place of its variables.
-VARIABLES = {"$instance": ".+", "$__rate_interval": "10s"}
+VARIABLES = {"$instance": ".+", "$__rate_interval": "1m"}
 
 
 def groups():
