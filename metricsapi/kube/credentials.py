@@ -43,6 +43,12 @@ class Credentials:
     source: str
     proxy: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    context: str = ""  # of the kubeconfig
+
+    @property
+    def cluster(self) -> str:
+        """What people call the cluster: the kubeconfig's context, or else the server's URL."""
+        return self.context or self.server
 
 
 def load_credentials(
@@ -85,7 +91,8 @@ def _in_cluster(environ: Mapping[str, str]) -> Credentials:
 
 
 def _from_kubeconfig(paths: Sequence[Path], environ: Mapping[str, str]) -> Credentials:
-    cluster, user = load_kubeconfig(paths).selected()
+    config = load_kubeconfig(paths)
+    cluster, user = config.selected()
     server = _server(cluster)
     identity = _identity(cluster, user)
     proxy = cluster.text("proxy-url")
@@ -98,6 +105,7 @@ def _from_kubeconfig(paths: Sequence[Path], environ: Mapping[str, str]) -> Crede
         if proxy
         else proxy_for(server, environ),
         tuple(_impersonation(user)),
+        config.current_context,
     )
 
 

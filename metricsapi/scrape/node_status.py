@@ -18,6 +18,7 @@ class Usages(Protocol):
     """Where usage comes from: `MetricsStore`."""
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
+    def served_until(self, node: str) -> float | None: ...
     def node_info(self, node: str) -> NodeInfo | None: ...
 
 
@@ -72,6 +73,7 @@ class Rows:
             last_attempt=_wall(state.last_scrape, wall_offset),
             last_good=_wall(state.last_success, wall_offset),
             duration=state.duration,
+            served_until=_wall(self.store.served_until(name), wall_offset) if usage else None,
             sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
             pods=info.pods if info else None,
             containers=info.containers if info else None,

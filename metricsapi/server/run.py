@@ -107,7 +107,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             supervisor=supervisor,
             replica=replication.status if replication else lambda: None,
         )
-        operations = Operations(settings, telemetry, parts)
+        operations = Operations(settings, telemetry, parts, cluster=credentials.cluster)
 
         # To clients: the usage of what there is.
         app = create_app(

@@ -71,6 +71,14 @@ class MetricsStore:
             return None
         return kept.usage or kept.make_usage()
 
+    def served_until(self, node: str) -> float | None:
+        """Give until when a node's usage is served without a new reading, in monotonic seconds."""
+        kept = self._nodes.get(node)
+        stat = kept.stat if kept is not None else None
+        if stat is None or stat.rate is None or stat.memory is None:
+            return None
+        return min(stat.rate.received, stat.memory.received) + self.max_age
+
     def oldest(self, now: float) -> float | None:
         """Give the earliest timestamp of the nodes' usage at `now`, or None without any."""
         usages = [self.node_usage(name, now) for name in self._nodes]

@@ -44,7 +44,11 @@ _LEAST_SCRAPE_DELAY = 30.0  # seconds without a scrape that are allowed, however
 class Operations:
     """Routes to serve, and tasks to run beside them."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, parts: Parts) -> None:
+    def __init__(
+        self, settings: Settings, telemetry: Telemetry, parts: Parts, *, cluster: str
+    ) -> None:
+        """Take the cluster's name for `/statusz`."""
+        self._cluster = cluster
         self._settings = settings
         self._telemetry = telemetry
         self._parts = parts
@@ -99,6 +103,7 @@ class Operations:
         settings = self._settings
         about = About(
             version=__version__,
+            cluster=self._cluster,
             started=self._started,
             resolution=settings.kubelet.resolution,
             paths=sorted({route.path for route in self.routes if isinstance(route, APIRoute)}),

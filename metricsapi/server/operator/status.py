@@ -32,6 +32,7 @@ class About:
     """What does not change while the process runs."""
 
     version: str
+    cluster: str  # its name: a kubeconfig's context, or the API server's URL
     started: float  # seconds since the epoch
     resolution: float  # seconds
     paths: Sequence[str]  # that are served
@@ -86,3 +87,12 @@ def iso(when: float | None) -> str | None:
     if when is None:
         return None
     return datetime.fromtimestamp(int(when), UTC).isoformat().replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """Give seconds as the largest unit of which there are two; statusz.js has the same rule."""
+    seconds = max(0, int(seconds))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,55 +1,181 @@
 "use strict";
-let by = 1, up = true;
-const order = { failing: 0, pending: 1, ok: 2 };
+// Sorts, filters, counts ages on, and refreshes the page in place: what has not changed stays as it
+// is, so scroll position, selection and folded groups do too. Says at once when no answer comes.
+const REFRESH = 5000, PING = 1000, PATIENCE = 3000; // milliseconds
+const ORDER = { failing: 0, unusable: 1, pending: 2, ok: 3 };
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60]];
+const at = (id) => document.getElementById(id);
+const epoch = () => Date.now() / 1000;
+const sorting = new WeakMap(); // of each table: the column, and whether it ascends
+let lostAt = null, refreshing = false;
+let offset = Number(document.documentElement.dataset.now) - epoch(); // of the server's clock
+
+// Sorting and filtering
+
 function value(row, column) {
-  const cell = row.cells[column], raw = cell.dataset.v ?? cell.textContent;
-  if (raw in order) return order[raw];
-  return raw === "" ? -1 : isNaN(raw) ? raw : Number(raw);
+  const raw = row.cells[column].dataset.v ?? row.cells[column].textContent;
+  if (column === 0) return row.dataset.key;
+  if (raw in ORDER) return ORDER[raw];
+  return raw === "" ? -Infinity : isNaN(raw) ? raw : Number(raw);
 }
 function compare(a, b) {
-  if (typeof a === typeof b && typeof a === "number") return a - b;
+  if (typeof a === "number" && typeof b === "number") return a < b ? -1 : a > b ? 1 : 0;
   return String(a).localeCompare(String(b), undefined, { numeric: true });
 }
-function sort() {
-  const body = document.querySelector("tbody"), rows = [...body.rows].map(
-    (row) => [value(row, by), value(row, 0), row]);
-  rows.sort((a, b) => (up ? 1 : -1) * compare(a[0], b[0]) || compare(a[1], b[1]));
-  body.append(...rows.map((entry) => entry[2]));
-  document.querySelectorAll("th").forEach((head, column) => {
+function sort(table) {
+  const { by, up } = sorting.get(table) ?? { by: 1, up: true };
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
     if (column === by) head.setAttribute("aria-sort", up ? "ascending" : "descending");
     else head.removeAttribute("aria-sort");
   });
+  const body = table.tBodies[0], rows = [...body.rows];
+  const sorted = rows.map((row) => [value(row, by), row.dataset.key, row]);
+  sorted.sort((a, b) => (up ? 1 : -1) * compare(a[0], b[0]) || compare(a[1], b[1]));
+  if (sorted.every((entry, place) => entry[2] === rows[place])) return;
+  if (!selected(body)) body.append(...sorted.map((entry) => entry[2])); // it would be dropped
 }
 function filter() {
-  const text = document.getElementById("filter").value.toLowerCase();
-  for (const row of document.querySelector("tbody").rows) {
-    row.hidden = !row.textContent.toLowerCase().includes(text);
+  const text = at("filter").value.toLowerCase();
+  for (const body of document.querySelectorAll("tbody")) {
+    const group = body.closest("details");
+    let shown = 0;
+    for (const row of body.rows) {
+      row.hidden = !`${group?.dataset.key} ${row.textContent}`.toLowerCase().includes(text);
+      shown += !row.hidden;
+    }
+    if (!group) continue;
+    group.hidden = !shown;
+    if (text) group.open = true;
   }
 }
-function show() { sort(); filter(); }
-document.addEventListener("click", (event) => {
-  const head = event.target.closest("th");
-  if (!head) return;
-  up = head.cellIndex === by ? !up : true;
-  by = head.cellIndex;
-  sort();
-});
-document.addEventListener("input", (event) => { if (event.target.id === "filter") filter(); });
+
+// Ages
+
+function duration(seconds) {
+  seconds = Math.max(0, Math.floor(seconds));
+  const unit = UNITS.find(([, length]) => seconds >= 2 * length);
+  return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]}` : `${seconds} s`;
+}
+function countOn() {
+  const now = epoch() + offset;
+  for (const time of document.querySelectorAll("time")) {
+    const { at: from, until, after = "" } = time.dataset;
+    const text = until ? duration(until - now) : duration(now - from) + after;
+    if (time.textContent !== text && !selected(time)) time.firstChild.data = text;
+  }
+}
+
+// Refreshing in place
+
+function selecting() {
+  const selection = getSelection();
+  return selection && !selection.isCollapsed;
+}
+function selected(node) {
+  return selecting() && getSelection().containsNode(node, true);
+}
+function patch(old, next) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== next.data && !selected(old)) old.data = next.data;
+    return;
+  }
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  if (old.tagName === "TBODY" || old.id === "groups") patchKeyed(old, next);
+  else patchInOrder(old, next);
+}
+function patchInOrder(old, next) {
+  const before = [...old.childNodes], after = [...next.childNodes];
+  after.forEach((node, place) => {
+    const known = before[place];
+    if (!known) old.append(node);
+    else if (known.nodeName === node.nodeName) patch(known, node);
+    else known.replaceWith(node);
+  });
+  before.slice(after.length).forEach((node) => node.remove());
+}
+function patchKeyed(old, next) {
+  const known = new Map([...old.children].map((node) => [node.dataset.key, node]));
+  for (const node of [...next.children]) {
+    const same = known.get(node.dataset.key);
+    if (same) patch(same, node);
+    else old.append(node);
+    known.delete(node.dataset.key);
+  }
+  for (const node of known.values()) node.remove();
+}
+function show() {
+  document.querySelectorAll("table").forEach(sort);
+  filter();
+  countOn();
+}
+
+// Talking to the server
+
+async function get(path, accept) {
+  const answer = await fetch(path, {
+    headers: { Accept: accept }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  if ([502, 503, 504].includes(answer.status)) throw new Error((await answer.text()).trim());
+  return answer;
+}
+function lost(error) {
+  lostAt ??= new Date();
+  const time = lostAt.toLocaleTimeString("en-GB");
+  const why = error.name === "TimeoutError" ? "it does not answer" : error.message;
+  at("lost").textContent = `Lost at ${time}: ${why}. What is shown is of before; ages count on.`;
+  at("lost").hidden = false;
+  document.documentElement.classList.add("lost");
+}
+function regained() {
+  lostAt = null;
+  at("lost").hidden = true;
+  document.documentElement.classList.remove("lost");
+}
 async function refresh() {
-  const live = document.getElementById("live");
-  if (!live.checked || document.hidden || location.protocol === "file:") return;
+  if (refreshing || document.hidden || location.protocol === "file:") return;
+  refreshing = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok) throw new Error(answer.status);
+    const answer = await get(location.href, "text/html");
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const id of ["head", "body"]) {
-      document.getElementById(id).replaceWith(next.getElementById(id));
+    offset = Number(next.documentElement.dataset.now) - epoch();
+    for (const id of ["head", "groups", "nodes"]) {
+      patch(at(id), document.adoptNode(next.getElementById(id)));
     }
     show();
-    document.getElementById("state").textContent = "";
+    regained();
   } catch (error) {
-    document.getElementById("state").textContent = `not refreshed: ${error.message}`;
+    lost(error);
+  } finally {
+    refreshing = false;
   }
 }
-setInterval(refresh, 5000);
+async function ping() {
+  if (document.hidden || location.protocol === "file:") return;
+  try {
+    await get("livez", "*/*");
+    if (lostAt) await refresh();
+  } catch (error) {
+    lost(error);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const head = event.target.closest("thead th");
+  if (!head) return;
+  const table = head.closest("table"), before = sorting.get(table) ?? { by: 1, up: true };
+  const by = head.cellIndex;
+  sorting.set(table, { by, up: before.by === by ? !before.up : true });
+  getSelection().removeAllRanges();
+  sort(table);
+});
+document.addEventListener("input", (event) => { if (event.target.id === "filter") filter(); });
+document.addEventListener("visibilitychange", ping);
+setInterval(() => { if (at("live").checked) refresh(); }, REFRESH);
+setInterval(ping, PING);
+setInterval(countOn, 1000);
 show();

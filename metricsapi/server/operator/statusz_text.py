@@ -9,12 +9,17 @@ import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from metricsapi.server.operator.status import NAME, WARNING, Status, iso
-from metricsapi.telemetry.node_status import NodeStatus
+from metricsapi.server.operator.status import NAME, WARNING, Status, duration, iso
+from metricsapi.telemetry.node_status import OK, TROUBLED, NodeStatus
 from metricsapi.telemetry.troubleshooting import remedy
 
-_HEAD = ("NODE", "STATE", "LAST GOOD", "AGE", "TOOK", "CPU", "MEMORY", "PODS", "CONTAINERS")
-_WIDTHS = (20, 8, 7, 7, 8, 10, 5, 10)  # of what follows the name and the state
+_COLUMNS = (  # their heads and widths; a column is as wide as its longest cell where there is none
+    ("NODE", None), ("STATE", None), ("FOR", 7), ("LAST GOOD", 20), ("AGE", 7), ("SERVED FOR", 10),
+    ("TOOK", 7), ("CPU", 8), ("CPU%", 4), ("MEMORY", 9), ("MEMORY%", 7), ("PODS", 5),
+    ("CONTAINERS", 10),
+)  # fmt: skip
+_HEAD = tuple(head for head, _ in _COLUMNS)
+_WIDTHS = tuple(width for _, width in _COLUMNS if width is not None)
 
 
 def as_text(status: Status) -> Iterator[str]:
@@ -30,6 +35,7 @@ def as_text(status: Status) -> Iterator[str]:
         f"Up: {status.up}",
         f"Python version: {platform.python_version()}",
         f"Binary version: {about.version}",
+        f"Cluster: {_plain(about.cluster)}",
         f"Ready: {'yes' if not status.unready else 'no'}",
         f"Nodes: {counts}",
         f"Paths: {' '.join(about.paths)}",
@@ -41,7 +47,7 @@ def as_text(status: Status) -> Iterator[str]:
     lines += [f"Failing: {_plain(problem)}" for problem in status.task_problems]
     yield "\n".join([*lines, ""])
     for cause, nodes in status.causes:
-        yield _failing(cause, nodes)
+        yield _group(cause, nodes, status.now)
     yield "\n"
     widths = (
         max([len(_HEAD[0]), *(len(node.name) for node in status.nodes)]),
@@ -50,16 +56,19 @@ def as_text(status: Status) -> Iterator[str]:
     )
     yield _line(_HEAD, widths)
     for node in status.nodes:
-        yield _line(_cells(node), widths)
+        yield _line(_cells(node, status.now), widths)
 
 
-def _failing(cause: str, nodes: list[NodeStatus]) -> str:
-    advice = remedy(cause)
+def _group(cause: str, nodes: list[NodeStatus], now: float) -> str:
+    advice, first = remedy(cause), nodes[0]
     names = ", ".join(_plain(node.name) for node in nodes[:5])
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+    since = min((node.since for node in nodes if node.since is not None), default=None)
+    served = sum(node.served_until is not None for node in nodes)
     return (
-        f"\n{len(nodes)} failing, {advice.title}: {names}{more}\n"
-        f"  {_plain(nodes[0].message)}\n"
+        f"\n{len(nodes)} {first.state}, {advice.title}: {names}{more}\n"
+        f"  {_plain(first.message)}\n"
+        f"  For {_age(since, now)}; earlier usage of {served} is still served\n"
         f"  What to do: {advice.fix}\n"
     )
 
@@ -72,18 +81,32 @@ def _state(node: NodeStatus) -> str:
     return f"{node.state}:{node.cause}" if node.cause else node.state
 
 
-def _cells(node: NodeStatus) -> tuple[str, ...]:
+def _cells(node: NodeStatus, now: float) -> tuple[str, ...]:
+    troubled = node.state in TROUBLED
+    until = node.served_until if troubled else None
     return (
         _plain(node.name),
         _state(node),
+        _age(node.since, now) if node.state != OK else "",
         iso(node.last_good) or "never",
         "-" if node.sample_age is None else f"{node.sample_age:.1f}s",
+        "" if until is None else duration(until - now),
         "-" if node.duration is None else f"{node.duration * 1000:.0f}ms",
         "-" if node.cpu is None else f"{node.cpu / 1e6:.0f}m",
+        _percent(node.cpu, node.cpu_allocatable),
         "-" if node.memory is None else f"{node.memory // 2**20}Mi",
+        _percent(node.memory, node.memory_allocatable),
         "-" if node.pods is None else str(node.pods),
         "-" if node.containers is None else str(node.containers),
     )
+
+
+def _age(at: float | None, now: float) -> str:
+    return "-" if at is None else duration(now - at)
+
+
+def _percent(value: int | None, allocatable: int | None) -> str:
+    return f"{value / allocatable:.0%}" if value is not None and allocatable else "-"
 
 
 def _plain(text: str) -> str:

@@ -41,6 +41,7 @@ def status(nodes, *, unready=None, remarks=(), tasks=()):
     """What `/statusz` shows at `NOW` of these nodes."""
     about = About(
         version="0.1.0",
+        cluster="kind-dev",
         started=NOW - 4000,
         resolution=15.0,
         paths=("/healthz", "/livez", "/metrics", "/readyz", "/statusz"),

@@ -61,7 +61,7 @@ class Cluster:
         )
         settings = Settings(kubelet=KubeletSettings(resolution=1.0))
         telemetry = Telemetry(CollectorRegistry(), resolution=1.0, version="1")
-        self.operations = Operations(settings, telemetry, self.parts)
+        self.operations = Operations(settings, telemetry, self.parts, cluster="dev")
         self.http = serving(self.operations.routes)
 
     async def snapshot(self):

@@ -1,6 +1,7 @@
 """/statusz and /flagz: three formats, every node, nothing unescaped."""
 
 import json
+import re
 
 import pytest
 
@@ -9,7 +10,7 @@ from metricsapi.config.settings import Settings
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.telemetry.troubleshooting import REMEDIES
-from tests.server.operator.rows import failing, good, mixed, status
+from tests.server.operator.rows import NOW, failing, good, mixed, status
 from tests.server.operator.serving import serving
 
 
@@ -49,6 +50,28 @@ async def test_text_has_the_head_of_kubernetes_components_and_a_line_per_node():
     assert "Nodes: 5 ok, 3 failing, 1 pending" in lines
     assert lines[-9].split()[:2] == ["worker-a", "failing:refused"]
     assert "2 failing, nothing listens on the kubelet's port: worker-a, worker-b" in lines
+
+
+async def test_trouble_has_its_age_and_how_long_usage_is_still_served():
+    nodes = [
+        failing("new", "refused", "no", since=NOW - 30, served_until=NOW + 31, sample_age=29.0),
+        failing("old", "refused", "no", since=NOW - 7300),
+        good("fine", 4, cpu_allocatable=10**9, memory_allocatable=2**32, since=NOW - 5000),
+    ]
+    async with client(nodes) as http:
+        text = (await http.get("/statusz")).text
+        page = (await http.get("/statusz?format=html")).text
+        rows = (await http.get("/statusz?format=json")).json()["nodes"]
+    assert "\nCluster: kind-dev\n" in text
+    assert "  For 2 h; earlier usage of 1 is still served\n" in text
+    cells = {line.split()[0]: re.split("  +", line) for line in text.splitlines() if line}
+    assert cells["new"][2:6] == ["30 s", "2026-11-23T09:03:25Z", "29.0s", "31 s"]
+    assert cells["old"][2] == "2 h"
+    assert "50%" in cells["fine"]
+    assert rows[0]["served_until"] == "2026-11-23T09:05:31Z"
+    assert ">31 s</time>" in page
+    assert "none is served" in page
+    assert "<span>50%</span>" in page
 
 
 async def test_json_gives_each_node_with_what_to_do():

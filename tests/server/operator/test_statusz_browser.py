@@ -4,12 +4,14 @@ import re
 import subprocess
 import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, as_page
-from tests.server.operator.rows import failing, mixed, status
+from metricsapi.telemetry.troubleshooting import REMEDIES
+from tests.server.operator.rows import NOW, failing, good, mixed, status
 from tests.support.needs import needed
 
 FLAGS = [
@@ -27,17 +29,20 @@ LONG = "10.0.0.6:10250/stats/summary answered 403: Forbidden (user=someone, verb
 
 
 class Page(BaseHTTPRequestHandler):
-    def __init__(self, body, policy, *args):
-        self.body, self.policy = body, policy
+    """Answers GETs by `answer(path)`: (status, body)."""
+
+    def __init__(self, answer, policy, *args):
+        self.answer, self.policy = answer, policy
         super().__init__(*args)
 
     def do_GET(self):
-        self.send_response(200)
+        status, body = self.answer(self.path)
+        self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         if self.policy:
             self.send_header("Content-Security-Policy", self.policy)
         self.end_headers()
-        self.wfile.write(self.body)
+        self.wfile.write(body.encode())
 
     def log_message(self, *args):
         pass
@@ -52,10 +57,21 @@ def dom(tmp_path):
     """Load a page as the server sends it; returns the document after its scripts ran."""
     chromium = needed("chromium", "chromium-browser")
 
-    def load(html, *, policy=CONTENT_SECURITY_POLICY, script="", flags=()):
-        if script:  # what a person would do; the page's own policy would forbid it
-            html, policy = html.replace("</body>", f"<script>{script}</script></body>"), None
-        with HTTPServer(("127.0.0.1", 0), partial(Page, html.encode(), policy)) as server:
+    def load(html, *, policy=CONTENT_SECURITY_POLICY, script="", flags=(), later=None):
+        """`later(path)` answers what is asked after the page itself."""
+
+        def scripted(html):  # what a person would do; the page's own policy would forbid it
+            return html.replace("</body>", f"<script>{script}</script></body>")
+
+        first = [scripted(html) if script else html]
+
+        def answer(path):
+            if first:
+                return 200, first.pop()
+            return later(path) if later else (404, "")
+
+        handler = partial(Page, answer, None if script else policy)
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             where = [f"--user-data-dir={tmp_path}", f"http://127.0.0.1:{server.server_port}/"]
             command = [chromium, *FLAGS, *flags, "--dump-dom", *where]
@@ -67,7 +83,7 @@ def dom(tmp_path):
 
 
 def names(document):
-    return re.findall(r"<tr[^>]*><td>([^<]*)</td>", document.split("<tbody>")[1])
+    return re.findall(r'<tr[^>]*><th scope="row">([^<]*)<', document)
 
 
 def test_script_and_style_run_under_the_pages_own_policy(dom):
@@ -79,17 +95,17 @@ def test_script_and_style_run_under_the_pages_own_policy(dom):
 def test_an_injected_script_does_not_run(dom):
     evil = failing("<script>document.title='owned'</script>", "status", "x")
     html = page([evil]).replace("</body>", "<script>document.title='in'</script>")
-    assert "<title>metrics-server statusz</title>" in dom(html)
+    assert "<title>metrics-server kind-dev statusz</title>" in dom(html)
 
 
 def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(dom):
     html = page(mixed(1000))
-    once = "document.querySelectorAll('th button')[5].click();"
+    once = "document.querySelectorAll('#nodes th button')[5].click();"
     up = names(dom(html, script=once))
     down = names(dom(html, script=once + once))
     assert len(up) == len(down) == 1000
     assert up[4] in {f"node-{number}" for number in range(0, 1000, 37)}  # the least CPU of all
-    assert down[0] in {f"node-{number}" for number in range(36, 1000, 37)}  # the most
+    assert down[3] in {f"node-{number}" for number in range(36, 1000, 37)}  # the most
 
 
 def test_the_filter_hides_other_nodes(dom):
@@ -98,7 +114,7 @@ def test_the_filter_hides_other_nodes(dom):
         "f.dispatchEvent(new Event('input', { bubbles: true }));"
     )
     document = dom(page(mixed(200)), script=type_in)
-    shown = re.findall(r"<tr><td>([^<]*)</td>", document)
+    shown = re.findall(r'<tr data-key="([^"]*)">', document)  # without `hidden`
     assert shown == ["worker-a", "worker-b"]
 
 
@@ -124,12 +140,101 @@ def test_text_is_legible_in_light_and_dark(dom, dark):
     assert float(least) >= 4.5
 
 
+LATER = ["--virtual-time-budget=16000"]  # milliseconds, in which the page refreshes itself
+
+
+def test_a_server_that_has_died_is_shown_at_once_and_ages_count_on(dom):
+    script = """
+    setTimeout(() => { document.title = [document.documentElement.className,
+      document.getElementById("lost").textContent].join("|"); }, 2500);
+    """
+
+    def dead(_):
+        return 502, "the server does not answer: Connection refused"
+
+    document = dom(page(mixed(10)), script=script, flags=LATER, later=dead)
+    (title,) = re.findall("<title>(.*?)</title>", document)
+    assert re.match(
+        r"lost\|Lost at \d\d:\d\d:\d\d: the server does not answer: Connection refused", title
+    )
+    before = re.findall("<time[^>]*>(\\d+) s<", page(mixed(10)))
+    after = re.findall("<time[^>]*>(\\d+) s<", document)
+    assert int(after[-1]) - int(before[-1]) in range(10, 20)
+
+
+def test_a_server_that_is_back_is_shown_as_that(dom):
+    asked = []
+
+    def restarted(path):
+        asked.append(path)
+        return (502, "gone") if len(asked) < 3 else (200, page([good("came-back")]))
+
+    document = dom(page(mixed(10)), script=" ", flags=LATER, later=restarted)
+    assert names(document) == ["came-back"]
+    assert re.search('<div id="lost" role="alert" hidden="">', document)
+    assert 'class="lost"' not in document
+
+
+def test_a_refresh_keeps_scroll_position_selection_and_folds(dom):
+    """All of it had been replaced, every five seconds."""
+    nodes = [good(f"node-{number:03}", number) for number in range(100)]
+    bad = [failing(f"bad-{number}", "refused", "no") for number in range(9)]
+    fresh = [good("node-000", 7), *nodes[1:60], *nodes[61:], good("node-new", 5)]
+    script = """
+    const box = document.getElementById("nodes");
+    box.style.maxHeight = "300px";
+    box.scrollTop = 500;
+    document.querySelector("details").open = true;
+    const row = document.querySelector('[data-key="node-030"]');
+    getSelection().setBaseAndExtent(row.cells[0].firstChild, 0, row.cells[0].firstChild, 8);
+    setTimeout(() => { document.title = [box.scrollTop, getSelection().toString(),
+      document.querySelector("details").open, document.querySelectorAll("#nodes tbody tr").length,
+      document.querySelector('[data-key="node-000"]').cells[5].textContent].join("|"); }, 8000);
+    """
+    document = dom(
+        page([*nodes, *bad]),
+        script=script,
+        flags=LATER,
+        later=lambda _: (200, page([*fresh, *bad])),
+    )
+    assert "<title>500|node-030|true|100|800m</title>" in document
+
+
+def test_a_large_group_of_failing_nodes_is_folded_to_its_cause(dom):
+    nodes = [failing(f"bad-{number}", "refused", "no", since=NOW - 600) for number in range(202)]
+    script = "document.title = document.getElementById('groups').offsetHeight;"
+    document = dom(page([*nodes, failing("worse", "forbidden", "403")]), script=script)
+    (height,) = re.findall("<title>(.*?)</title>", document)
+    assert int(height) < 400
+    assert document.count(REMEDIES["refused"].fix) == 1
+    assert "202 nodes failing: nothing listens on the kubelet's port" in document
+
+
+def test_on_a_phone_the_cause_is_read_without_scrolling_sideways(dom):
+    long = failing("ip-10-0-0-6.eu-central-1.compute.internal", "forbidden", LONG)
+    script = """
+    const group = document.querySelector("details .wrap");
+    const message = document.querySelector(".below").getBoundingClientRect();
+    const head = document.querySelector("#nodes tbody th");
+    document.getElementById("nodes").scrollLeft = 200;
+    parent.document.title = [innerWidth, group.scrollWidth - group.clientWidth,
+      message.right <= innerWidth, document.documentElement.scrollWidth <= innerWidth,
+      head.getBoundingClientRect().left >= 0, head.offsetWidth < innerWidth / 2].join("|");
+    """
+    nodes = [good(f"node-{number}", number) for number in range(30)]
+    # A window of a desktop is not narrower than 500 pixels, so the phone is a frame in it.
+    inner = escape(page([*nodes, long]).replace("</body>", f"<script>{script}</script></body>"))
+    frame = f'<title></title><iframe width="390" height="844" srcdoc="{inner}"></iframe>'
+    document = dom(frame, policy=None, flags=["--virtual-time-budget=2000"])
+    assert "<title>390|0|true|true|true|true</title>" in document
+
+
 @pytest.mark.parametrize("width", [1280, 1920])
 def test_the_table_fits_a_usual_window(dom, width):
     """The last column, what to do, was cut off by the edge."""
     measure = """
-    const box = document.getElementById("body");
-    document.title = `${innerWidth} ${box.scrollWidth - box.clientWidth}`;
+    const over = [...document.querySelectorAll(".wrap")].map((b) => b.scrollWidth - b.clientWidth);
+    document.title = `${innerWidth} ${Math.max(...over)}`;
     """
     rows = [*mixed(30), failing("worker-with-a-longer-name.example", "forbidden", LONG)]
     flags = [f"--window-size={width},900", "--hide-scrollbars=false"]
