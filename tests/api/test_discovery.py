@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.cluster import recorded
 from tests.support import kubernetes_proto
+from tests.support.paths import RECORDED
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
@@ -29,18 +30,81 @@ def test_both_versions_have_the_same_resources(cluster, version):
     ]
 
 
+UNKNOWN = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList"
+
+
+def proto(accept):
+    return accept.replace("application/json", PROTOBUF)
+
+
 @pytest.mark.parametrize(
-    ("accept", "version"), [(f"{V2},{V2BETA1},application/json", "v2"), (V2BETA1, "v2beta1")]
+    ("accept", "content_type"),
+    [
+        (f"{V2},{V2BETA1},application/json", V2),  # kubectl since 1.30, and its aggregator
+        (f"{V2BETA1},application/json", V2BETA1),  # kubectl 1.26 to 1.29
+        (V2BETA1, V2BETA1),  # the aggregator of 1.27 to 1.29
+        (f"{V2BETA1},{V2}", V2BETA1),
+        (f"{V2BETA1};q=0.5,{V2};q=0.9", V2),
+        (f"{UNKNOWN},{V2BETA1},application/json", V2BETA1),
+        (f"{proto(V2BETA1)},{V2BETA1}", proto(V2BETA1)),
+        (f"{UNKNOWN},application/json", "application/json"),
+        ("application/json", "application/json"),
+    ],
 )
-def test_aggregated_discovery(cluster, accept, version):
+def test_aggregated_discovery_is_in_the_version_that_is_asked_for(cluster, accept, content_type):
     answer = cluster.get("/apis", accept=accept)
-    found = json.loads(answer.body)
+    assert (answer.status, answer.headers["content-type"]) == (200, content_type)
+    as_json = content_type.startswith("application/json")
+    found = json.loads(answer.body) if as_json else kubernetes_proto.decode(answer.body)
+    if "apidiscovery" not in content_type:
+        assert found["kind"] == "APIGroupList"
+        return
+    version = "v2beta1" if "v2beta1" in content_type else "v2"
     assert found["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+    assert found["kind"] == "APIGroupDiscoveryList"
     (group,) = found["items"]
-    assert {one["version"] for one in group["versions"]} == {"v1", "v1beta1"}
-    again = cluster.get("/apis", accept=accept, if_none_match=answer.headers["etag"])
-    assert (again.status, again.body) == (304, b"")
-    assert cluster.get("/apis", accept=accept, if_none_match='"other"').status == 200
+    assert group["metadata"]["name"] == "metrics.k8s.io"
+    for served, name in zip(group["versions"], ("v1", "v1beta1"), strict=True):
+        assert (served["version"], served["freshness"]) == (name, "Current")
+        scopes = {each["resource"]: each["scope"] for each in served["resources"]}
+        assert scopes == {"nodes": "Cluster", "pods": "Namespaced"}
+
+
+def test_a_version_of_aggregated_discovery_that_is_not_known_is_not_acceptable(cluster):
+    assert cluster.get("/apis", accept=UNKNOWN).status == 406
+
+
+def test_each_version_of_aggregated_discovery_has_its_own_etag(cluster):
+    tags = {accept: cluster.get("/apis", accept=accept).headers["etag"] for accept in (V2, V2BETA1)}
+    assert tags[V2] != tags[V2BETA1]
+    for accept, tag in tags.items():
+        again = cluster.get("/apis", accept=accept, if_none_match=f'"other", {tag}')
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
+        (other,) = tags.keys() - {accept}
+        assert cluster.get("/apis", accept=accept, if_none_match=tags[other]).status == 200
+
+
+def recorded_discovery():
+    lines = (RECORDED / "aggregator-requests.jsonl").read_text().splitlines()
+    requests = [json.loads(line) for line in lines]
+    return [request for request in requests if request["path"] == "/apis"]
+
+
+@pytest.mark.parametrize("request_", recorded_discovery(), ids=lambda one: one["path"])
+@pytest.mark.parametrize("version", ["v2", "v2beta1"])
+def test_the_aggregators_own_request(cluster, request_, version):
+    """As recorded of 1.36, and without v2, which 1.27 to 1.29 do not know."""
+    headers = {name.replace("-", "_"): value for name, value in request_["headers"].items()}
+    if version == "v2beta1":
+        clauses = headers["Accept"].split(",")
+        headers["Accept"] = ",".join(clause for clause in clauses if ";v=v2;" not in clause)
+    answer = cluster.get("/apis", **headers)
+    found = json.loads(answer.body)
+    assert answer.status == 200
+    assert answer.headers["content-type"].endswith(f";v={version};as=APIGroupDiscoveryList")
+    assert found["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+    known = {**headers, "If_None_Match": answer.headers["etag"]}
+    assert cluster.get("/apis", **known).status == 304
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io", "/apis/metrics.k8s.io/v1beta1"])

@@ -103,6 +103,23 @@ _MESSAGES = {
         "4 serverAddressByClientCIDRs ServerAddress*",
     ],
     "APIGroupList": ["1 groups APIGroup*"],
+    "GroupVersionKind": ["1 group string", "2 version string", "3 kind string"],
+    "APIResourceDiscovery": [
+        "1 resource string",
+        "2 responseKind GroupVersionKind",
+        "3 scope string",
+        "4 singularResource string",
+        "5 verbs string*",
+        "6 shortNames string*",
+        "7 categories string*",
+    ],
+    "APIVersionDiscovery": [
+        "1 version string",
+        "2 resources APIResourceDiscovery*",
+        "3 freshness string",
+    ],
+    "APIGroupDiscovery": ["1 metadata ObjectMeta", "2 versions APIVersionDiscovery*"],
+    "APIGroupDiscoveryList": ["1 metadata ListMeta", "2 items APIGroupDiscovery*"],
 }
 
 
