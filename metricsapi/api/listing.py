@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from metricsapi.api.render.frame import Frame
 from metricsapi.api.render.negotiation import Convert
 from metricsapi.api.representations import Page, Request, Shape, list_shape, table_shape, whole
 from metricsapi.api.resources import GROUP, Resource
+from metricsapi.api.slices import gather
 from metricsapi.api.status import Send, StatusError, bad_request
 from metricsapi.api.streaming import send_framed
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm
@@ -23,7 +23,7 @@ from metricsapi.kube.resources import Pod
 from metricsapi.storage.types import PodUsage
 
 T = TypeVar("T")
-SLICE = 0.001  # seconds of work after which the event loop serves others
+SLICE = 0.001  # seconds of work after which the event loop runs other tasks
 
 
 class Listing:
@@ -99,26 +99,24 @@ class Listing:
         self,
         work: Callable[[tuple[Entry, ...]], tuple[T, ...]],
         batches: Batches[Entry],
-        enough: int = 2**63,
+        enough: int | None = None,
     ) -> Batches[T]:
-        """Do work on each batch, in slices between which the event loop runs other tasks.
+        """Do work on each batch, in slices; of the batches only so many as give `enough` items.
 
-        The results are in batches, too, none of them empty; no more of them are made than it
-        takes to have `enough` items.
+        The results are in batches, too, none of them empty.
         """
-        results: list[tuple[T, ...]] = []
-        began = self._clock()
-        for batch in batches:
-            done = work(batch)
-            if done:
-                results.append(done)
-                enough -= len(done)
+        results = await gather(_until(enough, map(work, batches)), SLICE, self._clock)
+        return [result for result in results if result]
+
+
+def _until(enough: int | None, batches: Iterable[tuple[T, ...]]) -> Iterator[tuple[T, ...]]:
+    """Give batches until they have `enough` items together; all of them with None."""
+    for batch in batches:
+        yield batch
+        if enough is not None:
+            enough -= len(batch)
             if enough <= 0:
-                break
-            if self._clock() - began > SLICE:
-                await asyncio.sleep(0)
-                began = self._clock()
-        return results
+                return
 
 
 def _select(request: Request, start: tuple[str, str] | None, now: float) -> Selection:

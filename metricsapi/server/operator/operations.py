@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from starlette.routing import BaseRoute
 
 from metricsapi import __version__
+from metricsapi.api.slices import gather
 from metricsapi.config.read import flag_texts
 from metricsapi.config.settings import Settings
 from metricsapi.server.operator.flagz import flagz_routes
@@ -23,7 +24,6 @@ from metricsapi.server.operator.metrics import metrics_routes
 from metricsapi.server.operator.parts import Parts
 from metricsapi.server.operator.readiness import Readiness
 from metricsapi.server.operator.resource_metrics import resource_metrics_routes
-from metricsapi.server.operator.slices import gather
 from metricsapi.server.operator.status import About, Status, in_order
 from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.server.operator.summary import (

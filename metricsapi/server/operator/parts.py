@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from metricsapi.api.slices import gather
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
-from metricsapi.server.operator.slices import gather
 from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore

@@ -13,8 +13,8 @@ from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
+from metricsapi.api.slices import gather, in_slices
 from metricsapi.server.operator.routes import READ
-from metricsapi.server.operator.slices import gather, in_slices
 from metricsapi.storage.stat import Readings
 from metricsapi.telemetry.node_status import FAILING, NodeStatus
 

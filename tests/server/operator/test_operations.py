@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from metricsapi.api.slices import SLICE, gather
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.settings import Settings
 from metricsapi.scrape.errors import Cause, Failure
@@ -16,7 +17,6 @@ from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.targets import Target
 from metricsapi.server.operator import operations
 from metricsapi.server.operator.operations import Operations
-from metricsapi.server.operator.slices import SLICE, gather
 from metricsapi.server.operator.summary import log_summaries
 from metricsapi.server.supervisor import Supervisor, TaskHealth
 from metricsapi.storage.store import MetricsStore

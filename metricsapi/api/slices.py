@@ -1,4 +1,4 @@
-"""Long bodies, made in slices between which the event loop serves other requests."""
+"""Long work, done in slices between which the event loop serves other requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
-SLICE = 0.002  # seconds of work between two looks of the event loop at its other tasks
+SLICE = 0.002  # seconds of work after which the event loop runs other tasks
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ async def in_slices(
         yield slice_
 
 
-async def gather(items: Iterable[T]) -> list[T]:
+async def gather(
+    items: Iterable[T], seconds: float = SLICE, clock: Callable[[], float] = time.perf_counter
+) -> list[T]:
     """Give all items at once, made in slices."""
-    return [item async for slice_ in in_slices(items) for item in slice_]
+    return [item async for slice_ in in_slices(items, seconds, clock) for item in slice_]
