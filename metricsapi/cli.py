@@ -137,7 +137,9 @@ def _version(args: list[str]) -> int:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    print(f"metricsapi: {message}", file=sys.stderr)
+    from metricsapi.telemetry.printable import printable  # noqa: PLC0415
+
+    print(f"metricsapi: {printable(message)}", file=sys.stderr)
     return status
 
 

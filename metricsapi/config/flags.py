@@ -44,8 +44,19 @@ def parse_int(text: str) -> int:
     return int(text)
 
 
+def parse_string(text: str) -> str:
+    """Return text that was given as UTF-8. Raises ValueError for other bytes."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # the interpreter keeps such bytes as surrogates
+            raise ValueError("must be text in UTF-8") from None
+    return text
+
+
 def parse_strings(text: str) -> tuple[str, ...]:
     """Return the parts of a comma-separated list; the empty text is the empty list."""
+    text = parse_string(text)
     return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
@@ -78,7 +89,7 @@ class Kind:
 
 BOOL = Kind("", parse_bool, lambda value: "true" if value else "false")
 INT = Kind("int", parse_int, str)
-STRING = Kind("string", str, str)
+STRING = Kind("string", parse_string, str)
 DURATION = Kind("duration", parse_duration, format_duration)
 STRINGS = Kind("strings", parse_strings, ",".join, repeats=True)
 INTEGERS = Kind("int32Slice", parse_integers, lambda value: ",".join(map(str, value)), repeats=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from metricsapi.config.flags import Kind
+from metricsapi.config.flags import Kind, parse_string
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _parse_one(text: str) -> NamedCertificate:
     parts = [part.strip() for part in files.split(",")]
     if len(parts) != 2 or not all(parts):
         raise ValueError("must be certfile,keyfile or certfile,keyfile:name,*.name")
-    names = [name.strip() for name in rest.split(",")] if colon else []
+    names = [name.strip() for name in parse_string(rest).split(",")] if colon else []
     if not all(names):
         raise ValueError("has an empty name after the ':'; without one, the certificate's names go")
     return NamedCertificate(Path(parts[0]), Path(parts[1]), tuple(name.lower() for name in names))

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 from metricsapi.config.durations import format_duration
+from metricsapi.config.files import content_problems, validity_warnings
 from metricsapi.config.flags import flags_of, values_of
 from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
-from metricsapi.kube.files import FileError
-from metricsapi.kube.key_pair import read_pair, validity_problem
 from metricsapi.kube.leader_election import JITTER
-from metricsapi.kube.pem import read_authorities
 from metricsapi.kube.selectors import SelectorError, parse_labels
 
 # The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
@@ -35,7 +32,7 @@ def problems(settings: Settings) -> list[str]:
         *_kubelet_problems(settings),
         *_serving_problems(settings),
         *_leader_election_problems(settings),
-        *_file_problems(settings),
+        *content_problems(settings),
         *range_problems(settings),
     ]
 
@@ -54,13 +51,7 @@ def warnings(settings: Settings, now: float) -> list[str]:
         texts.append("--kubelet-insecure-tls: kubelets are not verified")
     if kubelet.plain_http:
         texts.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
-    for flag, certificate, key in _pairs(settings):
-        try:
-            fault = validity_problem(read_pair(certificate, key), now)
-        except FileError:
-            continue  # a problem, not a warning
-        if fault:
-            texts.append(f"{flag}: the certificate in {certificate} {fault}")
+    texts += validity_warnings(settings, now)
     if len(settings.serving.curve_preferences) > 1:
         offered = offered_curve(settings.serving.curve_preferences)
         texts.append(
@@ -125,7 +116,7 @@ def _serving_problems(settings: Settings) -> list[str]:
             "--tls-curve-preferences: Python's TLS has none of these: add 23 (CurveP256), "
             "29 (X25519), 24 (CurveP384) or 25 (CurveP521)"
         )
-    if serving.cert_dir is not None and serving.cert_dir.exists() and not serving.cert_dir.is_dir():
+    if serving.cert_dir is not None and _is_file(serving.cert_dir):
         texts.append(f"--cert-dir: not a directory: {serving.cert_dir}")
     if missing := {"cpu", "memory"} - set(settings.storage.resources):
         texts.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
@@ -166,51 +157,11 @@ def _leader_election_problems(settings: Settings) -> list[str]:
     return texts
 
 
-def _file_problems(settings: Settings) -> list[str]:
-    values, flags = values_of(settings), flags_of(Settings)
-    authorities = _authorities(settings)
-    texts = [
-        f"--{name}: no such file: {path}"
-        for name, path in values.items()
-        if flags[name].kind.must_exist and name not in authorities and path and not path.is_file()
-    ]
-    for name, path in authorities.items():
-        try:
-            if path:
-                read_authorities(path)
-        except FileError as error:
-            texts.append(f"--{name}: {error}")
-    for flag, certificate, key in _pairs(settings):
-        try:
-            read_pair(certificate, key)
-        except FileError as error:
-            texts.append(f"{flag}: {error}")
-    return texts
-
-
-def _authorities(settings: Settings) -> dict[str, Path | None]:
-    return {
-        "kubelet-certificate-authority": settings.kubelet.certificate_authority,
-        "client-ca-file": settings.authentication.client_ca_file,
-        "requestheader-client-ca-file": settings.authentication.requestheader_client_ca_file,
-    }
-
-
-def _pairs(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
-    """Give the certificates and keys to look into, each after the flag that a complaint names."""
-    kubelet, serving = settings.kubelet, settings.serving
-    for names, certificate, key in (
-        (
-            "--kubelet-client-certificate and --kubelet-client-key",
-            kubelet.client_certificate,
-            kubelet.client_key,
-        ),
-        ("--tls-cert-file and --tls-private-key-file", serving.cert_file, serving.private_key_file),
-    ):
-        if certificate and key and certificate.is_file() and key.is_file():
-            yield names, certificate, key  # else that is what to complain of
-    for named in serving.named_certificates:
-        yield "--tls-sni-cert-key", named.certificate, named.key
+def _is_file(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:  # what is wrong with it is said when the certificate is to be kept
+        return False
 
 
 def _is_address(text: str) -> bool:

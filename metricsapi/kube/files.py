@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,15 +29,20 @@ class FileError(ValueError):
 def read_file(path: Path) -> bytes:
     """Give the content of a file. Raises FileError with the reason."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        mode = path.stat().st_mode
+        content = b""
+        if stat.S_ISREG(mode):  # a named pipe would be waited for, and can be read only once
+            with path.open("rb") as file:
+                content = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise FileError(f"no such file: {path}") from None
-    except IsADirectoryError:
-        raise FileError(f"{path} is a folder, not a file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"cannot read {path}: {reason}") from None
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path} is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{path} is a pipe or a device, not a file that can be read again")
     if len(content) > LARGEST:
         raise FileError(f"{path} is larger than {LARGEST >> 20} MiB")
     return content

@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 
 from metricsapi.config.command_line import parse, usage, wants_help
+from metricsapi.config.files import file_problems
 from metricsapi.config.flags import Group, flags_of, with_values
 from metricsapi.config.validation import range_problems
 from metricsapi.kube.client import KubeClient
@@ -32,6 +33,7 @@ from metricsapi.kube.errors import ApiError, CredentialsError, KubeError
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.pem import parse_authorities
 from metricsapi.kube.tls import ClientTLS
+from metricsapi.telemetry.printable import printable
 
 PAGES = frozenset({"statusz", "flagz", "healthz", "livez", "readyz", "metrics"})
 _APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
@@ -73,13 +75,14 @@ def main(args: Sequence[str]) -> int:
         return 0
     parsed = parse(args, {}, flags, {})
     options = with_values(StatuszSettings, parsed.values)
-    if faults := parsed.problems + range_problems(options):
-        print("\n".join(f"metricsapi statusz: {text}" for text in faults), file=sys.stderr)
+    if faults := [*parsed.problems, *range_problems(options), *file_problems(options).values()]:
+        for text in faults:
+            print(f"metricsapi statusz: {printable(text)}", file=sys.stderr)
         return 2
     try:
         _show(options)
     except (StatuszError, CredentialsError, OSError) as error:
-        print(f"metricsapi statusz: {error}", file=sys.stderr)
+        print(f"metricsapi statusz: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -26,6 +26,7 @@ from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES, decode_page
 from metricsapi.scrape.targets import cluster_family, target_of
 from metricsapi.scrape.tls import kubelet_tls
+from metricsapi.telemetry.printable import printable
 from metricsapi.tools.doctor import report
 from metricsapi.tools.doctor.cluster import check_cluster
 from metricsapi.tools.doctor.handshake import RESOURCE, SUMMARY, Reader
@@ -60,7 +61,8 @@ def main(args: Sequence[str]) -> int:
     faults = [*parsed.problems, *problems(options.serve)]
     faults += [text for text in range_problems(options) if text not in faults]
     if faults:
-        print("\n".join(f"metricsapi doctor: {text}" for text in faults), file=sys.stderr)
+        for text in faults:
+            print(f"metricsapi doctor: {printable(text)}", file=sys.stderr)
         return 2
     results = asyncio.run(examine(options))
     if options.output == "json":

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from msgspec import Struct, to_builtins
 
+from metricsapi.telemetry.printable import printable
 from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.result import CLUSTER, FITNESS, NOT_REACHED, Result, Status
 
@@ -133,18 +134,13 @@ def _totals(results: Sequence[Result]) -> list[str]:
 
 
 def _wrap(head: str, text: str, width: int) -> list[str]:
-    wrapped = textwrap.wrap(_plain(text), width, break_long_words=False, break_on_hyphens=False)
+    wrapped = textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False)
     first, *rest = wrapped or [""]
     return [head + first, *(f"         {line}" for line in rest)]
 
 
 def _mark(status: Status, colour: bool) -> str:
     return f"\x1b[{_COLOURS[status]}m{_MARKS[status]}\x1b[0m" if colour else _MARKS[status]
-
-
-def _plain(text: str) -> str:
-    """Nothing that a terminal would obey: evidence comes from the other side."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class Progress:
