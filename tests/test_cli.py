@@ -1,5 +1,6 @@
 """The command line: whatever it gets, an error is lines that name the thing, no traceback."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -49,6 +50,15 @@ def arguments(names):
         min_size=1,
         max_size=4,
     )
+
+
+@pytest.fixture(autouse=True)
+def logs_of_other_tests():
+    """`serve` sends the logs of the process to its standard error, which here is one test's."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
 
 
 @pytest.fixture(autouse=True)
