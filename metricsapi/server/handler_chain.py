@@ -11,11 +11,14 @@ from typing import Any
 
 from metricsapi.server.auth.authenticator import Authenticator
 from metricsapi.server.auth.authorizer import Authorizer
-from metricsapi.server.auth.in_flight import InFlightLimit
+from metricsapi.server.auth.in_flight import TOO_MANY, InFlightLimit
 from metricsapi.server.auth.middleware import AuthMiddleware
+from metricsapi.server.http.refusal import IN_FLIGHT, Refused
+from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.timeout import RequestTimeout
 from metricsapi.server.operator.request_metrics import RequestTelemetry
+from metricsapi.telemetry.logs import REQUEST_ID
 from metricsapi.telemetry.metrics import Telemetry
 
 
@@ -27,11 +30,13 @@ def build_handler_chain(
     authenticator: Authenticator,
     authorizer: Authorizer,
     in_flight: InFlightLimit,
+    refusals: RefusalLog,
     replicas: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Put the middleware around an ASGI app; `request_timeout` is in seconds.
 
-    `replicas` is what serves other replicas; None where there is no leader election.
+    `refusals` counts and logs what is beyond a limit. `replicas` is what serves other replicas;
+    None where there is no leader election.
 
     A request passes it from top to bottom, its answer from bottom to top.
     """
@@ -50,8 +55,13 @@ def build_handler_chain(
             authenticator=authenticator,
             authorizer=authorizer,
             in_flight=in_flight,
+            rejected=partial(_note_rejected, refusals),
         ),
     )
     for middleware in reversed(chain):
         app = middleware(app)
     return app
+
+
+def _note_rejected(refusals: RefusalLog, scope: Any) -> None:
+    refusals.note(Refused(IN_FLIGHT, TOO_MANY), scope["client"], REQUEST_ID.get())

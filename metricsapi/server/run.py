@@ -118,6 +118,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             address=_address(settings),
             started=time.time(),
         )
+        refusals = RefusalLog(telemetry.refusal)
         server = Server(
             build_handler_chain(
                 app,
@@ -126,13 +127,14 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 authenticator=security.authenticator,
                 authorizer=security.authorizer,
                 in_flight=security.in_flight,
+                refusals=refusals,
                 replicas=replication.middleware() if replication else None,
             ),
             tls=security.tls,
             limits=settings.limits,
             serving=settings.serving,
             leaving=leaving,
-            refusals=RefusalLog(telemetry.refusal),
+            refusals=refusals,
         )
         supervisor.add(
             *(

@@ -17,6 +17,7 @@ from metricsapi.server.auth.configuration import from_configmap
 from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.handler_chain import build_handler_chain
+from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.server import Server
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving
@@ -76,6 +77,7 @@ class Stand:
         )
         self.tls = ServingTLS(pair, named=options.pop("named", ()))
         app = options.pop("app", whoami)
+        refusals = options.pop("refusals", None) or RefusalLog()
         self.telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="test")
         limits = options.pop("limits", LimitSettings())
         self.server = Server(
@@ -86,8 +88,9 @@ class Stand:
                 authenticator=self.authenticator,
                 authorizer=self.authorizer,
                 in_flight=self.in_flight,
+                refusals=refusals,
             ),
-            refusals=options.pop("refusals", None),
+            refusals=refusals,
             tls=self.tls,
             serving=ServingSettings(bind_address="127.0.0.1", port=0, **options),
             limits=limits,

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 class AuthMiddleware:
     """Sets `scope["state"]["user"]` and passes on what is allowed; responds to the rest itself.
 
-    `clock` gives epoch seconds, for certificates.
+    `rejected` is called with the scope of each request beyond the in-flight limit. `clock` gives
+    epoch seconds, for certificates.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class AuthMiddleware:
         authorizer: Authorizer,
         *,
         in_flight: InFlightLimit | None = None,
+        rejected: Callable[[Any], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._in_flight = in_flight or InFlightLimit()
+        self._rejected = rejected
         self._clock = clock
         self._request_info = lru_cache(_PARSED)(request_info)
 
@@ -59,6 +62,7 @@ class AuthMiddleware:
         user, faults = self._authenticator.by_certificate(state.get("peer"), headers, self._clock())
         reserved = MASTERS in user.groups if user else self._authorizer.is_open(info)
         if not self._in_flight.acquire(reserved=reserved):
+            self._rejected(scope)
             await send_status(scope, send, TOO_MANY)
             return
         try:

@@ -1,4 +1,4 @@
-"""Requests that are refused before they reach the app, and what becomes of their connection.
+"""Requests that are refused before they reach the app, and what happens to their connection.
 
 A refusal always ends the connection, since nothing after it can be trusted. What happens before
 depends on what is being received and what is being answered: see `ACTIONS`.
@@ -18,6 +18,7 @@ BODY_TOO_LARGE = "body_too_large"
 TOO_SLOW = "too_slow"
 PIPELINED = "pipelined"  # more requests behind each other than are queued
 CONNECTIONS = "too_many_connections"
+IN_FLIGHT = "too_many_requests"
 # The flags that set the limits, for the log.
 FLAGS = {
     HEADERS_TOO_LARGE: "--max-header-bytes, --max-header-count",
@@ -25,6 +26,7 @@ FLAGS = {
     BODY_TOO_LARGE: "--max-body-bytes",
     TOO_SLOW: "--header-timeout",
     CONNECTIONS: "--max-connections",
+    IN_FLIGHT: "--max-requests-inflight",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from metricsapi.api.status import StatusError
 from metricsapi.config.limits import LimitSettings
+from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.http.refusal import (
     ACTIONS,
     Action,
@@ -180,3 +181,32 @@ def test_every_state_of_a_connection_has_an_action(status):
             assert action in (Action.FINISH, Action.CUT)
         if status is None:
             assert action in (Action.FINISH, Action.CUT)
+
+
+async def test_requests_over_the_in_flight_limit_are_counted_and_logged(caplog):
+    caplog.set_level("INFO", logger="metricsapi")
+    release = asyncio.Event()
+
+    async def slow(_scope, _receive, send):
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    reasons = []
+    options = {"app": slow, "in_flight": InFlightLimit(1, reserve=0)}
+    log = RefusalLog(reasons.append)
+    async with (
+        serving(configmap(), refusals=log, **options) as running,
+        connect(running.port) as first,
+        connect(running.port) as second,
+    ):
+        await first.send(f"{GET}\r\n".encode())
+        await until(lambda: running.in_flight.count == 1)
+        answer = await second.request(PATHS[0])
+        release.set()
+        assert (await first.answer(head=True)).status == 200
+    assert answer.status == 429
+    assert reasons == ["too_many_requests"]
+    (line,) = (record.data for record in caplog.records if record.msg == "request refused")
+    assert (line["flags"], line["code"]) == ("--max-requests-inflight", 429)
+    assert line["request"] == answer.header("audit-id")
