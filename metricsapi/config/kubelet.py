@@ -59,7 +59,7 @@ class KubeletSettings:
     timeout: float = KUBELET.duration(
         "kubelet-request-timeout",
         10.0,
-        "The time for one turn of one node: every address, the retry and the body. It may be "
+        "The time for one scrape of one node: every address, the retry and the body. It may be "
         "longer than --metric-resolution.",
         minimum=0.001,
     )

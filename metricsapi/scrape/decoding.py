@@ -12,11 +12,14 @@ import time
 from collections.abc import Generator
 from typing import Any, TypeVar
 
+from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause
 from metricsapi.storage.types import ContainerStats, PodStats
 
 LARGEST = 2**64 - 1  # what a kubelet counts in
-MAX_PODS = 2000  # of a node whose capacity is not known; the kubelet's own limit is 110 by default
+MAX_PODS = (
+    KubeletSettings.max_pods
+)  # of a node whose capacity is not known; the kubelet's own limit is 110 by default
 POD_CONTAINERS = 250  # of one pod
 CONTAINERS_PER_POD = 5  # of all pods of a node, on average
 PIECE = 64 * 1024  # bytes decoded between two yields

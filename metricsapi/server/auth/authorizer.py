@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from metricsapi.config.authentication import AuthorizationSettings
 from metricsapi.kube.client import KubeClient
 from metricsapi.server.auth.request_info import RequestInfo
 from metricsapi.server.auth.review_cache import Observer, ReviewCache, unobserved
@@ -14,7 +15,6 @@ from metricsapi.server.auth.reviews import create_review
 from metricsapi.server.auth.user import MASTERS, User
 
 PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-TTL = 10.0  # seconds, as in k8s.io/apiserver, for allowed and for denied
 TIMEOUT = 10.0  # seconds
 
 
@@ -46,8 +46,8 @@ class Authorizer:
         client: KubeClient,
         *,
         always_allow: Iterable[str] = (),
-        allowed_ttl: float = TTL,
-        denied_ttl: float = TTL,
+        allowed_ttl: float = AuthorizationSettings.authorized_ttl,
+        denied_ttl: float = AuthorizationSettings.unauthorized_ttl,
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
         observe: Observer = unobserved,

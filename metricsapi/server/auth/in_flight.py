@@ -6,8 +6,8 @@ A reserve beyond the limit is kept for health checks and for the aggregation lay
 from __future__ import annotations
 
 from metricsapi.api.status import StatusError
+from metricsapi.config.limits import LimitSettings
 
-LIMIT = 400  # k8s.io/apiserver's --max-requests-inflight
 RESERVE = 50  # requests beyond the limit
 
 TOO_MANY = StatusError(
@@ -25,7 +25,9 @@ class InFlightLimit:
     `count` is the number of requests in flight, `rejected` that of all requests refused so far.
     """
 
-    def __init__(self, limit: int = LIMIT, reserve: int = RESERVE) -> None:
+    def __init__(
+        self, limit: int = LimitSettings.requests_in_flight, reserve: int = RESERVE
+    ) -> None:
         self.count = 0
         self.rejected = 0
         self._limit = limit or float("inf")

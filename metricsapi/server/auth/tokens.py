@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
+from metricsapi.config.authentication import AuthenticationSettings
 from metricsapi.kube.client import KubeClient
 from metricsapi.server.auth.review_cache import Observer, ReviewCache, unobserved
 from metricsapi.server.auth.reviews import create_review
 from metricsapi.server.auth.user import User, authenticated
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
-TTL = 10.0  # seconds
 TIMEOUT = 10.0  # seconds
 LONGEST_TOKEN = 32768  # characters of a token; real ones are below 4,000
 
@@ -75,7 +75,7 @@ class TokenReviewer:
         client: KubeClient,
         *,
         audiences: Iterable[str] = (),
-        ttl: float = TTL,
+        ttl: float = AuthenticationSettings.token_cache_ttl,
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
         observe: Observer = unobserved,
