@@ -68,7 +68,10 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         )
         supervisor = Supervisor(telemetry.task_restarted)
         client = await stack.enter_async_context(KubeClient(credentials))
-        security = await stack.enter_async_context(Security(settings, client, telemetry))
+        security = await stack.enter_async_context(
+            # `operations` is made of later parts.
+            Security(settings, client, telemetry, lambda: operations.is_ready())  # noqa: PLW0108
+        )
 
         # From the API server: what there is.
         nodes = Informer(client, NODES)

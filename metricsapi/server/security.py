@@ -37,6 +37,7 @@ from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.supervisor import Task
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
+from metricsapi.server.tls.service_probe import ServiceProbe
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
     SelfSigned,
@@ -53,8 +54,14 @@ log = logging.getLogger(__name__)
 class Security:
     """TLS, authentication, authorization and limits of one server; an async context manager."""
 
-    def __init__(self, settings: Settings, client: KubeClient, telemetry: Telemetry) -> None:
-        """Count reviews in `telemetry`.
+    def __init__(
+        self,
+        settings: Settings,
+        client: KubeClient,
+        telemetry: Telemetry,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        """Count reviews in `telemetry`; `is_ready` tells whether this replica is.
 
         Raises CredentialsError, TLSError or ConfigurationError with the file and the fix.
         """
@@ -69,7 +76,7 @@ class Security:
         self.tls = _serving_tls(settings, self._certificate, self._named_certificates)
         self.replica_identity = ReplicaIdentity(clock=time.time)
         self._ca_bundle = _ca_bundle_controller(
-            settings, client, self.tls, names, self._on_authorities
+            settings, client, self.tls, names, is_ready, self._on_authorities
         )
         authentication = self._client(settings.authentication.kubeconfig, client)
         authorization = self._client(settings.authorization.kubeconfig, client)
@@ -197,6 +204,7 @@ def _ca_bundle_controller(
     client: KubeClient,
     tls: ServingTLS,
     names: ServingNames,
+    is_ready: Callable[[], bool],
     on_authorities: Callable[[Sequence[KeyPair], KeyPair], None],
 ) -> CABundleController | None:
     if not settings.service.manage_ca_bundle:
@@ -208,6 +216,8 @@ def _ca_bundle_controller(
         namespace=settings.service.namespace,
         service=settings.service.name,
         secret=settings.service.ca_secret_name,
+        is_ready=is_ready,
+        probe=ServiceProbe(settings.service.namespace, settings.service.name, os.environ),
         on_authorities=on_authorities,
     )
 

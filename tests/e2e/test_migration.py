@@ -7,6 +7,7 @@ import pytest
 from tests.e2e.migration.cluster import Migration
 from tests.e2e.migration.manifests import COMPONENTS, RELEASE
 from tests.e2e.migration.metrics_server import NODE
+from tests.install.cluster import SERVICE
 from tests.support.conditions import until
 from tests.support.paths import ROOT
 
@@ -79,13 +80,6 @@ async def taken_over(cluster):
     assert await cluster.served() == ["node-0"]
 
 
-# Until the server writes caBundle only when it is ready.
-_early_bundle = pytest.mark.xfail(
-    reason="the server writes caBundle before it is ready", strict=False
-)
-
-
-@_early_bundle
 @pytest.mark.parametrize("install", [by_components, by_kustomize, by_helm])
 async def test_to_this_server_and_back_without_a_failed_request(cluster, install):
     forward, back = await install(cluster)
@@ -97,6 +91,13 @@ async def test_to_this_server_and_back_without_a_failed_request(cluster, install
     await cluster.shell(back)
     await until(lambda: len(cluster.pods) == 1, seconds=30, what="the rollout")
     await until(lambda: cluster.trust() == (True, ""), seconds=10, what="no bundle")
+    await until(
+        lambda: (
+            cluster.api.aggregator.endpoints[SERVICE]
+            == [("127.0.0.1", cluster.pods[0].replica.port)]
+        ),
+        what="no endpoint but the new pod's",
+    )
 
     assert await cluster.served() == [NODE]
     await cluster.shell(commands("Back to metrics-server")[4])
@@ -125,7 +126,6 @@ async def test_an_image_that_cannot_be_pulled_changes_nothing(cluster):
     assert cluster.trust() == (True, "")
 
 
-@_early_bundle
 async def test_a_release_takes_what_kubectl_applied(cluster):
     pytest.importorskip("helm_python", reason="the Helm engine has no build for this platform")
     forward, _ = await by_components(cluster)

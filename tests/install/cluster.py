@@ -6,6 +6,7 @@ own flags, and a replica is an endpoint of the Service while its readiness probe
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import ssl
@@ -27,6 +28,7 @@ from metricsapi.tools.sandbox.template import SyntheticSource
 from metricsapi.tools.sandbox.users import ADMIN
 from tests.install.objects import args
 from tests.support.conditions import until
+from tests.support.service import ServiceForwarder
 
 SERVICE = ("kube-system", "metrics-server")
 ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
@@ -71,6 +73,7 @@ class Installation:
         self.asked = []
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
         self._following = []
+        self._stack = contextlib.AsyncExitStack()
         # Whether the Service's selector fits a replica's labels.
         self.selects = lambda _: True
 
@@ -92,6 +95,11 @@ class Installation:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.direct = httpx.AsyncClient(verify=context, trust_env=False, timeout=5.0)
         self.admin = self.client(self.api.add_user(ADMIN, ("system:masters",)))
+        self._service = await self._stack.enter_async_context(
+            ServiceForwarder(
+                "metrics-server", lambda: self.api.aggregator.endpoints.get(SERVICE, ())
+            )
+        )
         duties = (self._probe_replicas(), self._follow_endpoints())
         self._following = [asyncio.create_task(duty) for duty in duties]
         return self
@@ -103,6 +111,7 @@ class Installation:
             with contextlib.suppress(ProcessLookupError):
                 replica.kill()
             await replica.process.wait()
+        await self._stack.aclose()
         await self.direct.aclose()
         await self.admin.aclose()
         await self.kubelets.stop()
@@ -160,7 +169,11 @@ class Installation:
         """Run a command that becomes a replica, and that logs to its standard output."""
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **self._service.environment},
             )
         replica = Replica(process, 0, log)
         self.replicas.append(replica)

@@ -72,6 +72,10 @@ class Operations:
             Task("scrape-cycle", self._end_cycles),
         ]
 
+    def is_ready(self) -> bool:
+        """Tell whether this replica is ready: behind the Service, or about to be."""
+        return not self._readiness.problems()
+
     async def _end_cycles(self) -> None:
         while True:
             await asyncio.sleep(self._settings.kubelet.resolution)

@@ -1,7 +1,10 @@
 """`--manage-ca-bundle`: our serving certificate is verified, without anyone having to set it up.
 
-Needs get, watch and update on one Secret and on two APIServices, each by its name. What may not
-be done is said once, and the rest goes on.
+A controller that keeps a CA in a Secret, presents a certificate of it, and writes the CA into the
+`caBundle` of the APIServices that lead to our Service. It never creates an APIService: one that
+nobody deletes with the server blocks the deletion of namespaces.
+
+Needs get, watch and update on one Secret and on two APIServices, each by its name.
 """
 
 from __future__ import annotations
@@ -10,16 +13,13 @@ import asyncio
 import base64
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from typing import Any
 
-import msgspec
-
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import Conflict, Forbidden, KubeError, NotFound
+from metricsapi.kube.errors import KubeError
 from metricsapi.kube.key_pair import KeyPair
+from metricsapi.server.tls.ca_objects import RELIST, Object, ObjectAccess
 from metricsapi.server.tls.ca_rotation import (
     InvalidSecret,
     RotationSchedule,
@@ -32,22 +32,25 @@ from metricsapi.server.tls.ca_rotation import (
 )
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving, renew_at
+from metricsapi.server.tls.service_probe import ServiceProbe
 from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
 APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 V1, V1BETA1 = "v1.metrics.k8s.io", "v1beta1.metrics.k8s.io"
-_LOOK = 60.0  # seconds between two looks when nothing seems to change
-_WATCH = 300  # seconds that a watch is asked for
-_MANY = 5  # writes in ten minutes, after which someone else keeps writing something different
+_PAUSE = 1.0  # seconds between two rounds, at least
+_CONTESTED_PAUSE = 30.0
+_PROBE_AGAIN = 2.0  # seconds after a probe that met another server
+_PROBE_VALID = 10.0  # seconds in which a successful probe allows the update
+_DEFAULT_PORT = 443  # of an APIService's Service
 
 log = logging.getLogger(__name__)
-Object = dict[str, Any]
 
 
 class CABundleController:
-    """Keeps Secret, APIServices and `tls` in agreement; several replicas may do so at once.
+    """Brings Secret, APIServices and `tls` into agreement; several replicas may do so at once.
 
-    `reconciled` is set after the first attempt, whatever its result. `clock` gives epoch seconds.
+    `reconciled` is set after the first attempt, whatever its result. `is_ready` tells whether this
+    replica is ready, and so behind the Service. `clock` gives epoch seconds.
     """
 
     def __init__(
@@ -59,100 +62,102 @@ class CABundleController:
         namespace: str,
         service: str,
         secret: str,
+        is_ready: Callable[[], bool],
+        probe: ServiceProbe,
         schedule: RotationSchedule | None = None,
         clock: Callable[[], float] = time.time,
         on_authorities: Callable[[Sequence[KeyPair], KeyPair], None] = lambda *_: None,
     ) -> None:
         """Call `on_authorities` with the authorities of the Secret and the one that signs."""
         self.reconciled = asyncio.Event()
-        self._client = client
+        self._objects = ObjectAccess(client)
         self._tls = tls
         self._names = names
         self._service = {"namespace": namespace, "name": service}
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._secret = secret
+        self._is_ready = is_ready
+        self._probe = probe
         self._schedule = schedule or RotationSchedule()
         self._clock = clock
         self._on_authorities = on_authorities
-        self._changed = asyncio.Event()
         self._signed_by: KeyPair | None = None
-        self._said: dict[str, str] = {}
-        self._writes: deque[float] = deque(maxlen=_MANY)
+        self._probed: tuple[str, float] = ("", float("-inf"))  # bundle, monotonic seconds
+        self._waiting = False  # for our replica, and for the Service to lead to ours alone
 
     async def run(self) -> None:
-        """Look at each change, and once a minute, until cancelled."""
+        """Reconcile at each change, and once a minute, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(self._secrets, self._secret))
-            group.create_task(self._watch(APISERVICES, V1BETA1))
-            group.create_task(self._watch(APISERVICES, V1))
+            group.create_task(self._objects.watch(self._secrets, self._secret))
+            group.create_task(self._objects.watch(APISERVICES, V1BETA1))
+            group.create_task(self._objects.watch(APISERVICES, V1))
             while True:
-                self._changed.clear()
+                self._objects.changed.clear()
                 again = False
                 try:
                     again = await self.reconcile()
-                    self._said.pop("", None)
+                    self._objects.resolved("")
                 except KubeError as error:
-                    self._say("", f"cannot look after the CA bundle now: {error}")
+                    self._objects.report("", f"cannot look after the CA bundle now: {error}")
                 self.reconciled.set()
-                await asyncio.sleep(self._pause())
+                contested = self._objects.is_contested()
+                await asyncio.sleep(_CONTESTED_PAUSE if contested else _PAUSE)
                 if not again:
-                    await self._change()
+                    await self._wait()
 
     async def reconcile(self) -> bool:
-        """Bring everything into agreement once; tell whether to look again soon.
+        """Bring everything into agreement once; tell whether to do so again soon.
 
         Raises KubeError when the API server cannot be reached.
         """
-        services = [item for name in (V1BETA1, V1) if (item := await self._ours(name))]
-        secret = await self._get(self._secrets, self._secret)
+        services = [item for name in (V1BETA1, V1) if (item := await self._own_service(name))]
+        secret = await self._objects.get(self._secrets, self._secret)
         if secret is None:
             return False
         published = _published(services)
         now = self._clock()
-        found = self._authorities(secret)
-        wanted = rotate(found, published, now, self._schedule)
-        if wanted != found:
-            body = {**secret, "data": {**(secret.get("data") or {}), **secret_data(wanted)}}
-            written = await self._put(self._secrets, self._secret, body)
+        current = self._read(secret)
+        wanted = rotate(current, published, now, self._schedule)
+        if wanted != current:
+            written = await self._write_secret(secret, wanted)
             if written is None:
                 return True  # another replica was faster: do as it did
             if not written:
-                wanted = found
+                wanted = current
             if not wanted:
                 return False
         signer = signing_authority(wanted, published, now, self._schedule)
         self._present(signer, now)
         self._on_authorities(wanted, signer)
-        bundle = base64.b64encode(ca_bundle(wanted)).decode()
-        changed = wanted != found
-        for item in services:
-            spec = {**item["spec"], "caBundle": bundle, "insecureSkipTLSVerify": False}
-            if spec != {"insecureSkipTLSVerify": False, **item["spec"]}:
-                name = item["metadata"]["name"]
-                written = await self._put(APISERVICES, name, {**item, "spec": spec})
-                changed = changed or written is not False
-        return changed
+        changed = await self._publish(services, wanted)
+        return changed or wanted != current
 
-    async def _ours(self, name: str) -> Object | None:
-        """Give an APIService if it is there and leads to our Service: others' are not touched."""
-        item = await self._get(APISERVICES, name)
+    async def _own_service(self, name: str) -> Object | None:
+        """Give an APIService if it is there and leads to our Service: others are not touched."""
+        item = await self._objects.get(APISERVICES, name, optional=name == V1)
         if item is None:
             return None
-        service = item.get("spec", {}).get("service") or {}
+        service = _spec(item).get("service")
+        service = service if isinstance(service, dict) else {}
         if {key: service.get(key) for key in self._service} != self._service:
-            self._say(name, f"APIService {name} does not lead to our Service; it is left alone")
+            problem = f"APIService {name} does not lead to our Service; it is left alone"
+            self._objects.report(name, problem)
             return None
         return item
 
-    def _authorities(self, secret: Object) -> list[KeyPair]:
+    def _read(self, secret: Object) -> list[KeyPair]:
         try:
-            return read_authorities(secret.get("data") or {})
+            return read_authorities(_mapping(secret.get("data")))
         except InvalidSecret as error:
             log.warning(
                 "the Secret of our CA cannot be used and is filled anew",
                 extra={"data": {"secret": self._secret, "error": str(error)}},
             )
             return []
+
+    async def _write_secret(self, secret: Object, authorities: list[KeyPair]) -> bool | None:
+        data = {**_mapping(secret.get("data")), **secret_data(authorities)}
+        return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:
         if authority == self._signed_by and renew_at(self._tls.pair) > now:
@@ -168,80 +173,84 @@ class CABundleController:
         self._signed_by = authority
         log.info("presenting another certificate", extra={"data": describe(pair)})
 
-    async def _get(self, path: str, name: str) -> Object | None:
-        try:
-            item: Object = msgspec.json.decode(await self._client.request("GET", f"{path}/{name}"))
-        except NotFound:
-            if name != V1:  # Kubernetes before 1.37 has no use for it
-                self._say(f"get {name}", f"there is no {path}/{name}; going on without it")
-        except Forbidden as error:
-            self._say(f"get {name}", f"missing permission: {error.message}; going on without it")
-        else:
-            self._said.pop(f"get {name}", None)
-            return item
-        return None
+    async def _publish(self, services: list[Object], authorities: list[KeyPair]) -> bool:
+        """Write the bundle to the APIServices that lack it; tell whether to look again soon."""
+        bundle = ca_bundle(authorities)
+        again = self._waiting = False
+        for item in services:
+            spec = _spec(item)
+            wanted = {**spec, "caBundle": base64.b64encode(bundle).decode()}
+            wanted.pop("insecureSkipTLSVerify", None)
+            if wanted == {k: v for k, v in spec.items() if k != "insecureSkipTLSVerify" or v}:
+                continue
+            verifies_ours = not _certificates(item).isdisjoint(p.certificate for p in authorities)
+            if not verifies_ours and not await self._is_ours_alone(bundle.decode(), item):
+                self._waiting = not self._has_probed(bundle.decode())
+                again = again or not self._waiting
+                continue
+            written = await self._objects.put(
+                APISERVICES, item["metadata"]["name"], {**item, "spec": wanted}
+            )
+            again = again or written is not False
+        return again
 
-    async def _put(self, path: str, name: str, body: Object) -> bool | None:
-        """Write an object as it was read but for our change.
+    async def _is_ours_alone(self, bundle: str, item: Object) -> bool:
+        """Tell whether the Service was just seen to lead to servers with our certificates alone.
 
-        Gives True when written, None when it has changed meanwhile, False when it may not be.
+        The probe takes its time and objects change meanwhile, so a successful one counts for the
+        next round, which reads them anew.
         """
-        try:
-            await self._client.request("PUT", f"{path}/{name}", body=body)
-        except Conflict:
-            return None
-        except Forbidden as error:
-            self._say(f"put {name}", f"missing permission: {error.message}; going on without it")
+        name = item["metadata"]["name"]
+        if self._has_probed(bundle):
+            self._objects.resolved(f"probe {name}")
+            return True
+        if not self._is_ready():
             return False
-        self._said.pop(f"put {name}", None)
-        self._writes.append(time.monotonic())
-        log.info("wrote our CA", extra={"data": {"object": f"{path}/{name}"}})
-        return True
+        failure = await self._probe.run(bundle, _port(item))
+        if failure is None:
+            self._probed = bundle, time.monotonic()
+        else:
+            level = logging.INFO if failure.other_server else logging.WARNING
+            problem = f"caBundle of {name} is not written yet: {failure.text}"
+            self._objects.report(f"probe {name}", problem, level)
+        return False
 
-    async def _watch(self, path: str, name: str) -> None:
-        params: dict[str, str | int] = {
-            "watch": "true",
-            "fieldSelector": f"metadata.name={name}",
-            "timeoutSeconds": _WATCH,
-        }
-        while True:
+    def _has_probed(self, bundle: str) -> bool:
+        probed, at = self._probed
+        return probed == bundle and time.monotonic() - at < _PROBE_VALID
+
+    async def _wait(self) -> None:
+        """Wait for a change, for a minute, or for what a bundle that is not written waits for."""
+        was_ready = self._is_ready()
+        deadline = time.monotonic() + (_PROBE_AGAIN if self._waiting and was_ready else RELIST)
+        while time.monotonic() < deadline:
             try:
-                lines = self._client.stream_lines(
-                    path, params=params, accept="application/json", idle_timeout=_WATCH + 30.0
-                )
-                async with aclosing(lines):
-                    async for _ in lines:
-                        self._changed.set()
-                        self._said.pop(f"watch {name}", None)
-                await asyncio.sleep(1.0)
-            except Forbidden as error:
-                self._say(f"watch {name}", f"missing permission: {error.message}; looking instead")
-                await asyncio.sleep(_LOOK)
-            except KubeError:
-                await asyncio.sleep(5.0)  # the look that follows tells what is wrong
-
-    async def _change(self) -> None:
-        try:
-            async with asyncio.timeout(_LOOK):
-                await self._changed.wait()
-        except TimeoutError:
+                async with asyncio.timeout(_PAUSE):
+                    await self._objects.changed.wait()
+            except TimeoutError:
+                if not (self._waiting and self._is_ready() and not was_ready):
+                    continue
             return
-
-    def _pause(self) -> float:
-        """Give the seconds between two looks: more of them when someone writes against us."""
-        writes = self._writes
-        fought = len(writes) == _MANY and time.monotonic() - writes[0] < 600.0
-        if fought:
-            self._say("fight", "someone else keeps changing our Secret or APIServices")
-        return 30.0 if fought else 1.0
-
-    def _say(self, about: str, what: str) -> None:
-        if self._said.get(about) != what:
-            self._said[about] = what
-            log.warning("CA bundle", extra={"data": {"problem": what}})
 
 
 def _published(services: list[Object]) -> frozenset[bytes]:
     """Give the certificates that are in the bundle of every one of these APIServices."""
-    bundles = [bundle_certificates(item["spec"].get("caBundle") or "") for item in services]
+    bundles = [_certificates(item) for item in services]
     return frozenset.intersection(*bundles) if bundles else frozenset()
+
+
+def _certificates(item: Object) -> frozenset[bytes]:
+    return bundle_certificates(_spec(item).get("caBundle") or "")
+
+
+def _port(item: Object) -> int:
+    port = _mapping(_spec(item).get("service")).get("port")
+    return port if isinstance(port, int) else _DEFAULT_PORT
+
+
+def _spec(item: Object) -> dict[str, Any]:
+    return _mapping(item.get("spec"))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -63,9 +63,9 @@ def read_authorities(data: Mapping[str, str]) -> list[KeyPair]:
 
 
 def _all_certificates(bundle: Bundle) -> tuple[x509.Certificate, ...]:
-    """Give the certificates. Raises ValueError when one of them is not usable."""
-    if bundle.skipped:
-        raise ValueError("; ".join(bundle.skipped))
+    """Give the certificates. Raises ValueError without any, or when one of them is not usable."""
+    if bundle.skipped or not bundle.certificates:
+        raise ValueError("; ".join(bundle.skipped) or "there is no certificate")
     return bundle.certificates
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -45,9 +46,15 @@ class ServerProcess:
             "--kubelet-use-node-status-port",
             "--service-namespace=kube-system",
         ]
+        # As a kubelet tells a pod where the Service is: here it leads to this one server.
+        service = {
+            "METRICS_SERVER_SERVICE_HOST": "127.0.0.1",
+            "METRICS_SERVER_SERVICE_PORT": str(self.port),
+        }
         with (self._directory / "server.log").open("wb") as log:
             self._process = await start_child(
                 *command,
+                env={**os.environ, **service},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

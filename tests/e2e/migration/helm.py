@@ -25,7 +25,8 @@ def main():
         command.add_argument("release")
         command.add_argument("chart", type=Path)
         command.add_argument("-f", dest="values", type=Path, action="append", default=[])
-        command.add_argument("--reset-values" if name == "upgrade" else "--take-ownership")
+        flag = "--reset-values" if name == "upgrade" else "--take-ownership"
+        command.add_argument(flag, action="store_true")
     commands.add_parser("rollback").add_argument("release")
     options = parser.parse_args()
     folder = Path(os.environ["HELM_STATE"], options.release)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import time
 
 import pytest
 
@@ -20,15 +21,29 @@ from metricsapi.server.tls.ca_rotation import (
 )
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_serving, renew_at
+from metricsapi.server.tls.service_probe import ProbeFailure
 from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
 from tests.support.conditions import until
+from tests.support.odd_certificates import authority, make
+from tests.support.pki import client_context
 
 ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
 SERVICE = {"namespace": "kube-system", "name": "metrics-server"}
 SECRET = "metrics-server-ca"
 SCHEDULE = RotationSchedule(authority=20 * DAY, serving=10 * DAY, overlap=3600.0)
+
+
+class Probe:
+    """What connections to the Service meet: a failure, or nobody but us."""
+
+    failure = None
+    runs = 0
+
+    async def run(self, _authorities, _port):
+        self.runs += 1
+        return self.failure
 
 
 class Installation:
@@ -39,6 +54,8 @@ class Installation:
         self.cluster = Cluster()
         self.api = ApiServer(self.cluster)
         self.now = 1.8e9
+        self.ready = True
+        self.probe = Probe()
         self.keepers = []
 
     async def __aenter__(self):
@@ -104,6 +121,8 @@ class Installation:
             namespace="kube-system",
             service="metrics-server",
             secret=SECRET,
+            is_ready=lambda: self.ready,
+            probe=self.probe,
             schedule=SCHEDULE,
             clock=lambda: self.now,
         )
@@ -242,3 +261,148 @@ async def test_authorities_and_certificates_are_replaced_with_overlap(installati
         assert len(installation.authorities()) == 1
     assert len(known) == 3
     assert len(serials) >= 2 * 5
+
+
+def spec_of(installation, name=V1BETA1):
+    return installation.cluster.get("apiservices", name)["spec"]
+
+
+async def test_nothing_is_published_before_this_replica_is_ready(installation):
+    """metrics-server's pods behind the same Service go on serving while ours starts."""
+    installation.ready = False
+    installation.apply_service(V1BETA1, insecureSkipTLSVerify=True)
+    await settle(await installation.keeper())
+    assert spec_of(installation)["insecureSkipTLSVerify"] is True
+    assert "caBundle" not in spec_of(installation)
+    assert len(installation.authorities()) == 1
+    assert installation.probe.runs == 0
+
+
+async def test_nothing_is_published_while_the_service_leads_to_another_server(installation, caplog):
+    caplog.set_level(logging.INFO)
+    installation.apply_service(V1BETA1, insecureSkipTLSVerify=True)
+    installation.probe.failure = ProbeFailure("connection 3 meets another", other_server=True)
+    keeper = await installation.keeper()
+    for _ in range(3):
+        await keeper.reconcile()
+    assert "caBundle" not in spec_of(installation)
+    assert spec_of(installation)["insecureSkipTLSVerify"] is True
+    lines = [r for r in caplog.records if "connection 3 meets another" in str(vars(r))]
+    assert [line.levelname for line in lines] == ["INFO"] * 2  # once for each APIService
+    installation.probe.failure = None
+    await settle(keeper)
+    assert installation.bundle()
+
+
+async def test_it_publishes_soon_after_it_is_ready(installation):
+    installation.ready = False
+    installation.apply_service(V1BETA1, insecureSkipTLSVerify=True)
+    await installation.run(await installation.keeper())
+    await until(installation.authorities)
+    installation.ready = True
+    await until(lambda: spec_of(installation).get("caBundle"))
+    assert not spec_of(installation).get("insecureSkipTLSVerify")
+
+
+async def test_a_bundle_that_has_an_authority_of_ours_is_renewed_without_a_probe(installation):
+    """Who verifies us already is not broken by the next authority."""
+    keeper = await installation.keeper()
+    await settle(keeper)
+    installation.probe.failure = ProbeFailure("no hairpin", other_server=False)
+    installation.ready = False
+    installation.now = renew_at(installation.authorities()[0])
+    before = installation.bundle()
+    await settle(keeper)
+    assert len(installation.bundle()) == 2
+    assert before < installation.bundle()
+
+
+async def test_a_bundle_of_somebody_else_is_replaced_only_after_a_probe(installation):
+    other = base64.b64encode(authority("another").pem).decode()
+    installation.apply_service(V1BETA1, caBundle=other)
+    installation.probe.failure = ProbeFailure("meets another", other_server=True)
+    keeper = await installation.keeper()
+    await settle(keeper)
+    assert spec_of(installation)["caBundle"] == other
+    installation.probe.failure = None
+    await settle(keeper)
+    assert installation.bundle() == {each.certificate for each in installation.authorities()}
+
+
+async def test_an_apiservice_that_is_not_there_is_not_made(installation):
+    for name in (V1, V1BETA1):
+        installation.cluster.delete("apiservices", name)
+    await settle(await installation.keeper())
+    assert [installation.cluster.get("apiservices", name) for name in (V1, V1BETA1)] == [None] * 2
+
+
+def put_authority(installation, certificate, key):
+    data = {name: base64.b64encode(text).decode() for name, text in
+            (("ca.crt", certificate), ("ca.key", key))}  # fmt: skip
+    secret = {"metadata": {"namespace": "kube-system", "name": SECRET}, "data": data}
+    installation.cluster.apply("secrets", secret)
+
+
+@pytest.mark.parametrize("key", ["rsa", "ed25519", "p384", "p256"])
+async def test_an_authority_of_any_key_that_verifiers_take_is_used(installation, key):
+    """Made by openssl or cert-manager, say; a real client verifies what it signed."""
+    installation.now = time.time()
+    given = authority("given", key=key, days=400)
+    put_authority(installation, "# CA von Köln\n".encode() + given.pem, given.key)
+    await settle(await installation.keeper())
+    assert [each.leaf for each in installation.authorities()] == [given.certificate]
+    ((_, tls),) = installation.keepers
+    assert await shakes_hands(tls, given.text)
+
+
+async def shakes_hands(tls, trusts):
+    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=tls.context)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            port,
+            ssl=client_context(trusts=trusts),
+            server_hostname="metrics-server.kube-system.svc",
+        )
+        writer.close()
+    return True
+
+
+def pair_of(made):
+    return made.pem, made.key
+
+
+LEAF = make("leaf", days=400)
+UNUSABLE = {
+    "a leaf": pair_of(LEAF),
+    "a short key": pair_of(authority(key="rsa1024", days=400)),
+    "a curve that Go lacks": pair_of(authority(key="secp256k1", days=400)),
+    "Ed448": pair_of(authority(key="ed448", days=400)),
+    "another's key": (authority("x", days=400).pem, authority("y", days=400).key),
+    "no key": (authority("x", days=400).pem, b""),
+    "two certificates, one key": (authority("x").pem + LEAF.pem, LEAF.key),
+    "garbage": (b"\xff\xfe\x00", b"\x00"),
+    "version 1": pair_of(make("v1", version=1, days=400)),
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE)
+async def test_an_authority_that_cannot_be_used_is_replaced_with_a_clear_line(
+    installation, content, caplog
+):
+    installation.now = time.time()
+    put_authority(installation, *content)
+    await settle(await installation.keeper())
+    assert len(installation.authorities()) == 1
+    (line,) = [r for r in caplog.records if "cannot be used and is filled anew" in r.message]
+    assert line.data["secret"] == SECRET
+    assert line.data["error"].startswith("ca.crt and ca.key: ")
+
+
+@pytest.mark.parametrize("data", [None, {}, {"ca.crt": None}, {"ca.crt": "%%%", "ca.key": "x"}])
+async def test_any_data_of_the_secret_is_survived(installation, data):
+    secret = {"metadata": {"namespace": "kube-system", "name": SECRET}, "data": data}
+    installation.cluster.apply("secrets", secret)
+    await settle(await installation.keeper())
+    assert len(installation.authorities()) == 1
