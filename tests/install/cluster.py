@@ -182,9 +182,9 @@ class Installation:
         return replica
 
     async def ready(self, *replicas, seconds=30):
-        """Wait until replicas are endpoints of the Service and the APIService is available."""
+        """Wait until replicas are endpoints of the Service, and requests are sent to them."""
         await until(
-            lambda: all(one.ready for one in replicas) and self.available(),
+            lambda: all(one.ready for one in replicas) and self.available() and self.trusted(),
             seconds=seconds,
             what="ready:\n" + "\n".join(one.log.read_text()[-2000:] for one in replicas),
         )
@@ -193,6 +193,11 @@ class Installation:
         item = self.cluster.get("apiservices", name) or {}
         conditions = item.get("status", {}).get("conditions", [])
         return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
+
+    def trusted(self, name="v1beta1.metrics.k8s.io"):
+        """Whether the API server can verify the server, or does without."""
+        spec = (self.cluster.get("apiservices", name) or {}).get("spec", {})
+        return bool(spec.get("caBundle") or spec.get("insecureSkipTLSVerify"))
 
     def _decide(self, token, subresource):
         user = self.api.tokens.get(token)

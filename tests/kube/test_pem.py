@@ -40,7 +40,19 @@ def subjects(bundle):
         ONE.pem.replace(b"CERTIFICATE", b"X509 CERTIFICATE") + TWO.pem,
         ONE.pem + TWO.pem.rstrip(),
     ],
-    ids=lambda text: repr(text[:24]),
+    ids=[
+        "nothing",
+        "comments",
+        "byte order mark",
+        "CRLF",
+        "CR",
+        "trailing blanks",
+        "UTF-16",
+        "openssl's subjects",
+        "other blocks",
+        "another label",
+        "no newline at the end",
+    ],
 )
 def test_what_stands_between_the_blocks_is_ignored(text):
     bundle = read_bundle(text, "ca.crt")
@@ -61,7 +73,16 @@ def test_what_stands_between_the_blocks_is_ignored(text):
         b"-----BEGIN CERTIFICATE-----\n",
         b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
     ],
-    ids=lambda text: repr(text[-40:]),
+    ids=[
+        "not DER",
+        "version 2",
+        "DER of something else",
+        "not base64",
+        "another end",
+        "half",
+        "begin",
+        "empty",
+    ],
 )
 @pytest.mark.parametrize("number", [1, 2])
 def test_one_bad_certificate_costs_itself_and_is_named(bad, number, caplog):
@@ -82,7 +103,9 @@ def test_a_version_1_authority_is_one():
     assert subjects(parse_authorities(old.pem, "x")) == ["CN=old"]
 
 
-@pytest.mark.parametrize("text", [b"", b"no PEM at all", BAD, ONE.key])
+@pytest.mark.parametrize(
+    "text", [b"", b"no PEM at all", BAD, ONE.key], ids=["empty", "text", "bad", "a key"]
+)
 def test_a_bundle_without_a_usable_certificate_is_refused_by_name(text):
     with pytest.raises(PEMError, match=r"^ca\.crt holds no usable PEM certificate"):
         parse_authorities(text, "ca.crt")
@@ -124,6 +147,7 @@ def encrypted(format_):
         (ONE.pem, encrypted(serialization.PrivateFormat.PKCS8), "without a password"),
         (ONE.pem, encrypted(serialization.PrivateFormat.TraditionalOpenSSL), "without a password"),
     ],
+    ids=["bad leaf", "another key", "no key", "locked", "locked, traditional"],
 )
 def test_a_pair_that_cannot_be_used_is_named(certificate, key, message):
     with pytest.raises(PEMError, match=message):

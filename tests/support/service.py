@@ -43,7 +43,11 @@ class ServiceForwarder:
             if endpoints:
                 host, port = self._random.choice(endpoints)
                 backend_reader, backend_writer = await asyncio.open_connection(host, port)
-                await asyncio.gather(_copy(reader, backend_writer), _copy(backend_reader, writer))
+                await asyncio.gather(
+                    _copy(reader, backend_writer),
+                    _copy(backend_reader, writer),
+                    return_exceptions=True,
+                )
         writer.transport.abort()
 
 

@@ -14,16 +14,25 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import KubeError
 from metricsapi.kube.key_pair import KeyPair
+from metricsapi.server.tls.apiservice import (
+    APISERVICES,
+    V1,
+    V1BETA1,
+    certificates_of,
+    mapping,
+    port_of,
+    published_certificates,
+    spec_of,
+    verifies_nobody,
+)
 from metricsapi.server.tls.ca_objects import RELIST, Object, ObjectAccess
 from metricsapi.server.tls.ca_rotation import (
     InvalidSecret,
     RotationSchedule,
-    bundle_certificates,
     ca_bundle,
     read_authorities,
     rotate,
@@ -35,13 +44,10 @@ from metricsapi.server.tls.issue import make_serving, renew_at
 from metricsapi.server.tls.service_probe import ServiceProbe
 from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
-APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-V1, V1BETA1 = "v1.metrics.k8s.io", "v1beta1.metrics.k8s.io"
 _PAUSE = 1.0  # seconds between two rounds, at least
 _CONTESTED_PAUSE = 30.0
 _PROBE_AGAIN = 2.0  # seconds after a probe that met another server
 _PROBE_VALID = 10.0  # seconds in which a successful probe allows the update
-_DEFAULT_PORT = 443  # of an APIService's Service
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +120,7 @@ class CABundleController:
         secret = await self._objects.get(self._secrets, self._secret)
         if secret is None:
             return False
-        published = _published(services)
+        published = published_certificates(services)
         now = self._clock()
         current = self._read(secret)
         wanted = rotate(current, published, now, self._schedule)
@@ -137,7 +143,7 @@ class CABundleController:
         item = await self._objects.get(APISERVICES, name, optional=name == V1)
         if item is None:
             return None
-        service = _spec(item).get("service")
+        service = spec_of(item).get("service")
         service = service if isinstance(service, dict) else {}
         if {key: service.get(key) for key in self._service} != self._service:
             problem = f"APIService {name} does not lead to our Service; it is left alone"
@@ -147,7 +153,7 @@ class CABundleController:
 
     def _read(self, secret: Object) -> list[KeyPair]:
         try:
-            return read_authorities(_mapping(secret.get("data")))
+            return read_authorities(mapping(secret.get("data")))
         except InvalidSecret as error:
             log.warning(
                 "the Secret of our CA cannot be used and is filled anew",
@@ -156,7 +162,7 @@ class CABundleController:
             return []
 
     async def _write_secret(self, secret: Object, authorities: list[KeyPair]) -> bool | None:
-        data = {**_mapping(secret.get("data")), **secret_data(authorities)}
+        data = {**mapping(secret.get("data")), **secret_data(authorities)}
         return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:
@@ -178,13 +184,13 @@ class CABundleController:
         bundle = ca_bundle(authorities)
         again = self._waiting = False
         for item in services:
-            spec = _spec(item)
+            spec = spec_of(item)
             wanted = {**spec, "caBundle": base64.b64encode(bundle).decode()}
             wanted.pop("insecureSkipTLSVerify", None)
             if wanted == {k: v for k, v in spec.items() if k != "insecureSkipTLSVerify" or v}:
                 continue
-            verifies_ours = not _certificates(item).isdisjoint(p.certificate for p in authorities)
-            if not verifies_ours and not await self._is_ours_alone(bundle.decode(), item):
+            verifies_ours = not certificates_of(item).isdisjoint(p.certificate for p in authorities)
+            if not verifies_ours and not await self._may_exclude_others(bundle.decode(), item):
                 self._waiting = not self._has_probed(bundle.decode())
                 again = again or not self._waiting
                 continue
@@ -194,11 +200,13 @@ class CABundleController:
             again = again or written is not False
         return again
 
-    async def _is_ours_alone(self, bundle: str, item: Object) -> bool:
-        """Tell whether the Service was just seen to lead to servers with our certificates alone.
+    async def _may_exclude_others(self, bundle: str, item: Object) -> bool:
+        """Tell whether an APIService may verify our authorities alone from now on.
 
-        The probe takes its time and objects change meanwhile, so a successful one counts for the
-        next round, which reads them anew.
+        It may once this replica is ready and the Service was just seen to lead to servers with our
+        certificates alone. The probe takes its time and objects change meanwhile, so a successful
+        one counts for the next round, which reads them anew. An APIService by which no server of
+        ours or of others can be verified has nothing to lose, so it needs no probe.
         """
         name = item["metadata"]["name"]
         if self._has_probed(bundle):
@@ -206,7 +214,9 @@ class CABundleController:
             return True
         if not self._is_ready():
             return False
-        failure = await self._probe.run(bundle, _port(item))
+        if verifies_nobody(item):
+            return True
+        failure = await self._probe.run(bundle, port_of(item))
         if failure is None:
             self._probed = bundle, time.monotonic()
         else:
@@ -231,26 +241,3 @@ class CABundleController:
                 if not (self._waiting and self._is_ready() and not was_ready):
                     continue
             return
-
-
-def _published(services: list[Object]) -> frozenset[bytes]:
-    """Give the certificates that are in the bundle of every one of these APIServices."""
-    bundles = [_certificates(item) for item in services]
-    return frozenset.intersection(*bundles) if bundles else frozenset()
-
-
-def _certificates(item: Object) -> frozenset[bytes]:
-    return bundle_certificates(_spec(item).get("caBundle") or "")
-
-
-def _port(item: Object) -> int:
-    port = _mapping(_spec(item).get("service")).get("port")
-    return port if isinstance(port, int) else _DEFAULT_PORT
-
-
-def _spec(item: Object) -> dict[str, Any]:
-    return _mapping(item.get("spec"))
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

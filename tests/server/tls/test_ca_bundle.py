@@ -12,7 +12,8 @@ import pytest
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
-from metricsapi.server.tls.ca_bundle_controller import V1, V1BETA1, CABundleController
+from metricsapi.server.tls.apiservice import V1, V1BETA1
+from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.ca_rotation import (
     DAY,
     RotationSchedule,
@@ -288,8 +289,20 @@ async def test_nothing_is_published_while_the_service_leads_to_another_server(in
     assert "caBundle" not in spec_of(installation)
     assert spec_of(installation)["insecureSkipTLSVerify"] is True
     lines = [r for r in caplog.records if "connection 3 meets another" in str(vars(r))]
-    assert [line.levelname for line in lines] == ["INFO"] * 2  # once for each APIService
+    assert [line.levelname for line in lines] == ["INFO"]
     installation.probe.failure = None
+    await settle(keeper)
+    assert installation.bundle()
+
+
+async def test_an_apiservice_that_verifies_nobody_needs_readiness_alone(installation):
+    """As after a first installation, where no other server can be excluded."""
+    installation.probe.failure = ProbeFailure("no hairpin", other_server=False)
+    installation.ready = False
+    keeper = await installation.keeper()
+    await settle(keeper)
+    assert "caBundle" not in spec_of(installation)
+    installation.ready = True
     await settle(keeper)
     assert installation.bundle()
 

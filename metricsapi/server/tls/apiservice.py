@@ -1,0 +1,46 @@
+"""The fields of an APIService that say which servers its callers verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metricsapi.server.tls.ca_rotation import bundle_certificates
+
+APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+V1, V1BETA1 = "v1.metrics.k8s.io", "v1beta1.metrics.k8s.io"
+_DEFAULT_PORT = 443  # of an APIService's Service
+
+Object = dict[str, Any]
+
+
+def spec_of(item: Object) -> dict[str, Any]:
+    """Give the spec; empty for one that is none."""
+    return mapping(item.get("spec"))
+
+
+def port_of(item: Object) -> int:
+    """Give the port of the Service."""
+    port = mapping(spec_of(item).get("service")).get("port")
+    return port if isinstance(port, int) else _DEFAULT_PORT
+
+
+def certificates_of(item: Object) -> frozenset[bytes]:
+    """Give the usable certificates (PEM) of the caBundle."""
+    return bundle_certificates(spec_of(item).get("caBundle") or "")
+
+
+def published_certificates(items: list[Object]) -> frozenset[bytes]:
+    """Give the certificates that are in the bundle of every one of these APIServices."""
+    bundles = [certificates_of(item) for item in items]
+    return frozenset.intersection(*bundles) if bundles else frozenset()
+
+
+def verifies_nobody(item: Object) -> bool:
+    """Tell whether its callers can verify no server: they have no CA, and do not do without."""
+    spec = spec_of(item)
+    return not spec.get("caBundle") and not spec.get("insecureSkipTLSVerify")
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Give a JSON object; empty for anything else."""
+    return value if isinstance(value, dict) else {}
