@@ -1,7 +1,6 @@
 """A Service as kube-proxy makes one: each connection goes to one of the endpoints, at random."""
 
 import asyncio
-import contextlib
 import random
 
 
@@ -31,6 +30,8 @@ class ServiceForwarder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
+            await asyncio.sleep(0.001)
 
     def _connected(self, reader, writer):
         task = asyncio.create_task(self._forward(reader, writer))
@@ -38,17 +39,23 @@ class ServiceForwarder:
         task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, reader, writer):
-        endpoints = list(self._endpoints())
-        with contextlib.suppress(OSError):
+        writers = [writer]
+        try:
+            endpoints = list(self._endpoints())
             if endpoints:
                 host, port = self._random.choice(endpoints)
                 backend_reader, backend_writer = await asyncio.open_connection(host, port)
+                writers.append(backend_writer)
                 await asyncio.gather(
                     _copy(reader, backend_writer),
                     _copy(backend_reader, writer),
                     return_exceptions=True,
                 )
-        writer.transport.abort()
+        except OSError:
+            pass  # nobody listens there
+        finally:
+            for each in writers:
+                each.transport.abort()
 
 
 async def _copy(reader, writer):

@@ -27,6 +27,7 @@ from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
 from tests.support.conditions import until
+from tests.support.listener import Listener
 from tests.support.odd_certificates import authority, make
 from tests.support.pki import client_context
 
@@ -369,16 +370,15 @@ async def test_an_authority_of_any_key_that_verifiers_take_is_used(installation,
 
 
 async def shakes_hands(tls, trusts):
-    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=tls.context)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with Listener(tls=tls.context) as listener:
         _, writer = await asyncio.open_connection(
-            "127.0.0.1",
-            port,
+            listener.host,
+            listener.port,
             ssl=client_context(trusts=trusts),
             server_hostname="metrics-server.kube-system.svc",
         )
         writer.close()
+        await writer.wait_closed()
     return True
 
 

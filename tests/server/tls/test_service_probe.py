@@ -1,6 +1,7 @@
 """The probe of the Service: who answers fresh connections, on real sockets."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_authority, make_serving
 from metricsapi.server.tls.service_probe import ServiceProbe
+from tests.support.listener import Listener
 from tests.support.service import ServiceForwarder
 
 NAMES = ("metrics-server.kube-system.svc",)
@@ -23,18 +25,14 @@ def serving(authority, names=NAMES):
 @pytest.fixture
 async def start():
     """Start a server; gives its address."""
-    servers = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def listen(tls):
-        server = await asyncio.start_server(
-            lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls.context
-        )
-        servers.append(server)
-        return server.sockets[0].getsockname()[:2]
+        async def listen(tls):
+            listener = Listener(tls=tls.context)
+            await stack.enter_async_context(listener)
+            return listener.host, listener.port
 
-    yield listen
-    for server in servers:
-        server.close()
+        yield listen
 
 
 def probe(environ, **options):
@@ -74,16 +72,13 @@ async def test_a_service_that_leads_nowhere_is_no_success():
 
 
 async def test_a_server_that_never_answers_takes_the_timeout_and_no_longer():
-    async def hang(_reader, writer):
-        await asyncio.sleep(30)
-        writer.close()
-
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    environ = {"METRICS_SERVER_SERVICE_HOST": "127.0.0.1", "METRICS_SERVER_SERVICE_PORT": str(port)}
-    async with asyncio.timeout(10):
-        failure = await probe(environ, timeout=0.1).run(TRUSTED, 443)
-    server.close()
+    async with Listener() as plain:  # it waits for a request, and the probe for a handshake
+        environ = {
+            "METRICS_SERVER_SERVICE_HOST": plain.host,
+            "METRICS_SERVER_SERVICE_PORT": str(plain.port),
+        }
+        async with asyncio.timeout(10):
+            failure = await probe(environ, timeout=0.1).run(TRUSTED, 443)
     assert "failed: TimeoutError" in failure.text
 
 
