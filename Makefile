@@ -6,7 +6,7 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types layers check e2e accuracy faults conformance security bench bench-quick \
+.PHONY: help run test lint types layers check e2e accuracy faults chaos fuzz conformance security bench bench-quick \
 	docs wheel wheel-check manifests wheelhouse image rootfs lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,12 @@ bench-quick: $(VENV)/dev.stamp ## amounts of work (bytes, items, allocations) ag
 faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and what is served meanwhile
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+chaos: $(VENV)/dev.stamp ## faults at random at every boundary; SEED= for the same again, SECONDS=60
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed=$(SEED)) $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
+
+fuzz: $(VENV)/fuzz.stamp ## bytes that a fuzzer finds into every reader of bytes; SECONDS=60 of each
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
+
 conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare
 	@$(BIN)/python -m tests.conformance
 
@@ -118,9 +124,11 @@ lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --group dev --extra sandbox \
 		-c requirements/sandbox.txt --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' -o requirements/dev.txt $(LOCK)
+	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' -o requirements/fuzz.txt $(LOCK)
 
 clean: ## remove what make made
-	rm -rf $(VENV) .state dist build wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .state .fuzz dist build wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/pip.stamp:
 	@test -n "$(PYTHON)" || { echo "metricsapi needs Python 3.11 or newer, and none was found on" \
@@ -139,4 +147,8 @@ $(VENV)/run.stamp: $(VENV)/pip.stamp requirements/sandbox.txt pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	@echo "Installing what the tests need (versions and hashes of requirements/dev.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp requirements/fuzz.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@

@@ -46,7 +46,7 @@ def key_faults(key: str) -> list[str]:
     name = parts[-1]
     if not name:
         faults.append("name part must be non-empty")
-    elif len(name.encode()) > 63:
+    elif len(name.encode("utf-8", "replace")) > 63:
         faults.append("name part must be no more than 63 characters")
     if not re.fullmatch(_NAME, name):
         faults.append(f"name part {_NAME_FAULT}")
@@ -56,7 +56,7 @@ def key_faults(key: str) -> list[str]:
 def value_faults(value: str) -> list[str]:
     """Say what is wrong with a label's value; nothing if it is valid."""
     faults = []
-    if len(value.encode()) > 63:
+    if len(value.encode("utf-8", "replace")) > 63:
         faults.append("must be no more than 63 characters")
     if not re.fullmatch(_VALUE, value):
         faults.append(_VALUE_FAULT)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from enum import StrEnum
 
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
-from metricsapi.tools.sandbox.answers import plain, status
+from metricsapi.tools.sandbox.answers import encoded, plain, status
+
+_NONSENSE = (b"null", b"[]", b"3", b'"text"', b'{"items": 3}', b'{"items": [null, 3, {}]}', b"{}")
 
 
 class Outage(StrEnum):
@@ -21,6 +24,9 @@ class Outage(StrEnum):
     FAILING = "failing"  # 500
     BUSY = "busy"  # 429 with Retry-After
     SILENT_WATCHES = "silent-watches"  # no events, no bookmarks, no end: a half-open connection
+    HTML = "html"  # 200 with a web page, as a captive portal or a wrong proxy answers
+    NONSENSE = "nonsense"  # 200 with JSON of another shape
+    TRUNCATED_WATCHES = "truncated-watches"  # every watch ends within a line
     EXPIRED_WATCHES = "expired-watches"  # every watch ends with 410, as after compaction
 
 
@@ -42,6 +48,10 @@ class Outages:
     def expired(self) -> bool:
         return self.now is Outage.EXPIRED_WATCHES
 
+    @property
+    def truncated(self) -> bool:
+        return self.now is Outage.TRUNCATED_WATCHES
+
     def set(self, outage: Outage) -> None:
         """Change it; running watches notice, and what hung goes on."""
         over, self._over = self._over, asyncio.Event()
@@ -57,6 +67,10 @@ class Outages:
             await asyncio.sleep(self.delay)
         if self.now is Outage.FAILING:
             return status(500, "Internal error occurred: etcdserver: no leader")
+        if self.now is Outage.HTML:
+            return HTMLResponse("<!DOCTYPE html><html><body>Please log in</body></html>")
+        if self.now is Outage.NONSENSE:
+            return encoded(random.choice(_NONSENSE))
         if self.now is Outage.BUSY:
             answer = plain(429, "Too many requests, please try again later.")
             answer.headers["Retry-After"] = str(self.retry_after)

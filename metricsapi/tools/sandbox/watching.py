@@ -68,6 +68,9 @@ class Watch:
                 await self._cluster.wait_change(ends - now, self._collection.kind.plural)
                 continue
             problem = self._problem(version or 0) if version or self._outages.expired else b""
+            if self._outages.truncated:
+                yield b'{"type":"MODIFIED","object":{"kind":"'
+                return
             if problem:
                 yield problem
                 return

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from metricsapi.kube.errors import ApiError, KubeError, Unreachable
+from metricsapi.kube.errors import ApiError, InvalidResponse, KubeError, Unreachable
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.tools.sandbox.control import PATH as OUTAGE_PATH
@@ -18,6 +18,8 @@ WITH_ERRORS = {
     Outage.DOWN: Unreachable,
     Outage.FAILING: ApiError,
     Outage.BUSY: ApiError,
+    Outage.HTML: InvalidResponse,
+    Outage.NONSENSE: InvalidResponse,
 }
 
 
@@ -69,14 +71,14 @@ async def test_an_informer_keeps_what_it_knows_and_catches_up(api, follow, outag
     seen = []
     informer.subscribe(lambda old, new: seen.append((old and old.name, new and new.name)))
     await api.set_outage(outage)
-    if outage in (Outage.FAILING, Outage.BUSY):
+    if outage in (Outage.FAILING, Outage.BUSY, Outage.HTML, Outage.NONSENSE):
         api.break_connections()  # watches that run are none of new requests
     api.cluster.delete("nodes", "a")
     api.cluster.apply("nodes", node("b", zone="z1"))
     api.cluster.apply("nodes", node("c"))
     if outage in WITH_ERRORS:
         await until(lambda: isinstance(informer.error, WITH_ERRORS[outage]))
-    if outage in (Outage.DOWN, Outage.FAILING, Outage.BUSY, Outage.HANG):
+    if outage in (*WITH_ERRORS, Outage.HANG):
         assert sorted(informer.objects) == ["a", "b"], "the last known objects stay"
     else:
         await until(lambda: same(informer, api), what="catching up while it lasts")

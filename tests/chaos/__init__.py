@@ -1,0 +1,1 @@
+"""Faults at random, at every boundary of the server at once, and what must hold meanwhile."""

@@ -1,0 +1,109 @@
+"""`make chaos SEED= SECONDS=`: faults at random at every boundary, and what must hold meanwhile."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import uvloop
+
+from tests.chaos.observer import GRACE, Observer, Refused, served, wrong
+from tests.chaos.schedule import Schedule, plan
+from tests.chaos.world import NODES, World
+
+# Two of the default periods: what is needed of the API server is asked for again with a backoff
+# of up to 30 s, whatever --metric-resolution is.
+WELL_WITHIN = 30.0  # seconds after the last fault
+READY_WITHIN = 20.0  # seconds
+
+
+async def run(seed, seconds, directory, *, nodes=NODES, faults=None):
+    """Run one plan; give its observer, whose `problems` are empty if all held.
+
+    `faults` are planned ones, in place of those of the seed.
+    """
+    async with World(directory, nodes=nodes) as world:
+        await _all_well(world, READY_WITHIN)
+        schedule = Schedule(plan(seed, seconds, nodes) if faults is None else faults)
+        observer = Observer(world, schedule)
+        watching = asyncio.create_task(observer.run())
+        try:
+            await schedule.run(world)
+            began = time.monotonic()
+            if text := await _all_well(world, WELL_WITHIN, observer.lag):
+                observer.problem(f"not all is well {WELL_WITHIN:g} s after the last fault: {text}")
+            observer.well_after = time.monotonic() - began
+            await asyncio.sleep(GRACE)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        if not watching.cancelled():
+            watching.result()
+        if "Traceback" in world.log:
+            observer.problem("the log has a traceback")
+        return observer
+
+
+async def _all_well(world, seconds, lag=lambda: 0.0):
+    """Wait until all is well, at most so long; give what is not."""
+    deadline = time.monotonic() + seconds
+    async with world.client() as client:
+        while text := await _not_well(world, client, lag()):
+            if time.monotonic() > deadline or world.process.returncode is not None:
+                return text
+            await asyncio.sleep(0.2)
+    return ""
+
+
+async def _not_well(world, client, lag):
+    """Give something that is not as without faults, if anything is."""
+    try:
+        ready = await client.get("/readyz?verbose")
+        nodes, pods, status = await served(client)
+    except (httpx.HTTPError, Refused) as error:
+        return f"{type(error).__name__} {error}"
+    if ready.status_code != 200:
+        return f"/readyz: {ready.text}"
+    if failing := [task for task in status["tasks"] if task["error"]]:
+        return f"tasks: {failing}"
+    rows = {row["name"]: row for row in status["nodes"]}
+    for node in world.nodes:
+        for text in wrong(node, nodes, pods, [], lag):
+            return text
+        if node.name not in rows or rows[node.name]["state"] != "ok":
+            return f"{node.name}: {rows.get(node.name)}"
+    return ""
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the plan (default: a random one)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the plan")
+    parser.add_argument("--nodes", type=int, default=NODES)
+    given = parser.parse_args()
+    seed = random.randrange(10**6) if given.seed is None else given.seed
+    print(f"seed {seed}, {given.seconds:g} s of faults, {given.nodes} nodes", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        observer = uvloop.run(run(seed, given.seconds, Path(directory), nodes=given.nodes))
+        if observer.problems:
+            print(observer.world.log[-20_000:])
+    for one in observer.schedule.planned:
+        print(one)
+    print(
+        f"{len(observer.schedule.planned)} faults; {observer.probes} probes of /livez, the slowest "
+        f"{observer.slowest_probe:.2f} s; {observer.looks} looks, CPU off by "
+        f"{max(observer.cpu_errors):.1%} at most; {observer.queries} queries; resident "
+        f"{observer.first_resident >> 20} MiB at first, {observer.most_resident >> 20} at most; "
+        f"all well {observer.well_after:.1f} s after the last fault"
+    )
+    for text in dict.fromkeys(observer.problems):
+        print(f"FAILED {text}")
+    return 1 if observer.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""What must hold whatever fails: looked at all the time, and written down where it does not."""
+
+import asyncio
+import time
+from collections import deque
+
+import httpx
+import psutil
+
+from tests.chaos.world import API, RESOLUTION
+
+LIVEZ_WITHIN = 1.0  # seconds
+# Seconds by which the two readings of a rate may be dated wrong: a container is read somewhere
+# between our request and the first byte of the answer.
+TIME_ERROR = 0.2
+GRACE = 2 * RESOLUTION + 1.0  # seconds after a node's last fault, in which it may still be missing
+# Bytes that the server may grow by after its first usage: some twenty of the largest answers, as
+# two faults may be at twelve nodes and what is read is held twice while it is decoded.
+MEMORY_GROWTH = 64 << 20
+_UNITS = {"n": 1, "u": 10**3, "m": 10**6, "": 10**9}
+_SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1}
+
+
+class Observer:
+    """Watches a world. `affected(name)` gives until when (monotonic) a node may be missing."""
+
+    def __init__(self, world, schedule):
+        self.world = world
+        self.schedule = schedule
+        self.problems = []
+        self._lags = deque(maxlen=1000)  # (monotonic seconds, how late this process was)
+        self.looks = self.queries = self.probes = 0
+        self.slowest_probe = 0.0
+        self.cpu_errors = [0.0]  # of what was served of nodes without a fault, as parts
+        self.well_after = None  # seconds after the last fault
+        self.first_resident = self.most_resident = 0
+
+    def problem(self, text):
+        """Write down what does not hold, with the faults of that moment."""
+        faults = ", ".join(self.schedule.active()) or "none"
+        self.problems.append(f"at {self.schedule.elapsed():.1f} s: {text} [faults: {faults}]")
+
+    async def run(self):
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feel_lag())
+            group.create_task(self._probe())
+            group.create_task(self._look())
+            for number in range(5):
+                group.create_task(self._query(number))
+
+    def lag(self, seconds=3 * RESOLUTION):
+        """Give how late this process, and with it its kubelets, was lately, in seconds."""
+        since = time.monotonic() - seconds
+        return max((late for at, late in self._lags if at >= since), default=0.0)
+
+    async def _feel_lag(self):
+        while True:
+            due = time.monotonic() + 0.02
+            await asyncio.sleep(0.02)
+            now = time.monotonic()
+            self._lags.append((now, now - due))
+
+    async def _probe(self):
+        """The process lives, answers `/livez` in time, and takes bounded memory."""
+        while True:
+            began = time.monotonic()
+            if self.world.process.returncode is not None:
+                self.problem(f"the process ended with status {self.world.process.returncode}")
+                return
+            try:
+                async with self.world.client(anonymous=True, fresh=True) as client:
+                    answer = await client.get("/livez")
+                took = time.monotonic() - began
+                took -= self.lag(took)
+                if answer.status_code != 200:
+                    self.problem(f"/livez answered {answer.status_code}: {answer.text[:200]}")
+                if took > LIVEZ_WITHIN:
+                    self.problem(f"/livez took {took:.2f} s")
+                self.slowest_probe = max(self.slowest_probe, took)
+            except httpx.HTTPError as error:
+                self.problem(f"/livez failed: {type(error).__name__} {error}")
+            self.probes += 1
+            try:
+                self.most_resident = max(self.most_resident, self.world.resident())
+            except psutil.NoSuchProcess:
+                continue
+            if self.first_resident and self.most_resident > self.first_resident + MEMORY_GROWTH:
+                self.problem(f"resident memory grew to {self.most_resident >> 20} MiB")
+                self.first_resident = self.most_resident
+            await asyncio.sleep(0.25)
+
+    async def _look(self):
+        """Nodes without a fault are served with right numbers; every failing node has a cause."""
+        async with self.world.client() as client:
+            while True:
+                try:
+                    began = time.monotonic()
+                    self._check(began, *await served(client))
+                    self.looks += 1
+                    self.first_resident = self.first_resident or self.world.resident()
+                except Refused as error:
+                    if not self.schedule.may_refuse():
+                        self.problem(f"asked as the front proxy: {error}")
+                except (httpx.HTTPError, psutil.NoSuchProcess) as error:
+                    self.problem(f"asked as the front proxy: {type(error).__name__} {error}")
+                except ValueError as error:
+                    self.problem(f"/statusz is no JSON: {error}")
+                await asyncio.sleep(0.5)
+
+    def _check(self, began, nodes, pods, status):
+        by_name = {node["name"]: node for node in status["nodes"]}
+        for node in self.world.nodes:
+            row = by_name.get(node.name)
+            if self.schedule.well_since(node.index, began, GRACE):
+                for text in wrong(node, nodes, pods, self.cpu_errors, self.lag()):
+                    self.problem(text)
+                if row is None or row["state"] != "ok":
+                    self.problem(f"{node.name} has no fault, but /statusz says {row}")
+        for name, row in by_name.items():
+            if row["state"] not in ("ok", "pending") and not row["cause"]:
+                self.problem(f"{name} is {row['state']} without a cause")
+
+    async def _query(self, number):
+        """Ask as an HPA does: the pods of one namespace by a label, in protobuf or JSON."""
+        accept = ("application/vnd.kubernetes.protobuf, */*", "application/json")[number % 2]
+        path = f"{API}/namespaces/ns-{number % 4}/pods?labelSelector=app%3Dapp-{number % 4}"
+        async with self.world.client() as client:
+            while True:
+                try:
+                    answer = await client.get(path, headers={"Accept": accept})
+                    self.queries += 1
+                    refused = answer.status_code in (401, 403, 429) and self.schedule.may_refuse()
+                    if answer.status_code != 200 and not refused:
+                        self.problem(f"a query: {answer.status_code} {answer.text[:200]}")
+                except httpx.HTTPError as error:
+                    self.problem(f"a query: {type(error).__name__} {error}")
+                await asyncio.sleep(0.1)
+
+
+def wrong(node, nodes, pods, errors, lag):
+    """Yield what is not served of a node as it truly is; note the errors of its CPU.
+
+    `lag` is how late its kubelet may have been, in seconds.
+    """
+    allowed = (TIME_ERROR + 2 * lag) / RESOLUTION
+    served = nodes.get(("", node.name))
+    if served is None:
+        yield f"{node.name} is not served"
+        return
+    yield from _compare(
+        node.name, served["usage"], node.truth.cpu, node.truth.memory, errors, allowed
+    )
+    for pod in node.truth.pods:
+        item = pods.get((pod.namespace, pod.name))
+        if item is None:
+            yield f"{pod.name} is not served"
+            continue
+        usage = {one["name"]: one["usage"] for one in item["containers"]}
+        if usage.keys() != {name for name, _, _ in pod.containers}:
+            yield f"{pod.name} is served with containers {sorted(usage)}"
+            continue
+        for name, cpu, memory in pod.containers:
+            yield from _compare(f"{pod.name}/{name}", usage[name], cpu, memory, errors, allowed)
+
+
+def _compare(name, usage, cpu, memory, errors, allowed):
+    errors.append(abs(_nanocores(usage["cpu"]) - cpu) / cpu)
+    if errors[-1] > allowed:
+        yield f"{name}: CPU {usage['cpu']} where {cpu}n is true"
+    if _bytes(usage["memory"]) != memory:
+        yield f"{name}: memory {usage['memory']} where {memory} is true"
+
+
+class Refused(Exception):
+    """An answer that is not 200."""
+
+
+async def served(client):
+    """Give what is served: nodes and pods by (namespace, name), and the status as JSON."""
+    nodes, pods = await _items(client, "nodes"), await _items(client, "pods")
+    return nodes, pods, (await _get(client, "/statusz?format=json")).json()
+
+
+async def _get(client, path):
+    answer = await client.get(path, headers={"Accept": "application/json"})
+    if answer.status_code != 200:
+        raise Refused(f"{path}: {answer.status_code} {answer.text[:200]}")
+    return answer
+
+
+async def _items(client, resource):
+    items = (await _get(client, f"{API}/{resource}")).json()["items"]
+    return {(one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in items}
+
+
+def _nanocores(text):
+    unit = text[-1] if text[-1] in _UNITS else ""
+    return int(text.removesuffix(unit)) * _UNITS[unit]
+
+
+def _bytes(text):
+    unit = text[-2:] if text[-2:] in _SIZES else ""
+    return int(text.removesuffix(unit)) * _SIZES[unit]
