@@ -27,6 +27,9 @@ from metricsapi.storage.types import (
     epoch_seconds,
 )
 
+COARSEST = 1.0  # seconds that a kubelet's times are cut to at most
+ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
+
 
 class Memory(Struct, frozen=True, gc=False):
     """One reading of a working set."""
@@ -113,7 +116,7 @@ def _next_cpu(
         return last, stat.run, stat.rate
     received = timing.received
     if last is not None and (
-        (counter == last.counter and at.time == last.time) or received - last.received < CLOSEST
+        received - last.received < CLOSEST or _is_again(last, at.time, counter)
     ):
         return last, stat.run, stat.rate
     new = Reading(at.time, at.exact, at.moment, received, counter, cpu.usage_nano_cores)
@@ -125,6 +128,16 @@ def _next_cpu(
     else:
         rate, new = rate_from_housekeeping(last, new, epoch_seconds(stat.start), timing)
     return new, run, rate or stat.rate
+
+
+def _is_again(last: Reading, time: float, counter: int) -> bool:
+    """Whether an answer has the last reading once more.
+
+    The other endpoint may have had it: the Summary cuts times to seconds and `/metrics/resource` to
+    milliseconds, and the latter's counters are floats of seconds. Taken for a new one, it would
+    have a rate of 0.
+    """
+    return -ROUNDED <= counter - last.counter <= ROUNDED and abs(time - last.time) < COARSEST
 
 
 def _next_memory(last: Memory | None, new: ContainerStats, timing: Timing) -> Memory | None:

@@ -137,6 +137,22 @@ def test_the_same_answer_again_is_no_new_reading(store):
     assert store.pod_usage("ns", "pod", 100.0 + MAX_AGE + 1) is None
 
 
+@pytest.mark.parametrize("off", [-30, 0, 30], ids="{:+}ns".format)
+@pytest.mark.parametrize("first", ["summary", "resource"])
+def test_the_same_reading_from_the_other_endpoint_is_no_new_reading(store, first, off):
+    """One endpoint cuts its time to a second, the other has a millisecond and a float."""
+    counter = 3 * 10**17 + 123_456_789
+    earlier = container(name="node-a", at=90, counter=counter - 10**10, rate=10**9)
+    put(store, 91.0, node=earlier)
+    cut = container(name="node-a", at=100, counter=counter, rate=10**9)
+    exact = container(name="node-a", at=100, counter=counter + off)
+    exact.cpu.time = exact.memory.time = EPOCH + 100.4
+    both = (cut, exact) if first == "summary" else (exact, cut)
+    for at, own in zip((101.0, 103.0), both, strict=True):
+        put(store, at, node=own)
+        assert store.node_usage("node-a", at + 0.1).cpu == pytest.approx(10**9, rel=0.05)
+
+
 def test_a_pod_that_is_no_longer_listed_is_gone(store):
     put(store, 100.0, ("pod", "u", [container(at=100, counter=1, rate=0)]))
     assert store.pod_usage("ns", "pod", put(store, 115.0)) is None
