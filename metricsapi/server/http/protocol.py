@@ -39,6 +39,7 @@ from metricsapi.server.http.request_target import BadTarget, resolve
 
 _PIPELINED = 8  # requests that wait behind the one that is being answered
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
+_PIECE = 16 * 1024  # bytes that are parsed at once: 5 ms of work if they are tiny headers
 _PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
 
 
@@ -65,6 +66,7 @@ class Protocol(HttpToolsProtocol):
         self._refusals = refusals
         self._refused = False  # what still comes in is not parsed
         self._reception = Reception(limits, memory)
+        self._unparsed = b""
         self._reading: asyncio.TimerHandle | None = None
         self._reading_of = Receiving.NOTHING  # what `_reading` is the time limit of
         self._writing: asyncio.TimerHandle | None = None
@@ -95,6 +97,7 @@ class Protocol(HttpToolsProtocol):
                 timer.cancel()
         super().connection_lost(exc)
         self._reception.release()
+        self._unparsed = b""
 
     @property
     def answering(self) -> Answering:
@@ -117,7 +120,29 @@ class Protocol(HttpToolsProtocol):
     # What comes in
 
     def data_received(self, data: bytes) -> None:
+        if self._unparsed:
+            self._unparsed += data
+        elif len(data) <= _PIECE:
+            self._receive(data)
+        else:
+            self._unparsed = data
+            self._receive_piece()
+
+    def _receive_piece(self) -> None:
+        """Take in a piece, and the others after other connections; meanwhile nothing is read."""
+        if not self._unparsed:  # the connection is gone
+            return
+        piece, self._unparsed = self._unparsed[:_PIECE], self._unparsed[_PIECE:]
+        self._receive(piece)
+        if self._unparsed:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._receive_piece)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def _receive(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
+            self._unparsed = b""
             return
         self._reception.received(len(data))
         try:

@@ -18,9 +18,9 @@ from metricsapi.server.http.refusal import (
     target_too_long,
 )
 
-_ALLOWANCE = 256 * 1024  # bytes of memory for the heads of each connection
-_SHARED = 64 * 1024 * 1024  # bytes beyond that, for all connections together
-_STEP = 256 * 1024  # bytes that are taken of those at once
+_ALLOWANCE = 64 * 1024  # bytes of memory for the heads of each connection
+_SHARED = 32 * 1024 * 1024  # bytes beyond that, for all connections together
+_STEP = 64 * 1024  # bytes that are taken of those at once
 _HEADER_COST = 150  # bytes of memory that a header needs beside its text
 
 

@@ -111,3 +111,25 @@ def test_whatever_connections_receive_they_never_take_more_than_there_is(connect
     for reception in receptions:
         reception.release()
     assert memory.free == 2 * MIB
+
+
+async def test_while_a_large_head_is_parsed_others_are_served():
+    """Parsing 1 MiB of tiny headers at once held the event loop for 0.2 s."""
+    order = []
+
+    async def noting(scope, _receive, send):
+        order.append(len(scope["headers"]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    large = head([], PATHS[0]) + b"a:\r\n" * 50_000 + b"\r\n"
+    async with (
+        serving(configmap(), app=noting) as running,
+        connect(running.port) as first,
+        connect(running.port) as second,
+    ):
+        await first.send(large)
+        await second.send(head([], PATHS[0]) + b"\r\n")
+        for connection in (second, first):
+            assert (await connection.answer(head=True)).status == 200
+    assert order == [2, 50_002]
