@@ -129,8 +129,8 @@ def _packages(root: Path) -> Path:
     """Say where this interpreter looks for packages: Debian's own looks elsewhere."""
     code = "import site; print(site.getsitepackages()[0])"
     command = [INTERPRETER, "-I", "-c", code]
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return root / STDLIB / Path(found.strip()).name
+    site = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return root / STDLIB / Path(site.strip()).name
 
 
 def _pip(root: Path, *arguments: str) -> None:
@@ -158,8 +158,8 @@ def _libraries(root: Path) -> Iterator[Path]:
     listed = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
     if missing := re.findall(r"(\S+) => not found", listed):
         raise SystemExit(f"shared libraries are missing on this machine: {sorted(set(missing))}")
-    found = set(re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", listed, re.MULTILINE))
-    yield from (Path(path) for path in found if not path.startswith(f"{root}/"))
+    libraries = set(re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", listed, re.MULTILINE))
+    yield from (Path(path) for path in libraries if not path.startswith(f"{root}/"))
 
 
 def _copy_library(library: Path, root: Path) -> None:

@@ -97,7 +97,7 @@ async def test_every_part_fails_and_the_process_serves_all_the_same(cluster, tmp
         ) as http:
 
             async def get(path):
-                assert server.is_running, server.epitaph()
+                assert server.is_running, server.exit_report()
                 try:
                     return (await http.get(path)).text
                 except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""The aggregation layer: which APIServices are available, and the way of a request through one.
+"""The aggregation layer: which APIServices are available, and how a request passes through it.
 
 Requests are those of the recording `aggregator-requests.jsonl`. A probe takes any certificate,
 as kube-apiserver's does; what is passed on verifies it.
@@ -70,18 +70,18 @@ class Aggregator:
         if len(parts) < 4 or parts[1] != "apis":
             return None
         name = f"{parts[3]}.{parts[2]}"
-        return next((one for one in self.services() if one["metadata"]["name"] == name), None)
+        return next((each for each in self.services() if each["metadata"]["name"] == name), None)
 
     async def run(self) -> None:
         """Probe every APIService with a Service, until cancelled."""
         seen: Any = None
         due = 0.0
         while True:
-            present = [(one["metadata"]["name"], one["spec"]) for one in self.services()]
+            present = [(each["metadata"]["name"], each["spec"]) for each in self.services()]
             now = time.monotonic()
             if now >= due or seen != (present, self.endpoints):
-                seen = present, {name: [*found] for name, found in self.endpoints.items()}
-                probes = [self.probe(one) for one in self.services()]
+                seen = present, {name: [*addresses] for name, addresses in self.endpoints.items()}
+                probes = [self.probe(each) for each in self.services()]
                 passed = all(await asyncio.gather(*probes))
                 due = time.monotonic() + (PROBE_EVERY if passed else PROBE_AGAIN)
             await self.cluster.wait_change(_LOOK, "apiservices")
@@ -110,8 +110,8 @@ class Aggregator:
         for task in attempts:
             task.add_done_callback(self._attempts.discard)
         problem: Exception | None = None
-        for one in asyncio.as_completed(attempts):
-            problem = await one
+        for each in asyncio.as_completed(attempts):
+            problem = await each
             if problem is None:
                 break
         return problem
@@ -191,8 +191,8 @@ class Aggregator:
         if item is None:
             return  # deleted meanwhile
         ok = "True" if reason == "Passed" else "False"
-        told = item.get("status", {}).get("conditions", ())
-        old: Object = next((one for one in told if one["type"] == "Available"), {})
+        conditions = item.get("status", {}).get("conditions", ())
+        old: Object = next((each for each in conditions if each["type"] == "Available"), {})
         if (old.get("status"), old.get("reason"), old.get("message")) == (ok, reason, message):
             return
         since = timestamp(time.time())
@@ -211,9 +211,9 @@ class Aggregator:
 def available(item: Object) -> bool:
     """Whether the last probe of an APIService succeeded."""
     conditions = item.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Available" and one["status"] == "True" for one in conditions)
+    return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 
 
 def _problem(url: str, error: Exception) -> Exception:
-    said = str(error) or type(error).__name__
-    return Exception(f"failing or missing response from {url}: {said}")
+    reason = str(error) or type(error).__name__
+    return Exception(f"failing or missing response from {url}: {reason}")

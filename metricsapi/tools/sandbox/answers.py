@@ -72,13 +72,13 @@ def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None =
 
 def shape_asked(accept: str) -> str:
     """Give the kind to which objects are to be transformed; empty when they are wanted as is."""
-    found = _SHAPE.match(accept)
-    return found[1] if found else ""
+    match = _SHAPE.match(accept)
+    return match[1] if match else ""
 
 
-def wrong_shape(shape: str, found: str) -> Response:
+def wrong_shape(shape: str, actual: str) -> Response:
     """Refuse a list asked for as one object, or the reverse, in kube-apiserver's words."""
-    return status(406, f"you requested {shape}, but the requested object {found}")
+    return status(406, f"you requested {shape}, but the requested object {actual}")
 
 
 def plain(code: int, text: str) -> Response:

@@ -164,11 +164,11 @@ class ApiServer:
         return {f"client-{name}-data": base64.b64encode(pem).decode() for name, pem in pairs}
 
     def rotate_client_ca(self, *, keep_old: bool = True) -> None:
-        """Sign clients with a new authority; the old one is believed on, or no longer."""
+        """Sign clients with a new authority; the old one stays trusted, or not."""
         self.authorities.rotate_clients(keep_old=keep_old)
 
     def rotate_front_proxy_ca(self, *, keep_old: bool = True) -> None:
-        """Use another front-proxy authority; the old one is believed on, or no longer."""
+        """Use another front-proxy authority; the old one stays trusted, or not."""
         self.authorities.rotate_front_proxies(keep_old=keep_old)
 
     def _app(self) -> ASGIApp:
@@ -209,7 +209,7 @@ class ApiServer:
         wanted, needed = impersonated(request.headers, user)
         asked = attributes_of(request.method, path, dict(request.query_params))
         request.state.user = wanted
-        for who, what in (*((user, one) for one in needed), (wanted, asked)):
+        for who, what in (*((user, each) for each in needed), (wanted, asked)):
             if not allowed(self.cluster, who, what):
                 return _forbidden(who, what)
         return None

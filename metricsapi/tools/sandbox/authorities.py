@@ -1,4 +1,4 @@
-"""The authorities of the embedded cluster: who signs what, and the ConfigMap that tells it."""
+"""The authorities of the embedded cluster: who signs what, and the ConfigMap that publishes it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Authorities:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.own = Authority("kubernetes")
-        self.clients = [self.own]  # the one that signs, then others that are believed
+        self.clients = [self.own]  # the one that signs, then others that are trusted
         self.front_proxies = [Authority("front-proxy-ca")]
         self._context: ssl.SSLContext | None = None
         self._publish()
 
     def rotate_clients(self, *, keep_old: bool) -> None:
-        """Sign clients with a new authority; the old ones are believed on, or no longer."""
+        """Sign clients with a new authority; the old ones stay trusted, or not."""
         self.clients = [Authority("kubernetes-next"), *self.clients * keep_old]
         self._publish()
 
     def rotate_front_proxies(self, *, keep_old: bool) -> None:
-        """Use another front-proxy authority; the old ones are believed on, or no longer."""
+        """Use another front-proxy authority; the old ones stay trusted, or not."""
         self.front_proxies = [Authority("front-proxy-next"), *self.front_proxies * keep_old]
         self._publish()
 
     def forget_old(self) -> None:
-        """Believe only the newest of each, as at the end of a rotation."""
+        """Trust only the newest of each, as at the end of a rotation."""
         del self.clients[1:], self.front_proxies[1:]
         self._publish()
 
@@ -60,7 +60,7 @@ class Authorities:
 
     def _fresh(self, issued: Certificate) -> ssl.SSLContext:
         context = server_context(issued)
-        # A resumed session would be one of a client that may no longer be believed.
+        # A resumed session would be one of a client that may no longer be trusted.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         context.verify_mode = ssl.CERT_OPTIONAL

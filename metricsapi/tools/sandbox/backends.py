@@ -31,7 +31,7 @@ class Backends:
         self._issued: tuple[Authority, Certificate] | None = None
         self._probing: tuple[Certificate, ssl.SSLContext] | None = None
         self._clients: dict[tuple[Any, ...], httpx.AsyncClient] = {}
-        self._turn = 0
+        self._requests = 0
 
     def endpoint(self, item: Object) -> str:
         """Choose the next endpoint, as host:port. Raises NoEndpoints."""
@@ -40,8 +40,8 @@ class Backends:
         addresses = self.endpoints.get((namespace, name))
         if not addresses:
             raise NoEndpoints(f'endpoints for service/{name} in "{namespace}" have no addresses')
-        self._turn += 1
-        host, port = addresses[self._turn % len(addresses)]
+        self._requests += 1
+        host, port = addresses[self._requests % len(addresses)]
         return f"{host}:{port}"
 
     async def send(

@@ -38,12 +38,12 @@ def available(root: Path = ROOT) -> bool:
 
 
 def groups(root: Path = ROOT) -> Iterator[Group]:
-    """Give the groups that are services, containers and sessions, the deepest that are one.
+    """Give the groups that are services, containers and sessions, the deepest of each path.
 
-    A unit of systemd is one as a whole, and so is any other group with processes of its own;
+    A unit of systemd counts as a whole, and so does any other group with processes of its own;
     slices, and groups that only hold groups, are walked into.
     """
-    for path in sorted(one for one in root.iterdir() if one.is_dir()):
+    for path in sorted(entry for entry in root.iterdir() if entry.is_dir()):
         try:
             if _UNIT.search(path.name) or (not _is_slice(path) and _has_processes(path)):
                 yield _read(path)

@@ -18,7 +18,7 @@ _ANSWER_FIRST = 0.05  # seconds before the outage begins, in which its own answe
 
 
 class OutageControl:
-    """GET tells the outage; POST with `?outage=NAME&seconds=N` changes it, for ever without N."""
+    """GET gives the outage; POST with `?outage=NAME&seconds=N` changes it, for ever without N."""
 
     def __init__(self, outages: Outages, change: Callable[[Outage], Awaitable[None]]) -> None:
         self._outages = outages

@@ -101,11 +101,11 @@ class Discovery:
         spec = item["spec"]
         if not spec.get("service"):
             key = (spec.get("group", ""), spec["version"])
-            found = [_modern(one, VERBS) for one in KINDS if (one.group, one.version) == key]
-            found += [
-                _modern(one, ["create"]) for one in REVIEWS if (one.group, one.version) == key
+            listed = [_modern(each, VERBS) for each in KINDS if (each.group, each.version) == key]
+            listed += [
+                _modern(each, ["create"]) for each in REVIEWS if (each.group, each.version) == key
             ]
-            return {"version": spec["version"], "resources": found, "freshness": "Current"}
+            return {"version": spec["version"], "resources": listed, "freshness": "Current"}
         resources = await self._documents.discovery(item)
         current = resources is not None and available(item)
         return {
@@ -118,34 +118,34 @@ class Discovery:
         """Give the APIServices by group, both by their priorities."""
 
         def find() -> dict[str, list[Object]]:
-            found: dict[str, list[Object]] = {}
+            listed: dict[str, list[Object]] = {}
             for item in self._cluster.list("apiservices"):
-                found.setdefault(item["spec"].get("group", ""), []).append(item)
-            for items in found.values():
-                items.sort(key=lambda one: -one["spec"].get("versionPriority", 0))
+                listed.setdefault(item["spec"].get("group", ""), []).append(item)
+            for items in listed.values():
+                items.sort(key=lambda each: -each["spec"].get("versionPriority", 0))
 
             def priority(pair: tuple[str, list[Object]]) -> tuple[int, str]:
-                least = max(one["spec"].get("groupPriorityMinimum", 0) for one in pair[1])
+                least = max(each["spec"].get("groupPriorityMinimum", 0) for each in pair[1])
                 return -least, pair[0]
 
-            return dict(sorted(found.items(), key=priority))
+            return dict(sorted(listed.items(), key=priority))
 
         return self._cluster.derived("groups", ["apiservices"], find)
 
 
 def _aggregated(request: Request) -> str:
     """Give the version of aggregated discovery that is asked for first, if any is."""
-    for one in request.headers.get("accept", "").replace(" ", "").split(","):
+    for each in request.headers.get("accept", "").replace(" ", "").split(","):
         for version in ("v2", "v2beta1"):
-            if set(one.split(";")) >= set(DISCOVERY.format(version).split(";")):
+            if set(each.split(";")) >= set(DISCOVERY.format(version).split(";")):
                 return version
     return ""
 
 
 def _group(name: str, items: list[Object]) -> Object:
     versions = [
-        {"groupVersion": f"{name}/{one['spec']['version']}", "version": one["spec"]["version"]}
-        for one in items
+        {"groupVersion": f"{name}/{each['spec']['version']}", "version": each["spec"]["version"]}
+        for each in items
     ]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 

@@ -29,7 +29,7 @@ READER = User("system:aggregator")
 
 
 @dataclass
-class _Held:
+class _Document:
     """One server's answer, and which server it was."""
 
     server: Any
@@ -43,7 +43,7 @@ class Documents:
 
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
-        self._held: dict[tuple[str, str], _Held] = {}
+        self._known: dict[tuple[str, str], _Document] = {}
 
     async def discovery(self, item: Object) -> list[Object] | None:
         """Give the resources of an APIService's version as aggregated discovery has them.
@@ -66,9 +66,9 @@ class Documents:
                 None,
             )
         path = f"/apis/{spec['group']}/{spec['version']}"
-        etag = self._held[_name(item), "/apis"].etag if whole else ""
+        etag = self._known[_name(item), "/apis"].etag if whole else ""
         listed = await self._read(item, path, _JSON, _LEGACY, etag)
-        return [_modern(one) for one in listed["resources"]] if listed else None
+        return [_modern(resource) for resource in listed["resources"]] if listed else None
 
     async def openapi_v2(self, item: Object) -> Object:
         """Give its server's OpenAPI v2 document, empty when there is none."""
@@ -76,8 +76,8 @@ class Documents:
 
     async def openapi_v3(self, item: Object) -> Object:
         """Give the paths of its server's OpenAPI v3 documents."""
-        found: Object = (await self._read(item, "/openapi/v3", "", READER) or {}).get("paths", {})
-        return found
+        paths: Object = (await self._read(item, "/openapi/v3", "", READER) or {}).get("paths", {})
+        return paths
 
     async def _read(self, item: Object, path: str, accept: str, user: User, etag: str = "") -> Any:
         """Give a document, from memory while it is fresh; None when it cannot be read."""
@@ -85,10 +85,10 @@ class Documents:
             return None
         key = (_name(item), path)
         server = (item["spec"], [*self._aggregator.endpoints.items()])
-        held = self._held.get(key)
-        if held and held.server == server and time.monotonic() - held.read_at < FRESH:
-            return held.content
-        known = etag or (held.etag if held else "")
+        document = self._known.get(key)
+        if document and document.server == server and time.monotonic() - document.read_at < FRESH:
+            return document.content
+        known = etag or (document.etag if document else "")
         kept = [("Accept", accept)] if accept else []
         kept += [("If-None-Match", known)] if known and path != "/openapi/v3" else []
         with contextlib.suppress(NoEndpoints, httpx.HTTPError, ssl.SSLError, msgspec.DecodeError):
@@ -96,26 +96,26 @@ class Documents:
             body = await answer.aread()
             if answer.status_code == 200:
                 content = msgspec.json.decode(body)
-            elif answer.status_code == 304 and held:
-                content = held.content
+            elif answer.status_code == 304 and document:
+                content = document.content
             else:
                 return None
-            told = answer.headers.get("etag", known)
-            self._held[key] = _Held(server, told, content, time.monotonic())
+            tag = answer.headers.get("etag", known)
+            self._known[key] = _Document(server, tag, content, time.monotonic())
             return content
-        return held.content if held else None
+        return document.content if document else None
 
 
 def _name(item: Object) -> str:
     return str(item["metadata"]["name"])
 
 
-def _modern(one: Object) -> Object:
+def _modern(resource: Object) -> Object:
     """Give an entry of an `APIResourceList` as aggregated discovery has it."""
     return {
-        "resource": one["name"],
-        "responseKind": {"group": "", "version": "", "kind": one["kind"]},
-        "scope": "Namespaced" if one["namespaced"] else "Cluster",
-        "singularResource": one.get("singularName", ""),
-        "verbs": one["verbs"],
+        "resource": resource["name"],
+        "responseKind": {"group": "", "version": "", "kind": resource["kind"]},
+        "scope": "Namespaced" if resource["namespaced"] else "Cluster",
+        "singularResource": resource.get("singularName", ""),
+        "verbs": resource["verbs"],
     }

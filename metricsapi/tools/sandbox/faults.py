@@ -77,7 +77,7 @@ def spoil(fault: Fault, body: bytes) -> bytes:
     summary: dict[str, Any] = json.loads(body)
     # The same pod and container each time: a kubelet lists them in any order.
     pods = sorted(summary["pods"], key=lambda pod: str(pod["podRef"]["name"]))
-    first = min(pods[0]["containers"], key=lambda one: str(one["name"])) if pods else {}
+    first = min(pods[0]["containers"], key=lambda container: str(container["name"])) if pods else {}
     if fault is Fault.WRONG_NODE:
         summary["node"]["nodeName"] = "another-node"
     elif fault is Fault.NO_CONTAINERS:

@@ -34,7 +34,7 @@ from metricsapi.tools.sandbox.template import SyntheticSource
 class Plan:
     """What to serve: nodes `first` to `first + nodes - 1`.
 
-    `tokens` tells the subresources that each bearer token may get ("stats", "metrics");
+    `tokens` has the subresources that each bearer token may get ("stats", "metrics");
     `changing` makes usage swing, else it is constant; `swap` is the part of nodes with swap.
     """
 
@@ -59,7 +59,7 @@ class Fleet:
         self._plan = plan
         self._authority = authority
         self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+        self._asking = asyncio.Lock()
 
     async def start(self) -> Addresses:
         """Start it; give every node's address and port, by node name."""
@@ -73,17 +73,17 @@ class Fleet:
             limit=2**24,
             env={**os.environ, "OPENSSL_CONF": str(_OPENSSL)},
         )
-        told = {
+        configuration = {
             **asdict(self._plan),
             "certificate": self._authority.pem.decode(),
             "key": self._authority.key.decode(),
         }
-        answer: dict[str, list[Any]] = json.loads(await self._tell(told))
+        answer: dict[str, list[Any]] = json.loads(await self._ask(configuration))
         return {name: (address, port) for name, (address, port) in answer.items()}
 
     async def set_fault(self, name: str, fault: Fault) -> None:
         """Make one kubelet misbehave from now on."""
-        await self._tell({"node": name, "fault": fault})
+        await self._ask({"node": name, "fault": fault})
 
     async def stop(self) -> None:
         """End the process."""
@@ -100,11 +100,11 @@ class Fleet:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def _tell(self, message: dict[str, Any]) -> bytes:
+    async def _ask(self, message: dict[str, Any]) -> bytes:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise RuntimeError("the kubelets' process is not running")
-        async with self._turn:
+        async with self._asking:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             await process.stdin.drain()
             line = await process.stdout.readline()
@@ -118,9 +118,10 @@ async def _serve() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    told = json.loads(await reader.readline())
-    authority = Authority.load(told.pop("certificate").encode(), told.pop("key").encode())
-    kubelets, addresses = await _start(Plan(**told), authority)
+    configuration = json.loads(await reader.readline())
+    certificate, key = (configuration.pop(name).encode() for name in ("certificate", "key"))
+    authority = Authority.load(certificate, key)
+    kubelets, addresses = await _start(Plan(**configuration), authority)
     _answer(json.dumps(addresses))
     while line := await reader.readline():
         change = json.loads(line)

@@ -51,17 +51,17 @@ def headers_to(host: str, target: str, *, user: User, client: str, kept: Headers
 
 
 def identity(user: User) -> Headers:
-    """Give the headers that tell who asks."""
-    told = [("X-Remote-User", user.name)]
-    told += [("X-Remote-Uid", user.uid)] if user.uid else []
-    told += [("X-Remote-Group", group) for group in user.groups]
-    return told + [
+    """Give the headers that say who asks."""
+    headers = [("X-Remote-User", user.name)]
+    headers += [("X-Remote-Uid", user.uid)] if user.uid else []
+    headers += [("X-Remote-Group", group) for group in user.groups]
+    return headers + [
         (canonical(f"X-Remote-Extra-{_escaped(key)}"), value) for key, value in user.extra
     ]
 
 
 def in_go_order(host: str, headers: Headers) -> Headers:
-    """Order headers as Go's client does, which offers gzip when nobody has said a word of it."""
+    """Order headers as Go's client does, which offers gzip when the client did not ask for any."""
     agent = [pair for pair in headers if pair[0] == "User-Agent"]
     others = sorted((p for p in headers if p[0] not in ("User-Agent", "Host")), key=lambda p: p[0])
     gzip = [] if any(name == "Accept-Encoding" for name, _ in others) else [_GZIP]

@@ -1,4 +1,4 @@
-"""What this machine really uses, told as a kubelet would: the node, and what runs on it as pods.
+"""What this machine really uses, reported as a kubelet does: the node, and what runs on it as pods.
 
 Pods are cgroups v2 where they account for CPU and memory. Elsewhere a process tree is a pod: a
 child of init (or of the process that started this sandbox's session) and all its descendants.
@@ -90,18 +90,18 @@ class Host:
         self.read_at = now
 
     def _read_cgroups(self, elapsed: float) -> None:
-        found = {(one.identity, one.started): one for one in cgroups.groups(self._cgroups)}
-        for gone in self.pods.keys() - found.keys():
+        current = {(each.identity, each.started): each for each in cgroups.groups(self._cgroups)}
+        for gone in self.pods.keys() - current.keys():
             del self.pods[gone]
-        for key, one in found.items():
+        for key, each in current.items():
             pod = self.pods.get(key)
             if pod is None:
-                label = safe(one.name) or "group"
+                label = safe(each.name) or "group"
                 taken = {other.name for other in self.pods.values()}
                 name = f"{label}-{key[0]}" if label in taken else label
-                pod = self.pods[key] = HostPod(name, label, one.started)
-                pod.counter = one.counter  # what it used before has no rate of ours
-            pod.set(one.counter, one.memory, elapsed)
+                pod = self.pods[key] = HostPod(name, label, each.started)
+                pod.counter = each.counter  # what it used before has no rate of ours
+            pod.set(each.counter, each.memory, elapsed)
 
     def _read_processes(self, elapsed: float) -> None:
         trees = _trees()
@@ -151,7 +151,7 @@ def _trees() -> dict[tuple[int, float], list[psutil.Process]]:
             continue  # kernel threads
         parents[process.pid] = process.info["ppid"]
         processes[process.pid] = process
-    found: dict[tuple[int, float], list[psutil.Process]] = {}
+    current: dict[tuple[int, float], list[psutil.Process]] = {}
     for pid in sorted(processes):
         root = _root(pid, parents)
         if root not in processes:
@@ -161,10 +161,10 @@ def _trees() -> dict[tuple[int, float], list[psutil.Process]]:
         except psutil.Error:
             continue
         if pid == root:
-            found.setdefault(key, []).insert(0, processes[pid])
+            current.setdefault(key, []).insert(0, processes[pid])
         else:
-            found.setdefault(key, []).append(processes[pid])
-    return found
+            current.setdefault(key, []).append(processes[pid])
+    return current
 
 
 def _root(pid: int, parents: dict[int, int]) -> int:

@@ -1,4 +1,4 @@
-"""This machine's kubelet: the host's readings as the Summary and `/metrics/resource` tell them."""
+"""This machine's kubelet: the host's readings as the Summary and `/metrics/resource` have them."""
 
 from __future__ import annotations
 

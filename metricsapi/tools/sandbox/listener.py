@@ -23,8 +23,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         connection = transport.get_extra_info("ssl_object")
-        told = {"peer": connection.getpeercert(True), "abort": transport.abort}
-        self.app_state = {**self.app_state, **told}
+        connection_state = {"peer": connection.getpeercert(True), "abort": transport.abort}
+        self.app_state = {**self.app_state, **connection_state}
 
 
 class Listener:

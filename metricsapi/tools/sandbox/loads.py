@@ -17,7 +17,7 @@ from metricsapi.tools.sandbox.state import timestamp
 SWING = 0.3  # the part of its mean by which changing usage swings
 CYCLE = 97.0  # seconds of one swing
 HOUSEKEEPING = 10  # seconds over which a kubelet takes its own rate
-_TURN = 2 * math.pi / CYCLE  # radians a second
+_RADIANS = 2 * math.pi / CYCLE  # radians a second
 _PAGES, _PAGE = 64, 4096  # bytes by which a changing working set grows each second, again and again
 
 
@@ -34,8 +34,9 @@ def load_of(cpu: int, memory: int, phase: float | None) -> Load:
     """Give a load that swings, `phase` seconds into its cycle at the beginning, or is constant."""
     if phase is None:
         return Load(cpu, 0.0, 0.0, memory)
-    height, phase = cpu * SWING / _TURN, phase + cpu % 89  # no two containers swing together
-    return Load(cpu, height * math.cos(_TURN * phase), height * math.sin(_TURN * phase), memory)
+    height = cpu * SWING / _RADIANS
+    angle = _RADIANS * (phase + cpu % 89)  # no two containers swing together
+    return Load(cpu, height * math.cos(angle), height * math.sin(angle), memory)
 
 
 class Moment:
@@ -44,8 +45,8 @@ class Moment:
     def __init__(self, now: float, age: float, *, changing: bool) -> None:
         self.text = timestamp(now).encode()
         self._age = age
-        self._fallen, self._sine = _turned(age)
-        self._fallen_before, self._sine_before = _turned(age - HOUSEKEEPING)
+        self._fallen, self._sine = _swung(age)
+        self._fallen_before, self._sine_before = _swung(age - HOUSEKEEPING)
         self._grown = (int(now) % _PAGES) * _PAGE if changing else 0
 
     def counter(self, of: Load) -> int:
@@ -71,6 +72,6 @@ class Moment:
         return values
 
 
-def _turned(age: float) -> tuple[float, float]:
+def _swung(age: float) -> tuple[float, float]:
     """Give how far the cosine has fallen from 1, and the sine."""
-    return 1 - math.cos(_TURN * age), math.sin(_TURN * age)
+    return 1 - math.cos(_RADIANS * age), math.sin(_RADIANS * age)

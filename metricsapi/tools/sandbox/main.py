@@ -74,7 +74,7 @@ async def _serve(
     leaving: asyncio.Event,
     began: float,
 ) -> None:
-    """Start the server, print what it tells, and wait for Ctrl-C."""
+    """Start the server, print the first usage, and wait for Ctrl-C."""
     api = embedded.api
     _say(f"API server at {api.url}; starting the server")
     flags = embedded.size.manifests.flags() if embedded.size.manifests else []
@@ -100,11 +100,11 @@ async def _serve(
             page = await stack.enter_async_context(status_page(kubeconfig, server.port))
         _say(commands(embedded.cluster, kubeconfig, page, server.port))
     if not options.once:
-        told = asyncio.create_task(leaving.wait())
-        await asyncio.wait((told, died), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        asked_to_leave = asyncio.create_task(leaving.wait())
+        await asyncio.wait((asked_to_leave, died), return_when=asyncio.FIRST_COMPLETED)
+        asked_to_leave.cancel()
     if died.done() and not leaving.is_set():
-        raise SandboxError(server.epitaph())
+        raise SandboxError(server.exit_report())
 
 
 async def _ready(
@@ -119,7 +119,7 @@ async def _ready(
     pods = wanted > 0 and (size.host or size.pods > 0)
     while not leaving.is_set():
         if not server.is_running:
-            raise SandboxError(server.epitaph())
+            raise SandboxError(server.exit_report())
         asked = time.monotonic()
         if await count(client, "nodes") >= wanted and await count(client, "pods") >= pods:
             return
@@ -131,5 +131,5 @@ async def _ready(
 def _say(text: str) -> None:
     try:
         print(text, flush=True)
-    except OSError:  # the terminal is closed: what is left is to stop in order
+    except OSError:  # the terminal is closed: stop in order
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

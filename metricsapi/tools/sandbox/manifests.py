@@ -41,12 +41,11 @@ class Manifests:
         """
         files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
         objects = tuple(item for file in files for item in _documents(file))
-        deployment = next(
-            (one for one in objects if (one["kind"], one["metadata"]["name"]) == _DEPLOYMENT), None
-        )
+        named = {(item["kind"], item["metadata"]["name"]): item for item in objects}
+        deployment = named.get(_DEPLOYMENT)
         if deployment is None:
             raise ManifestsError(f"{path} has no Deployment named {SERVICE!r}: render it first")
-        if not any(one["kind"] == "APIService" for one in objects):
+        if not any(item["kind"] == "APIService" for item in objects):
             raise ManifestsError(f"{path} has no APIService: name the folder that has both files")
         return cls(objects, deployment["spec"]["template"]["spec"]["containers"][0])
 

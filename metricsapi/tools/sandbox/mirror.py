@@ -98,7 +98,7 @@ class Mirror:
             )
             return {**item, "spec": {**spec, "service": {**service, "port": port}}}
         if plural == "pods":
-            containers = [{"image": _IMAGE, **one} for one in spec["containers"]]
+            containers = [{"image": _IMAGE, **container} for container in spec["containers"]]
             status = {**_ready(containers), **item["status"]}
             return {**item, "spec": {**spec, "containers": containers}, "status": status}
         return item
@@ -128,13 +128,13 @@ def _ready(containers: list[Object]) -> Object:
         "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [
             {
-                "name": one["name"],
+                "name": container["name"],
                 "image": _IMAGE,
                 "imageID": _IMAGE,
                 "ready": True,
                 "restartCount": 0,
             }
-            for one in containers
+            for container in containers
         ],
     }
 

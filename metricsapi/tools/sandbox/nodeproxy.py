@@ -76,8 +76,8 @@ class NodeProxy:
         try:
             answer = await client.send(outgoing, stream=True)
         except (httpx.TransportError, ssl.SSLError) as error:
-            said = error or type(error).__name__
-            return status(503, f"error trying to reach service: {said}")
+            reason = error or type(error).__name__
+            return status(503, f"error trying to reach service: {reason}")
         return streamed(request, answer)
 
     def _pool(self) -> httpx.AsyncClient:
@@ -99,10 +99,10 @@ def _name_and_port(text: str) -> tuple[str, int | None]:
 
 
 def _kubelet(node: Object, port: int | None) -> str:
-    """Give where a node's kubelet listens, as host:port; empty when its node does not tell."""
-    told = node.get("status", {})
-    endpoint = told.get("daemonEndpoints", {}).get("kubeletEndpoint", {})
-    by_type = {one["type"]: one["address"] for one in told.get("addresses", ())}
+    """Give where a node's kubelet listens, as host:port; empty when its node does not say."""
+    node_status = node.get("status", {})
+    endpoint = node_status.get("daemonEndpoints", {}).get("kubeletEndpoint", {})
+    by_type = {address["type"]: address["address"] for address in node_status.get("addresses", ())}
     address = by_type.get("InternalIP") or by_type.get("ExternalIP")
     return f"{address}:{port or endpoint.get('Port') or 10250}" if address else ""
 

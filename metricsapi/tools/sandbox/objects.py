@@ -79,7 +79,7 @@ def host_node(host: Host, port: int) -> Object:
 def synthetic_node_object(
     node: SyntheticNode, address: str, port: int, host: Host, *, swap: int = 0
 ) -> Object:
-    """Give the node; with `swap`, bytes, it tells its capacity, of which kubectl shows a part."""
+    """Give the node; `swap` is its capacity in bytes, of which kubectl shows a part."""
     info: Object = {**host.info()}
     if swap:
         info["swap"] = {"capacity": swap}

@@ -49,8 +49,8 @@ class OpenApi:
         for item in self._aggregator.services():
             spec = item["spec"]
             own = f"apis/{spec['group']}/{spec['version']}"
-            found = await self._documents.openapi_v3(item)
-            paths |= {path: told for path, told in found.items() if path == own}
+            others = await self._documents.openapi_v3(item)
+            paths |= {path: entry for path, entry in others.items() if path == own}
         return answer({"paths": paths})
 
     async def _one(self, request: Request) -> Response:

@@ -63,10 +63,10 @@ class Lists:
         except ValueError:
             return status(400, f"invalid limit {query['limit']!r}")
         try:
-            found = self._page(collection, version, wanted, query.get("continue"), limit)
+            page = self._page(collection, version, wanted, query.get("continue"), limit)
         except Expired:
             return status(410, _TOO_OLD)
-        return listed(collection, request.headers.get("accept", ""), *found)
+        return listed(collection, request.headers.get("accept", ""), *page)
 
     def _page(
         self, collection: Collection, version: int, wanted: Test, token: str | None, limit: int
@@ -80,7 +80,7 @@ class Lists:
                 raise Expired
             version, records = self._snapshots[snapshot]
         else:
-            records = [one for one in collection.ordered() if wanted(one)]
+            records = [record for record in collection.ordered() if wanted(record)]
         metadata: dict[str, Any] = {"resourceVersion": str(version)}
         end = start + limit if limit else len(records)
         if end < len(records):
@@ -110,8 +110,8 @@ def listed(
         head, items = ("PartialObjectMetadataList", "meta.k8s.io/v1"), [r.partial for r in records]
     else:
         head, items = (f"{kind.kind}List", kind.api_version), [r.json for r in records]
-    told = msgspec.json.encode({"kind": head[0], "apiVersion": head[1], "metadata": metadata})
-    return encoded(b'%b,"items":[%b]}' % (told[:-1], b",".join(items)))
+    head_json = msgspec.json.encode({"kind": head[0], "apiVersion": head[1], "metadata": metadata})
+    return encoded(b'%b,"items":[%b]}' % (head_json[:-1], b",".join(items)))
 
 
 def _written(token: _Token) -> str:

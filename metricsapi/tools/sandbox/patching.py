@@ -46,7 +46,7 @@ def strategically_merged(old: Any, change: Any, field: str = "") -> Any:
     if isinstance(change, list):
         key = _KEYS.get(field)
         if field == "ports":  # of a container, or of a Service
-            key = "containerPort" if any("containerPort" in one for one in change) else "port"
+            key = "containerPort" if any("containerPort" in item for item in change) else "port"
         return _merged_list(old if isinstance(old, list) else [], change, key) if key else change
     if not isinstance(change, dict):
         return change
@@ -58,7 +58,7 @@ def strategically_merged(old: Any, change: Any, field: str = "") -> Any:
     for name, value in change.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             within = name.partition("/")[2]
-            result[within] = [one for one in result.get(within, ()) if one not in value]
+            result[within] = [item for item in result.get(within, ()) if item not in value]
         elif name.startswith("$"):
             continue
         elif value is None:
@@ -83,24 +83,24 @@ _KEYS = {
 
 def _merged_list(old: list[Any], change: list[Any], key: str) -> list[Any]:
     """Merge by key: what is new comes last; `$patch: delete` takes away."""
-    found = {one.get(key): one for one in old}
-    for one in change:
-        if one.get("$patch") == "replace":
+    by_key = {item.get(key): item for item in old}
+    for item in change:
+        if item.get("$patch") == "replace":
             return [item for item in change if "$patch" not in item]
-        if one.get("$patch") == "delete":
-            found.pop(one.get(key), None)
+        if item.get("$patch") == "delete":
+            by_key.pop(item.get(key), None)
         else:
-            found[one.get(key)] = strategically_merged(found.get(one.get(key)), one)
-    return list(found.values())
+            by_key[item.get(key)] = strategically_merged(by_key.get(item.get(key)), item)
+    return list(by_key.values())
 
 
 def _json_patch(old: Any, operations: Any) -> Any:
     """Apply add, replace, remove and test of a JSON patch (RFC 6902)."""
     result = copy.deepcopy(old)
     try:
-        for one in operations:
-            steps = [s.replace("~1", "/").replace("~0", "~") for s in one["path"].split("/")[1:]]
-            _operate(result, one["op"], steps, one.get("value"))
+        for item in operations:
+            steps = [s.replace("~1", "/").replace("~0", "~") for s in item["path"].split("/")[1:]]
+            _operate(result, item["op"], steps, item.get("value"))
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise BadPatch(f"the patch does not fit the object: {error!r}") from error
     return result

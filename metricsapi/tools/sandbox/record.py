@@ -65,17 +65,17 @@ class Record(msgspec.Struct, gc=False, frozen=True):
                 return self.phase
             case "spec.nodeName":
                 return self.node
-        found: Any = self.object()
+        value: Any = self.object()
         for step in path.split("."):
-            found = found.get(step, "") if isinstance(found, dict) else ""
-        return str(found)
+            value = value.get(step, "") if isinstance(value, dict) else ""
+        return str(value)
 
 
 def record(kind: Kind, item: Object, version: int) -> Record:
     """Encode an object whose metadata is complete."""
     metadata = item["metadata"]
     head = f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
-    told = msgspec.json.encode(metadata)
+    meta = msgspec.json.encode(metadata)
     rest = {k: v for k, v in item.items() if k not in ("kind", "apiVersion", "metadata")}
     tail = msgspec.json.encode(rest)
     tail = b"," + tail[1:] if rest else b"}"
@@ -83,9 +83,9 @@ def record(kind: Kind, item: Object, version: int) -> Record:
         metadata.get("namespace", ""),
         metadata["name"],
         version,
-        b"".join((head, told, tail)),
+        b"".join((head, meta, tail)),
         len(head),
-        len(head) + len(told),
+        len(head) + len(meta),
         sys.intern(_text(item, "status", "phase")),
         sys.intern(_text(item, "spec", "nodeName")),
     )
@@ -93,8 +93,8 @@ def record(kind: Kind, item: Object, version: int) -> Record:
 
 def _text(item: Object, part: str, name: str) -> str:
     within = item.get(part)
-    found = within.get(name) if isinstance(within, dict) else None
-    return found if isinstance(found, str) else ""
+    value = within.get(name) if isinstance(within, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 class Objects(Sequence[Object]):
@@ -107,7 +107,7 @@ class Objects(Sequence[Object]):
         return len(self.records)
 
     def __iter__(self) -> Iterator[Object]:
-        return (one.object() for one in self.records)
+        return (each.object() for each in self.records)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

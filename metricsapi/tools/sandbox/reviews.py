@@ -49,20 +49,19 @@ class Reviews:
             return _invalid("TokenReview", "spec.token: Required value")
         user = self._users.tokens.get(spec["token"])
         asked = spec.get("audiences") or [AUDIENCE]
-        good = [
-            one for one in asked if one in self._users.audiences.get(spec["token"], (AUDIENCE,))
-        ]
+        own = self._users.audiences.get(spec["token"], (AUDIENCE,))
+        good = [audience for audience in asked if audience in own]
         if user is None:
-            told: Object = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+            outcome: Object = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         elif not good:
             error = f"token audiences are not among the requested ones: {asked}"
-            told = {"authenticated": False, "user": {}, "error": error}
+            outcome = {"authenticated": False, "user": {}, "error": error}
         else:
-            told = {"authenticated": True, "user": _told(user), "audiences": good}
-        return {"status": told}
+            outcome = {"authenticated": True, "user": _user_info(user), "audiences": good}
+        return {"status": outcome}
 
     def _self(self, request: Request, _: Object) -> Object:
-        return {"status": {"userInfo": _told(request.state.user)}}
+        return {"status": {"userInfo": _user_info(request.state.user)}}
 
     def _access(self, request: Request, review: Object) -> Object | Response:
         spec = review["spec"]
@@ -126,7 +125,7 @@ def _reading(handle: Any) -> Any:
     return handler
 
 
-def _told(user: User) -> Object:
+def _user_info(user: User) -> Object:
     return {
         "username": user.name,
         **({"uid": user.uid} if user.uid else {}),

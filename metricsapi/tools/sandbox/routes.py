@@ -46,16 +46,16 @@ class Resources:
         self._outages = outages
 
     def routes(self) -> list[Route]:
-        found = []
+        made = []
         for kind in KINDS:
             where = f"{kind.prefix}/{kind.plural}"
             within = f"{kind.prefix}/namespaces/{{namespace}}/{kind.plural}"
             for path in (where, within) if kind.namespaced else (where,):
-                found.append(Route(path, self._collection(kind), methods=_COLLECTION))
+                made.append(Route(path, self._collection(kind), methods=_COLLECTION))
                 item = f"{path}/{{name}}"
-                found.append(Route(item, self._item(kind), methods=_ITEM))
-                found.append(Route(f"{item}/status", self._item(kind, "status"), methods=_STATUS))
-        return found
+                made.append(Route(item, self._item(kind), methods=_ITEM))
+                made.append(Route(f"{item}/status", self._item(kind, "status"), methods=_STATUS))
+        return made
 
     def _collection(self, kind: Kind) -> Any:
         async def handle(request: Request) -> Response:
@@ -81,22 +81,22 @@ class Resources:
         async def handle(request: Request) -> Response:
             name = request.path_params["name"]
             key = request.path_params.get("namespace", ""), name
-            found = self.cluster.collections[kind.plural].records.get(key)
-            if found is None:
+            record = self.cluster.collections[kind.plural].records.get(key)
+            if record is None:
                 return not_found(kind.resource, name)
             if request.method in ("PUT", "PATCH"):
-                return await self._change(request, kind, found, subresource)
+                return await self._change(request, kind, record, subresource)
             if request.method == "DELETE":
-                self.cluster.delete(kind.plural, name, found.namespace)
+                self.cluster.delete(kind.plural, name, record.namespace)
                 if kind.plural == "namespaces":
                     self._delete_within(name)
             accept = request.headers.get("accept", "")
             shape = shape_asked(accept)
             if shape == "Table":
-                return answer(table(kind.plural, [found.object()], {}))
+                return answer(table(kind.plural, [record.object()], {}))
             if shape == METADATA_LIST:
                 return wrong_shape(shape, f"is not a list (*core.{kind.kind})")
-            return encoded(found.partial if shape == METADATA else found.json)
+            return encoded(record.partial if shape == METADATA else record.json)
 
         return handle
 
@@ -128,13 +128,13 @@ class Resources:
         return self._write(request, kind, item, None, 201)
 
     async def _change(
-        self, request: Request, kind: Kind, found: Record, subresource: str
+        self, request: Request, kind: Kind, record: Record, subresource: str
     ) -> Response:
         """Replace or patch an object, or of it only what a subresource is about."""
         change = await body(request)
         if isinstance(change, Response):
             return change
-        old = found.object()
+        old = record.object()
         if request.method == "PATCH":
             try:
                 new = patched(request.headers.get("content-type", ""), old, change)
@@ -147,15 +147,15 @@ class Resources:
         if subresource:
             version = new.get("metadata", {}).get("resourceVersion")
             new = {**old, subresource: new.get(subresource)}
-            new["metadata"]["resourceVersion"] = version or str(found.version)
+            new["metadata"]["resourceVersion"] = version or str(record.version)
         elif "status" in old:
             new["status"] = old["status"]
         metadata = new.setdefault("metadata", {})
-        if metadata.setdefault("name", found.name) != found.name:
+        if metadata.setdefault("name", record.name) != record.name:
             message = f"the name of the object ({metadata['name']}) does not match the name on the"
-            return status(400, f"{message} URL ({found.name})")
-        if found.namespace:
-            metadata["namespace"] = found.namespace
+            return status(400, f"{message} URL ({record.name})")
+        if record.namespace:
+            metadata["namespace"] = record.namespace
         return self._write(request, kind, new, old, 200)
 
     def _write(

@@ -45,21 +45,21 @@ def document(group: str, version: str) -> dict[str, Any] | None:
 
 
 def _operations(kind: Kind, **actions: str) -> dict[str, Any]:
-    found = {}
+    operations = {}
     for method, action in actions.items():
-        told: dict[str, Any] = {
+        operation: dict[str, Any] = {
             "operationId": f"{action}{kind.version.capitalize()}{kind.kind}",
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": _gvk(kind),
             "responses": {"200": {"description": "OK", "content": _content(kind)}},
         }
         if method in ("post", "put", "patch"):
-            told["parameters"] = [
+            operation["parameters"] = [
                 {"name": name, "in": "query", "schema": {"type": "string"}}
                 for name in ("dryRun", "fieldManager", "fieldValidation")
             ]
-        found[method] = told
-    return found
+        operations[method] = operation
+    return operations
 
 
 def _schema(kind: Kind) -> dict[str, Any]:

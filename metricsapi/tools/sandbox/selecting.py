@@ -21,12 +21,12 @@ def selection(kind: Kind, labels: str, fields: str, namespace: str | None) -> Te
     """Give the test that a list's or a watch's parameters make. Raises BadSelector."""
     tests = [*_by_fields(kind, fields), *_by_labels(labels)]
     if namespace is not None:
-        tests.insert(0, lambda one: one.namespace == namespace)
+        tests.insert(0, lambda record: record.namespace == namespace)
     if not tests:
         return lambda _: True
     if len(tests) == 1:
         return tests[0]
-    return lambda one: all(test(one) for test in tests)
+    return lambda record: all(test(record) for test in tests)
 
 
 def _by_fields(kind: Kind, text: str) -> list[Test]:
@@ -44,7 +44,7 @@ def _by_fields(kind: Kind, text: str) -> list[Test]:
 
 
 def _field_test(path: str, value: str, equal: bool) -> Test:
-    return lambda one: (one.field(path) == value) is equal
+    return lambda record: (record.field(path) == value) is equal
 
 
 def _by_labels(text: str) -> list[Test]:
@@ -53,16 +53,16 @@ def _by_labels(text: str) -> list[Test]:
     if not requirements:
         return []
 
-    def matches(one: Record) -> bool:
-        labels = one.labels()
+    def matches(record: Record) -> bool:
+        labels = record.labels()
         return all(requirement(labels) for requirement in requirements)
 
     return [matches]
 
 
 def _requirement(part: str) -> Callable[[dict[str, str]], bool]:
-    if found := _SET.match(part):
-        absent, key, operator, values = found.groups()
+    if match := _SET.match(part):
+        absent, key, operator, values = match.groups()
         if operator:
             among = {value.strip() for value in values.split(",")}
             return lambda labels: (labels.get(key) in among) is (operator == "in")

@@ -46,7 +46,7 @@ class ServerProcess:
             "--kubelet-use-node-status-port",
             "--service-namespace=kube-system",
         ]
-        # As a kubelet tells a pod where the Service is: here it leads to this one server.
+        # As a kubelet writes into a pod where the Service is: here it leads to this server.
         service = {
             "METRICS_SERVER_SERVICE_HOST": "127.0.0.1",
             "METRICS_SERVER_SERVICE_PORT": str(self.port),
@@ -85,8 +85,8 @@ class ServerProcess:
         if self._reserved is not None:
             self._reserved.close()
 
-    def epitaph(self) -> str:
-        """Say how it ended, with the end of its log."""
+    def exit_report(self) -> str:
+        """Give how it ended, with the end of its log."""
         return f"the server ended with exit status {self._running().returncode}:\n{self.log_end()}"
 
     def log_end(self) -> str:

@@ -40,8 +40,8 @@ class Cluster:
         return Objects(self.collections[plural].ordered(namespace))
 
     def get(self, plural: str, name: str, namespace: str = "") -> Object | None:
-        found = self.collections[plural].records.get((namespace, name))
-        return found.object() if found else None
+        known = self.collections[plural].records.get((namespace, name))
+        return known.object() if known else None
 
     def apply(self, plural: str, item: Object) -> Object:
         """Create or replace an object; give it with its metadata complete.
@@ -89,12 +89,12 @@ class Cluster:
     def derived(self, key: Any, plurals: Sequence[str], make: Callable[[], T]) -> T:
         """Give what `make` makes of the objects of some kinds, made again when one has changed."""
         version = max(self.collections[plural].version for plural in plurals)
-        found = self._derived.get(key)
-        if found is None or found[0] != version:
+        known = self._derived.get(key)
+        if known is None or known[0] != version:
             if len(self._derived) >= DERIVED:
                 self._derived.clear()
-            found = self._derived[key] = (version, make())
-        value: T = found[1]
+            known = self._derived[key] = (version, make())
+        value: T = known[1]
         return value
 
     def _compare(self, plural: str, metadata: Object, before: Object) -> None:

@@ -58,8 +58,8 @@ def _name(item: Object) -> str:
 
 def _address(kind: str) -> Callable[[Object], str]:
     def cell(item: Object) -> str:
-        found = item.get("status", {}).get("addresses", [])
-        return next((a["address"] for a in found if a["type"] == kind), "<none>")
+        values = item.get("status", {}).get("addresses", [])
+        return next((a["address"] for a in values if a["type"] == kind), "<none>")
 
     return cell
 
@@ -76,13 +76,13 @@ def _node_status(item: Object) -> str:
 
 def _roles(item: Object) -> str:
     prefix = "node-role.kubernetes.io/"
-    found = [k.removeprefix(prefix) for k in item["metadata"].get("labels", {}) if prefix in k]
-    return ",".join(sorted(found)) or "<none>"
+    values = [k.removeprefix(prefix) for k in item["metadata"].get("labels", {}) if prefix in k]
+    return ",".join(sorted(values)) or "<none>"
 
 
 def _containers(item: Object) -> list[Object]:
-    found: list[Object] = item.get("spec", {}).get("containers", [])
-    return found
+    values: list[Object] = item.get("spec", {}).get("containers", [])
+    return values
 
 
 def _ready_containers(item: Object) -> str:
@@ -104,11 +104,11 @@ def _service_of(item: Object) -> str:
 
 def _available(item: Object) -> str:
     conditions = item.get("status", {}).get("conditions", [])
-    found = next((c for c in conditions if c["type"] == "Available"), None)
-    if found is None:
+    values = next((c for c in conditions if c["type"] == "Available"), None)
+    if values is None:
         return "Unknown"
-    status = str(found["status"])
-    return status if status == "True" else f"{status} ({found['reason']})"
+    status = str(values["status"])
+    return status if status == "True" else f"{status} ({values['reason']})"
 
 
 def _data(item: Object) -> str:

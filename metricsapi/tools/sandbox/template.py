@@ -160,7 +160,7 @@ def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, 
 
 
 def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
-    """Give what a kubelet tells of a node, a pod (with pressure) or a container."""
+    """Give what a kubelet reports of a node, a pod (with pressure) or a container."""
     none = {"total": 0, "avg10": 0, "avg60": 0, "avg300": 0}
     pressure = {"psi": {"full": none, "some": none}} if psi else {}
     cpu = {"time": "@", "usageNanoCores": "#", "usageCoreNanoSeconds": "#", **pressure}

@@ -46,10 +46,10 @@ class Users:
         return token
 
     def asking(
-        self, headers: Headers, certificate: bytes | None, believed: Sequence[Authority]
+        self, headers: Headers, certificate: bytes | None, trusted: Sequence[Authority]
     ) -> User | None:
         """Give who asks; None when a credential was presented and none is valid."""
-        if certificate and (user := from_certificate(certificate, believed)):
+        if certificate and (user := from_certificate(certificate, trusted)):
             return user
         authorization = headers.get("authorization", "")
         if authorization:
@@ -82,20 +82,20 @@ def impersonated(headers: Headers, asking: User) -> tuple[User, list[Attributes]
     return User(name, (*groups, *everyone)), [wanted, *needed]
 
 
-def from_certificate(der: bytes, believed: Sequence[Authority]) -> User | None:
-    """Give the user of a client certificate (CN, and O for groups) that is believed now."""
+def from_certificate(der: bytes, trusted: Sequence[Authority]) -> User | None:
+    """Give the user of a client certificate (CN, and O for groups) that is trusted now."""
     certificate = x509.load_der_x509_certificate(der)
     now = dt.datetime.now(dt.UTC)
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         return None
-    if not any(_signed(certificate, authority) for authority in believed):
+    if not any(_signed(certificate, authority) for authority in trusted):
         return None
     subject = certificate.subject
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     groups = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     extra = ((CREDENTIAL, f"X509SHA256={hashlib.sha256(der).hexdigest()}"),)
     name = str(names[0].value) if names else ""
-    return User(name, (*(str(one.value) for one in groups), AUTHENTICATED), "", extra)
+    return User(name, (*(str(attribute.value) for attribute in groups), AUTHENTICATED), "", extra)
 
 
 def _signed(certificate: x509.Certificate, authority: Authority) -> bool:

@@ -29,8 +29,8 @@ def refusal(kind: Kind, item: Object, old: Object | None) -> Response | None:
         return None
     name = item.get("metadata", {}).get("name", "")
     whole = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    said = [f"{field}: {message}" for field, _, message in problems]
-    listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    messages = [f"{field}: {message}" for field, _, message in problems]
+    listed = messages[0] if len(messages) == 1 else f"[{', '.join(messages)}]"
     causes = [{"field": f, "reason": r, "message": m} for f, r, m in problems]
     details = {"name": name, "group": kind.group, "kind": kind.kind, "causes": causes}
     return status(422, f'{whole} "{name}" is invalid: {listed}', details=details)
@@ -59,40 +59,41 @@ def _api_service(item: Object) -> list[Problem]:
     spec = item.get("spec") or {}
     group, version = spec.get("group", ""), spec.get("version", "")
     name, wanted = item.get("metadata", {}).get("name", ""), f"{version}.{group}"
-    found = []
+    problems = []
     if name != wanted:
         rule = f'must be `spec.version+"."+spec.group`: "{wanted}"'
-        found.append(_invalid("metadata.name", name, rule))
+        problems.append(_invalid("metadata.name", name, rule))
     if not group and version != "v1":
         message = "only v1 may have an empty group and it better be legacy kube"
-        found.append(_required("spec.group", message))
+        problems.append(_required("spec.group", message))
     for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
         value = spec.get(field) or 0
         if not 0 < value <= most:
             rule = f"must be positive and less than {most}"
-            found.append(_invalid(f"spec.{field}", value, rule))
-    return found + _service(spec)
+            problems.append(_invalid(f"spec.{field}", value, rule))
+    return problems + _service(spec)
 
 
 def _service(spec: Object) -> list[Problem]:
     bundle, skip, service = (
         spec.get(name) for name in ("caBundle", "insecureSkipTLSVerify", "service")
     )
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if service is None:
         rule = "local APIServices may not have"
         if bundle:
-            found.append(_invalid("spec.caBundle", f"{len(bundle)} bytes", f"{rule} a caBundle"))
+            problems.append(_invalid("spec.caBundle", f"{len(bundle)} bytes", f"{rule} a caBundle"))
         if skip:
             field = "insecureSkipTLSVerify"
-            found.append(_invalid(f"spec.{field}", skip, f"{rule} {field}"))
-        return found
+            problems.append(_invalid(f"spec.{field}", skip, f"{rule} {field}"))
+        return problems
     needed = ("namespace", "name")
-    found += [_required(f"spec.service.{one}", "") for one in needed if not service.get(one)]
+    missing = [field for field in needed if not service.get(field)]
+    problems += [_required(f"spec.service.{field}", "") for field in missing]
     if skip and bundle:
         rule = "may not be true if caBundle is present"
-        found.append(_invalid("spec.insecureSkipTLSVerify", skip, rule))
-    return found
+        problems.append(_invalid("spec.insecureSkipTLSVerify", skip, rule))
+    return problems
 
 
 def _role_reference(item: Object, old: Object) -> list[Problem]:
@@ -108,5 +109,5 @@ def _invalid(field: str, value: Any, rule: str) -> Problem:
 
 
 def _required(field: str, message: str) -> Problem:
-    said = f"Required value: {message}" if message else "Required value"
-    return field, "FieldValueRequired", said
+    messages = f"Required value: {message}" if message else "Required value"
+    return field, "FieldValueRequired", messages

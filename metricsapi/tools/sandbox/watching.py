@@ -74,14 +74,14 @@ class Watch:
             if problem:
                 yield problem
                 return
-            version, told = self._initial() if version is None else self._after(version)
-            if told and self._asked.shape == METADATA_LIST:
+            version, lines = self._initial() if version is None else self._after(version)
+            if lines and self._asked.shape == METADATA_LIST:
                 return  # as kube-apiserver does: no event is a list, and it says so in its log only
             if self._asked.bookmarks and now >= bookmark_at:
                 bookmark_at = now + bookmark_every
-                told += self._bookmark(version)
-            if told:
-                yield told
+                lines += self._bookmark(version)
+            if lines:
+                yield lines
             else:
                 wait = min(ends, bookmark_at) - now if self._asked.bookmarks else ends - now
                 await self._cluster.wait_change(wait, self._collection.kind.plural)
@@ -105,12 +105,12 @@ class Watch:
 
     def _initial(self) -> tuple[int, bytes]:
         """Give the version of now, and what is there as additions."""
-        found = [one for one in self._collection.ordered() if self._wanted(one)]
+        records = [record for record in self._collection.ordered() if self._wanted(record)]
         version = self._cluster.version
-        told = b"".join([self._event("ADDED", one) for one in found])
+        lines = b"".join([self._event("ADDED", record) for record in records])
         if self._asked.initial:
-            told += self._bookmark(version, _INITIAL_END)
-        return version, told
+            lines += self._bookmark(version, _INITIAL_END)
+        return version, lines
 
     def _line(self, change: Change) -> bytes:
         """Give a change as seen through the selectors; what leaves them is deleted."""
@@ -127,12 +127,12 @@ class Watch:
         item["metadata"]["resourceVersion"] = str(version)
         return record(self._collection.kind, item, version)
 
-    def _event(self, word: Word, one: Record) -> bytes:
-        shown = one.partial if self._asked.shape == METADATA else one.json
+    def _event(self, word: Word, record: Record) -> bytes:
+        shown = record.partial if self._asked.shape == METADATA else record.json
         if self._asked.shape == "Table":
-            metadata = {"resourceVersion": str(one.version)}
+            metadata = {"resourceVersion": str(record.version)}
             shown = msgspec.json.encode(
-                table(self._collection.kind.plural, [one.object()], metadata)
+                table(self._collection.kind.plural, [record.object()], metadata)
             )
         return b'{"type":"%b","object":%b}\n' % (word.encode(), shown)
 
