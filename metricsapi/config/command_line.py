@@ -76,6 +76,11 @@ def _parse_arguments(
     noted: set[str] = set()
     rest = iter(argv)
     for arg in rest:
+        if arg == "--":  # what follows is no flag, whatever it begins with
+            result.problems += [
+                f"unexpected argument {text!r}: flags begin with --" for text in rest
+            ]
+            return
         if not arg.startswith("-") or arg == "-":
             result.problems.append(f"unexpected argument {arg!r}: flags begin with --")
             continue

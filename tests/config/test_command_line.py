@@ -43,6 +43,12 @@ def test_a_bare_boolean_does_not_take_the_next_word():
     assert parsed.problems == ["unexpected argument 'false': flags begin with --"]
 
 
+def test_two_dashes_end_the_flags():
+    assert read_settings(["--v=2", "--"], {})[1].problems == []
+    _, parsed = read_settings(["--", "--v=2"], {})
+    assert parsed.problems == ["unexpected argument '--v=2': flags begin with --"]
+
+
 def test_all_mistakes_are_reported_together_with_the_nearest_name():
     args = [
         "--metric-resoltion=15s",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
+from metricsapi.kube.pem import parse_authorities
 from metricsapi.scrape.certificate_errors import common_name, made_by_kubelet
 
 _NAMES = 6  # shown: some certificates are for hundreds of hosts
@@ -56,3 +58,17 @@ def read_certificate(der: bytes) -> Certificate:
         cert.not_valid_after_utc,
         made_by_kubelet(cert),
     )
+
+
+def read_bundle(pem: bytes) -> list[Certificate]:
+    """Read the usable certificates of a PEM bundle, as the server does; empty text has none.
+
+    Raises ValueError if there is text, but no usable certificate in it.
+    """
+    if not pem.strip():
+        return []
+    bundle = parse_authorities(pem, "the value")
+    return [
+        read_certificate(certificate.public_bytes(Encoding.DER))
+        for certificate in bundle.certificates
+    ]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, Forbidden, KubeError, NotFound, Unauthorized
-from metricsapi.tools.doctor.certificate import Certificate, read_certificate
+from metricsapi.tools.doctor.api_service import check_api_services
+from metricsapi.tools.doctor.certificate import read_bundle
 from metricsapi.tools.doctor.installation import (
-    GROUP,
     Installation,
     State,
     find_installation,
@@ -28,6 +24,7 @@ from metricsapi.tools.doctor.result import CLUSTER, Findings, Result
 
 Check = Callable[[KubeClient, Settings, Installation, Findings], Awaitable[None]]
 AUTHENTICATION = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+OLDEST = (1, 27)  # Kubernetes; see docs/install.md
 _EXPIRES_SOON = 14.0  # days
 
 
@@ -60,8 +57,14 @@ async def check_cluster(
 async def _reach(client: KubeClient, findings: Findings) -> bool:
     where = f"{client.credentials.server}, credentials: {client.credentials.source}"
     try:
-        version = await get(client, "/version")
-        findings.ok("API server", f"{version.get('gitVersion', 'answers')} at {where}")
+        version = str((await get(client, "/version")).get("gitVersion", ""))
+        text = f"{version or 'answers'} at {where}"
+        number = re.match(r"v(\d{1,9})\.(\d{1,9})", version)
+        if number and tuple(map(int, number.groups())) < OLDEST:
+            fix = f"This server is for Kubernetes {'.'.join(map(str, OLDEST))} and newer."
+            findings.warn("API server", text, fix)
+        else:
+            findings.ok("API server", text)
     except Unauthorized as error:
         fix = "The token or certificate is not valid any more: renew it."
         findings.fail("API server", f"{error} ({where})", fix)
@@ -91,7 +94,7 @@ async def _configmap(
     bundles = {}
     for key in ("requestheader-client-ca-file", "client-ca-file"):
         try:
-            bundles[key] = _certificates(data.get(key, "").encode())
+            bundles[key] = read_bundle(data.get(key, "").encode())
         except ValueError as error:
             findings.fail(name, f"{key}: {error}", "Correct kube-apiserver's flag of this name.")
             return
@@ -107,74 +110,6 @@ async def _configmap(
         findings.warn(name, f"{text}; a CA expires in {soonest:.0f} days", "Rotate it in time.")
     else:
         findings.ok(name, text)
-
-
-async def _api_services(
-    client: KubeClient, settings: Settings, installation: Installation, findings: Findings
-) -> None:
-    for version in ("v1beta1", "v1"):
-        name = f"{version}.{GROUP}"
-        try:
-            found = await get(client, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
-        except NotFound:
-            if version == "v1":
-                findings.skip("APIService", f"{name} does not exist; it is optional")
-            elif installation.state is State.NONE:
-                findings.ok("APIService", f"{name} does not exist yet: apply it last")
-            else:
-                fix = "Apply manifests/: without it nobody is sent here."
-                findings.fail("APIService", f"{name} does not exist", fix)
-            continue
-        _api_service(name, found, settings, installation, findings)
-
-
-def _api_service(
-    name: str, found: Any, settings: Settings, installation: Installation, findings: Findings
-) -> None:
-    spec = found.get("spec", {})
-    service = spec.get("service") or {}
-    whose = f"{service.get('namespace')}/{service.get('name')}"
-    ours = f"{settings.service.namespace}/{settings.service.name}"
-    if whose != ours and installation.state is not State.OURS:
-        fix = "Applying our APIService takes it over; what serves it now then serves nobody."
-        findings.warn("APIService", f"{name} belongs to {whose}", fix)
-        return
-    if whose != ours:
-        fix = f"Something else serves it. If it is to be us, point it at {ours}: apply manifests/."
-        findings.fail("APIService", f"{name} belongs to {whose}", fix)
-        return
-    conditions = found.get("status", {}).get("conditions") or []
-    available: dict[str, str] = next((c for c in conditions if c.get("type") == "Available"), {})
-    reason = f"{available.get('reason', '')}: {available.get('message', '')}".strip(": ")
-    if available.get("status") == "True":
-        findings.ok("APIService", f"{name} is available, served by {whose}")
-    else:
-        fix = "The reason says where: no endpoints, no route, TLS, or a 4xx from the server itself."
-        findings.fail("APIService", f"{name} is not available: {reason or 'no condition'}", fix)
-    if installation.state is State.OURS:
-        _ca_bundle(name, spec, findings)
-
-
-def _ca_bundle(name: str, spec: Any, findings: Findings) -> None:
-    if spec.get("insecureSkipTLSVerify"):
-        fix = "Run with --manage-ca-bundle and set insecureSkipTLSVerify: false."
-        findings.warn("caBundle", f"{name}: insecureSkipTLSVerify: nobody verifies us", fix)
-        return
-    try:
-        bundle = _certificates(base64.b64decode(spec.get("caBundle") or "", validate=True))
-    except (ValueError, binascii.Error) as error:
-        findings.fail("caBundle", f"{name}: {error}", "Write a PEM bundle, base64-encoded.")
-        return
-    if not bundle:
-        fix = "Run with --manage-ca-bundle, or write the CA of the serving certificate there."
-        findings.fail("caBundle", f"{name}: empty, so the system's CAs are asked", fix)
-        return
-    text = "; ".join(f"{one.subject!r} until {one.not_after:%Y-%m-%d}" for one in bundle)
-    if all(one.days_left() < 0 for one in bundle):
-        fix = "Renew it; --manage-ca-bundle does so in time."
-        findings.fail("caBundle", f"{name}: expired: {text}", fix)
-    else:
-        findings.ok("caBundle", f"{name}: {text}")
 
 
 async def _service(
@@ -225,19 +160,9 @@ async def _endpoints(client: KubeClient, namespace: str, name: str) -> tuple[lis
     return ready, unready
 
 
-def _certificates(pem: bytes) -> list[Certificate]:
-    """Read every certificate of a PEM bundle; raises ValueError if it is not one."""
-    if not pem.strip():
-        return []
-    return [
-        read_certificate(certificate.public_bytes(Encoding.DER))
-        for certificate in x509.load_pem_x509_certificates(pem)
-    ]
-
-
 CHECKS: dict[str, Check] = {
     "permission": check_permissions,
     "authentication ConfigMap": _configmap,
-    "APIService": _api_services,
+    "APIService": check_api_services,
     "Service": _service,
 }
