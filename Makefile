@@ -6,7 +6,7 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types layers check e2e accuracy faults chaos fuzz conformance security bench bench-quick \
+.PHONY: help run test lint types layers check e2e accuracy faults ha chaos fuzz conformance security bench bench-quick \
 	docs wheel wheel-check manifests wheelhouse image rootfs lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -75,6 +75,9 @@ chaos: $(VENV)/dev.stamp ## faults at random at every boundary; SEED= for the sa
 
 fuzz: $(VENV)/fuzz.stamp ## bytes that a fuzzer finds into every reader of bytes; SECONDS=60 of each
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
+
+ha: $(VENV)/dev.stamp ## faults of replicas that share their scrapes, and what clients see; ARGS="--nodes=20 --resolution=5"
+	@$(BIN)/python -m tests.ha $(ARGS)
 
 conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare
 	@$(BIN)/python -m tests.conformance

@@ -154,14 +154,17 @@ class Installation:
 
         monkeypatch.setattr(apiserver, "allowed", noting)
 
-    async def start_replica(self, *flags, rendered=None):
-        """Start a server with the rendered flags, and later ones that win over them."""
+    async def start_replica(self, *flags, rendered=None, prefix=()):
+        """Start a server with the rendered flags, and later ones that win over them.
+
+        `prefix` is a command that runs the one that follows.
+        """
         number = len(self.replicas)
         directory = self.directory / f"replica-{number}"
         directory.mkdir()
         rendered = args(self.objects) if rendered is None else rendered
         kept = [flag for flag in rendered if not flag.startswith(OWN)]
-        command = [sys.executable, "-m", "metricsapi", "serve", *kept, *self._flags]
+        command = [*prefix, sys.executable, "-m", "metricsapi", "serve", *kept, *self._flags]
         command += ["--secure-port=0", f"--cert-dir={directory}", *flags]
         return await self.start(command, directory / "log")
 

@@ -1,0 +1,147 @@
+"""What happens to replicas, each as a function of the cluster; when it returns, it is over."""
+
+import asyncio
+import shutil
+import signal
+
+from tests.ha.cluster import LEASE
+
+
+async def leader_killed(cluster):
+    """The leader's process dies, and a new replica takes its place."""
+    leader = cluster.leader
+    leader.up = False
+    leader.process.kill()
+    await leader.process.wait()
+    await cluster.start()
+
+
+async def leader_leaves(cluster):
+    """The leader is told to leave while it serves."""
+    leader = cluster.leader
+    leader.replica.leave()
+    await asyncio.sleep(1.0)  # it still serves, until Kubernetes has taken its endpoint away
+    leader.up = False
+    await leader.process.wait()
+    await cluster.start()
+
+
+async def leader_without_power(cluster):
+    """Packets to and from the leader's node are lost, and it never comes back."""
+    leader = cluster.leader
+    leader.up = False
+    leader.api.cut()
+    leader.peers.cut()
+    await asyncio.sleep(cluster.lease_duration + cluster.period)
+    leader.process.kill()
+    await leader.process.wait()
+
+
+def frozen(seconds):
+    """Give the fault that the leader stands still for so long."""
+
+    async def leader_frozen(cluster):
+        leader = cluster.leader
+        leader.up = False
+        leader.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        leader.process.send_signal(signal.SIGCONT)
+        leader.up = leader.thawed = True
+
+    leader_frozen.__doc__ = f"The leader stands still for {seconds} s (SIGSTOP), and goes on."
+    return leader_frozen
+
+
+async def cut_off_from_followers(cluster):
+    """Followers cannot reach the leader."""
+    leader = cluster.leader
+    leader.peers.cut()
+    await asyncio.sleep(2 * cluster.period)
+    leader.peers.heal()
+
+
+async def cut_off_from_the_api_server(cluster):
+    """The leader cannot reach the API server, longer than its Lease lasts."""
+    leader = cluster.leader
+    leader.api.cut()
+    await asyncio.sleep(cluster.lease_duration + 2 * cluster.period)
+    leader.api.heal()
+
+
+async def cut_off_from_both(cluster):
+    """The leader reaches neither the API server nor another replica."""
+    leader = cluster.leader
+    leader.api.cut()
+    leader.peers.cut()
+    await asyncio.sleep(cluster.lease_duration + 2 * cluster.period)
+    leader.api.heal()
+    leader.peers.heal()
+
+
+async def api_server_away(cluster):
+    """No replica can reach the API server for two minutes."""
+    for member in cluster.members:
+        member.api.cut()
+    await asyncio.sleep(120.0)
+    for member in cluster.members:
+        member.api.heal()
+
+
+async def lease_deleted(cluster):
+    """Somebody deletes the Lease."""
+    cluster.installation.cluster.delete(*LEASE)
+
+
+async def lease_held_by_a_stranger(cluster):
+    """Somebody else takes the Lease, for a million seconds and without an address."""
+    spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 10**6}
+    cluster.installation.cluster.apply("leases", {**cluster.lease(), "spec": spec})
+
+
+async def lease_of_garbage(cluster):
+    """Somebody writes a Lease whose fields have other types."""
+    spec = {"holderIdentity": ["a"], "leaseTransitions": {}, "acquireTime": 5}
+    cluster.installation.cluster.apply("leases", {**cluster.lease(), "spec": spec})
+
+
+async def rolling_update(cluster):
+    """Every replica is replaced, one by one."""
+    for member in list(cluster.members):
+        await cluster.start()
+        await cluster.settle()
+        member.replica.leave()
+        await asyncio.sleep(1.0)
+        member.up = False
+        await member.process.wait()
+        await cluster.settle()
+
+
+async def clocks_apart(cluster):
+    """The clock of the leader's successor is hours ahead of the leader's."""
+    await cluster.start("unshare", "--time", "--monotonic", "20000", "--boottime", "20000")
+    await cluster.settle()
+    for member in list(cluster.members[:-1]):
+        member.up = False
+        member.process.kill()
+        await member.process.wait()
+
+
+clocks_apart.needs = lambda: shutil.which("unshare")
+
+FAULTS = {
+    "leader killed": leader_killed,
+    "leader leaves": leader_leaves,
+    "leader without power": leader_without_power,
+    "leader frozen 5 s": frozen(5),
+    "leader frozen 20 s": frozen(20),
+    "leader frozen 60 s": frozen(60),
+    "cut off from followers": cut_off_from_followers,
+    "cut off from the API server": cut_off_from_the_api_server,
+    "cut off from both": cut_off_from_both,
+    "API server away 2 min": api_server_away,
+    "Lease deleted": lease_deleted,
+    "Lease held by a stranger": lease_held_by_a_stranger,
+    "Lease of garbage": lease_of_garbage,
+    "clocks hours apart": clocks_apart,
+    "rolling update of three": rolling_update,
+}
