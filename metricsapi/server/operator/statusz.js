@@ -6,9 +6,17 @@ const ORDER = { failing: 0, unusable: 1, pending: 2, ok: 3 };
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60]];
 const at = (id) => document.getElementById(id);
 const epoch = () => Date.now() / 1000;
+const collator = new Intl.Collator(undefined, { numeric: true });
 const sorting = new WeakMap(); // of each table: the column, and whether it ascends
 let lostAt = null, refreshing = false;
 let offset = Number(document.documentElement.dataset.now) - epoch(); // of the server's clock
+
+// What is selected: a range, or null. Asked for once before the page is changed, since the answer
+// needs a layout, which each change makes stale.
+function selection() {
+  const selected = getSelection();
+  return selected && !selected.isCollapsed ? selected.getRangeAt(0) : null;
+}
 
 // Sorting and filtering
 
@@ -20,7 +28,7 @@ function value(row, column) {
 }
 function compare(a, b) {
   if (typeof a === "number" && typeof b === "number") return a < b ? -1 : a > b ? 1 : 0;
-  return String(a).localeCompare(String(b), undefined, { numeric: true });
+  return collator.compare(a, b);
 }
 function sort(table) {
   const { by, up } = sorting.get(table) ?? { by: 1, up: true };
@@ -32,7 +40,8 @@ function sort(table) {
   const sorted = rows.map((row) => [value(row, by), row.dataset.key, row]);
   sorted.sort((a, b) => (up ? 1 : -1) * compare(a[0], b[0]) || compare(a[1], b[1]));
   if (sorted.every((entry, place) => entry[2] === rows[place])) return;
-  if (!selected(body)) body.append(...sorted.map((entry) => entry[2])); // it would be dropped
+  if (selection()?.intersectsNode(body)) return; // to move a row would drop it
+  body.append(...sorted.map((entry) => entry[2]));
 }
 function filter() {
   const text = at("filter").value.toLowerCase();
@@ -57,26 +66,19 @@ function duration(seconds) {
   return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]}` : `${seconds} s`;
 }
 function countOn() {
-  const now = epoch() + offset;
+  const now = epoch() + offset, chosen = selection();
   for (const time of document.querySelectorAll("time")) {
     const { at: from, until, after = "" } = time.dataset;
     const text = until ? duration(until - now) : duration(now - from) + after;
-    if (time.textContent !== text && !selected(time)) time.firstChild.data = text;
+    if (time.textContent !== text && !chosen?.intersectsNode(time)) time.firstChild.data = text;
   }
 }
 
 // Refreshing in place
 
-function selecting() {
-  const selection = getSelection();
-  return selection && !selection.isCollapsed;
-}
-function selected(node) {
-  return selecting() && getSelection().containsNode(node, true);
-}
-function patch(old, next) {
+function patch(old, next, chosen) {
   if (old.nodeType === Node.TEXT_NODE) {
-    if (old.data !== next.data && !selected(old)) old.data = next.data;
+    if (old.data !== next.data && !chosen?.intersectsNode(old)) old.data = next.data;
     return;
   }
   for (const { name, value } of next.attributes) {
@@ -85,24 +87,24 @@ function patch(old, next) {
   for (const { name } of [...old.attributes]) {
     if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
-  if (old.tagName === "TBODY" || old.id === "groups") patchKeyed(old, next);
-  else patchInOrder(old, next);
+  if (old.tagName === "TBODY" || old.id === "groups") patchKeyed(old, next, chosen);
+  else patchInOrder(old, next, chosen);
 }
-function patchInOrder(old, next) {
+function patchInOrder(old, next, chosen) {
   const before = [...old.childNodes], after = [...next.childNodes];
   after.forEach((node, place) => {
     const known = before[place];
     if (!known) old.append(node);
-    else if (known.nodeName === node.nodeName) patch(known, node);
+    else if (known.nodeName === node.nodeName) patch(known, node, chosen);
     else known.replaceWith(node);
   });
   before.slice(after.length).forEach((node) => node.remove());
 }
-function patchKeyed(old, next) {
+function patchKeyed(old, next, chosen) {
   const known = new Map([...old.children].map((node) => [node.dataset.key, node]));
   for (const node of [...next.children]) {
     const same = known.get(node.dataset.key);
-    if (same) patch(same, node);
+    if (same) patch(same, node, chosen);
     else old.append(node);
     known.delete(node.dataset.key);
   }
@@ -143,8 +145,9 @@ async function refresh() {
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     offset = Number(next.documentElement.dataset.now) - epoch();
+    const chosen = selection();
     for (const id of ["head", "groups", "nodes"]) {
-      patch(at(id), document.adoptNode(next.getElementById(id)));
+      patch(at(id), document.adoptNode(next.getElementById(id)), chosen);
     }
     show();
     regained();

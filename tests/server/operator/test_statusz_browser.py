@@ -177,7 +177,7 @@ def test_a_server_that_is_back_is_shown_as_that(dom):
 
 def test_a_refresh_keeps_scroll_position_selection_and_folds(dom):
     """All of it had been replaced, every five seconds."""
-    nodes = [good(f"node-{number:03}", number) for number in range(100)]
+    nodes = [good(f"node-{number:03}", number) for number in range(1000)]
     bad = [failing(f"bad-{number}", "refused", "no") for number in range(9)]
     fresh = [good("node-000", 7), *nodes[1:60], *nodes[61:], good("node-new", 5)]
     script = """
@@ -197,7 +197,7 @@ def test_a_refresh_keeps_scroll_position_selection_and_folds(dom):
         flags=LATER,
         later=lambda _: (200, page([*fresh, *bad])),
     )
-    assert "<title>500|node-030|true|100|800m</title>" in document
+    assert "<title>500|node-030|true|1000|800m</title>" in document
 
 
 def test_a_large_group_of_failing_nodes_is_folded_to_its_cause(dom):
