@@ -35,7 +35,8 @@ def _data(record: logging.LogRecord) -> dict[str, Any]:
 def _value(value: object) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, int | float):
         return json.dumps(value)
-    return json.dumps(value if isinstance(value, str | list | tuple | Mapping) else str(value))
+    listed = isinstance(value, str | list | tuple | Mapping)
+    return json.dumps(value if listed else str(value), default=str)
 
 
 class TextFormatter(logging.Formatter):
@@ -77,12 +78,24 @@ class Handler(logging.StreamHandler[TextIO]):
         self._failure = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a line. Nothing that goes wrong with it may reach whoever logs."""
         try:
-            self.stream.write(self.format(record) + "\n")
+            self.stream.write(self._text(record) + "\n")
             self.flush()
             self._failure = ""
         except OSError as error:
             self._failure = error.strerror or str(error)
+        except ValueError as error:  # the stream is closed
+            self._failure = str(error)
+
+    def _text(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001  data without a text must not cost the line
+            text = f"{record.msg} (the data of this line cannot be shown: {error!r})"
+            plain = logging.makeLogRecord({**record.__dict__, "msg": text, "args": (), "data": {}})
+            plain.exc_info = None
+            return self.format(plain)
 
     def problem(self) -> str | None:
         """Return None, or why the last line could not be written."""

@@ -85,3 +85,30 @@ def test_a_stream_that_breaks_is_a_failing_health_check():
     assert handler.problem() is None
     logs.LOG.info("x")
     assert handler.problem() == "the last log line could not be written: No space left on device"
+
+
+def test_a_stream_that_was_closed_is_a_failing_health_check():
+    """Whoever logged had got the exception."""
+    stream = io.StringIO()
+    handler = logs.configure("text", 0, stream)
+    stream.close()
+    logs.LOG.info("x")
+    assert "closed file" in handler.problem()
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+CIRCLE = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+@pytest.mark.parametrize("data", [{"a": Unprintable()}, {"a": CIRCLE}, {"a": [{1, 2}]}, 7])
+def test_data_that_cannot_be_shown_costs_neither_the_line_nor_whoever_logs(kind, data):
+    text = written(kind, 0, lambda: logs.LOG.info("node failed", extra={"data": data}))
+    assert "node failed" in text
+    text = written(kind, 0, lambda: logs.LOG.info("%s and %s", "one"))
+    assert "%s and %s" in text

@@ -127,8 +127,10 @@ async function get(path, accept) {
 function lost(error) {
   lostAt ??= new Date();
   const time = lostAt.toLocaleTimeString("en-GB");
-  const why = error.name === "TimeoutError" ? "it does not answer" : error.message;
-  at("lost").textContent = `Lost at ${time}: ${why}. What is shown is of before; ages count on.`;
+  // Of a connection that fails a browser says no more than TypeError.
+  const silent = error.name === "TimeoutError" || error instanceof TypeError;
+  const why = silent ? "the server does not answer" : error.message;
+  at("lost").textContent = `Lost at ${time}: ${why}. The last state is shown; ages count on.`;
   at("lost").hidden = false;
   document.documentElement.classList.add("lost");
 }

@@ -62,6 +62,8 @@ def _head(status: Status, ages: Ages) -> str:
         f"{ages.since(about.started)} · scrapes every {about.resolution:g} s · "
         '<a href="flagz">flags</a></div>'
     )
+    if status.replica is not None:
+        title += f'<div class="soft">{escape(status.replica.summary)}</div>'
     parts = [title, _tiles(status, ages)]
     parts += [_note("bad", f"Not ready: {name}: {why}") for name, why in status.unready.items()]
     parts += [_note("bad", problem) for problem in status.task_problems]
