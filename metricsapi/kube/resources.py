@@ -12,6 +12,16 @@ class Address(Struct, frozen=True, gc=False):
     address: str
 
 
+class Capacity(Struct, frozen=True, gc=False):
+    """How much a node has, not only for pods; None where its object does not say."""
+
+    cpu: int | None = None  # nanocores
+    memory: int | None = None  # bytes
+    swap: int | None = None  # bytes; status.nodeInfo.swap.capacity, from Kubernetes 1.34 on
+    ephemeral_storage: int | None = None  # bytes
+    pods: int | None = None  # the number that its kubelet takes
+
+
 class Node(Struct, frozen=True, gc=False):
     """A node: where its kubelet listens, and the labels of its usage."""
 
@@ -23,7 +33,7 @@ class Node(Struct, frozen=True, gc=False):
     ready: bool  # its Ready condition is True
     cpu: int | None = None  # allocatable, nanocores
     memory: int | None = None  # allocatable, bytes
-    pod_capacity: int | None = None  # the number of pods that its kubelet takes
+    capacity: Capacity = Capacity()
 
     @property
     def key(self) -> str:
@@ -31,11 +41,17 @@ class Node(Struct, frozen=True, gc=False):
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """A Running pod's metadata; its node is known from the kubelet that reports it."""
+    """A Running pod's metadata; its node is known from the kubelet that reports it.
+
+    `static_uid` is the uid that the kubelet has for a static pod; its object, the mirror pod, has
+    another one.
+    """
 
     namespace: str
     name: str
     labels: dict[str, str]
+    uid: str = ""
+    static_uid: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

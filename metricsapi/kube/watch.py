@@ -16,7 +16,7 @@ from msgspec import Struct
 from metricsapi.kube.decoding import UNDECODABLE, decode_json
 from metricsapi.kube.errors import ApiError, Gone, InvalidResponse, error_from_response
 from metricsapi.kube.quantity import parse_quantity
-from metricsapi.kube.resources import Address, Node, Pod
+from metricsapi.kube.resources import Address, Capacity, Node, Pod
 
 T = TypeVar("T")
 
@@ -26,11 +26,17 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
+# What a mirror pod has: the kubelet's uid of the static pod is in the second one.
+_CONFIG_MIRROR = "kubernetes.io/config.mirror"
+_CONFIG_HASH = "kubernetes.io/config.hash"
+
+
 class Metadata(Struct, gc=False, rename="camel"):
     """The part of ObjectMeta that we read."""
 
     name: str = ""
     namespace: str = ""
+    uid: str = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     resource_version: str = ""
@@ -166,6 +172,15 @@ class _Amounts(Struct, gc=False):
     cpu: str = ""
     memory: str = ""
     pods: str = ""
+    ephemeral_storage: str = msgspec.field(default="", name="ephemeral-storage")
+
+
+class _Swap(Struct, gc=False):
+    capacity: int | None = None
+
+
+class _NodeInfo(Struct, gc=False):
+    swap: _Swap | None = None
 
 
 class _NodeStatus(Struct, gc=False, rename="camel"):
@@ -174,6 +189,7 @@ class _NodeStatus(Struct, gc=False, rename="camel"):
     daemon_endpoints: _DaemonEndpoints | None = None
     allocatable: _Amounts | None = None
     capacity: _Amounts | None = None
+    node_info: _NodeInfo | None = None
 
 
 class _WireNode(Struct, gc=False):
@@ -193,7 +209,6 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
     daemon = status.daemon_endpoints
     endpoint = daemon.kubelet_endpoint if daemon else None
     amounts = status.allocatable or _Amounts()
-    capacity = status.capacity or _Amounts()
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
     return Node(
         name=wire.metadata.name,
@@ -204,7 +219,19 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
         ready=ready,
         cpu=parse_quantity(amounts.cpu, 10**9),
         memory=parse_quantity(amounts.memory),
-        pod_capacity=parse_quantity(capacity.pods),
+        capacity=_capacity(status),
+    )
+
+
+def _capacity(status: _NodeStatus) -> Capacity:
+    amounts = status.capacity or _Amounts()
+    swap = status.node_info.swap if status.node_info else None
+    return Capacity(
+        parse_quantity(amounts.cpu, 10**9),
+        parse_quantity(amounts.memory),
+        swap.capacity if swap else None,
+        parse_quantity(amounts.ephemeral_storage),
+        parse_quantity(amounts.pods),
     )
 
 
@@ -220,7 +247,9 @@ def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
         return None
     if not metadata.name or not metadata.namespace:
         return None
-    return Pod(metadata.namespace, metadata.name, metadata.labels or {})
+    annotations = metadata.annotations or {}
+    static = annotations.get(_CONFIG_HASH, "") if _CONFIG_MIRROR in annotations else ""
+    return Pod(metadata.namespace, metadata.name, metadata.labels or {}, metadata.uid, static)
 
 
 NODES = Resource("nodes", "/api/v1/nodes", decode_node, lambda node: node.key)

@@ -45,7 +45,7 @@ def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None 
         _hosts(node, settings, ip_family),
         port,
         _path(node),
-        pod_limit(node.pod_capacity, settings.max_pods),
+        pod_limit(node.capacity.pods, settings.max_pods),
     )
 
 

@@ -12,6 +12,7 @@ import re
 import resource
 import signal
 import time
+from functools import partial
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -30,6 +31,7 @@ from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
 from metricsapi.scrape.scraper import ScraperPool, ScrapesAlone
 from metricsapi.scrape.targets import cluster_family
+from metricsapi.server.cluster import ClusterView
 from metricsapi.server.handler_chain import build_handler_chain
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.server import Server
@@ -78,7 +80,14 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         pods = Informer(client, RUNNING_PODS)
 
         # From kubelets: what it uses.
-        store = MetricsStore(max_age=settings.max_age, swap="swap" in settings.storage.resources)
+        cluster = ClusterView(nodes, pods, client)
+        store = MetricsStore(
+            max_age=settings.max_age,
+            swap="swap" in settings.storage.resources,
+            cluster=cluster,
+            withheld=telemetry.withheld_pod,
+        )
+        cluster.follow(store)
         kubelets = kubelet_client(
             settings.kubelet,
             credentials,
@@ -144,6 +153,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
                 Task(f"{each.resource.name}-informer", each.run, each.failing)
                 for each in (nodes, pods)
             ),
+            Task("pod-nodes", partial(cluster.run, store)),
             *security.tasks(),
             Task("scraper", scraper.run),
             *operations.tasks(),

@@ -43,6 +43,7 @@ CERTAIN = 40  # evidence is not counted further
 DOUBT = -20  # evidence after a wrong guess
 NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
 SAME = 2e-4  # windows as close as this, as a ratio, are equal: a rate is rounded to a nanocore
+QUICK = 1.0  # seconds: an exchange that took longer is no evidence
 RUN = 2  # agreeing readings in a row that a container's stat needs
 LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
 OLD = RUN - LONG_RUN  # the run after a reading that did not agree
@@ -55,6 +56,11 @@ class Exchange(NamedTuple):
     answered: float
     step: float  # seconds that the answer's kubelet times are cut to
 
+    @property
+    def quick(self) -> bool:
+        """Whether few stats from housekeeping can seem to have been read meanwhile."""
+        return self.answered - self.requested <= QUICK
+
 
 class Previous(NamedTuple):
     """A new reading of a container, beside what is known from the reading before it."""
@@ -65,12 +71,14 @@ class Previous(NamedTuple):
     implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
 
 
-class Instant(Struct, frozen=True, gc=False):
+class Instant(Struct, frozen=True, gc=False, eq=False):
     """When the stats of one answer that have the same kubelet time were read."""
 
     time: float  # the kubelet's, cut to the answer's step
     exact: float  # the kubelet's, with the best estimate of the fraction that was cut off
     moment: float | None  # monotonic seconds, if it may have been at request time
+    error: float  # seconds by which `moment` may be off, either way
+    received: float  # monotonic seconds when the answer came
 
 
 class Timing(Struct, frozen=True, gc=False):
@@ -80,6 +88,7 @@ class Timing(Struct, frozen=True, gc=False):
     trusted: bool  # this node has stats that are read at request time
     refuted: bool  # earlier readings that had agreed were not made at request time
     jumped_at: float  # monotonic seconds when a jump of either clock was last noticed
+    quick: bool  # the exchange was short enough to tell which stats were read meanwhile
     received: float  # monotonic seconds when the answer came
     step: float  # seconds that its kubelet times are cut to
 
@@ -87,8 +96,9 @@ class Timing(Struct, frozen=True, gc=False):
         """Give a stat's run of agreeing readings after one more, made at `moment` if it agrees."""
         if moment is None:
             return OLD
-        longest = 1 if self.refuted else LONG_RUN
-        return run + 1 if run < longest else longest
+        if self.refuted:
+            return min(run + 1, 1)
+        return run + 1 if self.quick and run < LONG_RUN else run
 
 
 class Bounds(NamedTuple):
@@ -112,13 +122,16 @@ class Bounds(NamedTuple):
         after, until = at.requested + self.low - at.step, at.answered + self.high
         return {time for time in times if after < time <= until}
 
-    def moment(self, time: float, at: Exchange) -> float:
-        """Give the middle of what is possible for a reading at request time, in our seconds."""
+    def moment(self, time: float, at: Exchange) -> tuple[float, float]:
+        """Give the middle of when a reading at request time may have been made, in our seconds.
+
+        The second value is how far that may be off, either way.
+        """
         earliest = max(at.requested, time - self.high)
         latest = min(at.answered, time + at.step - self.low)
         if earliest > latest:
             earliest, latest = at.requested, at.answered
-        return (earliest + latest) / 2
+        return (earliest + latest) / 2, (latest - earliest) / 2
 
 
 class Finding(Enum):
@@ -131,7 +144,7 @@ class Finding(Enum):
 
 
 class Agreement(NamedTuple):
-    """The new readings of an answer, and those among them that agree with earlier ones."""
+    """The new readings of a quick answer, and those among them that agree with earlier ones."""
 
     agreeing: list[Previous]
     readings: int
@@ -211,6 +224,7 @@ class NodeClock(Struct, gc=False):
             self.evidence >= ENOUGH,
             finding is Finding.REFUTED,
             self.jumped_at,
+            at.quick,
             at.answered,
             at.step,
         )
@@ -230,7 +244,7 @@ class NodeClock(Struct, gc=False):
             self.bounds = Bounds(anchor - at.answered, anchor + at.step - at.requested)
             agreeing = self.bounds.agreeing(times, at)
         found = Agreement(
-            [new for new in readings if new.run > 0 and new.time in agreeing],
+            [new for new in readings if new.run > 0 and new.time in agreeing and at.quick],
             len(readings),
             (at.requested + at.answered) / 2,
         )
@@ -248,9 +262,10 @@ class NodeClock(Struct, gc=False):
 
     def _instant(self, time: float, agreeing: set[float], at: Exchange) -> Instant:
         if time not in agreeing:
-            return Instant(time, time + at.step / 2, None)
-        moment = self.bounds.moment(time, at)
-        return Instant(time, exact_time(moment + self.shift, time, at.step), moment)
+            return Instant(time, time + at.step / 2, None, 0.0, at.answered)
+        moment, error = self.bounds.moment(time, at)
+        exact = exact_time(moment + self.shift, time, at.step)
+        return Instant(time, exact, moment, error, at.answered)
 
 
 def exact_time(guess: float, time: float, step: float) -> float:

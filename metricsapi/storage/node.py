@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from metricsapi.storage.clock import LONG_RUN, Exchange, NodeClock, Previous, Timing
+from metricsapi.storage.clock import LONG_RUN, RUN, Exchange, NodeClock, Previous, Timing
+from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
 from metricsapi.storage.stat import Rules, Stat, advance
 from metricsapi.storage.types import (
-    ContainerStats,
     CpuStats,
     KubeletTime,
     NodeInfo,
@@ -26,7 +26,7 @@ class Node:
     """All that is remembered of one node."""
 
     __slots__ = (
-        "clock", "has_swap", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
+        "clock", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -35,34 +35,34 @@ class Node:
         self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
-        self.has_swap = False
         self.step = 0.0  # what its last answer's times were cut to
         self.last_good = 0.0  # when that came, in monotonic seconds
         self.wall_offset = 0.0
 
-    def put(self, sample: NodeSample, *, swap: bool) -> Timing:
-        """Take the times of an answer and the node's own stats; the pods are the caller's."""
+    def put(self, sample: NodeSample, limits: Limits) -> Rules:
+        """Take an answer's times and the node's own stats; give the rules for its containers."""
         timing = self._locate(sample)
         self.last_good = sample.answered_at
         self.wall_offset = sample.wall_offset
-        if (new := sample.stats) is not None:
-            self.has_swap = swap and _has_swap(new)
-            stat = advance(self.stat, new, Rules(timing, self.has_swap, LONG_RUN))
+        new = sample.stats
+        rates_known = new is None or new.cpu is None or bool(new.cpu.usage_nano_cores)
+        if new is not None:
+            stat = advance(self.stat, new, Rules(timing, limits, LONG_RUN, rates_known=rates_known))
             if stat is not self.stat:
                 self.stat, self.usage = stat, None
-        return timing
+        return Rules(timing, limits, RUN, rates_known=rates_known)
 
     def make_usage(self) -> NodeUsage | None:
         """Give the usage, however old, or None while it is not known."""
         stat = self.stat
-        if stat is None or stat.rate is None or stat.memory is None:
+        if stat is None or stat.rated is None or stat.rated.cpu is None or not stat.working_set:
             return None
         self.usage = NodeUsage(
             self.name,
-            stat.rate.timestamp,
-            stat.rate.window,
-            stat.rate.cpu,
-            stat.memory.working_set,
+            stat.rated.at.time,
+            stat.rated.window,
+            stat.rated.cpu,
+            stat.working_set,
             stat.swap,
             stat.ephemeral_storage,
         )
@@ -108,13 +108,15 @@ class Node:
 
 def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
     time, last = epoch_seconds(cpu.time), stat.reading
-    if time is None or (last is not None and time == last.time):
+    if time is None or (last is not None and time == last.at.time):
         return
-    if last is None:
-        yield Previous(time, stat.run, None, 0.0)
-        return
-    grown, rate = (cpu.usage_core_nano_seconds or 0) - last.counter, cpu.usage_nano_cores or 0
-    yield Previous(time, stat.run, last.moment, grown / rate if rate >= EXACT else 0.0)
+    moment = last.at.moment if last is not None else None
+    counter = last.counter if last is not None else None
+    grown, rate = cpu.usage_core_nano_seconds, cpu.usage_nano_cores or 0
+    implied = 0.0
+    if counter is not None and grown is not None and rate >= EXACT:
+        implied = (grown - counter) / rate
+    yield Previous(time, stat.run, moment, implied)
 
 
 def _cpu_times(pods: Iterable[PodStats]) -> set[KubeletTime]:
@@ -124,9 +126,3 @@ def _cpu_times(pods: Iterable[PodStats]) -> set[KubeletTime]:
         for container in pod.containers or ()
         if container.cpu is not None
     }
-
-
-def _has_swap(stats: ContainerStats) -> bool:
-    """Whether a node has swap, by its own stats."""
-    swap = stats.swap
-    return swap is not None and (swap.swap_usage_bytes or 0) + (swap.swap_available_bytes or 0) > 0

@@ -10,7 +10,7 @@ from math import inf
 from operator import attrgetter
 
 from metricsapi.kube.name_validation import are_labels, is_subdomain
-from metricsapi.storage.stat import Rules, Stat, advance, started
+from metricsapi.storage.stat import Rules, Stat, advance, finished, started
 from metricsapi.storage.types import (
     ContainerStats,
     ContainerUsage,
@@ -28,7 +28,7 @@ _by_name = attrgetter("name")
 class Pod:
     """A pod as its node's last answer listed it."""
 
-    __slots__ = ("key", "node", "shown", "since", "stats", "uid", "usage")
+    __slots__ = ("key", "node", "shown", "since", "stats", "uid", "usage", "withheld")
 
     def __init__(self, key: Key, node: str, uid: str) -> None:
         self.key = key
@@ -38,6 +38,7 @@ class Pod:
         self.usage: PodUsage | None = None  # None: not made since the last change
         self.since = 0.0  # `usage` is current until `max_age` after this, in monotonic seconds
         self.shown = False  # whether it is what is served under its key
+        self.withheld = ""  # why it is not, if the API server says so: see `claims`
 
     def put(self, containers: Sequence[ContainerStats], rules: Rules) -> bool:
         """Take what an answer lists as its containers; tell whether their names can be."""
@@ -62,23 +63,23 @@ class Pod:
         """Give the usage, however old, or None while one of its containers has none."""
         earliest, since = None, inf
         containers = []
-        for stat in self.sorted_stats():
-            rate, memory = stat.rate, stat.memory
-            if rate is None or memory is None:
+        for stat in running(self.sorted_stats()):
+            rated, at = stat.rated, stat.working_set_at
+            if rated is None or rated.cpu is None or at is None:
                 return None
-            if earliest is None or rate.timestamp < earliest.timestamp:
-                earliest = rate
-            since = min(since, rate.received, memory.received)
+            if earliest is None or rated.at.time < earliest.at.time:
+                earliest = rated
+            since = min(since, rated.at.received, at.received)
             containers.append(
                 ContainerUsage(
-                    stat.name, rate.cpu, memory.working_set, stat.swap, stat.ephemeral_storage
+                    stat.name, rated.cpu, stat.working_set, stat.swap, stat.ephemeral_storage
                 )
             )
         if earliest is None:  # it has no containers
             return None
         self.since = since
         self.usage = PodUsage(
-            *self.key, self.node, earliest.timestamp, earliest.window, tuple(containers)
+            *self.key, self.node, earliest.at.time, earliest.window, tuple(containers)
         )
         return self.usage
 
@@ -89,6 +90,15 @@ class Pod:
     def started(self) -> float:
         """Give when the last of its containers started, in seconds since the epoch; 0: unknown."""
         return max(map(started, self.stats.values()), default=0.0)
+
+
+def running(stats: list[Stat]) -> list[Stat]:
+    """Leave out init containers that have finished, which some kubelets list with zeros."""
+    used = [stat for stat in stats if not stat.zero]
+    if len(used) == len(stats):
+        return stats
+    others = min(map(started, used), default=0.0)
+    return [stat for stat in stats if not finished(stat, others)]
 
 
 def well_named(pod: Pod, containers: Iterable[str]) -> bool:
@@ -118,11 +128,17 @@ def newest_of_each(containers: Iterable[ContainerStats]) -> list[ContainerStats]
     newest: dict[str, ContainerStats] = {}
     for container in containers:
         other = newest.get(container.name)
-        if other is None or _age_order(container) >= _age_order(other):
+        if other is None or _as_new(container, other):
             newest[container.name] = container
     return list(newest.values())
 
 
-def _age_order(of: ContainerStats) -> tuple[float, float]:
-    read = of.cpu.time if of.cpu is not None else None
-    return epoch_seconds(of.start_time) or 0.0, epoch_seconds(read) or 0.0
+def _as_new(of: ContainerStats, other: ContainerStats) -> bool:
+    start, others = epoch_seconds(of.start_time), epoch_seconds(other.start_time)
+    if start is not None and others is not None and start != others:
+        return start > others
+    return _read_at(of) >= _read_at(other)
+
+
+def _read_at(of: ContainerStats) -> float:
+    return (epoch_seconds(of.cpu.time) if of.cpu is not None else None) or 0.0

@@ -1,126 +1,187 @@
 """The rate of one stat, from its last two distinct readings, and the window it is true for.
 
 **The difficulty.** The Summary's times are cut to whole seconds. A counter's difference divided by
-their difference is up to 1 s wrong in its window: 6 % at 15 s.
+their difference is up to 1 s wrong in its window: 6 % at 15 s. So the time between two readings is
+known as a length and an error, from whichever clock knows it better (`interval`):
 
-**A stat read at request time** (see `clock`): both true times lie between our request and our
-answer, so the window is the difference of our own times, by a clock that never jumps; its error is
-what the exchange takes (some 30 ms), not a second. The rate is the counter's difference over that
-window.
+- *By our clock*, for a stat read at request time (see `clock`): both true times lie between our
+  request and our answer, so the error is at most what the two exchanges took, some 30 ms.
+- *By the kubelet's times*: the error is what they are cut to, a second or a millisecond.
 
-**A stat from housekeeping** has no time of ours, but the kubelet's own rate, which is exact over
-its own last interval [t2 - h, t2], since the kubelet has nanoseconds. Two distinct readings have at
-least one such interval between them, so it lies inside our window [t1, t2]. Hence that rate is
-always between the lowest and the highest of our window, whatever the clocks say; it is the mean
-while the load is steady, and the newest rate after a step. And the counter's difference divided by
-it is the true window when no interval was skipped between the readings, or the load was steady:
-if that fits the truncated times, it is served. If it does not, the load changed or a clock jumped;
-the rate is then served with `KUBELET_WINDOW`, which is what it is true for.
-Only where the kubelet gives no rate is it the counter's difference over the truncated times.
+Where the error is small (`EXACT`), the rate is the counter's difference over that length.
+
+**Where it is not**, because the stat is from housekeeping or the answer was slow, there is the
+kubelet's own rate. It is exact over the kubelet's own last interval [t2 - h, t2], since the kubelet
+has nanoseconds, and two distinct readings have at least one such interval between them. Hence it is
+always between the lowest and the highest rate of our window; it is the mean while the load is
+steady, and the newest rate after a step. And the counter's difference divided by it is the true
+window when no interval was skipped between the readings, or the load was steady: if that is within
+the error of the length, it is served. If it is not, the load changed or a clock jumped; the rate is
+then served with `KUBELET_WINDOW`, which is what it is true for.
+
+**A kubelet's rate is a claim, too.** One beyond the node's cores is not believed, nor one that the
+counter contradicts: the counter must have grown by at least the rate times the window that it is
+served with, and the rest of its growth must fit into the rest of the time. Where the kubelet gives
+no rate, or none to be believed, the rate is the counter's difference over the length, whatever its
+error: the best there is.
 
 Either way a window reaches from the one reading to the other and no further, so that after a load
 step the next reading shows the new rate.
 
-**A first reading** (new, restarted, recreated, counter went back) has the kubelet's own rate, with
-`KUBELET_WINDOW`. A rate of 0 may mean that the kubelet has no second sample yet: it counts as 0
-only when the counter divided by the age is about 0 too.
+**A first reading** (new, restarted, recreated, counter went back), and one without a counter, has
+the kubelet's own rate with `KUBELET_WINDOW`, or with the container's age if it is younger. A rate
+of 0 may mean that the kubelet has no second sample yet: it counts as 0 when the counter divided by
+the age is about 0 too, or when the kubelet must have two samples by now.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from metricsapi.storage.clock import Timing, exact_time
+from metricsapi.storage.clock import Instant, Timing
+from metricsapi.storage.limits import Limits
+from metricsapi.storage.types import CpuStats
 
 KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
-MOST = 1e15  # nanocores: a million cores are no usage but a broken counter
-CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
-FINEST = 0.001  # seconds: what kubelets' times are cut to at least
+EXACT = 0.01  # of a window: an error up to this is served
+CLOSE = 0.4  # seconds: an error of our clock up to this is less than that of the kubelet's rate
 NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
+FINEST = 0.001  # seconds: what kubelets' times are cut to at least
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """One reading of a CPU counter."""
+    """One reading of a CPU counter, and the mean rate that led to it."""
 
-    time: float  # when, by the kubelet's clock, as its answer has it
-    exact: float  # the same with the best estimate of the fraction that the kubelet cut off
-    moment: float | None  # when, by our monotonic clock, if it may have been at request time
-    received: float  # when the answer came, by our monotonic clock
-    counter: int  # nanocore-seconds since the start
-    kubelet_rate: int | None  # the kubelet's own rate over its own last interval, in nanocores
+    at: Instant
+    counter: int | None  # nanocore-seconds since the start; None where the kubelet has none
+    cpu: int | None  # nanocores; None if no rate is known that can be true
+    window: float  # seconds that the rate is the mean of, up to the reading; never 0
 
 
-class Rate(Struct, frozen=True, gc=False):
-    """A mean rate that can be served."""
+class Interval(Struct, frozen=True, gc=False):
+    """The time between two readings, in seconds, by the clock that knows it better."""
 
-    cpu: int  # nanocores
-    window: float  # seconds, ending at `timestamp`; never 0
-    timestamp: float  # by the kubelet's clock
-    received: float  # when the reading that ends it came, by our monotonic clock
-
-
-def first_rate(new: Reading, started: float | None) -> Rate | None:
-    """Give the kubelet's own rate, unless it means "not known yet"."""
-    rate = new.kubelet_rate
-    if rate is None or (rate == 0 and not _idle(new, started)):
-        return None
-    return _rate(rate, KUBELET_WINDOW, new)
+    length: float  # 0: not known
+    error: float  # by which the length may be off, either way
+    most: float  # nanocore-seconds that the node's cores can give meanwhile
+    ours: bool = False  # by our clock
+    jumped: bool = False  # one of the clocks has jumped meanwhile
+    exact: bool = False  # the error is too small to matter
 
 
-def rate_at_request_time(last: Reading, new: Reading, window: float, timing: Timing) -> Rate | None:
-    """Give the rate of a stat read at request time, `window` seconds apart by our clock."""
-    grown = new.counter - last.counter
-    if timing.jumped_at >= last.received:
-        # It may have been our clock that stood still: then the kubelet's rate agrees with the
-        # kubelet's times, and not with ours.
-        told = new.time - last.time
-        implied = grown / new.kubelet_rate if new.kubelet_rate else 0.0
-        ours = abs(implied - window) <= NEAR * window
-        if not ours and abs(implied - told) <= timing.step + NEAR * told:
-            return _rate(new.kubelet_rate, KUBELET_WINDOW, new)
-    elif timing.step < CLOSEST and new.time - last.time >= FINEST:
-        window = new.time - last.time  # milliseconds beat what the exchange takes
-    cpu = round(grown / window)
-    return Rate(cpu, window, new.time, new.received) if cpu <= MOST else None
+def interval(
+    last: Instant, new: Instant, timing: Timing, limits: Limits, *, trusted: bool
+) -> Interval:
+    """Give the time between two readings.
+
+    `trusted` is whether they are of a stat that is known to be read at request time.
+    """
+    jumped = timing.jumped_at >= last.received
+    told = new.time - last.time
+    lost = jumped or told < FINEST or abs(told - (new.received - last.received)) > OLDEST
+    if trusted and new.moment is not None and last.moment is not None:
+        length, error = new.moment - last.moment, new.error + last.error
+        if length > 0 and (lost or error <= timing.step):
+            exact = not jumped and error <= EXACT * length
+            most = limits.cpu * (length + error)
+            return Interval(length, error, most, ours=True, jumped=jumped, exact=exact)
+    if lost:
+        return Interval(0.0, 0.0, 0.0)
+    most = limits.cpu * (told + timing.step)
+    return Interval(told, timing.step, most, exact=timing.step <= EXACT * told)
 
 
-def rate_from_housekeeping(
-    last: Reading, new: Reading, started: float | None, timing: Timing
-) -> tuple[Rate | None, Reading]:
-    """Give the rate of a stat from housekeeping, and its reading with the exact time."""
-    window = new.time - last.time
-    lost = abs(window - (new.received - last.received)) > OLDEST
-    if lost or window < FINEST or timing.jumped_at >= last.received:
-        window = 0.0  # these times cannot be true
-    rate = _housekept(new.counter - last.counter, window, new, started, timing.step)
-    served = rate.window if rate is not None else KUBELET_WINDOW
-    return rate, replace(new, exact=exact_time(last.exact + served, new.time, timing.step))
+def kubelet_rate(cpu: CpuStats, limits: Limits) -> int | None:
+    """Give the kubelet's own rate in nanocores, unless the node has not that many cores."""
+    rate = cpu.usage_nano_cores
+    return rate if rate is not None and 0 <= rate <= limits.cpu else None
 
 
-def _housekept(
-    grown: int, window: float, new: Reading, started: float | None, step: float
-) -> Rate | None:
-    kubelet = new.kubelet_rate
-    if grown == 0:
-        return _rate(0, window or KUBELET_WINDOW, new)
-    if kubelet and kubelet <= MOST:
+def reading_after(
+    last: Reading, at: Instant, counter: int, between: Interval, cpu: CpuStats, limits: Limits
+) -> Reading:
+    """Give the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
+    grown, length = max(0, counter - (last.counter or 0)), between.length
+    if between.exact or grown == 0:
+        length = length or KUBELET_WINDOW
+        rate = round(grown / length)
+    else:
+        kubelet = kubelet_rate(cpu, limits)
+        if not length or (between.jumped and _stood_still(between, last, at, grown, kubelet)):
+            return first_reading(at, counter, kubelet, None, sampled_twice=False)
+        rate, length = _with_kubelet_rate(between, grown, kubelet, limits)
+    return Reading(at, counter, rate if grown <= between.most else None, length)
+
+
+def _stood_still(
+    ours: Interval, last: Reading, at: Instant, grown: int, kubelet: int | None
+) -> bool:
+    """Whether it was our clock that jumped.
+
+    Then the kubelet's rate agrees with the kubelet's times, and not with ours.
+    """
+    if not kubelet:
+        return False
+    told, implied = at.time - last.at.time, grown / kubelet
+    near = abs(implied - ours.length) <= NEAR * ours.length + ours.error
+    return not near and abs(implied - told) <= 1.0 + NEAR * told
+
+
+def _with_kubelet_rate(
+    between: Interval, grown: int, kubelet: int | None, limits: Limits
+) -> tuple[int, float]:
+    """Give rate and window where the length of the interval is too uncertain by itself."""
+    length, error = between.length, between.error
+    if kubelet and not between.jumped:
         implied = grown / kubelet
-        fits = window and abs(implied - window) <= step
-        return _rate(kubelet, implied if fits else KUBELET_WINDOW, new)
-    return _rate(round(grown / window), window, new) if window else first_rate(new, started)
+        if abs(implied - length) <= error:
+            return kubelet, implied
+        close = between.ours and error <= CLOSE
+        if not close and _can_be(kubelet, grown, between, limits):
+            return kubelet, KUBELET_WINDOW
+    return round(grown / length), length
 
 
-def _rate(cpu: int | None, window: float, new: Reading) -> Rate | None:
-    if cpu is None or cpu > MOST:
-        return None
-    return Rate(cpu, window, new.time, new.received)
+def _can_be(rate: int, grown: int, between: Interval, limits: Limits) -> bool:
+    """Whether a rate over `KUBELET_WINDOW` and a counter's growth can both be true."""
+    shortest, longest = between.length - between.error, between.length + between.error
+    used = rate * KUBELET_WINDOW
+    outside = limits.cpu * max(0.0, KUBELET_WINDOW - shortest)
+    rest = limits.cpu * max(0.0, longest - KUBELET_WINDOW)
+    return used <= grown * (1 + NEAR) + outside and grown <= used * (1 + NEAR) + rest
 
 
-def _idle(new: Reading, started: float | None) -> bool:
-    """Whether a container has used about nothing since it started."""
-    if started is None:
-        return new.counter == 0
-    return new.counter / max(1.0, new.time - started) <= ABOUT_ZERO
+def first_reading(
+    at: Instant,
+    counter: int | None,
+    kubelet: int | None,
+    started: float | None,
+    *,
+    sampled_twice: bool,
+) -> Reading:
+    """Give a reading that no other precedes, with the kubelet's own rate.
+
+    It has none if that means "not known yet" or cannot be. `started` is in seconds since the epoch,
+    None if not known; `sampled_twice` is whether the kubelet must have two samples by now.
+    """
+    age = at.time - started if started is not None else None
+    window = KUBELET_WINDOW
+    if kubelet == 0:
+        zero = sampled_twice or _about_zero(counter, age)
+        return Reading(at, counter, 0 if zero else None, window)
+    if kubelet is not None and counter is not None:
+        # Its start and the reading are cut to whole seconds.
+        shortest = window if age is None else min(window, max(1.0, age - 1.0))
+        if kubelet * shortest > counter * (1 + NEAR):
+            kubelet = None
+        else:
+            window = min(window, counter / kubelet)
+    return Reading(at, counter, kubelet, window)
+
+
+def _about_zero(counter: int | None, age: float | None) -> bool:
+    if counter is None or age is None:
+        return False
+    return counter / max(1.0, age) <= ABOUT_ZERO

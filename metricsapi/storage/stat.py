@@ -9,15 +9,18 @@ from __future__ import annotations
 import sys
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from metricsapi.storage.clock import Timing
+from metricsapi.storage.clock import Instant, Timing, exact_time
+from metricsapi.storage.limits import Limits
 from metricsapi.storage.rates import (
-    CLOSEST,
-    Rate,
+    OLDEST,
+    Interval,
     Reading,
-    first_rate,
-    rate_at_request_time,
-    rate_from_housekeeping,
+    first_reading,
+    interval,
+    kubelet_rate,
+    reading_after,
 )
 from metricsapi.storage.types import (
     ContainerStats,
@@ -27,16 +30,11 @@ from metricsapi.storage.types import (
     epoch_seconds,
 )
 
+SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
+CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
+LARGEST = 2**64 - 1  # what the kernel counts in
 COARSEST = 1.0  # seconds that a kubelet's times are cut to at most
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
-
-
-class Memory(Struct, frozen=True, gc=False):
-    """One reading of a working set."""
-
-    working_set: int  # bytes
-    time: float  # when, by the kubelet's clock
-    received: float  # when an answer first had it, by our monotonic clock
 
 
 class Stat(Struct, frozen=True, gc=False):
@@ -47,12 +45,14 @@ class Stat(Struct, frozen=True, gc=False):
 
     name: str
     start: KubeletTime  # None if the answer had none, or something of any length
-    reading: Reading | None = None
+    reading: Reading | None = None  # of the CPU counter, the last one
+    rated: Reading | None = None  # the last one that has a rate
     run: int = 0  # readings in a row that may have been made at request time
-    rate: Rate | None = None
-    memory: Memory | None = None
+    working_set: int = 0  # bytes; 0 before it is known
+    working_set_at: Instant | None = None  # when an answer first had that
     swap: int | None = None  # bytes; None on a node without swap
     ephemeral_storage: int | None = None  # bytes
+    zero: bool = False  # the last answer had no CPU time and no memory of it, explicitly
 
 
 class Readings(Struct, frozen=True, gc=False):
@@ -64,35 +64,48 @@ class Readings(Struct, frozen=True, gc=False):
     name: str
     start: float | None  # seconds since the epoch
     cpu: Reading
-    memory: Memory
-    swap: int | None  # bytes, read with the memory
+    working_set: int  # bytes
+    working_set_at: Instant
+    swap: int | None  # bytes, read with the working set
 
 
-class Rules(Struct, frozen=True, gc=False):
+class Rules:
     """How the stats of one answer are read."""
 
-    timing: Timing
-    has_swap: bool  # of the node
-    run_needed: int  # agreeing readings in a row that make a stat one that is read at request time
+    __slots__ = ("intervals", "limits", "rates_known", "run_needed", "timing")
+
+    def __init__(
+        self, timing: Timing, limits: Limits, run_needed: int, *, rates_known: bool
+    ) -> None:
+        self.timing = timing
+        self.limits = limits  # of the node
+        self.rates_known = rates_known  # the kubelet has run for long enough to have rates
+        # Agreeing readings in a row that make a stat one that is read at request time.
+        self.run_needed = run_needed
+        # The time between two readings, for all of the same instants that are trusted or not.
+        self.intervals: dict[tuple[Instant, Instant, bool], Interval] = {}
 
 
 def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     """Give what is kept of a container after one more answer."""
-    if stat is None or (new.start_time != stat.start and _restarted(stat, new)):
+    if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
         known = epoch_seconds(new.start_time) is not None
         stat = Stat(sys.intern(new.name), new.start_time if known else None)
-    reading, run, rate = _next_cpu(stat, new.cpu, rules)
-    memory = _next_memory(stat.memory, new, rules.timing)
-    swap = new.swap.swap_usage_bytes if rules.has_swap and new.swap is not None else None
-    disk = ephemeral_storage(new) if new.rootfs is not None else None
+    reading, rated, run = _next_cpu(stat, new.cpu, rules)
+    working_set, at = _next_memory(stat, new, rules)
+    limits, swap, disk = rules.limits, None, None
+    if limits.swap and new.swap is not None:
+        swap = _within(new.swap.swap_usage_bytes, limits.swap)
+    if new.rootfs is not None:
+        disk = _within(ephemeral_storage(new), limits.disk)
     if (
         reading is stat.reading
-        and memory is stat.memory
+        and at is stat.working_set_at
         and swap == stat.swap
         and disk == stat.ephemeral_storage
     ):
-        return stat
-    return Stat(stat.name, stat.start, reading, run, rate, memory, swap, disk)
+        return _with_nothing_new(stat, new)
+    return Stat(stat.name, stat.start, reading, rated, run, working_set, at, swap, disk)
 
 
 def started(stat: Stat) -> float:
@@ -100,56 +113,135 @@ def started(stat: Stat) -> float:
     return epoch_seconds(stat.start) or 0.0
 
 
-def _restarted(stat: Stat, new: ContainerStats) -> bool:
-    """Whether an answer is about another container (or boot) than the stat."""
-    before, now = epoch_seconds(stat.start), epoch_seconds(new.start_time)
-    return before != now and before is not None and now is not None
+def finished(stat: Stat, others_started: float) -> bool:
+    """Whether a container is an init container that has finished: docker lists it with zeros.
+
+    It started before all others, which are listed with usage and of which the first started at
+    `others_started` (seconds since the epoch), and has not been seen with usage since.
+    """
+    last = stat.reading.at.time if stat.reading is not None else 0.0
+    return stat.zero and 0.0 < started(stat) < others_started and last <= others_started
+
+
+def _restarted(stat: Stat, start: KubeletTime) -> bool:
+    """Whether a container that has another start than before is another one.
+
+    A start that lies before the last reading is the same one told anew: some kubelets round it or
+    write an age.
+    """
+    before, now = epoch_seconds(stat.start), epoch_seconds(start)
+    if before == now or before is None or now is None:
+        return False
+    return stat.reading is None or now >= stat.reading.at.time
+
+
+def _with_nothing_new(stat: Stat, new: ContainerStats) -> Stat:
+    """Give a stat after an answer without a new reading."""
+    zero = _all_zero(new)
+    known = epoch_seconds(new.start_time) is not None
+    start = new.start_time if known else stat.start
+    if zero == stat.zero and start == stat.start:
+        return stat
+    return replace(stat, zero=zero, start=start)
+
+
+def _all_zero(new: ContainerStats) -> bool:
+    cpu, memory = new.cpu, new.memory
+    if cpu is None or memory is None:
+        return False
+    return cpu.usage_core_nano_seconds == 0 and memory.working_set_bytes == 0
+
+
+def _within(value: int | None, most: int) -> int | None:
+    return value if value is not None and 0 <= value <= most else None
 
 
 def _next_cpu(
     stat: Stat, cpu: CpuStats | None, rules: Rules
-) -> tuple[Reading | None, int, Rate | None]:
-    """Give the last reading of the counter after one more answer, its run, and the rate then."""
+) -> tuple[Reading | None, Reading | None, int]:
+    """Give the last reading after one more answer, the last one with a rate, and the run then."""
     last, timing = stat.reading, rules.timing
     at = timing.instants.get(cpu.time) if cpu is not None else None
-    if cpu is None or at is None or (counter := cpu.usage_core_nano_seconds) is None:
-        return last, stat.run, stat.rate
-    received = timing.received
+    if cpu is None or at is None:
+        return last, stat.rated, stat.run
+    counter = cpu.usage_core_nano_seconds
+    if counter is None or not 0 < counter <= LARGEST:
+        return _next_without_counter(stat, cpu, at, rules)
     if last is not None and (
-        received - last.received < CLOSEST or _is_again(last, at.time, counter)
+        at.received - last.at.received < CLOSEST
+        or (at.time - last.at.time < COARSEST and _is_again(last, at.time, counter))
     ):
-        return last, stat.run, stat.rate
-    new = Reading(at.time, at.exact, at.moment, received, counter, cpu.usage_nano_cores)
+        return last, stat.rated, stat.run
     run = timing.next_run(stat.run, at.moment)
-    if last is None or counter < last.counter:
-        return new, min(run, 1), first_rate(new, epoch_seconds(stat.start))
-    if run >= rules.run_needed and timing.trusted and at.moment and last.moment:
-        rate = rate_at_request_time(last, new, at.moment - last.moment, timing)
-    else:
-        rate, new = rate_from_housekeeping(last, new, epoch_seconds(stat.start), timing)
-    return new, run, rate or stat.rate
+    if last is None or last.counter is None or counter < last.counter - ROUNDED:
+        new = _first_reading(stat, at, counter, cpu, rules)
+        return new, None if new.cpu is None else new, min(run, 1)
+    trusted = timing.trusted and run >= rules.run_needed
+    between = rules.intervals.get((last.at, at, trusted))
+    if between is None:
+        between = interval(last.at, at, timing, rules.limits, trusted=trusted)
+        rules.intervals[last.at, at, trusted] = between
+    new = reading_after(last, at, counter, between, cpu, rules.limits)
+    if not trusted:
+        exact = exact_time(last.at.exact + new.window, at.time, timing.step)
+        new = replace(new, at=replace(at, exact=exact))
+    return new, stat.rated if new.cpu is None else new, run
 
 
 def _is_again(last: Reading, time: float, counter: int) -> bool:
-    """Whether an answer has the last reading once more.
+    """Whether an answer has the last reading once more, or an earlier one.
 
     The other endpoint may have had it: the Summary cuts times to seconds and `/metrics/resource` to
     milliseconds, and the latter's counters are floats of seconds. Taken for a new one, it would
-    have a rate of 0.
+    have a rate of 0, or begin anew.
     """
-    return -ROUNDED <= counter - last.counter <= ROUNDED and abs(time - last.time) < COARSEST
+    grown = counter - (last.counter or 0)
+    if -ROUNDED <= grown <= ROUNDED and abs(time - last.at.time) < COARSEST:
+        return True
+    return grown <= 0 and 0.0 < last.at.time - time <= OLDEST
 
 
-def _next_memory(last: Memory | None, new: ContainerStats, timing: Timing) -> Memory | None:
+def _next_without_counter(
+    stat: Stat, cpu: CpuStats, at: Instant, rules: Rules
+) -> tuple[Reading | None, Reading | None, int]:
+    """Do the same where the kubelet has no counter, but perhaps a rate.
+
+    A counter of 0 is a container that is not running or not known: what runs has used some time.
+    """
+    last = stat.reading
+    same = last is not None and last.at.time == at.time
+    if cpu.usage_core_nano_seconds is not None or cpu.usage_nano_cores is None or same:
+        return last, stat.rated, stat.run
+    new = _first_reading(stat, at, None, cpu, rules)
+    return new, stat.rated if new.cpu is None else new, 0
+
+
+def _first_reading(
+    stat: Stat, at: Instant, counter: int | None, cpu: CpuStats, rules: Rules
+) -> Reading:
+    """Give a reading that no other of the same counter precedes."""
+    start = epoch_seconds(stat.start)
+    settled = rules.rates_known and start is not None and at.time - start >= SETTLED
+    # Without a counter nothing tells a restart; an earlier reading is of the same container.
+    again = counter is None and stat.reading is not None
+    kubelet = kubelet_rate(cpu, rules.limits)
+    return first_reading(at, counter, kubelet, start, sampled_twice=settled or again)
+
+
+def _next_memory(stat: Stat, new: ContainerStats, rules: Rules) -> tuple[int, Instant | None]:
+    """Give the last working set after one more answer, and when it was read."""
+    last, at = stat.working_set, stat.working_set_at
     if new.memory is None or (working_set := new.memory.working_set_bytes) is None:
-        return last
-    at = timing.instants.get(new.memory.time)
-    time = at.time if at is not None else _memory_time(new)
-    if last is not None and last.working_set == working_set and last.time == time:
-        return last
-    return Memory(working_set, time, timing.received)
+        return last, at
+    if not 0 < working_set <= rules.limits.memory:
+        return last, at  # whatever runs has some memory
+    read = rules.timing.instants.get(new.memory.time) or _memory_read(new, rules.timing)
+    if at is not None and last == working_set and at.time == read.time:
+        return last, at
+    return working_set, read
 
 
-def _memory_time(new: ContainerStats) -> float:
+def _memory_read(new: ContainerStats, timing: Timing) -> Instant:
     times = [part.time for part in (new.memory, new.cpu) if part is not None]
-    return next((time for time in map(epoch_seconds, times) if time is not None), 0.0)
+    time = next((time for time in map(epoch_seconds, times) if time is not None), 0.0)
+    return Instant(time, time, None, 0.0, timing.received)

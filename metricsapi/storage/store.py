@@ -12,12 +12,14 @@ A pod is served whole or not at all, and one whose names no API server would tak
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from metricsapi.storage.clock import RUN
+from metricsapi.storage.claims import Claims, Withheld
+from metricsapi.storage.cluster import Cluster, UnknownCluster
+from metricsapi.storage.limits import limits_of
 from metricsapi.storage.node import Node
 from metricsapi.storage.pod import Key, Pod, entries_by_pod
-from metricsapi.storage.stat import Readings, Rules, Stat
+from metricsapi.storage.stat import Readings, Stat
 from metricsapi.storage.types import (
     NodeInfo,
     NodeSample,
@@ -36,20 +38,28 @@ class MetricsStore:
     are the same objects until a new reading changes them.
     """
 
-    def __init__(self, *, max_age: float, swap: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        max_age: float,
+        swap: bool = True,
+        cluster: Cluster = UnknownCluster(),  # noqa: B008  it has no state
+        withheld: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.max_age = max_age
         self._swap = swap
+        self._cluster = cluster
+        self._count_withheld = withheld
         self._nodes: dict[str, Node] = {}
-        # The pods that nodes list under one name; one of them is `shown`.
-        self._claims: dict[Key, tuple[Pod, ...]] = {}
+        self._claims = Claims(cluster)
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
         node = self._nodes.get(sample.node)
         if node is None:
             node = self._nodes[sample.node] = Node(sample.node)
-        timing = node.put(sample, swap=self._swap)
-        rules = Rules(timing, node.has_swap, RUN)
+        capacity = self._cluster.capacity(sample.node)
+        rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap))
         pods: dict[PodRef, Pod] = {}
         for ref, containers in entries_by_pod(sample.pods).items():
             pod = node.pods.get(ref) or self._claim(node, ref)
@@ -57,17 +67,20 @@ class MetricsStore:
                 pods[ref] = pod
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
-            self._change_claims(before.values(), pods.values())
+            self._claims.change(before.values(), pods.values())
+        for pod in pods.values():
+            if pod.withheld:
+                self._withhold(pod)
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
         if gone := self._nodes.pop(node, None):
-            self._change_claims(gone.pods.values(), ())
+            self._claims.change(gone.pods.values(), ())
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None:
         """Give a node's usage at the monotonic time `now`, or None when there is none current."""
-        kept = self._nodes.get(node)
-        if kept is None or kept.stat is None or not self._served(kept.stat, now):
+        kept, until = self._nodes.get(node), self.served_until(node)
+        if kept is None or until is None or now > until:
             return None
         return kept.usage or kept.make_usage()
 
@@ -75,9 +88,9 @@ class MetricsStore:
         """Give until when a node's usage is served without a new reading, in monotonic seconds."""
         kept = self._nodes.get(node)
         stat = kept.stat if kept is not None else None
-        if stat is None or stat.rate is None or stat.memory is None:
+        if stat is None or stat.rated is None or stat.working_set_at is None:
             return None
-        return min(stat.rate.received, stat.memory.received) + self.max_age
+        return min(stat.rated.at.received, stat.working_set_at.received) + self.max_age
 
     def oldest(self, now: float) -> float | None:
         """Give the earliest timestamp of the nodes' usage at `now`, or None without any."""
@@ -86,10 +99,7 @@ class MetricsStore:
 
     def pod(self, namespace: str, name: str) -> Pod | None:
         """Give what is kept of a pod: it may be looked at again and again while it is `shown`."""
-        for pod in self._claims.get((namespace, name), ()):
-            if pod.shown:
-                return pod
-        return None
+        return self._claims.shown((namespace, name))
 
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None:
         """Give a pod's usage at the monotonic time `now`, or None when it is not wholly current."""
@@ -118,42 +128,33 @@ class MetricsStore:
                 for stat in pod.sorted_stats() if pod.shown else ():
                     yield from self._readings(node.name, pod.key, stat, now)
 
-    def _served(self, stat: Stat, now: float) -> bool:
-        if stat.rate is None or stat.memory is None:
-            return False
-        return now - min(stat.rate.received, stat.memory.received) <= self.max_age
+    def reconsider(self, namespace: str, name: str) -> None:
+        """Take that the API server has another pod of this name than before, or has it no more."""
+        self._claims.decide((namespace, name))
+
+    def bind(self, namespace: str, name: str, uid: str, node: str) -> None:
+        """Take that the API server has bound the pod of this name and uid to a node."""
+        self._claims.bind((namespace, name), uid, node)
+
+    def _withhold(self, pod: Pod) -> None:
+        """Count a pod of an answer that is withheld, and see to it that that comes to an end."""
+        self._count_withheld(pod.withheld)
+        if pod.withheld == Withheld.UNDECIDED:
+            self._cluster.look_up(*pod.key)
 
     def _readings(self, node: str, key: Key, stat: Stat, now: float) -> Iterator[Readings]:
-        cpu, memory = stat.reading, stat.memory
-        if cpu is None or memory is None or now - min(cpu.received, memory.received) > self.max_age:
+        cpu, at = stat.reading, stat.working_set_at
+        if cpu is None or at is None or now - min(cpu.at.received, at.received) > self.max_age:
             return
         start = epoch_seconds(stat.start)
-        yield Readings(node, *key, stat.name, start, cpu, memory, stat.swap)
+        yield Readings(node, *key, stat.name, start, cpu, stat.working_set, at, stat.swap)
 
     def _claim(self, node: Node, ref: PodRef) -> Pod:
         """Give the pod that a node lists in other words than before, or a new one."""
         key = ref.namespace, ref.name
-        for pod in self._claims.get(key, ()):
+        for pod in self._claims.get(key):
             if pod.node == node.name and not (pod.uid and ref.uid):
-                pod.uid = pod.uid or ref.uid  # `/metrics/resource` has none: it is the same pod
+                pod.uid = ref.uid  # `/metrics/resource` has none: it is the same pod
+                self._claims.decide(key)
                 return pod
         return Pod((sys.intern(ref.namespace), ref.name), node.name, ref.uid)
-
-    def _change_claims(self, before: Iterable[Pod], after: Iterable[Pod]) -> None:
-        """Take that a node lists the pods `after` in place of `before`."""
-        old, new = set(before), set(after)
-        for pod in old - new:
-            pod.shown = False
-            self._set_claims(pod.key, [p for p in self._claims[pod.key] if p is not pod])
-        for pod in new - old:
-            self._set_claims(pod.key, [*self._claims.get(pod.key, ()), pod])
-
-    def _set_claims(self, key: Key, claims: list[Pod]) -> None:
-        """Of the pods that are listed under one name, the one that started last is shown."""
-        if not claims:
-            del self._claims[key]
-            return
-        self._claims[claims[0].key] = tuple(claims)
-        last = max(reversed(claims), key=Pod.started)
-        for pod in claims:
-            pod.shown = pod is last

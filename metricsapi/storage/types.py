@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-# What msgspec checks bounds up to; `scrape.summary_lenient` takes the rare rest.
-Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # A time as the kubelet writes it: RFC 3339 text in the Summary, else seconds since the epoch.
 KubeletTime = str | float | None
 
@@ -47,29 +44,30 @@ def _parsed(text: str) -> float | None:
 
 class CpuStats(Struct, gc=False, rename="camel"):
     time: KubeletTime = None  # when the counter was read, by the kubelet's clock
-    usage_nano_cores: Whole | None = None  # the kubelet's own rate over its own last interval
-    usage_core_nano_seconds: Whole | None = None  # cumulative since the start
+    usage_nano_cores: int | None = None  # the kubelet's own rate over its own last interval
+    usage_core_nano_seconds: int | None = None  # cumulative since the start
 
 
 class MemoryStats(Struct, gc=False, rename="camel"):
     time: KubeletTime = None
-    working_set_bytes: Whole | None = None
+    working_set_bytes: int | None = None
 
 
 class SwapStats(Struct, gc=False, rename="camel"):
-    swap_available_bytes: Whole | None = None
-    swap_usage_bytes: Whole | None = None
+    swap_available_bytes: int | None = None
+    swap_usage_bytes: int | None = None
 
 
 class DiskStats(Struct, gc=False, rename="camel"):
-    used_bytes: Whole | None = None
+    used_bytes: int | None = None
 
 
 class ContainerStats(Struct, gc=False, rename="camel"):
     """One container (or node) in a kubelet's answer, named and nested as in the Summary API.
 
     Decoding fills in these objects, and the store reads them. A stat that the kubelet did not give
-    is None; its absence costs only this container's pod.
+    is None; its absence costs only this container's pod. Numbers may be of any size and sign: which
+    of them can be true is for the store to say, which knows the node.
     """
 
     name: str

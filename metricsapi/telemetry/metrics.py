@@ -77,6 +77,13 @@ class Telemetry:
         self.scrape_failures = self._counter(
             "metricsapi_scrape_failures_total", "Scrapes that failed, by cause.", ["cause"]
         )
+        self.withheld_pods = self._counter(
+            "metricsapi_withheld_pods_total",
+            "Pods in answers of nodes that are not served, by reason: uid (the API server has the "
+            "pod under another uid), node (it is bound to another node), undecided (several nodes "
+            "list it, and it is being looked up which of them is right).",
+            ["reason"],
+        )
 
         # Serving
         self.reviews = self._counter(
@@ -164,6 +171,10 @@ class Telemetry:
     def task_restarted(self, task: str) -> None:
         """Count that a long-running task was started again after a failure."""
         self.task_restarts.labels(task).inc()
+
+    def withheld_pod(self, reason: str) -> None:
+        """Count a pod in an answer of a node that is not served, since the node may not own it."""
+        self.withheld_pods.labels(reason).inc()
 
     def totals(self) -> dict[str, float]:
         """Return what happened since the start: requests, scrapes, and failed scrapes."""

@@ -83,7 +83,7 @@ def take(cluster, names):
 
 def put_back(cluster, kept):
     for plural, one in kept:
-        fresh = {k: v for k, v in one["metadata"].items() if k not in ("uid", "resourceVersion")}
+        fresh = {k: v for k, v in one["metadata"].items() if k != "resourceVersion"}
         cluster.apply(plural, {**one, "metadata": fresh})
 
 

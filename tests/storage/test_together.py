@@ -23,7 +23,7 @@ def answers(store, *times):
         now = put(store, first, *pods)
     kept = list(store.readings(now))
     assert len(kept) == 6
-    return {one.cpu.exact - EPOCH for one in kept}
+    return {one.cpu.at.exact - EPOCH for one in kept}
 
 
 def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_again():
@@ -90,7 +90,7 @@ def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
     second = next(readings)
     assert [(one.pod, one.name) for one in (first, second)] == [("two", "a"), ("two", "b")]
     assert (first.cpu.counter, second.cpu.counter) == (10**9 + 160, 2 * 10**9 + 160)
-    assert second.cpu.exact == first.cpu.exact
+    assert second.cpu.at.exact == first.cpu.at.exact
 
 
 def test_a_pod_that_another_node_listed_for_a_while_is_served_from_its_own_again():

@@ -102,17 +102,21 @@ def _millis(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _cpu(reading: Readings) -> str:
+def _cpu(reading: Readings) -> str | None:
+    if reading.cpu.counter is None:
+        return None
     whole, nanos = divmod(reading.cpu.counter, 10**9)
-    return f"{whole}.{nanos:09} {_millis(reading.cpu.exact)}"
+    return f"{whole}.{nanos:09} {_millis(reading.cpu.at.exact)}"
 
 
 def _memory(reading: Readings) -> str:
-    return f"{reading.memory.working_set} {_millis(reading.memory.time)}"
+    return f"{reading.working_set} {_millis(reading.working_set_at.time)}"
 
 
 def _swap(reading: Readings) -> str | None:
-    return None if reading.swap is None else f"{reading.swap} {_millis(reading.memory.time)}"
+    return (
+        None if reading.swap is None else f"{reading.swap} {_millis(reading.working_set_at.time)}"
+    )
 
 
 def _start(reading: Readings) -> str | None:

@@ -22,6 +22,11 @@ NANO = 1_000_000_000
 _UNSAFE = re.compile(r"[^a-z0-9-]+")
 
 
+def host_uid(identity: int, started: float) -> str:
+    """Give the uid of a pod of this machine by its key in `Host.pods`."""
+    return f"{identity}-{int(started)}"
+
+
 @dataclass
 class HostPod:
     """One process tree. `counter` is in nanocore-seconds, `memory` in bytes."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from metricsapi.tools.sandbox.host import Host, HostPod
+from metricsapi.tools.sandbox.host import Host, HostPod, host_uid
 from metricsapi.tools.sandbox.state import timestamp
 
 
@@ -32,7 +32,7 @@ class HostSource:
         return json.dumps({"node": node, "pods": pods}, indent=1).encode()
 
     def _pod(self, pid: int, pod: HostPod, now: float) -> dict[str, Any]:
-        start, uid = timestamp(pod.started), f"{pid}-{int(pod.started)}"
+        start, uid = timestamp(pod.started), host_uid(pid, pod.started)
         stat = _stat(now, pod.rate, pod.counter, pod.memory)
         return {
             "podRef": {"name": pod.name, "namespace": self.namespace, "uid": uid},

@@ -75,14 +75,15 @@ class Mirror:
 
     async def _apply(self, plural: str, key: Key, item: Object) -> None:
         metadata = {k: v for k, v in item["metadata"].items() if k not in _OWN}
-        item = self._translated(plural, {**item, "metadata": metadata})
+        uid = item["metadata"].get("uid", "")
+        item = self._translated(plural, {**item, "metadata": metadata}, uid)
         status = item.pop("status", None)
         await self._send("PATCH", _path(plural, key), item)
         if status and plural in _WITH_STATUS:
             named = {k: item[k] for k in ("apiVersion", "kind", "metadata")}
             await self._send("PATCH", _path(plural, key) + "/status", {**named, "status": status})
 
-    def _translated(self, plural: str, item: Object) -> Object:
+    def _translated(self, plural: str, item: Object, uid: str) -> Object:
         """Say where things are here: no address of a pod or a Service leads anywhere.
 
         An API server takes no loopback address for an endpoint, but any name for an ExternalName
@@ -100,7 +101,9 @@ class Mirror:
         if plural == "pods":
             containers = [{"image": _IMAGE, **container} for container in spec["containers"]]
             status = {**_ready(containers), **item["status"]}
-            return {**item, "spec": {**spec, "containers": containers}, "status": status}
+            spec = {**spec, "containers": containers}
+            metadata = {**item["metadata"], "annotations": _static(uid)}
+            return {**item, "metadata": metadata, "spec": spec, "status": status}
         return item
 
     async def _delete(self, plural: str, key: Key) -> None:
@@ -119,6 +122,14 @@ class Mirror:
         answer = await self.client.request(method, path, **options)
         if answer.is_error and not (missing and answer.status_code == 404):
             raise MirrorError(f"{method} {path}: {answer.text}")
+
+
+def _static(uid: str) -> dict[str, str]:
+    """Give the annotations of a static pod of this uid: the API server decides that of the object.
+
+    So a pod is known to be the one that its kubelet lists.
+    """
+    return {"kubernetes.io/config.mirror": uid, "kubernetes.io/config.hash": uid}
 
 
 def _ready(containers: list[Object]) -> Object:

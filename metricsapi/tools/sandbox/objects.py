@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 
-from metricsapi.tools.sandbox.host import Host
+from metricsapi.tools.sandbox.host import Host, host_uid
 from metricsapi.tools.sandbox.state import Cluster, timestamp
-from metricsapi.tools.sandbox.synthetic import SyntheticNode
+from metricsapi.tools.sandbox.synthetic import SyntheticNode, synthetic_uid
 
 NAMESPACE = "kube-system"
 SERVICE = "metrics-server"
@@ -95,11 +95,18 @@ def synthetic_node_object(
 
 
 def pod_object(
-    namespace: str, name: str, node: str, containers: list[str], labels: dict[str, str]
+    namespace: str,
+    name: str,
+    node: str,
+    containers: list[str],
+    labels: dict[str, str],
+    *,
+    uid: str = "",
 ) -> Object:
-    """Give a Running pod."""
+    """Give a Running pod; its uid is that of its kubelet's answers, a synthetic one's if none."""
+    uid = uid or synthetic_uid(name)
     return {
-        "metadata": {"namespace": namespace, "name": name, "labels": labels},
+        "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": labels},
         "spec": {"nodeName": node, "containers": [{"name": c} for c in containers]},
         "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1"},
     }
@@ -107,17 +114,18 @@ def pod_object(
 
 def follow_host(cluster: Cluster, host: Host, namespace: str) -> None:
     """Make the host's pods those that run now."""
-    current = {pod.name: (key, pod) for key, pod in host.pods.items()}
+    current = {(pod.name, host_uid(*key)): (key, pod) for key, pod in host.pods.items()}
     known = {
-        item["metadata"]["name"]
+        (item["metadata"]["name"], item["metadata"]["uid"])
         for item in cluster.list("pods", namespace)
         if item["spec"]["nodeName"] == host.name
     }
-    for name in known - current.keys():
+    for name, _ in known - current.keys():
         cluster.delete("pods", name, namespace)
-    for name in current.keys() - known:
-        key, pod = current[name]
-        item = pod_object(namespace, name, host.name, [pod.container], {"app": pod.container})
+    for name, uid in current.keys() - known:
+        key, pod = current[name, uid]
+        labels = {"app": pod.container}
+        item = pod_object(namespace, name, host.name, [pod.container], labels, uid=uid)
         item["status"]["startTime"] = timestamp(key[1])
         cluster.apply("pods", item)
 

@@ -165,6 +165,8 @@ class Resources:
             return refused
         if request.query_params.get("dryRun"):
             return answer(item, code)
+        if old is None:
+            item.get("metadata", {}).pop("uid", None)  # which no client decides
         try:
             return answer(self.cluster.apply(kind.plural, item), code)
         except Conflict:

@@ -46,6 +46,7 @@ class Cluster:
     def apply(self, plural: str, item: Object) -> Object:
         """Create or replace an object; give it with its metadata complete.
 
+        One that is new has the uid that it names, as the kubelets here have it, or a random one.
         Raises Conflict when it names a version or a uid that is not the current one.
         """
         collection = self.collections[plural]
@@ -54,7 +55,7 @@ class Cluster:
         old = collection.records.get(key)
         before = old.object()["metadata"] if old else {}
         self._compare(plural, metadata, before)
-        metadata["uid"] = before.get("uid") or _uid()
+        metadata["uid"] = before.get("uid") or metadata.get("uid") or _uid()
         metadata["creationTimestamp"] = before.get("creationTimestamp") or timestamp(time.time())
         self.version += 1
         metadata["resourceVersion"] = str(self.version)

@@ -41,6 +41,11 @@ class SyntheticNode:
     pods: tuple[SyntheticPod, ...]
 
 
+def synthetic_uid(pod: str) -> str:
+    """Give the uid of a synthetic pod by its name."""
+    return f"uid-{pod}"
+
+
 def synthetic_node(i: int, pods: int, containers: int, namespaces: int = 10) -> SyntheticNode:
     """Give node `i` with so many pods of so many containers, in namespaces by turns."""
     name = f"node-{i}"

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from metricsapi.tools.sandbox.loads import HOUSEKEEPING, Load, Moment, load_of
 from metricsapi.tools.sandbox.state import timestamp
-from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod
+from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod, synthetic_uid
 
 _SLOT = re.compile(rb'"([@#])"')  # where a time stands, or a number
 DAY = 86400
@@ -150,7 +150,7 @@ def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, 
     starts = [timestamp(started - _earlier(pod, n)) for n in range(len(pod.containers))]
     named = [(name, start) for (name, _, _), start in zip(pod.containers, starts, strict=True)]
     return {
-        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": f"uid-{pod.name}"},
+        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": synthetic_uid(pod.name)},
         "startTime": starts[0],
         "containers": [
             {"name": name, "startTime": start, **_stats(swap)} for name, start in named[::step]

@@ -8,8 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.server.operator.resource_metrics import exposition, resource_metrics_routes
+from metricsapi.storage.clock import Instant
 from metricsapi.storage.rates import Reading
-from metricsapi.storage.stat import Memory, Readings
+from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore
 from tests.server.operator.rows import failing, good
 from tests.server.operator.serving import serving
@@ -64,8 +65,9 @@ async def test_what_a_real_kubelet_said_comes_out_again_with_its_node():
 
 def reading(node="n", pod="p", name="c", counter=1_500_000_001, swap=None):
     namespace = "ns" if pod else ""
-    cpu, memory = Reading(1000.0, 1000.0404, None, 0.0, counter, None), Memory(4096, 1001.5, 0.0)
-    return Readings(node, namespace, pod, name, 7.25, cpu, memory, swap)
+    cpu = Reading(Instant(1000.0, 1000.0404, None, 0.0, 0.0), counter, None, 10.0)
+    at = Instant(1001.5, 1001.5, None, 0.0, 0.0)
+    return Readings(node, namespace, pod, name, 7.25, cpu, 4096, at, swap)
 
 
 async def test_counters_are_exact_seconds_and_times_are_milliseconds():

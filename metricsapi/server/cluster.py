@@ -1,0 +1,128 @@
+"""The API server's view of nodes and pods, as the store needs it: from informers and lookups.
+
+The watch of pods is of metadata alone, which does not tell the node that a pod is bound to. That is
+looked up for the few pods that several nodes list: one list of that one pod, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Protocol
+
+from cachetools import TTLCache
+from msgspec import Struct
+
+from metricsapi.kube.backoff import Backoff
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.errors import KubeError
+from metricsapi.kube.informer import Informer
+from metricsapi.kube.resources import Capacity, Node, Pod
+
+PENDING = 1000  # lookups that wait, at most; the store asks again for what is beyond
+SPACING = 0.1  # seconds between two lookups
+AGAIN = 10.0  # seconds before a pod that was looked up in vain is looked up again
+UNKNOWN = Capacity()
+
+Key = tuple[str, str]  # namespace, name
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """What is told when the API server's view changes."""
+
+    def reconsider(self, namespace: str, name: str) -> None: ...
+    def bind(self, namespace: str, name: str, uid: str, node: str) -> None: ...
+
+
+class _Metadata(Struct):
+    uid: str = ""
+
+
+class _Spec(Struct, rename="camel"):
+    node_name: str = ""
+
+
+class _Pod(Struct):
+    metadata: _Metadata
+    spec: _Spec
+
+
+class _Pods(Struct):
+    items: list[_Pod] | None = None
+
+
+class ClusterView:
+    """The API server's view: implements `storage.cluster.Cluster`."""
+
+    def __init__(self, nodes: Informer[Node], pods: Informer[Pod], client: KubeClient) -> None:
+        self._nodes = nodes
+        self._pods = pods
+        self._client = client
+        self._pending: dict[Key, None] = {}  # in the order of their coming
+        self._looked_up: TTLCache[Key, None] = TTLCache(PENDING, AGAIN)
+        self._wake = asyncio.Event()
+
+    def capacity(self, node: str) -> Capacity:
+        """Give how much a node has."""
+        found = self._nodes.objects.get(node)
+        return found.capacity if found is not None else UNKNOWN
+
+    def uids(self, namespace: str, name: str) -> Collection[str]:
+        """Give the uids under which a kubelet may list a pod; none if there is no such pod."""
+        pod = self._pods.objects.get((namespace, name))
+        return () if pod is None else [uid for uid in (pod.uid, pod.static_uid) if uid]
+
+    def look_up(self, namespace: str, name: str) -> None:
+        """Have it looked up which node a pod is bound to."""
+        key = namespace, name
+        if len(self._pending) < PENDING and key not in self._looked_up:
+            self._pending[key] = None
+            self._wake.set()
+
+    def follow(self, store: Store) -> None:
+        """Tell the store from now on when a pod has become another one."""
+
+        def changed(old: Pod | None, new: Pod | None) -> None:
+            if old is None or new is None or (old.uid, old.static_uid) != (new.uid, new.static_uid):
+                pod = new or old
+                if pod is not None:
+                    store.reconsider(pod.namespace, pod.name)
+
+        self._pods.subscribe(changed)
+
+    async def run(self, store: Store) -> None:
+        """Look up what is pending until cancelled, and tell the store."""
+        backoff = Backoff()
+        while True:
+            while not self._pending:
+                self._wake.clear()
+                await self._wake.wait()
+            namespace, name = key = next(iter(self._pending))
+            try:
+                found = await self._bound(namespace, name)
+            except KubeError as error:
+                data = {"pod": f"{namespace}/{name}", "error": str(error)}
+                log.debug("cannot look up the node of a pod", extra={"data": data})
+                await asyncio.sleep(backoff.delay())
+                continue
+            del self._pending[key]
+            self._looked_up[key] = None
+            if found is not None:
+                store.bind(namespace, name, found.metadata.uid, found.spec.node_name)
+            await asyncio.sleep(SPACING)
+
+    async def _bound(self, namespace: str, name: str) -> _Pod | None:
+        """Give the pod of this name if it is bound to a node. Raises KubeError."""
+        pods: _Pods = await self._client.request_json(
+            "GET",
+            f"/api/v1/namespaces/{namespace}/pods",
+            _Pods,
+            params={"fieldSelector": f"metadata.name={name}", "limit": 1},
+        )
+        for pod in pods.items or ():
+            if pod.metadata.uid and pod.spec.node_name:
+                return pod
+        return None

@@ -1,0 +1,108 @@
+"""Whose pod it is: which of the nodes that list a pod under one name is believed.
+
+Any kubelet can list any pod. The API server knows better, and decides in this order:
+
+1. *The uid.* A pod that is listed under another uid than its object has (or, for a static pod, than
+   its mirror pod's annotation has) is another pod: an earlier or a later one of that name, or a
+   lie. It is withheld until the watch says otherwise.
+2. *The node.* Where several nodes list a pod under a right uid or, as in `/metrics/resource`, under
+   none, the one that it is bound to is believed (`spec.nodeName`), which is looked up. Until that
+   is known, the node that is served stays so, and where none is, none is served.
+3. *The start.* One node may list two pods under one name while one replaces the other: then the one
+   that started last is served, by that node's own clock.
+
+A pod that the API server does not know is not served to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from enum import StrEnum
+
+from metricsapi.storage.cluster import Cluster
+from metricsapi.storage.pod import Key, Pod
+
+
+class Withheld(StrEnum):
+    """Why what a node says of a pod is not served."""
+
+    UID = "uid"  # the API server has the pod under another uid
+    NODE = "node"  # the pod is bound to another node
+    UNDECIDED = "undecided"  # another node lists it, too, and it is being looked up which is right
+
+
+class Claims:
+    """The pods that nodes list, by name; of those of one name at most one is `shown`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._claims: dict[Key, tuple[Pod, ...]] = {}
+        self._bound: dict[Key, tuple[str, str]] = {}  # uid and node of pods that were looked up
+
+    def get(self, key: Key) -> Sequence[Pod]:
+        """Give all that nodes list under a name."""
+        return self._claims.get(key, ())
+
+    def shown(self, key: Key) -> Pod | None:
+        """Give the one that is served."""
+        for pod in self._claims.get(key, ()):
+            if pod.shown:
+                return pod
+        return None
+
+    def change(self, before: Iterable[Pod], after: Iterable[Pod]) -> None:
+        """Take that a node lists the pods `after` in place of `before`."""
+        old, new = set(before), set(after)
+        for pod in old - new:
+            pod.shown = False
+            self._set(pod.key, [other for other in self._claims[pod.key] if other is not pod])
+        for pod in new - old:
+            self._set(pod.key, [*self._claims.get(pod.key, ()), pod])
+
+    def bind(self, key: Key, uid: str, node: str) -> None:
+        """Take that the API server has bound the pod of this uid to a node."""
+        self._bound[key] = uid, node
+        self.decide(key)
+
+    def decide(self, key: Key) -> None:
+        """Decide which of the pods of one name is shown, and why the others are not."""
+        claims = self._claims.get(key, ())
+        uids = self._cluster.uids(*key)
+        uid, node = self._bound.get(key, ("", ""))
+        if uid and uid not in uids:
+            del self._bound[key]
+            node = ""
+        reasons = {id(pod): reason for pod, reason in _withheld(claims, uids, node)}
+        left = [pod for pod in claims if id(pod) not in reasons]
+        last = max(reversed(left), key=Pod.started, default=None)
+        for pod in claims:
+            pod.shown = pod is last
+            pod.withheld = reasons.get(id(pod), "")
+        if Withheld.UNDECIDED in reasons.values():
+            self._cluster.look_up(*key)
+
+    def _set(self, key: Key, claims: list[Pod]) -> None:
+        if not claims:
+            del self._claims[key]
+            return
+        self._claims[claims[0].key] = tuple(claims)
+        self.decide(key)
+
+
+def _withheld(
+    claims: Sequence[Pod], uids: Collection[str], node: str
+) -> Iterable[tuple[Pod, Withheld]]:
+    """Give the pods of one name that are not to be served; `node` is where it is, if known."""
+    if not uids:
+        return
+    rightful = []
+    for pod in claims:
+        if pod.uid and pod.uid not in uids:
+            yield pod, Withheld.UID
+        elif node and pod.node != node:
+            yield pod, Withheld.NODE
+        else:
+            rightful.append(pod)
+    if len({pod.node for pod in rightful}) > 1:
+        owner = next((pod.node for pod in rightful if pod.shown), None)
+        yield from ((pod, Withheld.UNDECIDED) for pod in rightful if pod.node != owner)

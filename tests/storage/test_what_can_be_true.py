@@ -1,0 +1,329 @@
+"""What a kubelet says is a claim: what cannot be true is missing, and costs nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from metricsapi.kube.resources import Capacity
+from metricsapi.scrape.summary import decode_summary
+from metricsapi.storage.cluster import UnknownCluster
+from metricsapi.storage.rates import KUBELET_WINDOW
+from metricsapi.storage.store import MetricsStore
+from tests.support.samples import container_stats, node_sample
+
+EPOCH = 1.8e9
+CORE = 10**9
+GIB = 2**30
+HOUR = 3600.0
+
+
+class Cluster(UnknownCluster):
+    """Every node has 4 cores, 16 GiB and as much swap as is said."""
+
+    def __init__(self, swap=None):
+        self.swap = swap
+
+    def capacity(self, _node):
+        return Capacity(4 * CORE, 16 * GIB, self.swap, 100 * GIB)
+
+
+@pytest.fixture
+def store():
+    return MetricsStore(max_age=60.0, cluster=Cluster())
+
+
+def container(name="c", at=100.0, cores=0.25, *, age=HOUR, **fields):
+    """A container that has used `cores` since it started, `age` seconds before the time 100."""
+    started = 100.0 - age
+    values = {
+        "cpu_counter": int((at - started) * cores * CORE),
+        "cpu_rate": int(cores * CORE),
+        "memory": 64 * 2**20,
+    }
+    values |= fields
+    time = EPOCH + int(at)
+    return container_stats(name, EPOCH + started, cpu_time=time, memory_time=time, **values)
+
+
+def put(store, at, *containers, own=None, uid="u", step=None):
+    sample = node_sample("node-a", at, at + 0.02, EPOCH, [("ns", "pod", uid, containers)], own=own)
+    if step is not None:
+        sample.time_step = step
+    store.put(sample)
+    return store.pod_usage("ns", "pod", at + 0.02)
+
+
+def cores(usage):
+    return usage and {each.name: each.cpu / CORE for each in usage.containers}
+
+
+def others(at):
+    """The containers of five more pods, so that it is known when this node's are read."""
+    return [("ns", f"other-{i}", f"o{i}", [container(at=at)]) for i in range(5)]
+
+
+# Zeros
+
+
+@pytest.mark.parametrize("rate", [0, None, CORE])
+def test_a_container_of_zeros_is_not_known(store, rate):
+    """It runs, says the API server, so it uses something; an autoscaler would scale in."""
+    zeros = {"cpu_counter": 0, "cpu_rate": rate, "memory": 0}
+    assert put(store, 100.0, container(**zeros)) is None
+    assert put(store, 115.0, container(at=115.0, **zeros)) is None
+
+
+def test_a_container_of_zeros_keeps_the_usage_before(store):
+    put(store, 100.0, container("a"), container("b"))
+    zeros = container("b", 115.0, cpu_counter=0, cpu_rate=0, memory=0)
+    usage = put(store, 115.0, container("a", 115.0), zeros)
+    assert cores(usage) == {"a": pytest.approx(0.25, rel=0.01), "b": 0.25}
+
+
+def test_a_node_of_zeros_is_not_known(store):
+    own = container("node-a", cpu_counter=0, cpu_rate=0, memory=0)
+    put(store, 100.0, container(), own=own)
+    assert store.node_usage("node-a", 100.1) is None
+
+
+@pytest.mark.parametrize("fields", [{"memory": 0}, {"cpu_counter": 0, "cpu_rate": 0}])
+def test_a_zero_beside_a_number_that_grows_is_not_known(store, fields):
+    assert put(store, 100.0, container(**fields)) is None
+    assert put(store, 115.0, container(at=115.0, **fields)) is None
+
+
+def test_an_idle_container_has_zero_from_the_first_answer_on(store):
+    """It has used an hour of CPU time in its day; the kubelet's 0 is not one before two samples."""
+    idle = {"cpu_counter": 3600 * CORE, "cpu_rate": 0, "age": 24 * HOUR}
+    own = container("node-a", cores=2.0)
+    assert cores(put(store, 100.0, container(**idle), own=own)) == {"c": 0.0}
+    assert cores(put(store, 115.0, container(at=115.0, **idle))) == {"c": 0.0}
+
+
+def test_a_zero_of_a_kubelet_that_has_just_started_is_not_known(store):
+    """Then its node has no rate yet, either."""
+    busy = {"cpu_counter": 3600 * CORE, "cpu_rate": 0, "age": 24 * HOUR}
+    own = container("node-a", cores=2.0, cpu_rate=0)
+    assert put(store, 100.0, container(**busy), own=own) is None
+
+
+def test_finished_init_containers_with_zeros_are_left_out(store):
+    zeros = {"cpu_counter": 0, "cpu_rate": 0, "memory": 0}
+    listed = [
+        container("app", age=40.0),
+        container("init-1", age=80.0, **zeros),
+        container("init-2", age=60.0, **zeros),
+    ]
+    assert cores(put(store, 100.0, *listed)) == {"app": 0.25}
+
+
+def test_an_init_container_that_was_seen_running_is_left_out_once_it_has_finished(store):
+    assert cores(put(store, 100.0, container("init", age=40.0))) == {"init": 0.25}
+    zeros = container("init", 130.0, age=40.0, cpu_counter=0, cpu_rate=0, memory=0)
+    app = container("app", 130.0, age=-20.0, cores=0.5)
+    assert cores(put(store, 130.0, zeros, app)) == {"app": 0.5}
+
+
+def test_a_container_that_ran_beside_the_others_is_not_left_out(store):
+    put(store, 100.0, container("first", age=80.0), container("second", age=60.0))
+    zeros = container("first", 115.0, age=80.0, cpu_counter=0, cpu_rate=0, memory=0)
+    usage = put(store, 115.0, zeros, container("second", 115.0, age=60.0))
+    assert cores(usage) == {"first": 0.25, "second": pytest.approx(0.25, rel=0.01)}
+
+
+# Bytes
+
+
+@pytest.mark.parametrize("memory", [2**64 - 4096, 16 * GIB + 1, -1, 2**70])
+def test_memory_beyond_the_nodes_is_missing(store, memory):
+    assert put(store, 100.0, container(memory=memory)) is None
+    put(store, 115.0, container(at=115.0))
+    usage = put(store, 130.0, container(at=130.0, memory=memory))
+    assert usage.containers[0].memory == 64 * 2**20
+
+
+def test_memory_of_all_that_the_node_has_is_served(store):
+    assert put(store, 100.0, container(memory=16 * GIB)).containers[0].memory == 16 * GIB
+
+
+@pytest.mark.parametrize(
+    ("capacity", "used", "served"),
+    [
+        (8 * GIB, 8 * GIB, 8 * GIB),
+        (8 * GIB, 8 * GIB + 1, None),
+        (None, 3 * GIB, 3 * GIB),  # what the Summary has: 2 GiB available and 1 GiB used
+        (None, 3 * GIB + 1, None),
+        (None, 2**64 - 4_600_000_000, None),
+    ],
+)
+def test_swap_beyond_the_nodes_is_missing(capacity, used, served):
+    store = MetricsStore(max_age=60.0, cluster=Cluster(capacity))
+    own = container("node-a", swap=GIB, swap_available=2 * GIB)
+    usage = put(store, 100.0, container(swap=used), own=own)
+    assert usage.containers[0].swap == served
+
+
+def test_a_nodes_own_swap_that_underflowed_is_missing(store):
+    own = container("node-a", swap=2**64 - 4_600_000_000, swap_available=2 * GIB)
+    put(store, 100.0, container(swap=4096), own=own)
+    assert store.node_usage("node-a", 100.1).swap is None
+    assert store.pod_usage("ns", "pod", 100.1).containers[0].swap == 4096
+
+
+def test_files_beyond_the_nodes_disk_are_missing(store):
+    usage = put(store, 100.0, container(ephemeral_storage=100 * GIB + 1))
+    assert usage.containers[0].ephemeral_storage is None
+
+
+def test_bytes_that_underflowed_cost_their_own_pod_and_no_second_decoding():
+    """The whole answer is decoded once: the second decoder is thirty times slower."""
+    container_of = {"startTime": "2027-01-15T07:00:00Z"}
+    cpu = {
+        "time": "2027-01-15T08:00:00Z",
+        "usageNanoCores": CORE // 4,
+        "usageCoreNanoSeconds": 900 * CORE,
+    }
+
+    def pod(name, memory):
+        memory = {"time": cpu["time"], "workingSetBytes": memory}
+        listed = [{"name": "c", **container_of, "cpu": cpu, "memory": memory}]
+        return {"podRef": {"name": name, "namespace": "ns", "uid": name}, "containers": listed}
+
+    pods = [pod("bad", 2**64 - 4096), pod("good", 4096)]
+    body = json.dumps({"node": {"nodeName": "n"}, "pods": pods}).encode()
+    store = MetricsStore(max_age=60.0)
+    store.put(decode_summary("n", body, requested_at=1.0, answered_at=1.1, wall_offset=EPOCH))
+    assert store.pod_usage("ns", "bad", 1.1) is None
+    assert store.pod_usage("ns", "good", 1.1).containers[0].memory == 4096
+
+
+# The kubelet's own rate
+
+
+@pytest.mark.parametrize("rate", [22 * CORE, 300_000 * CORE, -CORE, 2**80])
+def test_a_rate_that_the_counter_contradicts_is_not_believed(store, rate):
+    put(store, 100.0, container())
+    usage = put(store, 115.0, container(at=115.0, cpu_rate=rate))
+    assert cores(usage) == {"c": pytest.approx(0.25, rel=1e-6)}
+
+
+@pytest.mark.parametrize("rate", [22 * CORE, 300_000 * CORE])
+@pytest.mark.parametrize("age", [HOUR, 5.0])
+def test_a_first_rate_that_the_cores_contradict_is_not_served(store, rate, age):
+    assert put(store, 100.0, container(age=age, cpu_rate=rate)) is None
+
+
+def test_a_first_rate_that_the_counter_contradicts_is_not_served():
+    store = MetricsStore(max_age=60.0)  # of a node of which nothing is known
+    assert put(store, 100.0, container(age=60.0, cpu_rate=22 * CORE)) is None
+
+
+def test_a_first_rate_of_a_young_container_has_a_window_that_its_counter_fills(store):
+    usage = put(store, 100.0, container(age=5.0, cores=1.0))
+    assert (cores(usage), usage.window) == ({"c": 1.0}, 5.0)
+
+
+def test_a_rate_that_is_too_low_to_be_true_is_not_believed(store):
+    """2 cores were used in 15 s; at nearly none in the last 10, 6 cores are needed before."""
+    put(store, 100.0, container(cores=2.0))
+    usage = put(store, 115.0, container(at=115.0, cores=2.0, cpu_rate=1000))
+    assert cores(usage) == {"c": pytest.approx(2.0, rel=1e-6)}
+
+
+def test_a_counter_that_outruns_the_cores_leaves_the_usage_before(store):
+    before = put(store, 100.0, container())
+    jumped = container(at=115.0, cpu_counter=10**6 * CORE)
+    assert put(store, 115.0, jumped).timestamp == before.timestamp
+    later = container(at=130.0, cpu_counter=10**6 * CORE + int(3.75 * CORE))
+    assert cores(put(store, 130.0, later)) == {"c": pytest.approx(0.25, rel=0.01)}
+
+
+# No counter
+
+
+def test_without_a_counter_the_kubelets_rate_is_served_with_its_window(store):
+    for at, rate in ((100.0, CORE), (115.0, 2 * CORE), (130.0, 0)):
+        usage = put(store, at, container(at=at, cpu_counter=None, cpu_rate=rate))
+        assert (cores(usage), usage.window) == ({"c": rate / CORE}, KUBELET_WINDOW)
+        assert usage.timestamp == EPOCH + at
+
+
+def test_a_node_without_a_counter_has_the_kubelets_rate(store):
+    for at in (100.0, 115.0):
+        own = container("node-a", at, cpu_counter=None, cpu_rate=CORE)
+        put(store, at, container(at=at), own=own)
+        usage = store.node_usage("node-a", at + 0.1)
+        assert (usage.cpu, usage.window) == (CORE, KUBELET_WINDOW)
+
+
+def test_a_first_rate_of_zero_without_a_counter_is_served_once_it_comes_again(store):
+    young = {"cpu_counter": None, "cpu_rate": 0, "age": 20.0}
+    assert put(store, 100.0, container(**young)) is None
+    assert cores(put(store, 115.0, container(at=115.0, **young))) == {"c": 0.0}
+
+
+def test_no_counter_is_in_the_readings_where_there_is_none(store):
+    put(store, 100.0, container(cpu_counter=None))
+    (reading,) = store.readings(100.1)
+    assert reading.cpu.counter is None
+
+
+# Starts
+
+
+@pytest.mark.parametrize("moved", [-3600.0, 0.0, 90.0])
+def test_a_start_that_moves_but_lies_before_the_last_reading_is_no_restart(store, moved):
+    """Some kubelets round it, and some write an age."""
+    put(store, 100.0, container(age=HOUR, cpu_rate=None))
+    again = container(at=115.0, age=HOUR, cpu_rate=None)
+    again.start_time = moved if moved <= 0 else EPOCH + moved
+    assert cores(put(store, 115.0, again)) == {"c": pytest.approx(0.25, rel=1e-6)}
+
+
+def test_a_start_after_the_last_reading_is_a_restart(store):
+    put(store, 100.0, container(age=HOUR, cores=0.001))
+    again = container(at=115.0, cpu_counter=8 * CORE, cpu_rate=CORE)
+    again.start_time = EPOCH + 107
+    usage = put(store, 115.0, again)
+    assert cores(usage) == {"c": 1.0}
+    assert usage.window <= 8.0
+
+
+# One pod, two entries
+
+
+def entries(store, at, *listed):
+    store.put(node_sample("node-a", at, at + 0.02, EPOCH, [("ns", "pod", "u", e) for e in listed]))
+    return store.pod_usage("ns", "pod", at + 0.02)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_containers_of_a_pod_may_be_split_over_two_entries(store, swapped):
+    for at in (100.0, 115.0):
+        split = [[container("a", at)], [container("b", at, cores=0.5)]]
+        usage = entries(store, at, *(split[::-1] if swapped else split))
+        assert cores(usage) == {
+            "a": pytest.approx(0.25, rel=0.01),
+            "b": pytest.approx(0.5, rel=0.01),
+        }
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_two_entries_the_newest_reading_of_each_container_counts(store, swapped):
+    put(store, 85.0, container(at=85.0))
+    older, newer = [container(at=100.0)], [container(at=105.0, memory=4096)]
+    usage = entries(store, 105.0, *([newer, older] if swapped else [older, newer]))
+    assert usage.timestamp == EPOCH + 105
+    assert usage.containers[0].memory == 4096
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("start", [None, EPOCH + 100 - HOUR])
+@pytest.mark.parametrize("bare", [False, True])
+def test_an_entry_without_usage_takes_nothing_from_the_other(store, bare, start, swapped):
+    full = [container()]
+    empty = [container_stats("c", start, None, None, None, None, None)] if bare else []
+    usage = entries(store, 100.0, *([empty, full] if swapped else [full, empty]))
+    assert cores(usage) == {"c": 0.25}
