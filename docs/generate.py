@@ -54,8 +54,8 @@ def flags_page() -> str:
         parts.append(_row(flag))
     parts.append(IGNORED_HEAD)
     reasons: dict[str, list[str]] = {}
-    for name, one in sorted(IGNORED.items()):
-        reasons.setdefault(one.why, []).append(f"`--{name}`")
+    for name, ignored in sorted(IGNORED.items()):
+        reasons.setdefault(ignored.why, []).append(f"`--{name}`")
     parts += [f"| {', '.join(names)} | {why} |\n" for why, names in reasons.items()]
     return "".join(parts)
 

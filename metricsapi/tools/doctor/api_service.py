@@ -21,7 +21,7 @@ async def check_api_services(
     for version in ("v1beta1", "v1"):
         name = f"{version}.{GROUP}"
         try:
-            found = await get(client, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
+            api_service = await get(client, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
         except NotFound:
             if version == "v1":
                 findings.skip("APIService", f"{name} does not exist; it is optional")
@@ -31,13 +31,13 @@ async def check_api_services(
                 fix = "Apply manifests/: without it nobody is sent here."
                 findings.fail("APIService", f"{name} does not exist", fix)
             continue
-        _api_service(name, found, settings, installation, findings)
+        _api_service(name, api_service, settings, installation, findings)
 
 
 def _api_service(
-    name: str, found: Any, settings: Settings, installation: Installation, findings: Findings
+    name: str, api_service: Any, settings: Settings, installation: Installation, findings: Findings
 ) -> None:
-    spec = found.get("spec", {})
+    spec = api_service.get("spec", {})
     service = spec.get("service") or {}
     whose = f"{service.get('namespace')}/{service.get('name')}"
     ours = f"{settings.service.namespace}/{settings.service.name}"
@@ -49,7 +49,7 @@ def _api_service(
         fix = f"Something else serves it. If it is to be us, point it at {ours}: apply manifests/."
         findings.fail("APIService", f"{name} belongs to {whose}", fix)
         return
-    conditions = found.get("status", {}).get("conditions") or []
+    conditions = api_service.get("status", {}).get("conditions") or []
     available: dict[str, str] = next((c for c in conditions if c.get("type") == "Available"), {})
     reason = f"{available.get('reason', '')}: {available.get('message', '')}".strip(": ")
     if available.get("status") == "True":
@@ -75,8 +75,10 @@ def _ca_bundle(name: str, spec: Any, findings: Findings) -> None:
         fix = "Run with --manage-ca-bundle, or write the CA of the serving certificate there."
         findings.fail("caBundle", f"{name}: empty, so the system's CAs are asked", fix)
         return
-    text = "; ".join(f"{one.subject!r} until {one.not_after:%Y-%m-%d}" for one in bundle)
-    if all(one.days_left() < 0 for one in bundle):
+    text = "; ".join(
+        f"{authority.subject!r} until {authority.not_after:%Y-%m-%d}" for authority in bundle
+    )
+    if all(ca.days_left() < 0 for ca in bundle):
         fix = "Renew it; --manage-ca-bundle does so in time."
         findings.fail("caBundle", f"{name}: expired: {text}", fix)
     else:

@@ -1,4 +1,4 @@
-"""The API server's side: whether it can be reached, and what it is told about us."""
+"""The API server's side: whether it can be reached, and what it knows of us."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ async def check_cluster(
         except (KubeError, msgspec.DecodeError) as error:
             findings.fail(name, str(error), "See the API server's log.")
         except (AttributeError, KeyError, TypeError) as error:  # JSON of another shape
-            text = f"what the API server answered makes no sense: {error}"
-            findings.fail(name, text, "Check what answers at the kubeconfig's server.")
+            text = f"the response of the API server makes no sense: {error}"
+            findings.fail(name, text, "Check what listens at the server of the kubeconfig.")
     return findings.results, installation
 
 
@@ -58,7 +58,7 @@ async def _reach(client: KubeClient, findings: Findings) -> bool:
     where = f"{client.credentials.server}, credentials: {client.credentials.source}"
     try:
         version = str((await get(client, "/version")).get("gitVersion", ""))
-        text = f"{version or 'answers'} at {where}"
+        text = f"{version or 'it responds'} at {where}"
         number = re.match(r"v(\d{1,9})\.(\d{1,9})", version)
         if number and tuple(map(int, number.groups())) < OLDEST:
             fix = f"This server is for Kubernetes {'.'.join(map(str, OLDEST))} and newer."
@@ -70,7 +70,9 @@ async def _reach(client: KubeClient, findings: Findings) -> bool:
         findings.fail("API server", f"{error} ({where})", fix)
         return False
     except (ApiError, msgspec.DecodeError) as error:
-        findings.warn("API server", f"/version: {error} ({where})", "It answers; going on.")
+        findings.warn(
+            "API server", f"/version: {error} ({where})", "It responds, so the checks go on."
+        )
     except KubeError as error:
         fix = "Check address, port and CA in the kubeconfig; in a pod, its network policies."
         findings.fail("API server", f"{error} ({where})", fix)
@@ -104,7 +106,7 @@ async def _configmap(
         findings.fail(name, "no requestheader-client-ca-file", fix)
         return
     allowed = data.get("requestheader-allowed-names", "[]")
-    soonest = min(one.days_left() for one in [*proxies, *bundles["client-ca-file"]])
+    soonest = min(authority.days_left() for authority in [*proxies, *bundles["client-ca-file"]])
     text = f"front proxy CA {proxies[0].subject!r}, allowed names {allowed}"
     if soonest < _EXPIRES_SOON:
         findings.warn(name, f"{text}; a CA expires in {soonest:.0f} days", "Rotate it in time.")
@@ -122,7 +124,7 @@ async def _service(
         if installation.state is not State.NONE:  # else that is what `installation` says
             findings.fail("Service", f"{namespace}/{name} does not exist", "Apply manifests/.")
         return
-    ports = [f"{one.get('port')}->{one.get('targetPort')}" for one in service["spec"]["ports"]]
+    ports = [f"{port.get('port')}->{port.get('targetPort')}" for port in service["spec"]["ports"]]
     findings.ok("Service", f"{namespace}/{name}, ports {', '.join(ports)}")
     try:
         ready, unready = await _endpoints(client, namespace, name)
@@ -145,14 +147,14 @@ async def _endpoints(client: KubeClient, namespace: str, name: str) -> tuple[lis
     ready: list[str] = []
     unready: list[str] = []
     try:
-        found = await get(client, path, labelSelector=f"kubernetes.io/service-name={name}")
+        slices = await get(client, path, labelSelector=f"kubernetes.io/service-name={name}")
     except NotFound:
-        found = await get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}")
-        for subset in found.get("subsets") or ():
-            ready += [one["ip"] for one in subset.get("addresses") or ()]
-            unready += [one["ip"] for one in subset.get("notReadyAddresses") or ()]
+        endpoints = await get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}")
+        for subset in endpoints.get("subsets") or ():
+            ready += [address["ip"] for address in subset.get("addresses") or ()]
+            unready += [address["ip"] for address in subset.get("notReadyAddresses") or ()]
         return ready, unready
-    for part in found.get("items") or ():
+    for part in slices.get("items") or ():
         for endpoint in part.get("endpoints") or ():
             # An absent condition means ready, says the API.
             is_ready = (endpoint.get("conditions") or {}).get("ready", True)

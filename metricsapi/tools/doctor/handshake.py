@@ -52,7 +52,7 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
     refusals: list[str] = []
     causes: list[str] = []
     for host in target.hosts:
-        cause, said = await _knock(host, target.port, reader.timeout / len(target.hosts))
+        cause, reason = await _knock(host, target.port, reader.timeout / len(target.hosts))
         if not cause:
             where = f"{host}:{target.port} accepts connections"
             if refusals:
@@ -62,7 +62,7 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
                 findings.ok("tcp", where)
             return host
         causes.append(cause)
-        refusals.append(f"{host}:{target.port}: {said}")
+        refusals.append(f"{host}:{target.port}: {reason}")
     findings.because("tcp", causes[0], "; ".join(refusals))
     raise Stop
 
@@ -70,7 +70,7 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
 async def _knock(host: str, port: int, timeout: float) -> tuple[str, str]:
     """Open and close a connection; return cause and text, both empty if it could be made.
 
-    The name is looked up first: one that a name server leaves unanswered is no firewall's doing.
+    The name is looked up first: a name server that does not respond is not a firewall.
     """
     step, loop = "name_not_found", asyncio.get_running_loop()
     try:
@@ -135,9 +135,9 @@ def _verified(
     certificate: Certificate, evidence: str, name: str, host: str, findings: Findings
 ) -> None:
     by = f"verified for {name}" + ("" if name == host else f", the node's name; it lacks {host}")
-    left = certificate.days_left()
-    if left < EXPIRES_SOON:
-        text = f"expires in {left:.1f} days; {by}; {evidence}"
+    days = certificate.days_left()
+    if days < EXPIRES_SOON:
+        text = f"expires in {days:.1f} days; {by}; {evidence}"
         findings.warn("tls", text, remedy(Cause.CERTIFICATE_EXPIRED).fix)
     else:
         findings.ok("tls", f"{by}; {evidence}")

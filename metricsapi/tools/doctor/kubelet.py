@@ -24,7 +24,7 @@ CHECKS = (
 
 
 class TooLarge(httpx.TransportError):
-    """An answer that is larger than --kubelet-max-response-bytes."""
+    """A response that is larger than --kubelet-max-response-bytes."""
 
 
 async def check_node(target: Target, reader: Reader) -> list[Result]:
@@ -91,18 +91,18 @@ async def _read(target: Target, host: str, name: str, reader: Reader, findings: 
         )
 
 
-async def _bounded(answer: httpx.Response, most: int) -> httpx.Response:
-    """Read an answer of at most `most` bytes. Raises httpx.TransportError for a larger one."""
+async def _bounded(response: httpx.Response, most: int) -> httpx.Response:
+    """Read a response of at most `most` bytes. Raises httpx.TransportError for a larger one."""
     body = bytearray()
     try:
-        async for chunk in answer.aiter_bytes():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > most:
                 raise TooLarge(f"more than {most:,} bytes")
     finally:
-        await answer.aclose()
-    date = {"Date": answer.headers["Date"]} if "Date" in answer.headers else {}
-    return httpx.Response(answer.status_code, headers=date, content=bytes(body))
+        await response.aclose()
+    date = {"Date": response.headers["Date"]} if "Date" in response.headers else {}
+    return httpx.Response(response.status_code, headers=date, content=bytes(body))
 
 
 async def _token_authentication(
@@ -110,18 +110,18 @@ async def _token_authentication(
 ) -> None:
     """Try a service account's token, as the server will present one; who we are may differ.
 
-    A kubelet that knows the token answers 200, or 403 and names its account; one that does not
-    answers 401, or takes us for anonymous.
+    A kubelet that knows the token answers 200, or 403 and names its account. Others answer 401,
+    or take us for anonymous.
     """
     check = "token authentication"
     try:
-        answer = await get("/healthz", {"Authorization": f"Bearer {token}"})
+        response = await get("/healthz", {"Authorization": f"Bearer {token}"})
     except (TimeoutError, httpx.HTTPError) as error:
         findings.skip(check, f"/healthz: {words(error)}")
         return
-    said = _said(answer, "/healthz")
-    if answer.status_code == 401 or "system:anonymous" in said:
-        findings.because(check, "unauthorized", said)
+    text = _status_text(response, "/healthz")
+    if response.status_code == 401 or "system:anonymous" in text:
+        findings.because(check, "unauthorized", text)
     else:
         findings.ok(check, "the kubelet takes tokens of service accounts")
 
@@ -137,22 +137,22 @@ async def read_endpoints(
     missing: list[str] = []
     for path in paths:
         begun = time.monotonic()
-        answer = await _answer(path, get, findings)
-        said = _said(answer, path)
+        response = await _answer(path, get, findings)
+        text = _status_text(response, path)
         if not forbidden and not missing:
-            _identity(answer, said, findings)
-        if answer.status_code == 200:
+            _identity(response, text, findings)
+        if response.status_code == 200:
             if forbidden:
                 findings.because("authorization", "forbidden", "; ".join(forbidden), Status.WARN)
             else:
                 findings.ok("authorization", f"{_short(path)} may be read")
-            findings.ok("endpoint", f"{_short(path)}: {len(answer.content):,} bytes")
-            check_payload(node, path, answer, (begun, time.monotonic() - begun), findings)
+            findings.ok("endpoint", f"{_short(path)}: {len(response.content):,} bytes")
+            check_payload(node, path, response, (begun, time.monotonic() - begun), findings)
             return
-        if answer.status_code >= 500:
-            findings.because("endpoint", "status", said)
+        if response.status_code >= 500:
+            findings.because("endpoint", "status", text)
             raise Stop
-        (forbidden if answer.status_code == 403 else missing).append(said)
+        (forbidden if response.status_code == 403 else missing).append(text)
     if forbidden:
         findings.because("authorization", "forbidden", "; ".join(forbidden + missing))
     else:
@@ -177,7 +177,7 @@ async def _answer(
 
 
 def _protocol_cause(error: httpx.HTTPError) -> str:
-    """Tell a port that speaks no HTTP, and an answer that ended early, from a lost connection."""
+    """Tell a port that speaks no HTTP, and a response that ended early, from a lost connection."""
     if isinstance(error, httpx.DecodingError):
         return "decode"
     if isinstance(error, httpx.RemoteProtocolError):
@@ -188,9 +188,9 @@ def _protocol_cause(error: httpx.HTTPError) -> str:
     return "reset"
 
 
-def _identity(answer: httpx.Response, said: str, findings: Findings) -> None:
-    if answer.status_code == 401:
-        findings.because("authentication", "unauthorized", said)
+def _identity(response: httpx.Response, text: str, findings: Findings) -> None:
+    if response.status_code == 401:
+        findings.because("authentication", "unauthorized", text)
         raise Stop
     findings.ok("authentication", "the kubelet knows us")
 
@@ -199,6 +199,8 @@ def _short(path: str) -> str:
     return path.partition("?")[0]
 
 
-def _said(answer: httpx.Response, path: str) -> str:
-    said = f"{answer.status_code} for {_short(path)}"
-    return f"{said}: {' '.join(answer.text[:300].split())}" if answer.status_code != 200 else said
+def _status_text(response: httpx.Response, path: str) -> str:
+    text = f"{response.status_code} for {_short(path)}"
+    if response.status_code == 200:
+        return text
+    return f"{text}: {' '.join(response.text[:300].split())}"

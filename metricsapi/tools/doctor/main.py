@@ -135,7 +135,7 @@ def _fitness(results: Sequence[Result]) -> Result:
 async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings) -> list[Node]:
     """List the nodes that the server would read; says what hinders it."""
     selector = options.serve.kubelet.node_selector
-    found: list[Node] = []
+    listed: list[Node] = []
     token = ""
     try:
         while True:
@@ -145,18 +145,18 @@ async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings
             if token:
                 params["continue"] = token
             page = decode_page(NODES, await client.request("GET", NODES.path, params=params))
-            found += page.items
+            listed += page.items
             token = page.next
             if not token:
                 break
     except (KubeError, msgspec.DecodeError) as error:
         findings.fail("nodes", str(error), "The server needs list and watch on nodes.")
         return []
-    for name in sorted(set(options.nodes) - {node.name for node in found}):
+    for name in sorted(set(options.nodes) - {node.name for node in listed}):
         findings.fail("nodes", f"there is no node {name}", "See kubectl get nodes.")
-    wanted = [node for node in found if not options.nodes or node.name in options.nodes]
-    if found:
-        findings.ok("nodes", f"{len(found)} nodes, {len(wanted)} to check")
+    wanted = [node for node in listed if not options.nodes or node.name in options.nodes]
+    if listed:
+        findings.ok("nodes", f"{len(listed)} nodes, {len(wanted)} to check")
     else:
         findings.warn("nodes", "no nodes", "Does --node-selector match any?")
     return sorted(wanted, key=lambda node: node.name)

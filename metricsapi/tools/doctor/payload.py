@@ -1,4 +1,4 @@
-"""What a kubelet's answer holds: whether usage can be read from it, and when it was made."""
+"""What a kubelet's response holds: whether usage can be read from it, and when it was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SKEW = 5.0  # seconds; Date has whole ones
 
 
 class Sizes(Struct, frozen=True):
-    """What an answer holds: containers in all, those without a stat, whether the node has its."""
+    """What a response holds: containers in all, those without a stat, whether the node has its."""
 
     containers: int
     without: list[str]
@@ -26,7 +26,7 @@ class Sizes(Struct, frozen=True):
 
 
 def check_payload(
-    node: str, path: str, answer: httpx.Response, timing: tuple[float, float], findings: Findings
+    node: str, path: str, response: httpx.Response, timing: tuple[float, float], findings: Findings
 ) -> None:
     """Check payload, clock and containers; `timing` is when the request began and what it took.
 
@@ -35,16 +35,16 @@ def check_payload(
     begun, took = timing
     try:
         sizes = (
-            _summary_sizes(node, answer.content, begun, took)
+            _summary_sizes(node, response.content, begun, took)
             if path.startswith("/stats")
-            else _resource_sizes(answer.text)
+            else _resource_sizes(response.text)
         )
     except ValueError as error:
         cause = error.cause if isinstance(error, DecodeError) else "decode"
-        findings.because("payload", cause, f"{error}: {answer.text[:80]!r}")
+        findings.because("payload", cause, f"{error}: {response.text[:80]!r}")
         return
     findings.ok("payload", f"{sizes.containers} containers in {took * 1000:.0f} ms")
-    _clock(answer, findings)
+    _clock(response, findings)
     _stats(sizes, findings)
 
 
@@ -76,8 +76,8 @@ def _resource_sizes(text: str) -> Sizes:
     return Sizes(len(cpu | memory), sorted(cpu ^ memory), has)
 
 
-def _clock(answer: httpx.Response, findings: Findings) -> None:
-    date = answer.headers.get("Date")
+def _clock(response: httpx.Response, findings: Findings) -> None:
+    date = response.headers.get("Date")
     try:
         skew = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else None
     except (ValueError, OverflowError):

@@ -42,7 +42,7 @@ class _Review(msgspec.Struct):
 async def check_permissions(
     client: KubeClient, settings: Settings, installation: Installation, findings: Findings
 ) -> None:
-    """Ask about every permission; one that only `auto` would use is a warning.
+    """Ask about every permission; a permission that only `auto` would use is a warning.
 
     They are asked for the server's service account where it is not ours. Before there is one,
     the question is whether we may install.
@@ -136,7 +136,7 @@ def permissions(settings: Settings) -> list[tuple[str, dict[str, str]]]:
             wanted.append((verb, "", "secrets", *own))
         for verb in ("get", "watch", "update"):
             wanted.append((verb, "apiregistration.k8s.io", "apiservices", "", f"v1beta1.{GROUP}"))
-    return [_attributes(*one) for one in wanted]
+    return [_attributes(*permission) for permission in wanted]
 
 
 def _attributes(

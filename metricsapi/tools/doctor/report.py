@@ -85,7 +85,7 @@ def _groups(results: Sequence[Result]) -> Iterator[Group]:
     well: list[Result] = []
     for own in by_node.values():
         if all(result.status in (Status.OK, Status.SKIP) for result in own):
-            payload = next((one for one in own if one.check == "payload"), own[0])
+            payload = next((result for result in own if result.check == "payload"), own[0])
             well.append(payload)  # which says most of a node that is well
         for result in own:
             if result.status is not Status.OK and result.evidence != NOT_REACHED:
