@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help run test lint types layers check e2e accuracy faults ha chaos fuzz conformance security bench bench-quick \
-	docs wheel wheel-check manifests wheelhouse image rootfs lock clean
+	docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -39,9 +39,9 @@ accuracy: $(VENV)/dev.stamp ## errors of what is served for a recorded series; S
 	@$(BIN)/python -m tests.storage.accuracy $(SERIES) $(ARGS)
 
 wheel: $(VENV)/run.stamp ## build the wheel into dist/
-	@rm -rf dist
+	@rm -f dist/*.whl
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w dist .
-	@ls dist
+	@ls dist/*.whl
 
 wheel-check: wheel ## install the built wheel elsewhere and start it from an empty folder
 	@set -e; empty=$$(mktemp -d); trap 'rm -rf "$$empty"' EXIT; \
@@ -117,6 +117,15 @@ rootfs: $(VENV)/pip.stamp ## the file system of the image in a folder, without a
 	@rm -rf "$(ROOTFS)"
 	@$(BIN)/python image/rootfs.py all "$(ROOTFS)"
 	@du -sh "$(ROOTFS)"
+
+RELEASE ?= dist/release
+release: $(VENV)/dev.stamp ## all that a release publishes, reproducibly; IMAGE=name, BASE_IMAGE=..., ARGS=--without-image
+	@$(BIN)/python release/release.py --out="$(RELEASE)" $(if $(IMAGE),--image="$(IMAGE)") \
+		$(if $(BASE_IMAGE),--base-image="$(BASE_IMAGE)") $(ARGS)
+
+workflows: $(VENV)/dev.stamp ## the files of .github, by their schemas and by a security linter
+	@$(BIN)/check-jsonschema --builtin-schema=vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --offline --no-progress --quiet .github
 
 lock: ## pin every dependency with its hashes (needs `uv`)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \

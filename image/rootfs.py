@@ -44,6 +44,8 @@ UNUSED = (
 NOT_SHIPPED = (
     "flit_core", "flit_core-*.dist-info", "**/*.c", "**/*.h", "**/*.pyx", "**/tests",
     "metricsapi/tools/sandbox",
+    # Where the wheel lay during the build, which would make each image another one.
+    "metricsapi-*.dist-info/direct_url.json", "metricsapi-*.dist-info/RECORD",
 )  # fmt: skip
 USER = 65532
 LAUNCHER = f"""#!/{PREFIX}/bin/{NAME} -I

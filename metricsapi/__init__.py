@@ -1,3 +1,3 @@
 """A Metrics API server for Kubernetes, compatible with metrics-server."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
