@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -29,12 +30,15 @@ def build(root: Path, archive: Path, version: str, time: int, base: str) -> str:
     if shutil.which("podman") is None:
         _say("there is no podman: the release has no image, and its manifests no digest")
         return ""
+    # The isolation that needs the fewest privileges, and so works in containers too.
+    os.environ.setdefault("BUILDAH_ISOLATION", "chroot")
     with tempfile.TemporaryDirectory() as folder:
         layout = Path(folder, "layout")
         manifests = []
         for platform in PLATFORMS:
-            if _runs(base or BASE, platform):
-                manifests.append(_add(root, layout, platform, version, time, base or BASE))
+            python = _python(base or BASE, platform)
+            if python:
+                manifests.append(_add(root, layout, platform, python, version, time, base or BASE))
             else:
                 _say(f"this machine cannot run {base or BASE} for {platform}: left out")
         if not manifests:
@@ -53,34 +57,34 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _runs(base: str, platform: str) -> bool:
-    """Whether a container of the base runs, by emulation too: the build has to."""
-    if _podman("pull", "--quiet", f"--platform={platform}", base, check=False):
-        return _python(base, platform) != ""
-    arch = _podman("image", "inspect", "--format={{.Architecture}}", base, check=False)
-    return arch == platform.partition("/")[2] and _python(base, platform) != ""
-
-
 def _python(base: str, platform: str) -> str:
-    """Give the version of the base's Python as 3.13, or '' where it does not run."""
+    """Give the version of the base's Python as 3.13, or '' where it does not run.
+
+    It has to run for the build, by emulation where it is for another machine.
+    """
+    inspect = ("image", "inspect", "--format={{.Architecture}}", base)
+    architecture = platform.partition("/")[2]
+    if _podman(*inspect, check=False) != architecture:
+        _podman("pull", "--quiet", f"--platform={platform}", base, check=False)
+        if _podman(*inspect, check=False) != architecture:
+            return ""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(
             f'FROM {base} AS base\nRUN python3 -c "{VERSION}" >/version\n'
             "FROM scratch\nCOPY --from=base /version /version\n"
         )
         out = Path(folder, "out")
-        _podman(
-            "build", "--quiet", f"--platform={platform}", f"--output={out}", folder, check=False
-        )
+        options = ("--quiet", f"--platform={platform}", f"--output={out}")
+        _podman("build", *options, folder, check=False)
         return (out / "version").read_text().strip() if (out / "version").exists() else ""
 
 
 def _add(
-    root: Path, layout: Path, platform: str, version: str, time: int, base: str
+    root: Path, layout: Path, platform: str, python: str, version: str, time: int, base: str
 ) -> dict[str, object]:
     """Build for a platform into the layout; give the descriptor of its manifest."""
     make = ["make", "--no-print-directory", f"--directory={root}"]
-    wheels = [f"IMAGE_PYTHON={_python(base, platform)}", f"IMAGE_MACHINE={MACHINES[platform]}"]
+    wheels = [f"IMAGE_PYTHON={python}", f"IMAGE_MACHINE={MACHINES[platform]}"]
     subprocess.run([*make, "wheelhouse", *wheels], check=True, stdout=subprocess.DEVNULL)
     tag = f"localhost/metricsapi-release:{platform.replace('/', '-')}"
     arguments = f"--no-cache --timestamp={time} --platform={platform}"

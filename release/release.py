@@ -67,8 +67,8 @@ def packages(out: Path) -> None:
         before = Path.cwd()
         os.chdir(tree)
         try:
-            buildapi.build_wheel(str(out))
-            buildapi.build_sdist(str(out))
+            for build in (buildapi.build_wheel, buildapi.build_sdist):
+                (out / build(str(out))).chmod(0o644)
         finally:
             os.chdir(before)
 

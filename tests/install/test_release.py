@@ -1,0 +1,144 @@
+"""`make release` makes the same bytes in any folder, and what it makes can be used."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+import yaml
+
+import metricsapi
+from tests.install.charts import helm
+from tests.install.objects import args, container, parse
+from tests.support.needs import needed
+from tests.support.paths import ROOT
+
+BASE = os.environ.get("METRICSAPI_BASE_IMAGE")
+VERSION = metricsapi.__version__
+NAME = f"metricsapi-{VERSION}"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def copied(target):
+    """The repository's files in another folder, as a clone or an unpacked archive has them."""
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
+    return target
+
+
+def release(root, out, *options):
+    """Run the script of a folder; give what it wrote by file name."""
+    command = [sys.executable, str(root / "release" / "release.py"), f"--out={out}", *options]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1790000000"},
+    )
+    assert done.returncode == 0, done.stderr
+    return {path.name: path for path in out.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    needed("kubectl")
+    return release(ROOT, tmp_path_factory.mktemp("release"), "--without-image")
+
+
+def test_it_is_the_same_bytes_in_another_folder(made, tmp_path):
+    again = release(copied(tmp_path / "other"), tmp_path / "out", "--without-image")
+    assert again["SHA256SUMS"].read_text() == made["SHA256SUMS"].read_text()
+
+
+def test_the_checksums_are_of_all_files(made):
+    folder = made["SHA256SUMS"].parent
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert {line.split(":")[0] for line in done.stdout.splitlines()} == set(made) - {"SHA256SUMS"}
+
+
+def test_wheel_and_sdist_hold_the_package(made):
+    with zipfile.ZipFile(made[f"{NAME}-py3-none-any.whl"]) as wheel:
+        names = wheel.namelist()
+    assert "metricsapi/cli.py" in names
+    with tarfile.open(made[f"{NAME}.tar.gz"]) as sdist:
+        names = sdist.getnames()
+    assert {f"{NAME}/metricsapi/cli.py", f"{NAME}/CHANGELOG.md"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name or ".venv" in name]
+
+
+def test_the_chart_can_be_rendered(made):
+    values = {
+        "prometheusRule": {"enabled": True},
+        "grafanaDashboard": {"enabled": True},
+        "image": {"repository": "registry.example/metricsapi"},
+    }
+    with helm.Chart.load(made[f"{NAME}.tgz"]) as chart:
+        assert chart.metadata["version"] == VERSION
+        files = chart.render(values, name="x", namespace="kube-system")
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    kinds = {kind for kind, _, _ in parse("\n---\n".join(texts))}
+    assert {"Deployment", "APIService", "PrometheusRule", "ConfigMap"} <= kinds
+
+
+def test_the_manifests_are_those_of_every_variant(made):
+    with tarfile.open(made[f"{NAME}-manifests.tar.gz"]) as archive:
+        names = set(archive.getnames())
+        rule = yaml.safe_load(archive.extractfile(f"{NAME}-manifests/prometheus-rule.yaml"))
+    variants = [path.name for path in (ROOT / "manifests" / "variants").iterdir()]
+    for variant in variants:
+        for file in ("components.yaml", "apiservice.yaml"):
+            assert f"{NAME}-manifests/{variant}/{file}" in names
+    assert rule["kind"] == "PrometheusRule"
+    objects = parse(made["components.yaml"].read_text())
+    assert container(objects)["image"] == f"metricsapi:{VERSION}"
+    assert "--manage-ca-bundle" in args(objects)
+    assert {kind for kind, _, _ in parse(made["apiservice.yaml"].read_text())} == {"APIService"}
+
+
+def test_the_sbom_lists_what_the_image_holds(made):
+    bom = json.loads(made[f"{NAME}.cdx.json"].read_text())
+    assert bom["bomFormat"] == "CycloneDX"
+    names = {component["name"] for component in bom["components"]}
+    assert {"fastapi", "uvicorn", "httpx", "cryptography", "msgspec"} <= names
+    assert bom["metadata"]["component"]["name"] == "metricsapi"
+
+
+def test_a_version_that_differs_is_named(tmp_path):
+    other = copied(tmp_path / "other")
+    chart = other / "manifests" / "chart" / "Chart.yaml"
+    chart.write_text(chart.read_text().replace(VERSION, "9.9.9"))
+    command = [sys.executable, str(other / "release" / "release.py"), f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("manifests/chart/Chart.yaml does not have version")
+
+
+@pytest.mark.skipif(not BASE, reason="METRICSAPI_BASE_IMAGE names no image to build on")
+def test_the_image_is_the_same_bytes_too_and_the_manifests_name_its_digest(tmp_path):
+    needed("podman")
+    options = (f"--base-image={BASE}", "--image=registry.example/metricsapi")
+    one = release(ROOT, tmp_path / "one", *options)
+    two = release(ROOT, tmp_path / "two", *options)
+    assert one["SHA256SUMS"].read_text() == two["SHA256SUMS"].read_text()
+    with tarfile.open(one[f"{NAME}-image.oci.tar"]) as archive:
+        (entry,) = json.load(archive.extractfile("index.json"))["manifests"]
+        index = json.load(archive.extractfile("blobs/" + entry["digest"].replace(":", "/")))
+    assert [one["platform"]["os"] for one in index["manifests"]] >= ["linux"]
+    image = container(parse(one["components.yaml"].read_text()))["image"]
+    assert image == f"registry.example/metricsapi@{entry['digest']}"
