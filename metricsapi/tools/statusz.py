@@ -12,9 +12,12 @@ import base64
 import contextlib
 import re
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,15 +92,18 @@ def main(args: Sequence[str]) -> int:
 
 def _show(options: StatuszSettings) -> None:
     credentials = load_credentials(options.kubeconfig or default_kubeconfigs())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else kubectl would be left behind
     with contextlib.ExitStack() as stack:
-        where = options.connect or stack.enter_context(_forwarded(options))
+        forward = None if options.connect else PortForward(options)
+        where = stack.enter_context(forward) if forward else options.connect
         http = stack.enter_context(client(credentials, where, options))
         if options.once:
             print(_ask(http, "/statusz", "text/plain").text, end="")
             return
         _ask(http, "/statusz", "text/plain")  # a refusal is told here, not in the browser
         token = secrets.token_urlsafe(16)
-        server = stack.enter_context(page_server(http, token, options.port))
+        revive = forward.restart_if_ended if forward else _nothing
+        server = stack.enter_context(page_server(http, token, options.port, revive))
         print(f"http://127.0.0.1:{server.server_port}/{token}/statusz\nCtrl-C ends it.", flush=True)
         server.serve_forever()
 
@@ -159,29 +165,61 @@ async def _ca_bundle(credentials: Credentials) -> str | None:
         raise StatuszError(f"the APIService v1beta1.metrics.k8s.io: {error}") from error
 
 
-@contextlib.contextmanager
-def _forwarded(options: StatuszSettings) -> Iterator[str]:
-    """Run `kubectl port-forward` meanwhile; gives host:port."""
-    command = ["kubectl", f"--namespace={options.namespace}"]
-    if options.kubeconfig:  # else kubectl merges those of $KUBECONFIG itself
-        command.insert(1, f"--kubeconfig={options.kubeconfig}")
-    command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}", ":443"]
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-    except FileNotFoundError as error:
-        raise StatuszError("kubectl is not on PATH: install it, or use --connect") from error
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        match = _FORWARDING.search(line)
-        if match is None:
-            said = process.stderr.read().strip() if process.stderr else ""
-            raise StatuszError(f"kubectl port-forward failed: {said or line}")
-        yield f"127.0.0.1:{match[1]}"
-    finally:
-        process.terminate()
-        process.wait(10)
+class PortForward:
+    """`kubectl port-forward` to the Service; a context manager that gives host:port.
+
+    kubectl ends when the pod behind the Service does, so it is started again on the same port.
+    """
+
+    def __init__(self, options: StatuszSettings) -> None:
+        self._command = ["kubectl", f"--namespace={options.namespace}"]
+        if options.kubeconfig:  # else kubectl merges those of $KUBECONFIG itself
+            self._command.insert(1, f"--kubeconfig={options.kubeconfig}")
+        self._command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}"]
+        self._port = ""  # a free one
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> str:
+        self._start()
+        return f"127.0.0.1:{self._port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def restart_if_ended(self) -> None:
+        """Start it again if it has ended; it may fail again, as long as there is no pod."""
+        with self._lock, contextlib.suppress(StatuszError):
+            if self._process is None or self._process.poll() is not None:
+                self._stop()
+                self._start()
+
+    def _start(self) -> None:
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+                [*self._command, f"{self._port}:443"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        except FileNotFoundError as error:
+            raise StatuszError("kubectl is not on PATH: install it, or use --connect") from error
+        output = self._process.stdout
+        assert output is not None  # noqa: S101  it is a pipe
+        lines = []
+        for line in output:
+            if match := _FORWARDING.search(line):
+                self._port = match[1]
+                # It writes a line for each connection, and would wait once the pipe is full.
+                threading.Thread(target=deque, args=(output, 0), daemon=True).start()
+                return
+            lines.append(line.strip())
+        raise StatuszError(f"kubectl port-forward failed: {' '.join(lines)}")
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
 
 
 def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
@@ -198,17 +236,29 @@ def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
     return answer
 
 
-def page_server(http: httpx.Client, token: str, port: int) -> ThreadingHTTPServer:
-    """Give a server on loopback that shows the pages below `/TOKEN/` and nothing else."""
-    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Page, http, token))
+def _nothing() -> None:
+    pass
+
+
+def page_server(
+    http: httpx.Client, token: str, port: int, revive: Callable[[], None] = _nothing
+) -> ThreadingHTTPServer:
+    """Give a server on loopback that shows the pages below `/TOKEN/` and nothing else.
+
+    `revive` is called when the server behind it does not answer.
+    """
+    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Page, http, token, revive))
 
 
 class _Page(BaseHTTPRequestHandler):
     """Passes GETs of a few pages on. Host is checked, against pages that rebind names."""
 
-    def __init__(self, http: httpx.Client, token: str, *args: Any) -> None:
+    def __init__(
+        self, http: httpx.Client, token: str, revive: Callable[[], None], *args: Any
+    ) -> None:
         self._http = http
         self._token = token
+        self._revive = revive
         super().__init__(*args)
 
     def do_GET(self) -> None:
@@ -227,6 +277,7 @@ class _Page(BaseHTTPRequestHandler):
             )
         except (httpx.HTTPError, OSError, CredentialsError) as error:
             self._answer(502, f"the server does not answer: {error}\n".encode(), {})
+            self._revive()
             return
         kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
         self._answer(answer.status_code, answer.content, kept)

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import contextlib
+import os
 import re
+import signal
 import stat
 import sys
 
@@ -20,19 +22,29 @@ URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")
 
 
 @pytest.fixture
-async def served(tmp_path):
-    """Give a cluster and the port of a server in it."""
+async def cluster(tmp_path):
     async with Embedded(Size(nodes=2, pods=1, host=False), tmp_path, port=0) as embedded:
-        server = ServerProcess(tmp_path, ())
-        await server.start()
-        log = tmp_path / "server.log"
-        await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
         (tmp_path / "admin").write_text(embedded.api.kubeconfig("admin", ("system:masters",)))
         (tmp_path / "nobody").write_text(embedded.api.kubeconfig("nobody", ()))
-        try:
-            yield embedded, server.port
-        finally:
-            await server.stop()
+        yield embedded
+
+
+@pytest.fixture
+async def server(cluster, tmp_path):
+    server = ServerProcess(tmp_path, ())
+    await server.start()
+    log = tmp_path / "server.log"
+    await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+def served(cluster, server):
+    """Give a cluster and the port of a server in it."""
+    return cluster, server.port
 
 
 @contextlib.asynccontextmanager
@@ -156,3 +168,25 @@ async def test_what_kubectl_says_is_said(served, tmp_path):
     assert "kubectl port-forward failed: no such service" in err
     status, _, err = await ended(f"--kubeconfig={tmp_path}/admin")
     assert "kubectl is not on PATH: install it, or use --connect" in err
+
+
+async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, tmp_path):
+    runs = tmp_path / "runs"
+    forward = f"echo Forwarding from 127.0.0.1:{server.port} '->' 443"
+    path = kubectl(tmp_path, f'echo "$$ $@" >> {runs}; {forward}; exec sleep 600')
+    async with (
+        statusz(f"--kubeconfig={tmp_path}/admin", path=path) as process,
+        httpx.AsyncClient() as browser,
+    ):
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
+        assert (await browser.get(url)).status_code == 200
+        await server.stop()
+        os.kill(int(runs.read_text().split()[0]), signal.SIGKILL)
+        assert (await browser.get(url)).status_code == 502
+        await until(lambda: len(runs.read_text().splitlines()) == 2)
+        pid, arguments = runs.read_text().splitlines()[1].split(maxsplit=1)
+        assert arguments.endswith(f" {server.port}:443")
+        process.terminate()
+        await process.wait()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
