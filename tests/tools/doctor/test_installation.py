@@ -134,6 +134,19 @@ async def test_an_administrator_asks_for_the_servers_account_not_for_himself(tmp
     assert "grant this to service account kube-system/mine" in failed[0]["fix"]
 
 
+@pytest.mark.parametrize("service_answer", [403, service()])
+async def test_the_server_itself_asks_for_itself_whatever_its_account_is_called(
+    tmp_path, service_answer
+):
+    """As in a pod of the chart with serviceAccount.name, which may not look at Services."""
+    user = {"status": {"userInfo": {"username": "system:serviceaccount:kube-system:custom"}}}
+    answers = {SELF: user, SERVICE: service_answer, PODS: 403}
+    status, found, server = await examined(tmp_path, answers)
+    assert status == 0, found
+    assert {one["status"] for one in found["permission"]} == {"ok"}
+    assert server.asked
+
+
 @pytest.mark.parametrize("path", sorted({*HEALTHY, SELF, PODS} - {"/version"}))
 @pytest.mark.parametrize("shape", [[], "text", 7.5, None, {"items": 3, "spec": 3, "status": []}])
 async def test_answers_of_another_shape_are_findings_not_tracebacks(tmp_path, path, shape):
