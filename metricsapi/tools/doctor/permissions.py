@@ -136,6 +136,10 @@ def permissions(settings: Settings) -> list[tuple[str, dict[str, str]]]:
             wanted.append((verb, "", "secrets", *own))
         for verb in ("get", "watch", "update"):
             wanted.append((verb, "apiregistration.k8s.io", "apiservices", "", f"v1beta1.{GROUP}"))
+    election = settings.leader_election
+    if election.enabled:
+        lease = (election.resource_namespace, election.resource_name)
+        wanted += [(verb, "coordination.k8s.io", "leases", *lease) for verb in ("get", "update")]
     return [_attributes(*permission) for permission in wanted]
 
 

@@ -134,6 +134,7 @@ async def test_all_is_well(tmp_path):
         ({"kubelet-transport": "apiserver-proxy"}, "get nodes/proxy", "fail"),
         ({"manage-ca-bundle": True}, "update secrets", "fail"),
         ({"manage-ca-bundle": True}, "update apiservices", "fail"),
+        ({"leader-elect": True}, "update leases", "fail"),
     ],
 )
 async def test_each_missing_permission_is_named(tmp_path, flags, missing, status):

@@ -148,7 +148,7 @@ async def test_the_server_itself_asks_for_itself_whatever_its_account_is_called(
 
 
 @pytest.mark.parametrize("path", sorted({*HEALTHY, SELF, PODS} - {"/version"}))
-@pytest.mark.parametrize("shape", [[], "text", 7.5, None, {"items": 3, "spec": 3, "status": []}])
+@pytest.mark.parametrize("shape", [[], None, {"items": 3, "spec": 3, "status": []}])
 async def test_answers_of_another_shape_are_findings_not_tracebacks(tmp_path, path, shape):
     answers = {SERVICE: service(), path: shape}
     server = ApiServer(tmp_path, answers=answers)
