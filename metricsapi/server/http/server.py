@@ -17,12 +17,11 @@ from uvicorn.server import ServerState
 
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.serving import ServingSettings
+from metricsapi.server.http.acceptor import BACKLOG, Acceptor
 from metricsapi.server.http.protocol import Protocol
 from metricsapi.server.http.reception import SharedMemory
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.tls.context import ServingTLS
-
-_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ class _State(ServerState):
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers, and with a bound on TLS handshakes."""
+    """uvicorn without its signal handlers, and with our own acceptor."""
 
     def __init__(
         self,
@@ -165,20 +164,14 @@ class _Uvicorn(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
         self.server_state.default_headers = self.config.encoded_headers
-        self.servers = [
-            await loop.create_server(
-                self._protocol,
-                sock=sock,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=self._limits.header_timeout,
-                # Only a bound: `ClientTransport` ends connections.
-                ssl_shutdown_timeout=self._limits.write_timeout,
-                backlog=_BACKLOG,
-            )
-            for sock in sockets or []
+        acceptors = [
+            Acceptor(sock, self._protocol, self._tls.context, self._limits, self._refusals)
+            for sock in sockets or ()
         ]
+        self.servers = acceptors  # type: ignore[assignment]  # by duck typing
+        for acceptor in acceptors:
+            acceptor.start()
         self.started = True
         self._listening.set()
         for sock in sockets or ():
@@ -212,8 +205,7 @@ def _listen(serving: ServingSettings) -> socket.socket:
     dual = every and socket.has_dualstack_ipv6()
     address = "::" if dual else host or "0.0.0.0"
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-    # With its protocol named, asyncio sets TCP_NODELAY on the connections; uvloop always does.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if serving.address_sharing:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -222,10 +214,8 @@ def _listen(serving: ServingSettings) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         bound.bind((address, port))
-        if (
-            not serving.port_sharing
-        ):  # which would draw connections away from those that serve already
-            bound.listen(_BACKLOG)  # two that start at once must not both get as far as this
+        if not serving.port_sharing:  # it would draw connections away from those that serve already
+            bound.listen(BACKLOG)  # two that start at once must not both get as far as this
     except OSError as error:
         bound.close()
         raise OSError(
