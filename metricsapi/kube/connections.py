@@ -147,4 +147,12 @@ class Connections:
         except httpx.DecodingError as error:
             raise InvalidResponse(f"{server}: {error}") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise Unreachable(f"{server}: {str(error) or type(error).__name__}") from error
+            raise Unreachable(f"{server}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Give the text of an error, or of the one below it: httpx has none for some."""
+    text, below = str(error), error.__cause__ or error.__context__
+    if text or below is None:
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {_reason(below)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,14 +103,21 @@ class _NamedContext(ssl.SSLContext):
 
     server_name: str | None = None
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        return super().wrap_bio(*args, **self._named(options))
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        name = self.server_name or server_hostname
+        return super().wrap_bio(incoming, outgoing, server_side, name, session)
 
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        return super().wrap_socket(*args, **self._named(options))
-
-    def _named(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {**options, "server_hostname": self.server_name} if self.server_name else options
+    def wrap_socket(self, sock: socket.socket, *args: Any, **options: Any) -> ssl.SSLSocket:
+        if self.server_name:
+            options["server_hostname"] = self.server_name
+        return super().wrap_socket(sock, *args, **options)
 
 
 def verifying_context(authorities: str | None, server_name: str | None = None) -> ssl.SSLContext:

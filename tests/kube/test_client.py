@@ -1,9 +1,25 @@
-"""Every answer of an API server becomes bytes or one error that says what it was."""
+"""Every response of an API server, and every failure below it, is bytes or one kind of error."""
+
+import asyncio
+import contextlib
+import gzip
+import ssl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metricsapi.kube import errors
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.decoding import decode_json
+from metricsapi.kube.identity import Identity
+from metricsapi.kube.tls import ClientTLS
 from tests.support.apiserver import ScriptedApiServer
+from tests.support.listener import Listener, http
+from tests.support.pki import SERVER, Authority, server_context
+
+CA = Authority("ca")
 
 
 @pytest.mark.parametrize(
@@ -38,3 +54,265 @@ async def test_nobody_listening_is_unreachable():
         server._server.close()
         with pytest.raises(errors.Unreachable, match=r"127\.0\.0\.1"):
             await server.client.request("GET", "/x")
+
+
+def client(server, *, token="token", scheme="http", **options):
+    tls = ClientTLS(lambda: CA.text)
+    url = f"{scheme}://{server.host}:{server.port}"
+    return KubeClient(Credentials(url, tls, Identity(token), "test", **options))
+
+
+HTML = b"<html>Please log in to the guest network</html>"
+CASES = {
+    "a captive proxy's page": (http(HTML), errors.InvalidResponse, "Please log in"),
+    "a redirect": (
+        http(b"", 302, headers=["Location: https://login.example/"]),
+        errors.InvalidResponse,
+        r"redirects \(302\) to 'https://login.example/'",
+    ),
+    "gzip that is none": (
+        http(b"not gzip", headers=["Content-Encoding: gzip"]),
+        errors.InvalidResponse,
+        "127.0.0.1",
+    ),
+    "gzip that is cut": (
+        http(gzip.compress(b'{"a":1}')[:-12], headers=["Content-Encoding: gzip"]),
+        errors.KubeError,
+        "127.0.0.1|GET /x",
+    ),
+    "JSON of another type": (http(b"[1]"), errors.InvalidResponse, "Expected `object`"),
+    "JSON nested too deep": (http(b"[" * 100000), errors.InvalidResponse, "GET /x"),
+    "bytes beyond UTF-8": (http(b'{"a":"\xff"}'), errors.InvalidResponse, "GET /x"),
+    "no body": (http(b""), errors.InvalidResponse, "GET /x"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", errors.Unreachable, "127.0.0.1"),
+    "half a body": (http(b'{"a":1}')[:-3], errors.Unreachable, "127.0.0.1"),
+    "hanging up": (None, errors.Unreachable, "127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_what_is_not_what_was_asked_for_is_an_error_of_kube(case):
+    answer, kind, message = case
+    async with Listener(lambda _: answer, closing=True) as server, client(server) as kube:
+        with pytest.raises(kind, match=message):
+            await kube.request_json("GET", "/x", dict)
+
+
+@pytest.mark.parametrize("wait", ["²", "-1", "1e9", "soon", "Fri, 27 Nov 2026 06:00:00 GMT", ""])
+async def test_any_retry_after_is_survived(wait):
+    answer = http(b"{}", 429, headers=[f"Retry-After: {wait}"]).replace("²".encode(), b"\xb2")
+    async with Listener(lambda _: answer) as server, client(server) as kube:
+        with pytest.raises(errors.TooManyRequests) as caught:
+            await kube.request("GET", "/x")
+    assert caught.value.retry_after == 0.0
+
+
+async def test_a_retry_after_is_bounded():
+    answer = http(b"{}", 503, headers=["Retry-After: 86400"])
+    async with Listener(lambda _: answer) as server, client(server) as kube:
+        with pytest.raises(errors.ServerError) as caught:
+            await kube.request("GET", "/x")
+    assert caught.value.retry_after == errors.LONGEST_RETRY_AFTER
+
+
+def secure(*, clients=None):
+    context = server_context(
+        CA.issue("api", usages=(SERVER,), names=("127.0.0.1", "other.example"))
+    )
+    if clients is not None:
+        context.load_verify_locations(cadata=clients.text)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_a_certificate_that_the_server_requires_is_named_after_the_handshake():
+    """TLS 1.3 tells of it by an alert that httpx lets through as ssl.SSLError."""
+    tls = secure(clients=Authority("clients"))
+    async with (
+        Listener(lambda _: http(b"{}"), tls=tls) as server,
+        client(server, scheme="https") as kube,
+    ):
+        with pytest.raises(errors.Unreachable, match=r"(?i)certificate.required|closed|reset"):
+            await kube.request("GET", "/x")
+
+
+class Corrupting:
+    """Forwards to a TLS server, and changes a byte of what comes back after the handshake."""
+
+    def __init__(self, server):
+        self._target = server
+        self.corrupt = False
+
+    async def __aenter__(self):
+        self._tasks = set()
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.host, self.port = self._server.sockets[0].getsockname()
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
+            await asyncio.sleep(0.001)
+
+    def _connected(self, reader, writer):
+        self._tasks.add(asyncio.create_task(self._forward(reader, writer)))
+
+    async def _forward(self, reader, writer):
+        await self._join(reader, writer, self._target.host, self._target.port)
+
+    async def _join(self, reader, writer, host, port):
+        source, sink = await asyncio.open_connection(host, port)
+        try:
+            await asyncio.gather(self._copy(reader, sink, 0), self._copy(source, writer, 1))
+        finally:
+            for each in (writer, sink):
+                each.transport.abort()
+
+    async def _copy(self, reader, writer, change):
+        while data := await reader.read(65536):
+            if change and self.corrupt:
+                data = data[:-1] + bytes([data[-1] ^ 1])
+            writer.write(data)
+            await writer.drain()
+
+
+async def test_a_record_with_a_bad_mac_is_an_error_of_kube():
+    async with (
+        Listener(lambda _: http(b"{}"), tls=secure()) as server,
+        Corrupting(server) as middle,
+        client(middle, scheme="https") as kube,
+    ):
+        assert await kube.request("GET", "/x") == b"{}"
+        middle.corrupt = True
+        with pytest.raises(errors.Unreachable, match=r"(?i)bad.record.mac|decryption"):
+            await kube.request("GET", "/x")
+        middle.corrupt = False
+        assert await kube.request("GET", "/x") == b"{}"
+
+
+async def test_a_watch_that_breaks_in_the_middle_of_tls_is_an_error_of_kube():
+    async def answer(_request, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n")
+        await writer.drain()
+        middle.corrupt = True
+        writer.write(b"2\r\nb\n\r\n")
+        await writer.drain()
+
+    async with (
+        Listener(answer, tls=secure()) as server,
+        Corrupting(server) as middle,
+        client(middle, scheme="https") as kube,
+    ):
+        lines = kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=5.0)
+        assert await anext(lines) == b"a"
+        with pytest.raises(errors.Unreachable):
+            await anext(lines)
+
+
+async def test_another_name_can_be_verified():
+    async with Listener(lambda _: http(b"{}"), tls=secure()) as server:
+        for name, good in (("other.example", True), ("third.example", False)):
+            tls = ClientTLS(lambda: CA.text, server_name=name)
+            url = f"https://127.0.0.1:{server.port}"
+            async with KubeClient(Credentials(url, tls, Identity(), "test")) as kube:
+                if good:
+                    assert await kube.request("GET", "/x") == b"{}"
+                else:
+                    with pytest.raises(errors.Unreachable, match="Hostname mismatch"):
+                        await kube.request("GET", "/x")
+
+
+class ForwardProxy(Corrupting):
+    """A forward proxy: CONNECT, and then bytes."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.asked = []
+
+    async def _forward(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, target, _ = head.split(" ", 2)
+        self.asked.append((method, target))
+        host, _, port = target.rpartition(":")
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await self._join(reader, writer, host, int(port))
+
+
+async def test_requests_go_through_the_proxy_and_the_name_is_verified_behind_it():
+    async with Listener(lambda _: http(b"{}"), tls=secure()) as server, ForwardProxy() as proxy:
+        for name, good in (("other.example", True), ("third.example", False)):
+            tls = ClientTLS(lambda: CA.text, server_name=name)
+            url = f"https://127.0.0.1:{server.port}"
+            by = f"http://127.0.0.1:{proxy.port}"
+            async with KubeClient(Credentials(url, tls, Identity(), "test", proxy=by)) as kube:
+                if good:
+                    assert await kube.request("GET", "/x") == b"{}"
+                else:
+                    with pytest.raises(errors.Unreachable, match="Hostname mismatch"):
+                        await kube.request("GET", "/x")
+    assert proxy.asked == [("CONNECT", f"127.0.0.1:{server.port}")] * 2
+
+
+async def test_a_proxy_that_refuses_is_told():
+    async with Listener(lambda _: http(b"no", 407)) as proxy:
+        tls = ClientTLS(lambda: CA.text)
+        credentials = Credentials(
+            "https://api.example", tls, Identity(), "test", proxy=f"http://127.0.0.1:{proxy.port}"
+        )
+        async with KubeClient(credentials) as kube:
+            with pytest.raises(errors.Unreachable, match="407"):
+                await kube.request("GET", "/x")
+
+
+async def test_a_certificate_in_files_is_followed_and_watches_go_on(tmp_path, monkeypatch):
+    """New connections present the new certificate; the watch on the old one is not cut."""
+    monkeypatch.setattr("metricsapi.kube.identity.CERTIFICATE_PERIOD", 0.0)
+    clients = Authority("clients")
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    going_on = asyncio.Event()
+    users = []
+
+    def issue(name):
+        made = clients.issue(name)
+        files[0].write_bytes(made.pem)
+        files[1].write_bytes(made.key)
+
+    async def answer(request, writer):
+        users.append(dict(pair for part in request.peer["subject"] for pair in part)["commonName"])
+        if request.path == "/watch":
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n")
+            await writer.drain()
+            await going_on.wait()
+            writer.write(b"2\r\nb\n\r\n0\r\n\r\n")
+        else:
+            writer.write(http(b"{}"))
+
+    issue("first")
+    async with Listener(answer, tls=secure(clients=clients)) as server:
+        identity = Identity(pair_files=files)
+        tls = ClientTLS(lambda: CA.text, identity.certificate)
+        url = f"https://127.0.0.1:{server.port}"
+        async with KubeClient(Credentials(url, tls, identity, "test")) as kube:
+            lines = kube.stream_lines("/watch", params={}, accept="*/*", idle_timeout=5.0)
+            assert await anext(lines) == b"a"
+            issue("second")
+            await kube.request("GET", "/x")
+            going_on.set()
+            assert [line async for line in lines] == [b"b"]
+    assert users == ["first", "second"]
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_json_or_an_error_of_one_kind(body):
+    with contextlib.suppress(errors.InvalidResponse):
+        decode_json(body, dict[str, int], "it")
+
+
+@given(st.integers(400, 599), st.binary(max_size=60), st.text(max_size=12))
+def test_any_refusal_is_an_error_of_its_status(status, body, retry_after):
+    error = errors.error_from_response(status, body, retry_after)
+    assert error.code == status
+    assert 0 <= error.retry_after <= errors.LONGEST_RETRY_AFTER

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from metricsapi.kube.errors import Unreachable
+from metricsapi.kube.errors import InvalidResponse, Unreachable
 from metricsapi.kube.informer import SLICE, Informer
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from tests.support.apiserver import ScriptedApiServer
@@ -276,3 +276,86 @@ async def test_after_an_unforeseen_failure_it_can_be_run_again_with_what_it_had(
         task = asyncio.create_task(informer.run())
         await until(lambda: seen == ["a", "b"])
         task.cancel()
+
+
+async def test_objects_that_cannot_be_used_are_left_out_and_told_once(start, caplog):
+    odd = {"metadata": {"labels": {"a": 1}}}
+
+    def answer(request):
+        if request.watching:
+            return 200, lines(
+                {"type": "ADDED", "object": odd},
+                {"type": "MODIFIED", "object": {}},
+                {"type": "ADDED", "object": node("b", "11")},
+            )
+        return 200, page(odd, node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: set(informer.objects) == {"a", "b"})
+        assert informer.error is None
+        assert informer.restarts == 0
+    (record,) = [r for r in caplog.records if "are left out" in r.message]
+    assert record.data == {"resource": "nodes", "count": 1}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"<html>log in</html>\n",
+        b'{"type":"ADDED","obj',
+        b'{"type":"NEWS","object":{}}\n',
+        b"\xff\n",
+    ],
+    ids=["HTML", "cut", "another type", "no UTF-8"],
+)
+async def test_whatever_a_watch_says_the_objects_stay_and_it_goes_on(start, broken):
+    lists = []
+
+    def answer(request):
+        if not request.watching:
+            lists.append(1)
+            return 200, page(node("a"))
+        if len(lists) == 1:
+            return 200, lines(broken, then_hang=False)
+        return 200, lines({"type": "ADDED", "object": node("b", "11")})
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: set(informer.objects) == {"a", "b"})
+        assert informer.error is None
+
+
+async def test_a_captive_proxy_is_an_error_and_no_end(start):
+    state = {"captive": True}
+
+    def answer(request):
+        if state["captive"]:
+            return 200, ["<html>", "please log in"]
+        return (200, hang()) if request.watching else (200, page(node("a")))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: isinstance(informer.error, InvalidResponse))
+        state["captive"] = False
+        await until(lambda: set(informer.objects) == {"a"})
+        assert informer.error is None
+
+
+async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_end(start):
+    """It makes progress each time, and still has to wait longer and longer."""
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+
+    def answer(request):
+        if request.watching:
+            return 200, lines(
+                {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "11"}}},
+                {"type": "ERROR", "object": gone},
+            )
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.restarts == 2)
+        lists = sum(not request.watching for request in server.requests)
+        assert lists <= 3

@@ -1,0 +1,125 @@
+"""Files that somebody else replaces, and what is logged of those that cannot be used."""
+
+import asyncio
+import logging
+import os
+
+import pytest
+
+from metricsapi.kube.files import LARGEST, FileError, FollowedFiles, read_file
+from tests.support.conditions import until
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def number(contents):
+    return [int(content) for content in contents]
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "number"
+    file.write_text("1")
+    return file
+
+
+def test_a_file_is_read_again_after_its_period_and_not_before(path):
+    clock = Clock()
+    files = FollowedFiles([path], number, period=5.0, clock=clock)
+    path.write_text("2")
+    clock.now = 4.9
+    assert files.current() == [1]
+    clock.now = 5.0
+    assert files.current() == [2]
+
+
+def test_an_expired_file_is_read_at_once(path):
+    files = FollowedFiles([path], number)
+    path.write_text("2")
+    files.expire()
+    assert files.current() == [2]
+
+
+@pytest.mark.parametrize("content", ["", "x", None])
+def test_what_cannot_be_used_leaves_the_last_value_and_is_logged_once(path, content, caplog):
+    files = FollowedFiles([path], number)
+    path.unlink() if content is None else path.write_text(content)
+    assert files.reload() is False
+    assert not caplog.records, "who rotates two files replaces one after the other"
+    for _ in range(3):
+        files.reload()
+    assert files.value == [1]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.data["files"] == [str(path)]
+    path.write_text("2")
+    assert files.reload() is True
+    assert files.value == [2]
+
+
+def test_a_symbolic_link_that_changes_its_target_is_followed(tmp_path):
+    """As kubelets update Secrets and ConfigMaps."""
+    for version, content in enumerate("12"):
+        (tmp_path / f"v{version}").mkdir()
+        (tmp_path / f"v{version}" / "file").write_text(content)
+    data = tmp_path / "..data"
+    data.symlink_to("v0")
+    files = FollowedFiles([data / "file"], number)
+    (tmp_path / "new").symlink_to("v1")
+    (tmp_path / "new").replace(data)
+    assert files.reload() is True
+    assert files.value == [2]
+
+
+def test_the_same_content_is_no_change(path):
+    files = FollowedFiles([path], number)
+    path.write_text("1")
+    assert files.reload() is False
+    path.write_text("01")
+    assert files.reload() is False, "another text, the same value"
+
+
+async def test_changes_are_passed_on_until_cancelled(path, caplog):
+    files = FollowedFiles([path], number, period=0.001)
+    seen = []
+
+    def changed(value):
+        if value == [13]:
+            raise ValueError("unlucky")
+        seen.append(value)
+
+    task = asyncio.create_task(files.follow(changed))
+    for content, expected in (("2", [[2]]), ("13", [[2]]), ("3", [[2], [3]])):
+        path.write_text(content)
+        await until(lambda: files.value == [int(content)])  # noqa: B023
+        await until(lambda: seen == expected)  # noqa: B023
+    task.cancel()
+    assert [record.data["error"] for record in caplog.records] == ["unlucky"]
+
+
+def test_what_is_wrong_with_a_file_is_said(tmp_path):
+    for path, message in (
+        (tmp_path / "gone", "no such file"),
+        (tmp_path, "is a folder, not a file"),
+        (tmp_path / "a\0b", "cannot read"),
+        (tmp_path / "x" / "y", "no such file"),
+    ):
+        with pytest.raises(FileError, match=message):
+            read_file(path)
+
+
+def test_what_has_no_end_or_is_too_large_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(FileError, match=f"{name} is a pipe or a device"):
+            read_file(tmp_path / name)
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(LARGEST + 1)
+    with pytest.raises(FileError, match="larger than 16 MiB"):
+        read_file(tmp_path / "large")
