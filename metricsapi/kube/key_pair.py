@@ -17,7 +17,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from metricsapi.kube.files import read_file
-from metricsapi.kube.pem import UNREADABLE, Block, PEMError, read_blocks, read_bundle
+from metricsapi.kube.pem import (
+    UNREADABLE,
+    Block,
+    PEMError,
+    load_certificate,
+    read_blocks,
+    read_bundle,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class KeyPair:
 
     @cached_property
     def leaf(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificate(self.certificate)
+        return load_certificate(next(read_blocks(self.certificate)).content)
 
     def expires(self) -> float:
         """Give the end of its validity in epoch seconds."""

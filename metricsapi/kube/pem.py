@@ -10,6 +10,7 @@ import base64
 import binascii
 import logging
 import ssl
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.utils import CryptographyDeprecationWarning
 
 from metricsapi.kube.files import FileError, read_file
 
@@ -77,6 +79,24 @@ class Bundle:
         return b"".join(map(_to_pem, self.certificates)).decode("ascii")
 
 
+def load_certificate(der: bytes) -> x509.Certificate:
+    """Parse a certificate. Raises ValueError when it cannot be parsed, of version 2 say.
+
+    What `cryptography` accepts and only warns of, such as the serial number 0 of old authorities,
+    is accepted in silence: warnings go to standard error, between the lines of the log.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            for name in (certificate.subject, certificate.issuer):
+                name.rfc4514_string()
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        except UNREADABLE as error:
+            raise ValueError(str(error)) from error
+    return certificate
+
+
 def read_blocks(content: bytes) -> Iterator[Block]:
     """Give the PEM blocks of some text. A block that cannot be decoded has its `error`."""
     label: str | None = None
@@ -112,7 +132,7 @@ def read_bundle(content: bytes | str, source: str) -> Bundle:
             if block.error:
                 raise PEMError(block.error)
             certificates.append(_parse(block.content, context))
-        except (*UNREADABLE, ssl.SSLError) as error:
+        except (ValueError, ssl.SSLError) as error:
             skipped.append(f"certificate {number}: {error}")
     return Bundle(tuple(certificates), tuple(skipped), source)
 
@@ -156,10 +176,7 @@ def _block(label: str, lines: list[bytes]) -> Block:
 
 def _parse(der: bytes, context: ssl.SSLContext | None) -> x509.Certificate:
     """Parse a certificate by both libraries that are to use it: `cryptography` and OpenSSL."""
-    certificate = x509.load_der_x509_certificate(der)
-    for name in (certificate.subject, certificate.issuer):
-        name.rfc4514_string()
-    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    certificate = load_certificate(der)
     if context is not None:
         context.load_verify_locations(cadata=der)
     return certificate

@@ -9,6 +9,7 @@ import ssl
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from metricsapi.kube.pem import UNREADABLE, load_certificate
 from metricsapi.scrape.connection import Shared, connect
 from metricsapi.scrape.errors import Cause, ScrapeError
 
@@ -44,6 +45,14 @@ async def explain(
         certificate = await _shown(host, port, deadline)
     if certificate is None:
         return error
+    with contextlib.suppress(*UNREADABLE):  # extensions and keys are parsed when they are used
+        return _described(error, certificate, node, where)
+    return error
+
+
+def _described(
+    error: ScrapeError, certificate: x509.Certificate, node: str, where: str
+) -> ScrapeError:
     issuer, subject = common_name(certificate.issuer), common_name(certificate.subject)
     if error.cause is Cause.CERTIFICATE_LACKS_ADDRESS:
         return ScrapeError(
@@ -84,7 +93,7 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
     )
     der = connection.peer_certificate()
     connection.close()
-    return x509.load_der_x509_certificate(der) if der else None
+    return load_certificate(der) if der else None
 
 
 def made_by_kubelet(certificate: x509.Certificate) -> bool:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from metricsapi.kube.pem import UNREADABLE, Bundle
+from metricsapi.kube.pem import Bundle, load_certificate
 from metricsapi.server.auth.chains import ChainError, verify_chain
 
 RETRY = 10.0  # seconds until a refused certificate is verified again: it may become valid
@@ -69,9 +69,8 @@ class PeerCertificates:
         self._chain = chain
         self._verdicts: dict[str, tuple[CertificateAuthorities, Verification]] = {}
         try:
-            self.certificate = x509.load_der_x509_certificate(chain[0])
-            self.certificate.subject.rfc4514_string()
-        except UNREADABLE as error:
+            self.certificate = load_certificate(chain[0])
+        except ValueError as error:
             raise ValueError(f"the client certificate cannot be read: {error}") from error
 
     @cached_property
@@ -79,8 +78,8 @@ class PeerCertificates:
         """The other certificates that were sent and can be parsed."""
         certificates = []
         for der in self._chain[1:]:
-            with contextlib.suppress(*UNREADABLE):
-                certificates.append(x509.load_der_x509_certificate(der))
+            with contextlib.suppress(ValueError):
+                certificates.append(load_certificate(der))
         return certificates
 
     @cached_property

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
-from metricsapi.kube.pem import parse_authorities
+from metricsapi.kube.pem import UNREADABLE, load_certificate, parse_authorities
 from metricsapi.scrape.certificate_errors import common_name, made_by_kubelet
 
 _NAMES = 6  # shown: some certificates are for hundreds of hosts
@@ -43,12 +43,12 @@ class Certificate(Struct, frozen=True):
 
 def read_certificate(der: bytes) -> Certificate:
     """Read a DER certificate. Raises ValueError if it is none."""
-    cert = x509.load_der_x509_certificate(der)
+    cert = load_certificate(der)
     try:
         san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [str(name) for name in san.get_values_for_type(x509.DNSName)]
         names += [str(address) for address in san.get_values_for_type(x509.IPAddress)]
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         names = []
     return Certificate(
         common_name(cert.subject),
