@@ -14,15 +14,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import Conflict, KubeError, NotFound
+from metricsapi.kube.lease import Lease, Record, decode, lease_of, micro_time, record_of
 
 JITTER = 1.2  # client-go: candidates wait up to so many retry periods between two attempts
 
@@ -36,22 +33,6 @@ class Timing:
     lease_duration: float = 15.0
     renew_deadline: float = 10.0
     retry_period: float = 2.0
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a Lease says of its holder; the times of the object are left out, as nobody uses them.
-
-    `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it,
-    which anybody may do who may write Leases. `version` is the resource version, empty if there is
-    no Lease.
-    """
-
-    holder: str = ""
-    address: str = ""
-    transitions: int = 0
-    acquired: str = ""
-    version: str = ""
 
 
 class Election:
@@ -129,7 +110,7 @@ class LeaderElector:
         self._clock = clock
         self._wall = wall
         self._on_change = on_change
-        self._lease: dict[str, Any] = {}  # as last read or written, to keep what others put there
+        self._lease: Lease = {}  # as last read or written, to keep what others put there
         self._failing: tuple[float, str] | None = None
         self._hurry = asyncio.Event()
         self._known: tuple[str, bool] = ("", False)
@@ -216,7 +197,7 @@ class LeaderElector:
 
     async def _read(self) -> None:
         try:
-            self._lease = _object(await self._client.request("GET", self._path))
+            self._lease = decode(await self._client.request("GET", self._path))
             self.election.observe(record_of(self._lease), self._clock())
         except NotFound:
             self._lease = {}
@@ -230,19 +211,20 @@ class LeaderElector:
             holder=holder,
             address=self.address if holder else "",
             transitions=before.transitions + bool(holder and before.version and not renewed),
-            acquired=before.acquired if renewed and before.acquired else _micro_time(self._wall()),
+            acquired=before.acquired if renewed and before.acquired else micro_time(self._wall()),
             version=before.version,
         )
 
     async def _write(self, record: Record) -> None:
-        lease = _lease_of(record, self._lease or {"metadata": self._metadata}, self._timing,
-                          _micro_time(self._wall()))  # fmt: skip
+        before = self._lease or {"metadata": self._metadata}
+        duration = self._timing.lease_duration
+        lease = lease_of(record, before, duration=duration, now=self._wall())
         began = self._clock()
         if record.version:
             answer = await self._client.request("PUT", self._path, body=lease)
         else:
             answer = await self._client.request("POST", self._collection, body=lease)
-        self._lease = _object(answer)
+        self._lease = decode(answer)
         self.election.wrote(record_of(self._lease), began)
 
     def _report(self) -> None:
@@ -255,63 +237,3 @@ class LeaderElector:
         data = {"leader": known[0] or None, "leading": known[1]}
         log.info("leader changed", extra={"data": data})
         self._on_change()
-
-
-ADDRESS_ANNOTATION = "metricsapi/replica-address"
-
-
-def record_of(lease: Mapping[str, Any]) -> Record:
-    """Give the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
-    spec, metadata = _mapping(lease.get("spec")), _mapping(lease.get("metadata"))
-    transitions = spec.get("leaseTransitions")
-    return Record(
-        holder=_text(spec.get("holderIdentity")),
-        address=_text(_mapping(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
-        transitions=transitions if isinstance(transitions, int) else 0,
-        acquired=_text(spec.get("acquireTime")),
-        version=_text(metadata.get("resourceVersion")),
-    )
-
-
-def _lease_of(
-    record: Record, before: Mapping[str, Any], timing: Timing, renewed: str
-) -> dict[str, Any]:
-    """Give the Lease that says so, keeping the labels and annotations of the one before."""
-    metadata = dict(_mapping(before.get("metadata")))
-    annotations = dict(_mapping(metadata.get("annotations")))
-    annotations[ADDRESS_ANNOTATION] = record.address
-    metadata["annotations"] = annotations
-    metadata.pop("managedFields", None)
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": metadata,
-        "spec": {
-            "holderIdentity": record.holder,
-            # A released Lease is free at once, also for those who look at its duration.
-            "leaseDurationSeconds": max(1, round(timing.lease_duration)) if record.holder else 1,
-            "acquireTime": record.acquired,
-            "renewTime": renewed,
-            "leaseTransitions": record.transitions,
-        },
-    }
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return dict(_mapping(msgspec.json.decode(body)))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KubeError(f"the API server's Lease is not JSON: {error}") from error
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _micro_time(seconds: float) -> str:
-    """Write a time as Kubernetes' MicroTime."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -158,6 +158,16 @@ async def test_a_lease_that_was_deleted_is_created_again():
     assert leases.lease["spec"]["holderIdentity"] == "a"
 
 
+@pytest.mark.parametrize("transitions", [2**31 - 1, -1, 2**63, True, "5", None])
+async def test_transitions_that_no_lease_can_count_further_begin_anew(transitions):
+    leases = Leases()
+    leases.store({"metadata": {}, "spec": {"leaseTransitions": transitions}})
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    assert a.leads()
+    assert 0 <= leases.lease["spec"]["leaseTransitions"] <= 2
+
+
 async def test_what_others_wrote_on_the_lease_stays():
     leases = Leases()
     leases.store({"metadata": {"labels": {"app": "x"}, "annotations": {"note": "y"}}, "spec": {}})

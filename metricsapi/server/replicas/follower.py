@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from metricsapi.kube.leader_election import Record
+from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.clocks import ClockRelation
 from metricsapi.server.replicas.messages import (

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from metricsapi.kube.leader_election import Record
+from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.follower import Follower, FollowError, address_of
 from metricsapi.server.replicas.identity import ReplicaIdentity

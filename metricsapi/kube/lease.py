@@ -1,0 +1,94 @@
+"""The Lease of a leader election: what it says of its holder, read leniently and written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from metricsapi.kube.errors import KubeError
+
+Lease = dict[str, Any]
+
+ADDRESS_ANNOTATION = "metricsapi/replica-address"
+_MOST_TRANSITIONS = 2**31 - 1  # an int32 in the API, which whoever may write Leases can fill
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a Lease says of its holder; the times of the object are left out, as nobody uses them.
+
+    `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it,
+    which anybody may do who may write Leases. `version` is the resource version, empty if there is
+    no Lease.
+    """
+
+    holder: str = ""
+    address: str = ""
+    transitions: int = 0
+    acquired: str = ""
+    version: str = ""
+
+
+def record_of(lease: Mapping[str, Any]) -> Record:
+    """Give the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
+    spec, metadata = _mapping(lease.get("spec")), _mapping(lease.get("metadata"))
+    transitions = spec.get("leaseTransitions")
+    if not isinstance(transitions, int) or not 0 <= transitions < _MOST_TRANSITIONS:
+        transitions = 0
+    return Record(
+        holder=_text(spec.get("holderIdentity")),
+        address=_text(_mapping(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
+        transitions=int(transitions),
+        acquired=_text(spec.get("acquireTime")),
+        version=_text(metadata.get("resourceVersion")),
+    )
+
+
+def lease_of(record: Record, before: Mapping[str, Any], *, duration: float, now: float) -> Lease:
+    """Give the Lease of a record, renewed at `now` (epoch seconds), for `duration` seconds.
+
+    Labels and annotations of the Lease `before` are kept.
+    """
+    metadata = dict(_mapping(before.get("metadata")))
+    annotations = dict(_mapping(metadata.get("annotations")))
+    annotations[ADDRESS_ANNOTATION] = record.address
+    metadata["annotations"] = annotations
+    metadata.pop("managedFields", None)
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": metadata,
+        "spec": {
+            "holderIdentity": record.holder,
+            # A released Lease is free at once, also for those who look at its duration.
+            "leaseDurationSeconds": max(1, round(duration)) if record.holder else 1,
+            "acquireTime": record.acquired,
+            "renewTime": micro_time(now),
+            "leaseTransitions": record.transitions,
+        },
+    }
+
+
+def decode(body: bytes) -> Lease:
+    """Give the Lease of a response. Raises KubeError when it is not JSON."""
+    try:
+        return dict(_mapping(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KubeError(f"the API server's Lease is not JSON: {error}") from error
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def micro_time(seconds: float) -> str:
+    """Write a time as Kubernetes' MicroTime."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
