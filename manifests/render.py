@@ -33,20 +33,20 @@ def render(variant: str, image: str = "") -> str:
     FileNotFoundError without kubectl.
     """
     if not image:
-        return _kustomize(VARIANTS / variant)
+        return kustomize(VARIANTS / variant)
     with tempfile.TemporaryDirectory() as folder:
         # Kustomize takes no absolute path, and follows symbolic links before it walks up.
         base = os.path.relpath(VARIANTS / variant, os.path.realpath(folder))
         lines = ["resources:", f"  - {base}", "images:", f"  - name: {PLACEHOLDER}"]
         lines += [f'    {key}: "{value}"' for key, value in _parts(image).items()]
         Path(folder, "kustomization.yaml").write_text("\n".join(lines) + "\n")
-        return _kustomize(Path(folder))
+        return kustomize(Path(folder))
 
 
 def render_apiservice(variant: str) -> str:
     """Give the variant's APIServices as YAML: its own kustomization of them, or the usual one."""
     own = VARIANTS / variant / "apiservice"
-    return _kustomize(own if own.is_dir() else APISERVICE)
+    return kustomize(own if own.is_dir() else APISERVICE)
 
 
 def files(variant: str, image: str = "") -> dict[str, str]:
@@ -68,7 +68,7 @@ def _parts(image: str) -> dict[str, str]:
     return parts | {"newTag": tag or "latest"}
 
 
-def _kustomize(folder: Path) -> str:
+def kustomize(folder: Path) -> str:
     command = ["kubectl", "kustomize", str(folder)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -44,7 +44,7 @@ def test_every_flag_that_a_page_names_exists(page):
     from metricsapi.tools.sandbox.arguments import arguments_parser
     from metricsapi.tools.statusz import StatuszSettings
 
-    sandbox = {name[2:] for action in arguments_parser()._actions for name in action.option_strings}
+    sandbox = set(re.findall(r"--([a-z-]+)", arguments_parser().format_help()))
     known = {
         *sandbox,
         *flags_of(Settings),

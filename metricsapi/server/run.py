@@ -127,7 +127,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             clock=time.monotonic,
             routes=operations.routes,
             observe=freshness_observer(telemetry.freshness, time.time),
-            address=_address(settings),
+            address=advertised_address(settings),
             started=time.time(),
         )
         refusals = RefusalLog(telemetry.refusal)
@@ -180,7 +180,7 @@ async def _run(server: Server, security: Security, supervisor: Supervisor) -> No
             task.cancel()
 
 
-def _address(settings: Settings) -> str:
+def advertised_address(settings: Settings) -> str:
     """Give the address of this server for discovery: `host:port`, or `:port`."""
     host = settings.api.external_hostname or settings.api.advertise_address
     if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):

@@ -61,14 +61,16 @@ async def any_requests(world, rng):
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             line = f"{rng.choice(METHODS)} {rng.choice(TARGETS)} HTTP/1.1\r\n"
             writer.write(f"{line}{lines}\r\n".encode())
-            await asyncio.wait_for(reader.read(65536), 2)
+            async with asyncio.timeout(2):
+                await reader.read(65536)
 
 
 async def garbage(world, rng):
     """Bytes that are no HTTP, within TLS or without."""
     async with _connection(world, tls=rng.random() < 0.5) as (reader, writer):
         writer.write(rng.randbytes(rng.choice((1, 100, 5000))))
-        await asyncio.wait_for(reader.read(1000), 2)
+        async with asyncio.timeout(2):
+            await reader.read(1000)
 
 
 async def handshakes_left(world, rng):
@@ -112,7 +114,8 @@ async def tokens(world, rng):
         token = rng.randbytes(20).hex()
         head = f"GET {API}/nodes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
         writer.write(head.encode())
-        await asyncio.wait_for(reader.read(1000), 5)
+        async with asyncio.timeout(5):
+            await reader.read(1000)
 
 
 CLIENTS = {

@@ -68,7 +68,7 @@ class Installation:
         self.directory = directory
         self.cluster = Cluster()
         self.api = ApiServer(self.cluster)
-        self.kubelets = Kubelets(Certificates(self.api.ca), self._decide)
+        self.kubelets = Kubelets(Certificates(self.api.ca), self.decide)
         self.replicas = []
         self.asked = []
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
@@ -202,7 +202,7 @@ class Installation:
         spec = (self.cluster.get("apiservices", name) or {}).get("spec", {})
         return bool(spec.get("caBundle") or spec.get("insecureSkipTLSVerify"))
 
-    def _decide(self, token, subresource):
+    def decide(self, token, subresource):
         user = self.api.tokens.get(token)
         if user is None:
             return 401

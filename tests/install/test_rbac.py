@@ -43,7 +43,7 @@ async def journey(objects, directory, monkeypatch):
         await installation.add_node(0)
         only_resource = Kubelets(
             Certificates(installation.api.ca),
-            lambda token, sub: 403 if sub == "stats" else installation._decide(token, sub),
+            lambda token, sub: 403 if sub == "stats" else installation.decide(token, sub),
         )
         node = synthetic_node(1, 2, 2)
         source = SyntheticSource(node, time.time() - 3600)

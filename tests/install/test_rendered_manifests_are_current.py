@@ -78,7 +78,7 @@ def test_all_components_work_together(kubectl, tmp_path):
     kustomization = tmp_path / "kustomization.yaml"
     listed = links.replace("- ", "- components/")
     kustomization.write_text(f"resources:\n  - base\ncomponents:\n{listed}\n")
-    objects = parse(render._kustomize(tmp_path))
+    objects = parse(render.kustomize(tmp_path))
     assert {flag.partition("=")[0] for flag in args(objects)} >= {
         "--kubelet-insecure-tls",
         "--kubelet-transport",

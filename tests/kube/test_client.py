@@ -51,7 +51,7 @@ async def test_a_body_that_is_no_status_is_quoted():
 
 async def test_nobody_listening_is_unreachable():
     async with ScriptedApiServer(lambda _: (200, {})) as server:
-        server._server.close()
+        server.stop_listening()
         with pytest.raises(errors.Unreachable, match=r"127\.0\.0\.1"):
             await server.client.request("GET", "/x")
 

@@ -128,4 +128,4 @@ async def test_every_part_fails_and_the_process_serves_all_the_same(cluster, tmp
             assert len(tasks) == len(set(tasks))
     finally:
         await server.stop()
-    assert server._process.returncode == 0
+    assert server.exit_status == 0

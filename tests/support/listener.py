@@ -64,6 +64,10 @@ class Listener:
         for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
             await asyncio.sleep(0.001)
 
+    def stop_listening(self):
+        """Close the port; connections go on."""
+        self._server.close()
+
     def hang_up(self):
         """Close every open connection, as after the idle time."""
         for writer in list(self.open):

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -86,10 +87,10 @@ class Listener:
 
 
 def _cancellable(app: ASGIApp) -> ASGIApp:
-    """Let the end of the server end a request in silence: uvicorn would log it as an error."""
+    """Let a request end in silence with the server or its client: uvicorn would log an error."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, ClientDisconnect):
             await app(scope, receive, send)
 
     return wrapped

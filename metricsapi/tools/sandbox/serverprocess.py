@@ -69,8 +69,13 @@ class ServerProcess:
         await self._running().wait()
 
     @property
+    def exit_status(self) -> int | None:
+        """None while it runs."""
+        return self._running().returncode
+
+    @property
     def is_running(self) -> bool:
-        return self._running().returncode is None
+        return self.exit_status is None
 
     async def stop(self) -> None:
         """End it, and kill it when it takes longer than 10 s."""

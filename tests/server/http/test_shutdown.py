@@ -1,6 +1,7 @@
 """Leaving: serve on through the delay, finish what is in flight, close, and wait for nobody."""
 
 import asyncio
+import socket
 import ssl
 import time
 from dataclasses import replace
@@ -46,7 +47,7 @@ async def test_a_request_in_flight_is_finished():
         asked = asyncio.create_task(connection.request(PATHS[0]))
         await entered.wait()
         stand.server.begin_shutdown()
-        await until(stand.server._uvicorn.leave.is_set)
+        await until(stand.server.leaving.is_set)
         release.set()
         assert (await asked).status == 200
 
@@ -63,7 +64,6 @@ async def test_a_peer_that_keeps_an_idle_connection_and_does_not_read_delays_not
 
 def _idle_peer(port):
     """A kept-alive connection after one request, as a client's pool holds it."""
-    import socket
 
     raw = socket.create_connection(("127.0.0.1", port))
     tls = client_context(None).wrap_socket(raw, server_hostname="localhost")

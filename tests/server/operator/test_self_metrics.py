@@ -16,7 +16,7 @@ from metricsapi.telemetry.histogram import Histogram, scrape_buckets
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
 from metricsapi.telemetry.snapshot import Snapshot
-from tests.server.operator.serving import serving
+from tests.server.operator.serving import app_of
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ async def test_metrics_endpoint_and_request_series(telemetry):
     async def hello():
         return PlainTextResponse("hello", 418)
 
-    client = serving(routes(telemetry, started=1795424431.7), tea.routes)
-    app = RequestTelemetry(client._transport.app, telemetry)
+    app = app_of(routes(telemetry, started=1795424431.7), tea.routes)
+    app = RequestTelemetry(app, telemetry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         assert (await http.get("/tea")).status_code == 418
@@ -188,7 +188,7 @@ async def test_a_large_answer_comes_in_pieces(telemetry):
         "headers": [],
         "query_string": b"",
     }
-    app = serving(routes(telemetry))._transport.app
+    app = app_of(routes(telemetry))
     await app(scope, receive, send)
     assert len([piece for piece in pieces if piece]) > 2
     assert max(map(len, pieces)) < len(b"".join(pieces)) / 2
