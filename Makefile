@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help run test lint types layers check e2e accuracy faults ha chaos fuzz conformance security bench bench-quick \
-	docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
+	bench-hostile docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -66,6 +66,9 @@ bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_UR
 
 bench-quick: $(VENV)/dev.stamp ## amounts of work (bytes, items, allocations) against a stored baseline; UPDATE=1 stores it
 	@$(BIN)/python -m tests.bench.quick
+
+bench-hostile: $(VENV)/dev.stamp ## HPA latency and memory while 10 of 100 kubelets send 8 MiB each
+	@$(BIN)/python -m tests.bench.hostile
 
 faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and what is served meanwhile
 	@$(BIN)/python -m tests.faults $(ARGS)

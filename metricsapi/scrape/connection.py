@@ -25,6 +25,7 @@ from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeResponses,
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
+_BURST = 128 * 1024  # bytes of a response after which others have a turn between two reads
 
 
 class Shared:
@@ -102,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             timer.cancel()
+            self._reader.discard()
             self._response = self._reader = None
         result.release = self._leave_place
         return result
@@ -178,20 +180,29 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self._finish(self._reader)
-            if self._reader.size > LARGE and not self._reader.whole and self._place is None:
-                self._wait_for_place()
+            if self._reader.size > _BURST and not self._reader.whole:
+                self._pause(self._reader.size)
 
-    def _wait_for_place(self) -> None:
-        """Read no more of a large response until it has a place."""
+    def _pause(self, size: int) -> None:
+        """Let others have their turn; a large response waits until it has a place.
+
+        The event loop would otherwise read up to 32 times in a row from one socket.
+        """
         if self._transport is not None:
             self._transport.pause_reading()
-        self._place = Place(self._shared.large, self._read_on)
-        self._place.enter()
+        if size > LARGE and self._place is None:
+            self._place = Place(self._shared.large, self._start_large)
+            self._place.enter()
+        else:
+            self._loop.call_soon(self._read_on)
+
+    def _start_large(self) -> None:
+        self._read_on()
+        self._loop.call_later(PLACE_TIME, self._check_place, self._place)
 
     def _read_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-        self._loop.call_later(PLACE_TIME, self._check_place, self._place)
 
     def _check_place(self, place: Place | None) -> None:
         """Fail a response that keeps others waiting for longer than it may."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import httptools
 from msgspec import Struct
@@ -114,7 +114,7 @@ class ResponseReader:
         self._where = where
         self._limit = limit
         self._requested_at = requested_at
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._received = 0
         self._arrived_at = 0.0  # when the bytes that are being parsed came
         self._answered_at = 0.0
@@ -154,6 +154,10 @@ class ResponseReader:
                 raise self.lost()
             self._complete(cut_possible=not clean)
         self.reusable = False
+
+    def discard(self) -> None:
+        """Let go of the parser: the two hold each other, and a body of megabytes with them."""
+        self._parser = None
 
     def lost(self) -> ScrapeError:
         """Give the error for a connection that broke before the response was whole."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from metricsapi.scrape.concurrency import InFlightLimit
 
-LARGE = 1024 * 1024  # bytes of a body
-PLACES = 2  # large responses that are read or decoded at once
-PLACE_TIME = 3.0  # seconds for the rest of a large response while others wait for a place
+LARGE = 512 * 1024  # bytes of a body
+PLACES = 1  # large responses that are read or decoded at once
+PLACE_TIME = 1.0  # seconds for the rest of a large response while others wait for a place
 
 
 class LargeResponses:

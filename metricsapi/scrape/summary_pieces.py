@@ -122,12 +122,15 @@ class _Reader:
             return None
 
     def _guess_end(self) -> int | None:
-        """Give where the pod ends, if it begins with `podRef` and so does the next one."""
+        """Give where the pod ends, if it begins with `podRef` and so does the next, if any."""
         body = self._body
         own = body.find(_POD_REF, self.at, self.at + _NEAR)
-        following = body.find(_POD_REF, own + 1, self.at + MAX_POD) if own >= 0 else -1
-        if following < 0:
+        if own < 0:
             return None
+        following = body.find(_POD_REF, own + 1, self.at + MAX_POD)
+        if following < 0:  # the last pod, in front of the last bracket if `pods` comes last
+            end = body.rfind(b"]", self.at, self.at + MAX_POD)
+            return end if end > self.at else None
         begin = max(self.at, following - _NEAR)
         before = body[begin:following].rstrip(_BLANK)
         if not before.endswith(b"{"):
@@ -148,15 +151,15 @@ class _Reader:
             except DecodeError:
                 raise
             except ValueError as error:
+                # The error is not kept: with its traceback it would hold this frame and the body.
                 self._count(len(text))
-                problem = error
                 if len(text) < size:
                     raise DecodeError(f"not a Summary: {error}") from error
             else:
                 self._count(end)
                 self.at += end
                 return value
-        raise DecodeError(f"a value of more than {MAX_POD} bytes", Cause.TOO_LARGE) from problem
+        raise DecodeError(f"a value of more than {MAX_POD} bytes", Cause.TOO_LARGE)
 
     def _scan(self, text: str) -> tuple[Any, int]:
         try:

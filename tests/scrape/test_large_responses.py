@@ -1,4 +1,4 @@
-"""Large answers are read two at a time, and none that dawdles keeps others waiting."""
+"""Large answers are read one at a time, and none that dawdles keeps others waiting."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import pytest
 
 from metricsapi.scrape import connection as module
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.large_responses import LARGE, PLACES, LargeResponses, Place
+from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
@@ -67,7 +67,7 @@ async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
         writer.write(body[: LARGE + 400_000])
         await asyncio.sleep(60)
 
-    slow = [Kubelet(dawdle, node="n0") for _ in range(PLACES)]
+    slow = [Kubelet(dawdle, node="n0") for _ in range(2)]
     async with slow[0] as first, slow[1] as second, Kubelet(node="n1") as good:
         good.answer = lambda _: http(BODIES["n1"])
         async with Reader(first, seconds=60) as read:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.resources import Address, Node
+from metricsapi.kube.resources import Address, Capacity, Node
 from metricsapi.scrape.decoding import DecodeError
 from metricsapi.scrape.targets import PATH_ANNOTATION, Target, family, refused_path, target_of
 from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node

@@ -36,6 +36,7 @@ class Fault(StrEnum):
     MISSING = "missing"  # one container has no memory
     ABSURD = "absurd"  # one container's numbers are out of range
     NO_CONTAINERS = "no-containers"
+    HUGE = "huge"  # the largest answer that a server takes by default: 8 MiB
     CERT_EXPIRED = "cert-expired"
     CERT_SELF_SIGNED = "cert-self-signed"
     CERT_UNKNOWN_CA = "cert-unknown-ca"
@@ -63,6 +64,11 @@ BODY_FAULTS = frozenset(
 )
 
 
+HUGE_BYTES = 8 * 2**20 - 2**16  # of an answer, a little less than is allowed
+_FILLING = b'{"name": "abcdefgh", "value": 12345678, "more": [1, 2, 3]}, '
+_BEFORE = b'"containers": ['
+
+
 def clock(fault: Fault, now: float) -> float:
     """Give what the kubelet's own clock says at `now` (epoch seconds)."""
     if fault is Fault.SKEW:
@@ -70,6 +76,14 @@ def clock(fault: Fault, now: float) -> float:
     if fault is Fault.JUMP and int(now / 7) % 2:
         return now - JUMP_SECONDS
     return now
+
+
+def enlarge(body: bytes) -> bytes:
+    """Give the Summary with fields in each pod that nobody uses, up to HUGE_BYTES."""
+    pods = body.count(_BEFORE)
+    count = (HUGE_BYTES - len(body)) // (len(_FILLING) * pods) if pods else 0
+    filling = b'"filling": [' + max(0, count - 1) * _FILLING + b"0], "
+    return body.replace(_BEFORE, filling + _BEFORE)
 
 
 def spoil(fault: Fault, body: bytes) -> bytes:

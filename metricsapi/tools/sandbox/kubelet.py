@@ -11,7 +11,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
-from metricsapi.tools.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, spoil
+from metricsapi.tools.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, enlarge, spoil
 from metricsapi.tools.sandbox.serving import Certificates
 
 TEXT = "text/plain; charset=utf-8"
@@ -104,6 +104,8 @@ class Kubelet:
             body = self.source.summary(now, full="only_cpu_and_memory=true" not in query)
             if self.fault in BODY_FAULTS:
                 body = spoil(self.fault, body)
+            elif self.fault is Fault.HUGE:
+                body = enlarge(body)
             return "200 OK", "application/json", body
         if path == "/metrics/resource":
             return "200 OK", "text/plain; version=0.0.4", self.source.exposition(now)

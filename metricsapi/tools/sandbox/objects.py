@@ -26,6 +26,10 @@ DEPLOYED = {
 }
 
 
+PODS = 110  # the kubelet's own default
+HOST_PODS = 2000  # each process of this machine is a pod
+
+
 def node_object(
     name: str,
     labels: dict[str, str],
@@ -33,11 +37,15 @@ def node_object(
     *,
     cores: int,
     memory: int,
+    pods: int = PODS,
     info: Object,
     address: str = "127.0.0.1",
 ) -> Object:
-    """Give a Ready node whose kubelet listens on a loopback address; `memory` in bytes."""
-    amounts = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": "110"}
+    """Give a Ready node whose kubelet listens on a loopback address; `memory` in bytes.
+
+    It has room for `pods` pods: a kubelet that lists far more is not to be believed.
+    """
+    amounts = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": str(pods)}
     now = timestamp(time.time())
     ready = {
         "type": "Ready",
@@ -72,6 +80,7 @@ def host_node(host: Host, port: int) -> Object:
         port,
         cores=psutil.cpu_count() or 1,
         memory=psutil.virtual_memory().total,
+        pods=HOST_PODS,
         info=host.info(),
     )
 
@@ -89,6 +98,7 @@ def synthetic_node_object(
         port,
         cores=8,
         memory=32 * 2**30,
+        pods=max(PODS, len(node.pods)),
         info=info,
         address=address,
     )
