@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 _LABEL = r"(?!-)[-a-z0-9]{1,63}(?<!-)"  # RFC 1123, as container names and namespaces are
 _LABELS = re.compile(f"(?:{_LABEL}/)*")
-_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")  # pods, nodes
+_PART = r"(?!-)[-a-z0-9]++(?<!-)"  # of any length: Kubernetes bounds the whole name only
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_PART}(?:\.{_PART})*")  # pods, nodes
 
 
 def are_labels(names: Iterable[str]) -> bool:

@@ -17,9 +17,7 @@ from metricsapi.scrape.errors import Cause
 from metricsapi.storage.types import ContainerStats, PodStats
 
 LARGEST = 2**64 - 1  # what a kubelet counts in
-MAX_PODS = (
-    KubeletSettings.max_pods
-)  # of a node whose capacity is not known; the kubelet's own limit is 110 by default
+MAX_PODS = KubeletSettings.max_pods  # of a node whose capacity is not known
 POD_CONTAINERS = 250  # of one pod
 CONTAINERS_PER_POD = 5  # of all pods of a node, on average
 PIECE = 64 * 1024  # bytes decoded between two yields

@@ -8,6 +8,8 @@ looked at field by field (`summary_lenient`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -93,10 +95,11 @@ def summary_steps(
     kubelets list although they are asked for CPU and memory only. Raises DecodeError when it is no
     Summary, another node's, or has more than `max_pods` pods or too many containers.
     """
-    stats, pods = _at_once(body) or (yield from read_pieces(body, max_pods))
+    stats, listed = _at_once(body) or (yield from read_pieces(body, max_pods))
     if stats.name != node:
         raise DecodeError(f"this is the Summary of node {stats.name[:253]!r}")
-    check_pods(len(pods), max_pods)
+    check_pods(len(listed), max_pods)
+    pods = [pod for pod in listed if pod is not None]
     check_containers(pods, max_pods)
     for pod in pods:
         if pod.containers:
@@ -105,10 +108,18 @@ def summary_steps(
         _leave_out_disks(stats, pods)
     else:
         stats.logs = DiskStats(0)  # the node's file system holds its logs, too
-    return NodeSample(node, requested_at, answered_at, wall_offset, stats, pods)
+    return NodeSample(
+        node,
+        requested_at,
+        answered_at,
+        wall_offset,
+        stats,
+        pods,
+        nameless=len(listed) - len(pods),
+    )
 
 
-def _at_once(body: bytes | bytearray) -> tuple[ContainerStats, list[PodStats]] | None:
+def _at_once(body: bytes | bytearray) -> tuple[ContainerStats, Sequence[PodStats | None]] | None:
     """Decode an answer of usual size in one typed pass; None if that is not possible."""
     if len(body) > AT_ONCE:
         return None

@@ -43,11 +43,14 @@ _scan_long_numbers = json.JSONDecoder(parse_int=_integer).raw_decode
 
 def read_pieces(
     body: bytes | bytearray, max_pods: int
-) -> Steps[tuple[ContainerStats, list[PodStats]]]:
-    """Give the node's own stats, named as in the answer, and its pods. Raises DecodeError."""
+) -> Steps[tuple[ContainerStats, list[PodStats | None]]]:
+    """Give the node's own stats, named as in the answer, and its pods.
+
+    A pod is None if nothing says which one it is. Raises DecodeError.
+    """
     reader = _Reader(body)
     stats: ContainerStats | None = None
-    pods: list[PodStats] = []
+    pods: list[PodStats | None] = []
     for key in reader.members():
         if key == "pods" and reader.peek() == b"[":
             pods = yield from _read_pods(reader, max_pods)
@@ -61,8 +64,8 @@ def read_pieces(
     return stats, pods
 
 
-def _read_pods(reader: _Reader, max_pods: int) -> Steps[list[PodStats]]:
-    pods: list[PodStats] = []
+def _read_pods(reader: _Reader, max_pods: int) -> Steps[list[PodStats | None]]:
+    pods: list[PodStats | None] = []
     paused_at = reader.at
     for count, _ in enumerate(reader.elements(), 1):
         check_pods(count, max_pods)
@@ -71,8 +74,7 @@ def _read_pods(reader: _Reader, max_pods: int) -> Steps[list[PodStats]]:
         if pod is None:
             begin, value = reader.at, reader.value()
             pod = reader.typed(begin, reader.at) or lenient_pod(value)
-        if pod is not None:
-            pods.append(pod)
+        pods.append(pod)
         if not guessed or reader.at - paused_at > PIECE:
             paused_at = reader.at
             yield

@@ -19,6 +19,7 @@ from metricsapi.storage.cluster import Cluster, UnknownCluster
 from metricsapi.storage.limits import limits_of
 from metricsapi.storage.node import Node
 from metricsapi.storage.pod import Key, Pod, entries_by_pod
+from metricsapi.storage.refused import RefusedPods
 from metricsapi.storage.stat import Readings, Stat
 from metricsapi.storage.types import (
     NodeInfo,
@@ -50,6 +51,7 @@ class MetricsStore:
         self._swap = swap
         self._cluster = cluster
         self._count_withheld = withheld
+        self._refused = RefusedPods(withheld)
         self._nodes: dict[str, Node] = {}
         self._claims = Claims(cluster)
 
@@ -65,6 +67,10 @@ class MetricsStore:
             pod = node.pods.get(ref) or self._claim(node, ref)
             if pod.put(containers, rules):
                 pods[ref] = pod
+            else:
+                self._refused.add(sample.node, ref)
+        for _ in range(sample.nameless):
+            self._refused.add(sample.node, None)
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
             self._claims.change(before.values(), pods.values())

@@ -102,6 +102,7 @@ class NodeSample(Struct):
     stats: ContainerStats | None  # the node's own stats; its `name` is the node's name
     pods: list[PodStats]
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
+    nameless: int = 0  # entries of the answer from which nothing says which pod it is
     unusable: str = ""  # which usage cannot follow from it, in words; empty if all may
 
 

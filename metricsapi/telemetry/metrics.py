@@ -81,7 +81,8 @@ class Telemetry:
             "metricsapi_withheld_pods_total",
             "Pods in answers of nodes that are not served, by reason: uid (the API server has the "
             "pod under another uid), node (it is bound to another node), undecided (several nodes "
-            "list it, and it is being looked up which of them is right).",
+            "list it, and it is being looked up which of them is right), name (no pod can have "
+            "such names).",
             ["reason"],
         )
 

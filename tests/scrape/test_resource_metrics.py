@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, run
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.resource_metrics import resource_steps
+from metricsapi.scrape.resource_metrics import decode_resource_metrics, resource_steps
+from metricsapi.scrape.usage_check import missing_usage
+from metricsapi.storage.store import MetricsStore
 
 TIMES = {"requested_at": 100.0, "answered_at": 100.1, "wall_offset": 1_700_000_000.0}
 CPU, MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
@@ -79,6 +81,34 @@ def test_the_last_line_counts_with_or_without_its_end(end):
 def test_a_sandbox_or_nameless_container_costs_itself(container):
     other = f'container="{container}",namespace="ns",pod="p"'
     assert only(decode(f"{CPU}{{{C}}} 1\n{CPU}{{{other}}} 2\n")).name == "c"
+
+
+def kwok(seconds, rate):
+    """What kwok's own configuration makes: no timestamps, and a start that is an age."""
+    return (
+        "# HELP scrape_error 1 if there was an error, 0 otherwise\n# TYPE scrape_error gauge\n"
+        "scrape_error 0\n"
+        f"container_start_time_seconds{{{C}}} {seconds + 1000.25}\n"
+        f"{CPU}{{{C}}} {(seconds + 1000) * rate}\n{MEMORY}{{{C}}} 1.048576e+06\n"
+        f'pod_cpu_usage_seconds_total{{namespace="ns",pod="p"}} 1\n'
+        f"node_cpu_usage_seconds_total {(seconds + 1000) * rate * 2}\n"
+        "node_memory_working_set_bytes 4.194304e+06\n"
+    )
+
+
+def test_kwok_is_served_after_its_second_answer():
+    store = MetricsStore(max_age=60.0)
+    for at in (0.0, 15.0, 30.0):
+        now = 100.0 + at
+        times = {"requested_at": now, "answered_at": now + 0.02, "wall_offset": 1.7e9}
+        sample = decode_resource_metrics("n1", kwok(at, 0.25).encode(), **times)
+        assert missing_usage(sample) == ""
+        store.put(sample)
+    usage = store.pod_usage("ns", "p", 131.0)
+    assert usage.containers[0].cpu == pytest.approx(250_000_000, rel=1e-3)
+    assert usage.containers[0].memory == 2**20
+    assert usage.window == pytest.approx(15.0, abs=0.05)
+    assert store.node_usage("n1", 131.0).cpu == pytest.approx(500_000_000, rel=1e-3)
 
 
 @pytest.mark.parametrize("body", ["", "\n", "<html>no</html>", "# HELP x y\nup 1\n", "\0" * 100])

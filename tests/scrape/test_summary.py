@@ -139,7 +139,8 @@ def test_a_container_without_a_name_costs_itself_and_not_its_pod(name):
 def test_a_pod_without_a_name_costs_itself(ref):
     nameless = pod("b")
     nameless["podRef"] = ref
-    assert named(decode(document(pod("a"), nameless, pod("c")))).keys() == {"a", "c"}
+    sample = decode(document(pod("a"), nameless, pod("c")))
+    assert (named(sample).keys(), sample.nameless) == ({"a", "c"}, 1)
 
 
 @pytest.mark.parametrize("entry", [None, 5, "x", [], {}])

@@ -109,7 +109,7 @@ def test_a_path_that_is_used_leads_nowhere_else(text):
     ("capacity", "limit"), [(None, 2000), (110, 165), (1, 2), (250, 375), (5000, 2000), (0, 2000)]
 )
 def test_a_node_may_list_as_many_pods_as_its_capacity_and_a_half(capacity, limit):
-    of = structs.replace(node(), pod_capacity=capacity)
+    of = structs.replace(node(), capacity=Capacity(pods=capacity))
     assert target_of(of, KubeletSettings()).max_pods == limit
     assert target_of(of, KubeletSettings(max_pods=100)).max_pods == min(limit, 100)
 
