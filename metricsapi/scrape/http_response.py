@@ -182,6 +182,9 @@ class ResponseReader:
         self._in_head = False
         coding = self._headers.get("content-encoding", "")
         self._body = Body(self._where, self._limit, coding)
+        length = self._headers.get("content-length", "")
+        if len(length) > len(str(self._limit)) or int(length or 0) > self._limit:
+            raise too_large(self._where, self._limit)  # known before any of it has come
 
     def on_body(self, data: bytes) -> None:
         if self.response is None:

@@ -26,7 +26,7 @@ FAULTS = (
     Expected(Fault.REFUSE, "refused"),
     Expected(Fault.RESET, "reset"),
     Expected(Fault.TRUNCATE, "truncated"),
-    Expected(Fault.OVERSIZE, "timeout"),
+    Expected(Fault.OVERSIZE, "too_large"),
     Expected(Fault.ENDLESS, "too_large"),
     Expected(Fault.NOT_HTTP, "not_http"),
     Expected(Fault.GARBAGE, "decode"),

@@ -92,6 +92,12 @@ def test_more_than_is_allowed_is_refused(endless):
     assert refused(endless).cause is Cause.TOO_LARGE
 
 
+@pytest.mark.parametrize("length", [101, 10**30])
+def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(length):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+    assert refused(head, limit=100).cause in (Cause.TOO_LARGE, Cause.NOT_HTTP)
+
+
 def test_a_body_in_tiny_pieces_is_refused():
     """Each piece costs the same, whatever it carries."""
     chunks = b"1\r\nx\r\n" * 10_000
