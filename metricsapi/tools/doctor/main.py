@@ -35,6 +35,13 @@ from metricsapi.tools.doctor.kubelet import check_node, check_proxied
 from metricsapi.tools.doctor.result import CLUSTER, FITNESS, Findings, Result, Status
 
 DOCTOR = Group("Doctor")
+HELP = """\
+Usage: metricsapi doctor [flags]
+
+Checks what makes installations fail; before an installation, whether the cluster is fit for it.
+Takes the flags of serve. Without --kubeconfig it asks as kubectl would ($KUBECONFIG, else
+~/.kube/config), and in a pod as the server.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +61,7 @@ def main(args: Sequence[str]) -> int:
     flags = flags_of(DoctorSettings)
     if wants_help(args):
         own = [flag for flag in flags.values() if flag.group == DOCTOR.title]
-        print("Usage: metricsapi doctor [flags]\n" + usage([*own, *serve_flags()]), end="")
+        print(HELP + usage([*own, *serve_flags()]), end="")
         return 0
     parsed = parse(args, os.environ, flags, IGNORED)
     options = with_values(DoctorSettings, parsed.values)
