@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
@@ -13,7 +14,7 @@ import msgspec
 from metricsapi.kube.connections import CONNECT_TIMEOUT, Connections, Params
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.decoding import decode_json
-from metricsapi.kube.errors import InvalidResponse, KubeError, error_from_response
+from metricsapi.kube.errors import InvalidResponse, KubeError, Unreachable, error_from_response
 
 T = TypeVar("T")
 
@@ -46,7 +47,10 @@ class KubeClient:
         accept: str = "application/json",
         timeout: float = 10.0,
     ) -> bytes:
-        """Give the body of a success. `body` is sent as JSON; `timeout` in seconds.
+        """Give the body of a success. `body` is sent as JSON.
+
+        `timeout` in seconds is for each step, such as to connect or to read some bytes, and twice
+        that for all of them: a response that trickles in must end, too.
 
         Raises ApiError for a status from 400 on, InvalidResponse for a redirect or a body that
         does not decompress, Unreachable when there is no response, CredentialsError when there is
@@ -57,10 +61,18 @@ class KubeClient:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = msgspec.json.encode(body)
-        async with self._connections.stream(
-            method, path, params=params, content=content, headers=headers, timeout=timeout
-        ) as response:
-            received = await response.aread()
+        try:
+            async with (
+                asyncio.timeout(2 * timeout),
+                self._connections.stream(
+                    method, path, params=params, content=content, headers=headers, timeout=timeout
+                ) as response,
+            ):
+                received = await response.aread()
+        except TimeoutError as error:
+            server = self.credentials.server
+            text = f"{server}: no whole response to {path} in {2 * timeout:g} s"
+            raise Unreachable(text) from error
         if not response.is_success:
             raise self._refused(response)
         return received

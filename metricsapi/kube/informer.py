@@ -27,7 +27,10 @@ PAGE = 500  # objects a list request
 SLICE = 500  # objects of a list that are stored without letting other tasks run
 LIST_TIMEOUT = 60.0  # seconds for one page
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
-SHORT_WATCH = 1.0  # seconds; a watch that ends sooner is not asked for again at once
+SHORT_WATCH = 1.0  # seconds; a watch that lasts longer works, even if nothing changes
+# Seconds. A watch is ended by us if the server, which was asked to, does not.
+LONGEST_WATCH = 2 * WATCH_SECONDS + 60.0
+LONGEST_RETRY_AFTER = 120.0  # seconds that a server may ask us to wait
 # Seconds without a byte, then we list again. kube-apiserver sends a bookmark a minute, but of a
 # resource that never changes only as often as etcd tells its progress: 10 minutes by default.
 IDLE_TIMEOUT = 150.0
@@ -96,7 +99,8 @@ class Informer(Generic[T]):
                 log.debug("listing again", extra={"data": data})
             except KubeError as error:
                 self._failed(error)
-                retry_after = error.retry_after if isinstance(error, ApiError) else 0.0
+                if isinstance(error, ApiError):
+                    retry_after = min(error.retry_after, LONGEST_RETRY_AFTER)
             self.restarts += 1
             await asyncio.sleep(self._backoff.delay(retry_after))
 
@@ -139,7 +143,6 @@ class Informer(Generic[T]):
             token = page.next
         self._note_skipped(skipped)
         await self._replace(objects)
-        self._recovered()
         self.synced.set()
         return page.resource_version
 
@@ -157,13 +160,19 @@ class Informer(Generic[T]):
             accept=self.resource.accept_watch,
             idle_timeout=self._idle_timeout,
         )
-        async with aclosing(lines):
-            async for line in lines:
-                self.last_progress = time.monotonic()
-                event = decode_event(self.resource, line)
-                self._apply(event)
-                version = event.resource_version or version
-                self._recovered()
+        working = asyncio.get_running_loop().call_later(SHORT_WATCH, self._recovered)
+        try:
+            async with asyncio.timeout(LONGEST_WATCH), aclosing(lines):
+                async for line in lines:
+                    self.last_progress = time.monotonic()
+                    event = decode_event(self.resource, line)
+                    self._apply(event)
+                    version = event.resource_version or version
+                    self._recovered()
+        except TimeoutError:
+            log.debug("ending a watch", extra={"data": {"resource": self.resource.name}})
+        finally:
+            working.cancel()
         return version
 
     async def _replace(self, objects: dict[Hashable, T]) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 from metricsapi.kube.backoff import Backoff
+
+SLICE = 500  # changes that are delivered again without letting other tasks run
 
 T = TypeVar("T")
 Callback = Callable[[T | None, T | None], None]
@@ -36,12 +39,14 @@ class Subscription(Generic[T]):
         self._backoff = backoff
         self._missed: dict[Hashable, T | None] = {}  # the object that was taken last, by key
         self._timer: asyncio.TimerHandle | None = None
+        self._logged: set[str] = set()  # kinds of errors, since the last recovery
 
     def deliver(self, key: Hashable, old: T | None, new: T | None) -> None:
         """Call back; never raises but to end the process."""
         old = self._missed.pop(key, old)
-        if old == new:
-            return  # a change that was missed, and has been undone
+        if old == new:  # a change that was missed, and has been undone
+            self._note_recovery()
+            return
         try:
             self._callback(old, new)
         except (KeyboardInterrupt, GeneratorExit):
@@ -49,12 +54,12 @@ class Subscription(Generic[T]):
         except BaseException as error:  # noqa: BLE001  whatever nobody thought of
             self._has_failed(key, old, error)
         else:
-            if not self._missed:
-                self.failing_since, self.error = None, ""
+            self._note_recovery()
 
     def _has_failed(self, key: Hashable, old: T | None, error: BaseException) -> None:
-        text = f"a change of {self._name} could not be applied: {type(error).__name__}: {error}"
-        if text != self.error:
+        kind = type(error).__name__
+        if kind not in self._logged:  # the text may name the object, of which there are many
+            self._logged.add(kind)
             data = {"resource": self._name, "key": str(key)}
             log.error(
                 "a change could not be applied, and will be tried again",
@@ -63,15 +68,22 @@ class Subscription(Generic[T]):
             )
         if self.failing_since is None:
             self.failing_since = time.monotonic()
-        self.error = text
+        self.error = f"a change of {self._name} could not be applied: {kind}: {error}"
         self._missed[key] = old
-        if self._timer is None:
+        self._deliver_later(self._backoff.delay())
+
+    def _deliver_later(self, delay: float) -> None:
+        if self._missed and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._backoff.delay(), self._deliver_again)
+            self._timer = loop.call_later(delay, self._deliver_again)
+
+    def _note_recovery(self) -> None:
+        if not self._missed and self.failing_since is not None:
+            self.failing_since, self.error = None, ""
+            self._logged.clear()
 
     def _deliver_again(self) -> None:
         self._timer = None
-        for key, old in list(self._missed.items()):
+        for key, old in list(islice(self._missed.items(), SLICE)):
             self.deliver(key, old, self._objects.get(key))
-        if not self._missed:
-            self.failing_since, self.error = None, ""
+        self._deliver_later(0.0)  # the rest, unless one of these has failed again

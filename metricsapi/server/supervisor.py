@@ -18,6 +18,7 @@ from metricsapi.kube.backoff import Backoff
 
 FIRST_BACKOFF = 1.0  # seconds
 LONGEST_BACKOFF = 30.0
+LONGEST_TEXT = 300  # characters of an error
 HEALTHY_AFTER = 60.0  # seconds without a failure: then a task that had failed works again
 
 Clock = Callable[[], float]  # monotonic seconds
@@ -95,9 +96,14 @@ class Supervisor:
 
     async def run(self) -> None:
         """Run all tasks until cancelled; no failure of a task ends this."""
-        async with asyncio.TaskGroup() as group:
-            for run in self._runs:
-                group.create_task(run.forever(), name=run.task.name)
+        tasks = [asyncio.create_task(run.forever(), name=run.task.name) for run in self._runs]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for run, task in zip(self._runs, tasks, strict=True):
+                run.ending = True
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Run:
@@ -116,16 +122,23 @@ class _Run:
         self._clock = clock
         self._backoff = backoff
         self._healthy_after = healthy_after
+        self.ending = False  # whether it was asked to end
         self._restarts = 0
         self._failing_since: float | None = None
         self._error = ""
 
     def health(self) -> TaskHealth:
         since, error = self._failing_since, self._error
-        if since is None and (failing := self.task.failing()) is not None:
-            since, error = failing
+        if since is None and (failing := self._failing()) is not None:
+            since, error = failing[0], in_one_line(failing[1])
         seconds = 0.0 if since is None else max(0.0, self._clock() - since)
         return TaskHealth(self.task.name, self._restarts, seconds, error)
+
+    def _failing(self) -> tuple[float, str] | None:
+        try:
+            return self.task.failing()
+        except Exception as error:  # noqa: BLE001  whoever asks for health gets an answer
+            return self._clock(), _text(error)
 
     async def forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -137,22 +150,21 @@ class _Run:
                 healthy.cancel()
             await asyncio.sleep(self._backoff.delay())
             self._restarts += 1
-            self._restarted(self.task.name)
 
     async def _run_once(self) -> None:
         """Run the task until it fails, and note why; only a request to end gets through."""
+        error: BaseException = RuntimeError("the task ended, which nothing had asked for")
         try:
+            if self._restarts:
+                self._restarted(self.task.name)
             await self.task.run()
-            self._has_failed(RuntimeError("the task ended, which nothing had asked for"))
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is None or current.cancelling():
-                raise
-            self._has_failed(error)  # something that the task awaited was cancelled
-        except BaseException as error:  # noqa: BLE001  such as a panic of a library in Rust
-            self._has_failed(error)
+        except BaseException as caught:  # noqa: BLE001  such as a panic of a library in Rust
+            error = caught
+        if self.ending:  # whatever the task made of it
+            raise asyncio.CancelledError from error
+        self._has_failed(error)
 
     def _has_failed(self, error: BaseException) -> None:
         text = _text(error)
@@ -177,5 +189,14 @@ def _text(error: BaseException) -> str:
     """Give an error in one line; of a group the first error that is no group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    message = " ".join(str(error).split())[:300]
+    try:
+        message = in_one_line(str(error))
+    except Exception:  # noqa: BLE001  an exception whose text raises another
+        message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def in_one_line(text: str) -> str:
+    """Give what somebody else wrote in one line, without what a terminal would obey."""
+    line = " ".join(text.split())[:LONGEST_TEXT]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

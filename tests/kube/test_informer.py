@@ -339,7 +339,7 @@ async def test_a_captive_proxy_is_an_error_and_no_end(start):
         await until(lambda: isinstance(informer.error, InvalidResponse))
         state["captive"] = False
         await until(lambda: set(informer.objects) == {"a"})
-        assert informer.error is None
+        await until(lambda: informer.error is None)
 
 
 async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_end(start):
@@ -359,3 +359,77 @@ async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_
         await until(lambda: informer.restarts == 2)
         lists = sum(not request.watching for request in server.requests)
         assert lists <= 3
+
+
+async def test_a_list_that_trickles_in_is_given_up(start, monkeypatch):
+    """Each byte had begun the time-out anew, so that nothing was current, and nothing said so."""
+    monkeypatch.setattr("metricsapi.kube.informer.LIST_TIMEOUT", 0.15)
+
+    async def trickle():
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    async with ScriptedApiServer(lambda _: (200, trickle())) as server:
+        informer = start(server)
+        await until(lambda: informer.error)
+        assert "no whole response to /api/v1/nodes in 0.3 s" in informer.failing()[1]
+
+
+async def test_a_watch_that_trickles_without_end_is_ended_and_resumed(start, monkeypatch):
+    monkeypatch.setattr("metricsapi.kube.informer.LONGEST_WATCH", 0.2)
+    monkeypatch.setattr("metricsapi.kube.informer.SHORT_WATCH", 0.0)
+    watches = []
+
+    async def trickle():
+        while True:
+            yield b" "
+            await asyncio.sleep(0.02)
+
+    def answer(request):
+        if not request.watching:
+            return 200, page(node("a"))
+        watches.append(request.params["resourceVersion"])
+        return 200, trickle()
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        before = informer.last_progress
+        await until(lambda: len(watches) >= 3)
+        assert set(watches) == {"10"}
+        assert informer.last_progress > before
+
+
+async def test_who_may_list_but_not_watch_is_told_so_once_and_for_how_long(start, caplog):
+    """Each list had counted as a recovery: two lines each time, and never five minutes of it."""
+    lists = []
+
+    def answer(request):
+        if request.watching:
+            return 403, {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}
+        lists.append(1)
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(informer.failing)
+        since, _ = informer.failing()
+        await until(lambda: len(lists) >= 3)
+        assert informer.failing()[0] == since
+        assert caplog.text.count("cannot watch") == 1
+        assert "watching again" not in caplog.text
+
+
+async def test_a_server_may_not_ask_for_a_pause_of_a_day(start, monkeypatch):
+    monkeypatch.setattr("metricsapi.kube.informer.LONGEST_RETRY_AFTER", 0.2)
+    lists = []
+
+    class Busy(ScriptedApiServer):
+        async def respond(self, request, writer):
+            lists.append(request.path)
+            writer.write(b"HTTP/1.1 429 X\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n")
+            return True
+
+    async with Busy() as server:
+        start(server)
+        await until(lambda: len(lists) >= 2)

@@ -73,3 +73,14 @@ async def test_a_failure_is_logged_once_and_told_until_the_change_was_applied(ca
     await until(lambda: model.copy)
     assert model.subscription.failing_since is None
     assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+async def test_many_changes_that_fail_are_logged_once_and_all_applied_in_the_end(caplog):
+    """An error whose text names its object had a line for each of them."""
+    model = Model()
+    model.fails = iter([KeyError(f"pod-{number}") for number in range(1500)])
+    for number in range(1500):
+        model.set(str(number), 1)
+    await until(lambda: len(model.copy) == 1500)
+    assert model.subscription.failing_since is None
+    assert len([record for record in caplog.records if record.exc_info]) == 1

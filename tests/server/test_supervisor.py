@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import contextlib
 import logging
 import ssl
 from collections import Counter
@@ -175,3 +176,50 @@ def test_any_sequence_of_failures_is_counted_and_survived(errors):
         running.cancel()
 
     asyncio.run(check())
+
+
+async def test_whatever_a_task_makes_of_being_cancelled_the_supervisor_ends():
+    """One that takes no notice had been started again, and the process did not end."""
+
+    async def ignores():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def fails():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("while it cleaned up")
+
+    supervisor, running = await supervised(Task("ignores", ignores), Task("fails", fails))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(running), 5)
+    assert supervisor.problems() == []
+
+
+async def test_health_is_given_whatever_a_task_says_of_itself():
+    def breaks():
+        raise KeyError("x")
+
+    supervisor, running = await supervised(
+        Task("breaks", Failing().run, breaks),
+        Task("writes", Failing().run, lambda: (0.0, "one\nwarn: forged\x1b[31m")),
+        clock=lambda: 10.0,
+    )
+    broken, forged = supervisor.problems()
+    assert "KeyError" in broken
+    assert forged.endswith(": one warn: forged\N{REPLACEMENT CHARACTER}[31m")
+    running.cancel()
+
+
+async def test_a_counter_that_fails_ends_nothing():
+    def restarted(_):
+        raise RuntimeError("counter")
+
+    task = Failing(*[ValueError("x")] * 3)
+    supervisor, running = await supervised(Task("one", task.run), restarted=restarted)
+    await until(lambda: "RuntimeError: counter" in str(supervisor.problems()))
+    assert not running.done()
+    running.cancel()

@@ -20,9 +20,9 @@ from metricsapi.telemetry.node_status import NodeStatus, States
 from metricsapi.telemetry.replicas import ReplicaStatus
 from metricsapi.telemetry.snapshot import Snapshot
 
-# Seconds. A watch that is silent for 150 s begins anew, and whatever fails is tried again: only one
+# Seconds. A watch ends after 11 minutes at the latest, and whatever fails is tried again: only one
 # that hangs, in spite of every timeout, makes no progress for so long.
-STUCK_WATCH = 600.0
+STUCK_WATCH = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,8 @@ async def log_summaries(
     """Log nodes by state and `numbers` each `interval` (seconds), until cancelled."""
     while True:
         await asyncio.sleep(interval)
-        LOG.info("summary", extra={"data": {**summary(states()), **numbers()}})
         watchdog.progress()
+        LOG.info("summary", extra={"data": {**summary(states()), **numbers()}})
 
 
 def summary(states: States) -> dict[str, object]:

@@ -10,7 +10,7 @@ from metricsapi.telemetry.histogram import Histogram
 # Seconds between two measurements of the event loop. An idle process wakes up for nothing else, and
 # each time costs 0.2 ms, since everything has left the processor's caches.
 LAG_INTERVAL = 3.0
-_MISSED_CYCLES = 10  # a task that has not finished a cycle for so many intervals is stuck
+_MISSED_CYCLES = 10  # a task that has begun no cycle for so many intervals is stuck
 _LEAST_ALLOWED = 30.0  # seconds
 
 Clock = Callable[[], float]  # monotonic seconds
@@ -27,7 +27,10 @@ class Watchdog:
         self._last_progress = clock()
 
     def progress(self) -> None:
-        """Note that the task has finished a cycle."""
+        """Note that the task has begun another cycle.
+
+        At its begin, since a task that fails in each cycle is not stuck: the supervisor shows it.
+        """
         self._last_progress = self._clock()
 
     def problem(self) -> str | None:
@@ -53,10 +56,10 @@ class EventLoopMonitor:
         while True:
             due = self._clock() + self._interval
             await asyncio.sleep(self._interval)
+            self.watchdog.progress()
             late = max(0.0, self._clock() - due)
             self._lag.observe(late)
             self._longest = max(self._longest, late)
-            self.watchdog.progress()
 
     def take_longest(self) -> float:
         """Give the longest lag since the last call, in seconds."""

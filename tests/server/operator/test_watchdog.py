@@ -6,6 +6,7 @@ import json
 import logging
 import time
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from metricsapi.server.operator.summary import Totals, log_summaries, pointing, remarks
@@ -84,3 +85,18 @@ def test_a_summary_has_the_numbers_of_its_minute_not_of_the_whole_time():
     assert totals.growth() == {"requests": 2, "scrapes": 2, "scrape_failures": 1}
     telemetry.forget_node("a")
     assert totals.growth() == {"requests": 0, "scrapes": 0, "scrape_failures": 0}
+
+
+async def test_a_summary_that_fails_each_time_is_not_stuck():
+    """Liveness had failed after ten minutes of it, and a restart would have mended nothing."""
+    now = [0.0]
+    watchdog = Watchdog("the summary", 1.0, lambda: now[0])
+
+    def broken():
+        raise ValueError("broken")
+
+    now[0] = 100.0
+    assert watchdog.problem()
+    with pytest.raises(ValueError, match="broken"):
+        await log_summaries(watchdog, lambda: counted([]), broken, interval=0.0)
+    assert watchdog.problem() is None
