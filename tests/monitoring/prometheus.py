@@ -1,4 +1,4 @@
-"""A Prometheus that scrapes one replica in a stand-in cluster, first healthy, then with faults."""
+"""A Prometheus that scrapes two replicas in a stand-in cluster, first healthy, then with faults."""
 
 import asyncio
 import contextlib
@@ -51,12 +51,13 @@ class Observed:
     alerts: dict = field(default_factory=dict)
     operands: dict = field(default_factory=dict)
     panels: dict = field(default_factory=dict)
+    memory: float = 0.0  # bytes of all pods by the Metrics API
 
 
 class Prometheus:
     """A process of Debian's Prometheus in a folder."""
 
-    def __init__(self, program, folder, target):
+    def __init__(self, program, folder, targets):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -64,9 +65,14 @@ class Prometheus:
             {
                 "job_name": path,
                 "metrics_path": path,
+                # Labels of containers are theirs, not those of the server's pod.
+                "honor_labels": path == "/metrics/resource",
                 "scheme": "https",
                 "tls_config": {"insecure_skip_verify": True},
-                "static_configs": [{"targets": [target], "labels": {"pod": "metrics-server-0"}}],
+                "static_configs": [
+                    {"targets": [target], "labels": {"pod": f"metrics-server-{number}"}}
+                    for number, target in enumerate(targets)
+                ],
             }
             for path in ("/metrics", "/metrics/resource")
         ]
@@ -109,7 +115,7 @@ class Prometheus:
 
     async def scraped(self, times, seconds=60):
         """Wait until both targets were scraped so many times more, without a failure."""
-        expression = "sum by (job) (count_over_time(up[5m]))"
+        expression = "min by (job) (count_over_time(up[5m]))"
         wanted = None
         async with asyncio.timeout(seconds):
             while True:
@@ -132,6 +138,16 @@ class Prometheus:
         for key, expression in panels().items():
             observed.panels[key] = await self.query(expression)
         return observed
+
+
+def memory_of(pods):
+    """The bytes of all containers in a list of the Metrics API."""
+    return sum(
+        int(container["usage"]["memory"].removesuffix("Ki")) * 1024
+        for pod in pods["items"]
+        for container in pod["containers"]
+        if container["usage"]["memory"].endswith("Ki")
+    )
 
 
 def operand(expression):
@@ -195,15 +211,18 @@ async def observed(program, folder):
     cluster, data = folder / "cluster", folder / "prometheus"
     cluster.mkdir()
     data.mkdir()
-    async with Installation(rendered("default") | BINDING, cluster) as installation:
+    async with Installation(rendered("high-availability") | BINDING, cluster) as installation:
         for number in range(NODES):
             await installation.add_node(number)
         replica = await installation.start_replica(*FLAGS)
-        await installation.ready(replica)
-        async with Prometheus(program, data, f"127.0.0.1:{replica.port}") as prometheus:
+        other = await installation.start_replica(*FLAGS)
+        await installation.ready(replica, other)
+        targets = [f"127.0.0.1:{one.port}" for one in (replica, other)]
+        async with Prometheus(program, data, targets) as prometheus:
             async with running(requests(installation, replica, faulty=False)):
                 await prometheus.scraped(SAMPLES_HEALTHY)
                 healthy = await prometheus.observe()
+                healthy.memory = memory_of((await installation.admin.get(f"{API}/pods")).json())
             await installation.kubelets.set_fault("node-0", Fault.REFUSE)
             await installation.kubelets.set_fault("node-1", Fault.NO_CONTAINERS)
             await installation.api.set_outage(Outage.FAILING)

@@ -27,6 +27,8 @@ EMPTY_WHILE_HEALTHY = {
 }
 # Faults that no kubelet or API server can provoke: unforeseen failures of the server itself.
 NEVER_PROVOKED = {("Restarts of parts and of watches", "A")}
+# Whether a replica follows while the API server fails, see UNDECIDED.
+EITHER_WITH_FAULTS = {("Lag of followers", "A")}
 # Alerts on series that begin with the first failure.
 WITHOUT_SERIES_WHILE_HEALTHY = {
     "MetricsAPIAbsent",
@@ -55,24 +57,28 @@ def test_an_alert_compares_series_that_are_there(phases, name):
     assert phases[0].operands[name]
 
 
-@pytest.mark.parametrize("name", alerts())
+# Whether a replica leads while the API server fails depends on how long its Lease still runs.
+UNDECIDED = {"MetricsAPIManyLeaders"}
+
+
+@pytest.mark.parametrize("name", sorted(set(alerts()) - UNDECIDED))
 def test_alerts_are_true_with_faults_that_they_are_for(phases, name):
     assert bool(phases[1].alerts[name]) == (name in TRUE_WITH_FAULTS)
 
 
 def test_alerts_name_the_replica_and_the_cause(phases):
-    ((labels, share),) = phases[1].alerts["MetricsAPINodesFailing"]
-    assert labels.keys() == {"pod", "instance"}
-    assert share == 1 / NODES
-    ((labels, count),) = phases[1].alerts["MetricsAPINodeFailing"]
-    assert (labels["cause"], count) == ("refused", 1)
+    for labels, share in phases[1].alerts["MetricsAPINodesFailing"]:
+        assert labels.keys() == {"pod", "instance"}
+        assert share == 1 / NODES
+    for labels, count in phases[1].alerts["MetricsAPINodeFailing"]:
+        assert (labels["cause"], count) == ("refused", 1)
 
 
 @pytest.mark.parametrize("key", panels(), ids=" ".join)
 def test_a_panel_shows_something(phases, key):
     healthy, faulty = (phase.panels[key] for phase in phases)
     assert bool(healthy) == (key not in EMPTY_WHILE_HEALTHY)
-    assert bool(faulty) == (key not in NEVER_PROVOKED)
+    assert key in EITHER_WITH_FAULTS or bool(faulty) == (key not in NEVER_PROVOKED)
     for _, value in healthy + faulty:
         assert math.isfinite(value)
         assert value >= 0
@@ -86,7 +92,9 @@ def value(phase, title, letter="A", **labels):
 
 def test_panels_show_the_state_of_the_cluster(phases):
     healthy, faulty = phases
-    assert (value(healthy, "Ready replicas"), value(healthy, "Failing nodes")) == (1, 0)
+    assert (value(healthy, "Ready replicas"), value(healthy, "Failing nodes")) == (2, 0)
+    assert value(healthy, "Leader") == 1
+    assert [lag < 5 for _, lag in healthy.panels["Lag of followers", "A"]] == [True]
     assert value(healthy, "Nodes with usage") == NODES
     assert value(healthy, "Nodes without containers") == 0
     assert value(healthy, "Oldest node usage") < 60
@@ -110,7 +118,8 @@ def test_panels_show_the_usage_of_the_cluster(phases):
     healthy, _ = phases
     by_node, by_namespace = value(healthy, "CPU by node"), value(healthy, "CPU by namespace")
     assert by_node >= by_namespace > 0
-    assert value(healthy, "Memory by namespace") > 2**20
+    # Two replicas serve the same usage, which counts once.
+    assert 0.7 < value(healthy, "Memory by namespace") / healthy.memory < 1.3
 
 
 def test_panels_do_not_overlap_and_have_their_data_source():
