@@ -74,7 +74,8 @@ class KubeletSettings:
         "kubelet-endpoint",
         "auto",
         "What is read: summary (/stats/summary), resource (/metrics/resource), or auto (the "
-        "Summary, and the other where it is forbidden or missing).",
+        "Summary, and the other where it is forbidden, missing, another node's, not to be decoded "
+        "or without CPU counters).",
         choices=("auto", "summary", "resource"),
     )
     max_response_bytes: int = KUBELET.integer(
