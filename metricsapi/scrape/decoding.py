@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause
-from metricsapi.storage.types import ContainerStats, PodStats
+from metricsapi.storage.types import PodStats
 
 LARGEST = 2**64 - 1  # what a kubelet counts in
 MAX_PODS = KubeletSettings.max_pods  # of a node whose capacity is not known
@@ -22,6 +22,8 @@ POD_CONTAINERS = 250  # of one pod
 CONTAINERS_PER_POD = 5  # of all pods of a node, on average
 PIECE = 64 * 1024  # bytes decoded between two yields
 SLICE = 0.002  # seconds after which a yield lets the event loop in
+
+_SANDBOXES = ("", "POD")
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -86,28 +88,44 @@ def check_pods(count: int, limit: int) -> None:
         )
 
 
-def check_containers(pods: list[PodStats], limit: int) -> None:
-    """Raise DecodeError if pods have more containers than those of `limit` pods may have."""
+def tidy(pods: list[PodStats], limit: int, *, disks: bool = True) -> None:
+    """Check the number of containers, and leave out what is not to be used.
+
+    That is a container without a name or named `POD` (the pod's own sandbox, with dockershim), and
+    file systems unless `disks`. Raises DecodeError if pods have more containers than those of
+    `limit` pods may have. One loop, since every scrape of every node goes through it.
+    """
     allowed = max(POD_CONTAINERS, CONTAINERS_PER_POD * limit)
     total = 0
     for pod in pods:
-        count = len(pod.containers or ())
-        total += count
-        if count > POD_CONTAINERS:
-            ref = pod.pod_ref
-            what = f"pod {ref.namespace[:63]}/{ref.name[:253]} has more than {POD_CONTAINERS}"
-            raise DecodeError(f"{what} containers", Cause.TOO_MANY_CONTAINERS)
-    if total > allowed:
-        raise DecodeError(
-            f"it lists more than {allowed} containers, {CONTAINERS_PER_POD} for each pod that the "
-            "node may have",
-            Cause.TOO_MANY_CONTAINERS,
+        containers = pod.containers
+        if not containers:
+            continue
+        total += len(containers)
+        if len(containers) > POD_CONTAINERS or total > allowed:
+            raise _too_many_containers(pod, allowed)
+        sandbox = False
+        for stats in containers:
+            if stats.name in _SANDBOXES:
+                sandbox = True
+            if stats.rootfs is not None and not disks:
+                stats.rootfs = stats.logs = None
+        if sandbox:
+            pod.containers = [stats for stats in containers if stats.name not in _SANDBOXES]
+
+
+def _too_many_containers(pod: PodStats, allowed: int) -> DecodeError:
+    if len(pod.containers or ()) > POD_CONTAINERS:
+        ref = pod.pod_ref
+        message = (
+            f"pod {ref.namespace[:63]}/{ref.name[:253]} has more than {POD_CONTAINERS} containers"
         )
-
-
-def without_sandboxes(containers: list[ContainerStats]) -> list[ContainerStats]:
-    """Leave out what has no name and the pod's own sandbox, which dockershim lists as `POD`."""
-    return [stats for stats in containers if stats.name not in ("", "POD")]
+    else:
+        message = (
+            f"it lists more than {allowed} containers, {CONTAINERS_PER_POD} for each pod that the "
+            "node may have"
+        )
+    return DecodeError(message, Cause.TOO_MANY_CONTAINERS)
 
 
 def fields(value: Any) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from metricsapi.scrape.decoding import (
     POD_CONTAINERS,
     DecodeError,
     Steps,
-    check_containers,
     check_pods,
     run,
+    tidy,
     whole,
 )
 from metricsapi.storage.types import (
@@ -111,7 +111,7 @@ def resource_steps(
     own = by_key.pop(None, None)
     pods = _pods(by_key)
     check_pods(len(pods), max_pods)
-    check_containers(pods, max_pods)
+    tidy(pods, max_pods)
     return NodeSample(node, requested_at, answered_at, wall_offset, own, pods, time_step=_STEP)
 
 

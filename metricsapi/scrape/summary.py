@@ -17,10 +17,9 @@ from metricsapi.scrape.decoding import (
     MAX_PODS,
     DecodeError,
     Steps,
-    check_containers,
     check_pods,
     run,
-    without_sandboxes,
+    tidy,
 )
 from metricsapi.scrape.summary_pieces import read_pieces
 from metricsapi.storage.types import (
@@ -100,14 +99,11 @@ def summary_steps(
         raise DecodeError(f"this is the Summary of node {stats.name[:253]!r}")
     check_pods(len(listed), max_pods)
     pods = [pod for pod in listed if pod is not None]
-    check_containers(pods, max_pods)
-    for pod in pods:
-        if pod.containers:
-            pod.containers = without_sandboxes(pod.containers)
-    if not disks:
-        _leave_out_disks(stats, pods)
-    else:
+    tidy(pods, max_pods, disks=disks)
+    if disks:
         stats.logs = DiskStats(0)  # the node's file system holds its logs, too
+    else:
+        stats.rootfs = None
     return NodeSample(
         node,
         requested_at,
@@ -130,10 +126,3 @@ def _at_once(body: bytes | bytearray) -> tuple[ContainerStats, Sequence[PodStats
     of = summary.node
     stats = ContainerStats(of.node_name, of.start_time, of.cpu, of.memory, of.swap, of.fs)
     return stats, summary.pods or []
-
-
-def _leave_out_disks(stats: ContainerStats, pods: list[PodStats]) -> None:
-    stats.rootfs = None
-    for pod in pods:
-        for container in pod.containers or ():
-            container.rootfs = container.logs = None
