@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from metricsapi.config.flags import Group, flags_of
-from metricsapi.config.read import help_text
+from metricsapi.config.read import flag_texts, help_text, read_settings
 from metricsapi.config.settings import Settings
 from metricsapi.config.validation import problems
 
@@ -16,6 +16,23 @@ def test_every_default_is_valid_and_reads_back_from_its_text():
     for flag in flags_of(Settings).values():
         text = flag.kind.format(flag.default)
         assert text == "" or flag.parse(text) == flag.default
+
+
+def test_settings_read_back_from_what_flagz_shows(tmp_path):
+    args = [
+        "--metric-resolution=1m30s",
+        "--resources=cpu,memory",
+        "--kubelet-insecure-tls",
+        "--tls-curve-preferences=24,29",
+        f"--cert-dir={tmp_path}",
+        "-l=a in (b,c),!d",
+        "-v4",
+    ]
+    given, parsed = read_settings(args, {})
+    assert parsed.problems == []
+    for settings in (Settings(), given):
+        shown = [f"--{name}={text}" for name, text in flag_texts(settings).items() if text]
+        assert read_settings(shown, {})[0] == settings
 
 
 def test_two_declarations_of_one_name_are_refused():
