@@ -65,9 +65,18 @@ function duration(seconds) {
   const unit = UNITS.find(([, length]) => seconds >= 2 * length);
   return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]}` : `${seconds} s`;
 }
+// The ages that can be seen: to count those of 5,000 nodes on would take longer than a second.
+function inView() {
+  const rows = [...document.querySelectorAll("tbody tr")].filter((row) => {
+    const { top, bottom, height } = row.getBoundingClientRect();
+    return height && bottom > 0 && top < innerHeight;
+  });
+  const others = document.querySelectorAll("#head time, summary time");
+  return [...others, ...rows.flatMap((row) => [...row.querySelectorAll("time")])];
+}
 function countOn() {
   const now = epoch() + offset, chosen = selection();
-  for (const time of document.querySelectorAll("time")) {
+  for (const time of inView()) {
     const { at: from, until, after = "" } = time.dataset;
     const text = until ? duration(until - now) : duration(now - from) + after;
     if (time.textContent !== text && !chosen?.intersectsNode(time)) time.firstChild.data = text;
@@ -87,6 +96,7 @@ function patch(old, next, chosen) {
   for (const { name } of [...old.attributes]) {
     if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
+  if (old.tagName === "TIME") return; // its text is counted on here
   if (old.tagName === "TBODY" || old.id === "groups") patchKeyed(old, next, chosen);
   else patchInOrder(old, next, chosen);
 }
@@ -180,6 +190,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("input", (event) => { if (event.target.id === "filter") filter(); });
 document.addEventListener("visibilitychange", ping);
+document.addEventListener("scroll", countOn, { capture: true, passive: true });
 setInterval(() => { if (at("live").checked) refresh(); }, REFRESH);
 setInterval(ping, PING);
 setInterval(countOn, 1000);

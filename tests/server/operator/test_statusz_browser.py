@@ -152,7 +152,8 @@ def test_a_server_that_has_died_is_shown_at_once_and_ages_count_on(dom):
     def dead(_):
         return 502, "the server does not answer: Connection refused"
 
-    document = dom(page(mixed(10)), script=script, flags=LATER, later=dead)
+    flags = [*LATER, "--window-size=1280,2000"]
+    document = dom(page(mixed(10)), script=script, flags=flags, later=dead)
     (title,) = re.findall("<title>(.*?)</title>", document)
     assert re.match(
         r"lost\|Lost at \d\d:\d\d:\d\d: the server does not answer: Connection refused", title
