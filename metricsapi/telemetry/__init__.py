@@ -1,1 +1,1 @@
-"""What the process tells of itself: log lines, self-metrics, and what a failure means."""
+"""What the process reports about itself: log lines, self-metrics, and what a failure means."""

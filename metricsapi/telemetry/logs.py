@@ -118,4 +118,4 @@ def configure(logging_format: str, verbosity: int, stream: TextIO | None = None)
 def problem() -> str | None:
     """Return what is wrong with the log of this process, or None."""
     handlers = [each for each in logging.getLogger().handlers if isinstance(each, Handler)]
-    return next((found for each in handlers if (found := each.problem())), None)
+    return next((problem for each in handlers if (problem := each.problem())), None)

@@ -92,7 +92,7 @@ def main(args: Sequence[str]) -> int:
 
 def _show(options: StatuszSettings) -> None:
     credentials = load_credentials(options.kubeconfig or default_kubeconfigs())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else kubectl would be left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kubectl is ended, too
     with contextlib.ExitStack() as stack:
         forward = None if options.connect else PortForward(options)
         where = stack.enter_context(forward) if forward else options.connect
@@ -100,7 +100,7 @@ def _show(options: StatuszSettings) -> None:
         if options.once:
             print(_ask(http, "/statusz", "text/plain").text, end="")
             return
-        _ask(http, "/statusz", "text/plain")  # a refusal is told here, not in the browser
+        _ask(http, "/statusz", "text/plain")  # a refusal is printed here, not in the browser
         token = secrets.token_urlsafe(16)
         revive = forward.restart_if_ended if forward else _nothing
         server = stack.enter_context(page_server(http, token, options.port, revive))

@@ -165,15 +165,62 @@ async def test_a_task_that_runs_without_working_says_so_itself():
     running.cancel()
 
 
-@given(st.lists(st.sampled_from([ValueError("a"), OSError("b"), Panic("c")]), max_size=6))
-def test_any_sequence_of_failures_is_counted_and_survived(errors):
+async def raises():
+    raise ValueError("plain")
+
+
+async def panics():
+    raise Panic("rust")
+
+
+async def fails_in_a_group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(raises())
+        await asyncio.sleep(1)
+
+
+async def times_out():
+    async with asyncio.timeout(0.001):
+        await asyncio.sleep(1)
+
+
+async def awaits_what_is_cancelled():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def cancels_itself():
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
+
+
+async def ends():
+    await asyncio.sleep(0)
+
+
+FAILURES = [raises, panics, fails_in_a_group, times_out, awaits_what_is_cancelled, cancels_itself]
+
+
+@given(st.lists(st.sampled_from([*FAILURES, ends]), max_size=6))
+def test_any_sequence_of_failures_is_counted_and_survived_and_then_it_can_be_ended(failures):
     async def check():
-        task = Failing(*errors)
-        supervisor, running = await supervised(Task("one", task.run))
-        await until(lambda: task.runs == len(errors) + 1)
-        assert supervisor.health()[0].restarts == len(errors)
+        steps, running_well = list(failures), asyncio.Event()
+
+        async def run():
+            if steps:
+                await steps.pop(0)()
+            else:
+                running_well.set()
+                await asyncio.Event().wait()
+
+        supervisor, running = await supervised(Task("one", run))
+        await asyncio.wait_for(running_well.wait(), 10)
+        assert supervisor.health()[0].restarts == len(failures)
         assert not running.done()
         running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(running), 5)
 
     asyncio.run(check())
 

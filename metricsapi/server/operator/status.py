@@ -71,9 +71,14 @@ class Status:
         return [problem for task in self.tasks if (problem := task.problem)]
 
     @property
+    def up_seconds(self) -> int:
+        """For how long the process has run; not negative, even if the clock was set back."""
+        return max(0, int(self.now - self.about.started))
+
+    @property
     def up(self) -> str:
         """How long the process has run, as Kubernetes' /statusz writes it."""
-        seconds = int(self.now - self.about.started)
+        seconds = self.up_seconds
         return f"{seconds // 3600} hr {seconds % 3600 // 60:02} min {seconds % 60:02} sec"
 
 

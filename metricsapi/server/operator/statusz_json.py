@@ -23,7 +23,7 @@ def as_json(status: Status) -> Iterator[str]:
         "cluster": about.cluster,
         "version": about.version,
         "startTime": iso(about.started),
-        "upSeconds": int(status.now - about.started),
+        "upSeconds": status.up_seconds,
         "ready": not status.unready,
         "unready": dict(status.unready),
         "remarks": list(status.remarks),

@@ -1,5 +1,6 @@
 """/statusz and /flagz: three formats, every node, nothing unescaped."""
 
+import dataclasses
 import json
 import re
 
@@ -113,3 +114,18 @@ async def test_flagz_shows_every_flag_with_its_value():
     assert "\nmetric-resolution=15s\n" in text
     assert len(flags) == len(flag_texts(Settings()))
     assert flags["kubelet-preferred-address-types"].startswith("Hostname,InternalDNS,")
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_time():
+    future = [good("a", last_good=NOW + 3600, since=NOW + 3600), failing("b", "refused", "no")]
+
+    async def now():
+        return dataclasses.replace(status(future), now=NOW - 90_000)
+
+    async with serving(statusz_routes(now)) as http:
+        for kind in ("text", "json", "html"):
+            got = await http.get(f"/statusz?format={kind}")
+            assert got.status_code == 200
+            assert not re.search(
+                r"[ >]-[0-9]", re.sub("<script>.*</script>", "", got.text, flags=re.DOTALL)
+            )
