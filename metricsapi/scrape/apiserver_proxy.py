@@ -27,7 +27,7 @@ class ProxyFetcher:
     """Asks the API server for the answers of kubelets.
 
     At most `concurrency + failed_concurrency` requests are in flight. After a 429 none is begun
-    until its Retry-After has passed. One httpx pool for one host serves well.
+    until its Retry-After has passed. One httpx pool is fast enough for one host.
     """
 
     permission = "nodes/proxy"

@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from metricsapi.kube.pem import UNREADABLE, load_certificate
-from metricsapi.scrape.connection import Shared, connect
+from metricsapi.scrape.connect import connect
+from metricsapi.scrape.connection import Shared
 from metricsapi.scrape.errors import Cause, ScrapeError
 
 # A kubelet without a signed certificate makes itself a CA named NODE-ca@SECONDS.

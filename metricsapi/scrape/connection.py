@@ -9,7 +9,6 @@ their read buffers, since asyncio's own TLS keeps 256 KiB for each of a thousand
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from typing import cast
 
@@ -17,7 +16,6 @@ from metricsapi.scrape.errors import (
     Cause,
     IdleClosed,
     ScrapeError,
-    from_connect_error,
     from_tls_error,
 )
 from metricsapi.scrape.http_response import Response, ResponseReader
@@ -25,7 +23,7 @@ from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeResponses,
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
-_BURST = 128 * 1024  # bytes of a response after which others have a turn between two reads
+_BURST = 128 * 1024  # bytes of a response after which others are served between reads
 
 
 class Shared:
@@ -43,7 +41,7 @@ class Shared:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection that carries one request at a time; `usable` tells whether it may carry another.
+    """A connection that carries one request at a time; `usable` tells whether it may carry more.
 
     Failures are ScrapeErrors, after which the connection is closed.
     """
@@ -184,7 +182,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause(self._reader.size)
 
     def _pause(self, size: int) -> None:
-        """Let others have their turn; a large response waits until it has a place.
+        """Let other connections be served; a large response waits until it has a place.
 
         The event loop would otherwise read up to 32 times in a row from one socket.
         """
@@ -265,37 +263,3 @@ class Connection(asyncio.BufferedProtocol):
             self._error = error
         if self._response is not None and not self._response.done():
             self._response.set_exception(error)
-
-
-async def connect(
-    host: str,
-    port: int,
-    *,
-    shared: Shared,
-    context: ssl.SSLContext | None,
-    server_name: str,
-    deadline: float,
-) -> Connection:
-    """Open a connection, with TLS when there is a context. `deadline` is in monotonic seconds.
-
-    The certificate has to name `server_name`, a name or an IP address, where the context checks
-    that. Raises ScrapeError.
-    """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    connection: Connection | None = None
-    try:
-        tls = TLSStream(shared.tls, context, server_name) if context is not None else None
-        connection = Connection(where, shared, tls)
-        async with asyncio.timeout_at(deadline):
-            await _attach(connection, host, port)
-            await connection.handshake()
-    except (OSError, ValueError, TypeError, OverflowError) as error:
-        if connection is not None:
-            connection.close()
-        raise from_connect_error(error, where) from error
-    return connection
-
-
-async def _attach(connection: Connection, host: str, port: int) -> None:
-    loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: connection, host, port)

@@ -1,4 +1,4 @@
-"""What the decoders of both endpoints share: the error, numbers, limits, and how they take turns.
+"""What the decoders of both endpoints share: the error, numbers, limits, and decoding in slices.
 
 A decoder is a generator that yields between pieces of work, so that a large answer does not hold
 the event loop: `run` goes through it at once, `run_in_slices` lets the loop in between.

@@ -10,7 +10,8 @@ from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.certificate_errors import explain
-from metricsapi.scrape.connection import Connection, Shared, connect
+from metricsapi.scrape.connect import connect
+from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.targets import Target

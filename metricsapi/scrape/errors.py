@@ -6,12 +6,16 @@ ScrapeError
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import ssl
 from enum import StrEnum
 
 from msgspec import Struct
+
+# What ends a task on purpose; whatever else is raised in a scrape is a bug, and costs that scrape.
+CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 
 
 class Cause(StrEnum):
@@ -118,7 +122,7 @@ def from_connect_error(error: Exception, where: str) -> ScrapeError:
 
 
 def from_tls_error(error: OSError, where: str) -> ScrapeError:
-    """Name why TLS with `where` failed in another way than by its certificate."""
+    """Name why TLS with `where` failed, other than by its certificate."""
     reason = getattr(error, "reason", None) or str(error)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return ScrapeError(

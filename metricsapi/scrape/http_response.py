@@ -51,7 +51,7 @@ class Response(Struct):
 
 
 class Body:
-    """The body of a response as it comes, with gzip undone; at most `limit` bytes are held.
+    """The body of a response as it comes, with gzip undone; at most `limit` bytes are kept.
 
     `coding` is its Content-Encoding. Errors are ScrapeErrors; `where` names the peer in them.
     """
@@ -129,7 +129,7 @@ class ResponseReader:
 
     @property
     def size(self) -> int:
-        """Bytes of the body that are held."""
+        """Bytes of the body so far."""
         return len(self._body.data)
 
     def feed(self, data: bytes | memoryview, arrived_at: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.scrape.scraper import Scraper, Store
+from metricsapi.scrape.errors import CANCELLED, Cause, Failure
+from metricsapi.scrape.parts import Scraper, Store
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.logs import SCRAPES
@@ -35,7 +35,9 @@ class MeasuredScraper:
         begun = time.monotonic()
         try:
             result = await self._inner.scrape(target, deadline)
-        except Exception:
+        except CANCELLED:
+            raise
+        except BaseException:
             self._count_failure(Cause.INTERNAL)
             raise
         ended = time.monotonic()
@@ -85,7 +87,9 @@ class MeasuredStore:
         begun = time.perf_counter()
         try:
             self._inner.put(sample)
-        except Exception:
+        except CANCELLED:
+            raise
+        except BaseException:
             self._telemetry.scrape_failures.labels(str(Cause.INTERNAL)).inc()
             raise
         self._took.observe(time.perf_counter() - begun)

@@ -25,7 +25,7 @@ from metricsapi.storage.types import NodeSample
 RETRY_PAUSE = 0.25  # seconds before the second try of a scrape
 
 # What may be different a moment later. A certificate, a permission or a name does not mend itself,
-# and after a timeout there is no time left.
+# and after a timeout no time remains.
 _TRANSIENT = frozenset(
     {
         Cause.REFUSED,

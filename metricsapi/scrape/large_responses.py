@@ -1,6 +1,6 @@
 """Bounds the memory that large responses take together, however many kubelets send them at once.
 
-Most responses stay below `LARGE` and are not held up. Of a larger one no more is read from its
+Most responses stay below `LARGE` and do not wait. Of a larger one no more is read from its
 socket until it has one of few places, which it gives back once it is decoded.
 """
 

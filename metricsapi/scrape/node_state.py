@@ -33,17 +33,17 @@ class NodeState:
         self.changed_at: float | None = None  # when its state last changed
         self.first_start: float | None = None  # when the first scrape was started
         self.last_scrape: float | None = None  # when the last scrape was due
-        self.last_result: float | None = None  # when the last scrape ended, well or not
+        self.last_result: float | None = None  # when the last scrape ended
         self.last_success: float | None = None
         self.answered_at = float("-inf")  # of the last sample
         self.duration: float | None = None  # seconds that the last scrape took
-        self.skipped = 0  # scrapes left out because the one before was still in flight
+        self.skipped = 0  # scrapes skipped because the one before was still in flight
         self.logged = False  # whether the present failure was logged
         self._logged_at: dict[Cause, float] = {}
 
     @property
     def tried(self) -> bool:
-        """Whether a scrape has ended, well or not."""
+        """Whether a scrape has ended, with a sample or a failure."""
         return self.changed_at is not None
 
     def succeeded(self, now: float, unusable: str = "") -> None:

@@ -3,8 +3,8 @@
 Its times have milliseconds, and it has no rates of the kubelet's own; its start times have
 fractions, which are cut off, so that a container is the same whichever endpoint it was read from.
 The lines that are used are few, so a regular expression looks for them, and others cost little.
-There are no uids: only the start of its containers tells a recreated pod. Without timestamps (kwok)
-a value counts as read when it was asked for.
+There are no uids: a recreated pod shows by the start of its containers only. Without timestamps
+(kwok) a value counts as read when it was asked for.
 """
 
 from __future__ import annotations

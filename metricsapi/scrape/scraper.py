@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
 from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
-from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.errors import CANCELLED, Cause, Failure
 from metricsapi.scrape.node_state import NodeState
+from metricsapi.scrape.parts import Nodes, Scraper, ScrapesAlone, Sharing, Store
 from metricsapi.scrape.schedule import (
     Schedule,
     group_count,
@@ -28,47 +27,7 @@ from metricsapi.scrape.schedule import (
 from metricsapi.scrape.targets import PATH_ANNOTATION, IPFamily, Target, refused_path, target_of
 from metricsapi.storage.types import NodeSample
 
-_CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
-
 log = logging.getLogger(__name__)
-
-
-class Scraper(Protocol):
-    """Scrapes one node: `KubeletClient`, or a wrapper of it."""
-
-    async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure: ...
-    def drop(self, node: str) -> None: ...
-    def close(self) -> None: ...
-
-
-class Store(Protocol):
-    """Where samples go: `MetricsStore`."""
-
-    def put(self, sample: NodeSample) -> None: ...
-    def forget(self, node: str) -> None: ...
-
-
-class Nodes(Protocol):
-    """Where nodes come from: the nodes informer."""
-
-    def subscribe(self, callback: Callable[[Node | None, Node | None], None]) -> None: ...
-
-
-class Sharing(Protocol):
-    """Shares scrapes with other replicas: `Replication`, or `ScrapesAlone`."""
-
-    def may_scrape(self) -> bool: ...
-    def publish(self, node: str, result: NodeSample | Failure) -> None: ...
-
-
-class ScrapesAlone:
-    """There is one replica, or each scrapes for itself."""
-
-    def may_scrape(self) -> bool:
-        return True
-
-    def publish(self, node: str, result: NodeSample | Failure) -> None:
-        """Nobody else needs the result."""
 
 
 class ScraperPool:
@@ -91,7 +50,7 @@ class ScraperPool:
     ) -> None:
         """Scrape as `settings` say; what `sharing` forbids comes by `accept` instead."""
         self.states: dict[str, NodeState] = {}
-        self.skipped = 0  # scrapes left out, of nodes that are gone, too
+        self.skipped = 0  # skipped scrapes, also of nodes that are gone
         self._newest_scrape: float | None = None
         self._nodes = nodes
         self._client = client
@@ -265,7 +224,7 @@ class ScraperPool:
     async def _scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
         try:
             return await self._client.scrape(target, deadline)
-        except _CANCELLED:
+        except CANCELLED:
             raise
         except BaseException as error:  # a bug must not end the scraping of a node
             log.exception("scraping a node failed", extra={"data": {"node": target.node}})
@@ -276,7 +235,7 @@ class ScraperPool:
         try:
             if isinstance(result, NodeSample):
                 self._store.put(result)
-        except _CANCELLED:
+        except CANCELLED:
             raise
         except BaseException as error:  # as above
             log.exception("storing a sample failed", extra={"data": {"node": node}})

@@ -143,7 +143,7 @@ class _Reader:
         return begin + len(before) - 1
 
     def value(self) -> Any:
-        """Read any value. It is bounded in size, and so is what is read this way in all."""
+        """Read any value. It is bounded in size, and so are all such values together."""
         self.peek()
         for size in _TRIES:
             # Each byte is a character, so that positions agree; names of pods are ASCII.

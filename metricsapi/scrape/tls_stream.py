@@ -24,14 +24,14 @@ class TLSState(Enum):
 
     HANDSHAKE = "handshake"
     OPEN = "open"
-    CLOSED = "closed"  # the peer has said that it sends no more (close_notify)
+    CLOSED = "closed"  # the peer sends no more (close_notify)
     FAILED = "failed"  # see `error`
 
 
 class TLSBuffers:
     """What all streams share, since one at a time takes in bytes, and each takes all of them.
 
-    OpenSSL keeps room for the longest record that a `MemoryBIO` ever held, 22 KiB, which would
+    OpenSSL keeps room for the longest record that a `MemoryBIO` ever had, 22 KiB, which would
     otherwise be there for each of a thousand idle connections.
     """
 

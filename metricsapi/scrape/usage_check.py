@@ -1,4 +1,4 @@
-"""Whether usage can follow from what a node answers, so that it is not called well when it cannot.
+"""Whether usage can follow from what a node answers, so that a node is not `ok` when it cannot.
 
 A counter or a rate with its time, and a working set, is what a usage needs (`storage`).
 """

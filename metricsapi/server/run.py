@@ -29,7 +29,8 @@ from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import kubelet_client
 from metricsapi.scrape.node_status import Rows
-from metricsapi.scrape.scraper import ScraperPool, ScrapesAlone
+from metricsapi.scrape.parts import ScrapesAlone
+from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.targets import cluster_family
 from metricsapi.server.cluster import ClusterView
 from metricsapi.server.handler_chain import build_handler_chain

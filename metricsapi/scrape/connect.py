@@ -1,0 +1,44 @@
+"""Opens connections to kubelets; what cannot be connected to has a cause."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from metricsapi.scrape.connection import Connection, Shared
+from metricsapi.scrape.errors import from_connect_error
+from metricsapi.scrape.tls_stream import TLSStream
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    shared: Shared,
+    context: ssl.SSLContext | None,
+    server_name: str,
+    deadline: float,
+) -> Connection:
+    """Open a connection, with TLS when there is a context. `deadline` is in monotonic seconds.
+
+    The certificate has to name `server_name`, a name or an IP address, where the context checks
+    that. Raises ScrapeError.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    connection: Connection | None = None
+    try:
+        tls = TLSStream(shared.tls, context, server_name) if context is not None else None
+        connection = Connection(where, shared, tls)
+        async with asyncio.timeout_at(deadline):
+            await _attach(connection, host, port)
+            await connection.handshake()
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        if connection is not None:
+            connection.close()
+        raise from_connect_error(error, where) from error
+    return connection
+
+
+async def _attach(connection: Connection, host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: connection, host, port)
