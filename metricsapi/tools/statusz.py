@@ -10,13 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import re
 import secrets
 import signal
-import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +33,10 @@ from metricsapi.kube.identity import Identity
 from metricsapi.kube.pem import parse_authorities
 from metricsapi.kube.tls import ClientTLS
 from metricsapi.telemetry.printable import printable
+from metricsapi.tools.port_forward import PortForward, PortForwardError
 
 PAGES = frozenset({"statusz", "flagz", "healthz", "livez", "readyz", "metrics"})
 _APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
-_FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _PASSED_ON = ("Content-Type", "Content-Security-Policy", "Referrer-Policy", "Cache-Control")
 
 
@@ -84,7 +80,7 @@ def main(args: Sequence[str]) -> int:
         return 2
     try:
         _show(options)
-    except (StatuszError, CredentialsError, OSError) as error:
+    except (StatuszError, PortForwardError, CredentialsError, OSError) as error:
         print(f"metricsapi statusz: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
@@ -94,7 +90,11 @@ def _show(options: StatuszSettings) -> None:
     credentials = load_credentials(options.kubeconfig or default_kubeconfigs())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kubectl is ended, too
     with contextlib.ExitStack() as stack:
-        forward = None if options.connect else PortForward(options)
+        forward = (
+            None
+            if options.connect
+            else PortForward(options.kubeconfig, options.namespace, options.service)
+        )
         where = stack.enter_context(forward) if forward else options.connect
         http = stack.enter_context(client(credentials, where, options))
         if options.once:
@@ -163,63 +163,6 @@ async def _ca_bundle(credentials: Credentials) -> str | None:
         return None
     except (KubeError, ValueError, TypeError, AttributeError) as error:
         raise StatuszError(f"the APIService v1beta1.metrics.k8s.io: {error}") from error
-
-
-class PortForward:
-    """`kubectl port-forward` to the Service; a context manager that gives host:port.
-
-    kubectl ends when the pod behind the Service does, so it is started again on the same port.
-    """
-
-    def __init__(self, options: StatuszSettings) -> None:
-        self._command = ["kubectl", f"--namespace={options.namespace}"]
-        if options.kubeconfig:  # else kubectl merges those of $KUBECONFIG itself
-            self._command.insert(1, f"--kubeconfig={options.kubeconfig}")
-        self._command += ["port-forward", "--address=127.0.0.1", f"service/{options.service}"]
-        self._port = ""  # a free one
-        self._process: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> str:
-        self._start()
-        return f"127.0.0.1:{self._port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
-    def restart_if_ended(self) -> None:
-        """Start it again if it has ended; it may fail again, as long as there is no pod."""
-        with self._lock, contextlib.suppress(StatuszError):
-            if self._process is None or self._process.poll() is not None:
-                self._stop()
-                self._start()
-
-    def _start(self) -> None:
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                [*self._command, f"{self._port}:443"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        except FileNotFoundError as error:
-            raise StatuszError("kubectl is not on PATH: install it, or use --connect") from error
-        output = self._process.stdout
-        assert output is not None  # noqa: S101  it is a pipe
-        lines = []
-        for line in output:
-            if match := _FORWARDING.search(line):
-                self._port = match[1]
-                # It writes a line for each connection, and would wait once the pipe is full.
-                threading.Thread(target=deque, args=(output, 0), daemon=True).start()
-                return
-            lines.append(line.strip())
-        raise StatuszError(f"kubectl port-forward failed: {' '.join(lines)}")
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
 
 
 def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
