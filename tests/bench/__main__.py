@@ -64,7 +64,7 @@ def main() -> int:
         "pods": NODES * PODS,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "servers": [one.name for one in servers],
+        "servers": [each.name for each in servers],
         "measured": measured,
     }
     if out := os.environ.get("OUT"):
@@ -95,17 +95,19 @@ async def measure(servers: list[Server]) -> dict[str, Any]:
     for case in cases(NODES):
         say(case.name)
         found[case.name] = {
-            one.name: await reading(one, case, idle[one.name]["millicores"] / 1000)
-            for one in servers
+            each.name: await reading(each, case, idle[each.name]["millicores"] / 1000)
+            for each in servers
         }
     say("how many HPA queries a core serves")
-    found["HPA queries"] = {one.name: await capacity(one, HPA, 5.0) for one in servers}
+    found["HPA queries"] = {each.name: await capacity(each, HPA, 5.0) for each in servers}
     say("HPA queries while full lists run")
-    found["while full lists run"] = {one.name: await under_load(one, HPA, 20.0) for one in servers}
+    found["while full lists run"] = {
+        each.name: await under_load(each, HPA, 20.0) for each in servers
+    }
     rest = MEMORY_AFTER - (time.monotonic() - began)
     say(f"memory, in {max(0.0, rest):.0f} s")
     await asyncio.sleep(max(0.0, rest))
-    found["memory"] = {one.name: memory(one) for one in servers}
+    found["memory"] = {each.name: memory(each) for each in servers}
     found["event loop"] = {ours.name: await stalls(ours)}
     say(f"age of usage, {RESOLUTION} s")
     found["age of container usage when read"] = await ages(servers, RESOLUTION)

@@ -31,7 +31,7 @@ def cases(nodes: int) -> list[Case]:
     In `ns-1`, the label `workload` is 1 of one pod, 100 of a hundred, 1000 of a thousand.
     """
     few = max(12, 3000 // nodes)
-    one = f"{BASE}/namespaces/ns-1/pods"
+    named = f"{BASE}/namespaces/ns-1/pods"
     return [
         Case("list pods, JSON", f"{BASE}/pods", JSON, few),
         Case("list pods, protobuf", f"{BASE}/pods", PROTOBUF, few),
@@ -44,7 +44,7 @@ def cases(nodes: int) -> list[Case]:
             for pods, rounds in ((1, 300), (100, 200), (1000, 100))
             for name, accept in (("JSON", JSON), ("protobuf", PROTOBUF))
         ),
-        Case("get one pod, JSON", f"{one}/app-7-3", JSON, 300),
+        Case("get one pod, JSON", f"{named}/app-7-3", JSON, 300),
         Case("get one node, protobuf", f"{BASE}/nodes/node-7", PROTOBUF, 300),
         Case("discovery", BASE, JSON, 300),
     ]

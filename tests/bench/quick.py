@@ -50,18 +50,18 @@ class Run:
     def __init__(self) -> None:
         self.now = 1000.0
         nodes = [synthetic_node(i, PODS, 2) for i in range(NODES)]
-        self.sources = [SyntheticSource(one, BEGAN - 3600, changing=True) for one in nodes]
+        self.sources = [SyntheticSource(each, BEGAN - 3600, changing=True) for each in nodes]
         self.store = MetricsStore(max_age=60.0)
         node_objects, pod_objects = Objects(), Objects()
         self.catalog = Catalog(node_objects, pod_objects, self.store)
         self.app = create_app(catalog=self.catalog, clock=lambda: self.now)
-        for one in nodes:
-            _add(one, node_objects, pod_objects)
+        for each in nodes:
+            _add(each, node_objects, pod_objects)
 
     def bodies(self) -> list[tuple[str, bytes]]:
         """Move on by one period; give every kubelet's answer."""
         self.now += PERIOD
-        return [(one.name, one.summary(BEGAN + self.now)) for one in self.sources]
+        return [(each.name, each.summary(BEGAN + self.now)) for each in self.sources]
 
     def put(self, bodies: list[tuple[str, bytes]]) -> None:
         for name, body in bodies:

@@ -91,8 +91,8 @@ def main():
         observer = uvloop.run(run(seed, given.seconds, Path(directory), nodes=given.nodes))
         if observer.problems:
             print(observer.world.log[-20_000:])
-    for one in observer.schedule.planned:
-        print(one)
+    for each in observer.schedule.planned:
+        print(each)
     print(
         f"{len(observer.schedule.planned)} faults; {observer.probes} probes of /livez, the slowest "
         f"{observer.slowest_probe:.2f} s; {observer.looks} looks, CPU off by "

@@ -325,7 +325,8 @@ def _faults(scope, begin, *kinds, lies=False):
 
 
 LYING = (KubeletFault.SKEW, KubeletFault.JUMP, KubeletFault.ABSURD)
-_HONEST = [one for one in KubeletFault if one not in (*LYING, KubeletFault.NONE)]
+_HONEST = [fault for fault in KubeletFault if fault not in (*LYING, KubeletFault.NONE)]
+_OUTAGES = [outage for outage in Outage if outage is not Outage.NONE]
 MUTATIONS = ("bytes", "structure", "own-bytes", "own-structure")
 
 
@@ -337,7 +338,7 @@ FAULTS = (
     *_faults(Scope.NODES, largest_answers),
     *_faults(Scope.NODES, kubelet_connections, *WIRE),
     *_faults(Scope.API_SERVER, api_connections, *WIRE),
-    *_faults(Scope.API_SERVER, api_server, *(one for one in Outage if one is not Outage.NONE)),
+    *_faults(Scope.API_SERVER, api_server, *_OUTAGES),
     *_faults(Scope.API_SERVER, versions_expire),
     *_faults(Scope.NODE_OBJECTS, nodes_deleted),
     *_faults(Scope.NODE_OBJECTS, addresses_of_any_content),

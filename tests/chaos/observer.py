@@ -157,7 +157,7 @@ def wrong(node, nodes, pods, errors, lag):
         if item is None:
             yield f"{pod.name} is not served"
             continue
-        usage = {one["name"]: one["usage"] for one in item["containers"]}
+        usage = {each["name"]: each["usage"] for each in item["containers"]}
         if usage.keys() != {name for name, _, _ in pod.containers}:
             yield f"{pod.name} is served with containers {sorted(usage)}"
             continue
@@ -192,7 +192,9 @@ async def _get(client, path):
 
 async def _items(client, resource):
     items = (await _get(client, f"{API}/{resource}")).json()["items"]
-    return {(one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in items}
+    return {
+        (each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in items
+    }
 
 
 def _nanocores(text):

@@ -44,23 +44,23 @@ def plan(seed, seconds, nodes):
             victims = sorted(rng.sample(range(nodes), rng.randint(1, MOST_NODES)))
             planned.append(Planned(rng.choice(FAULTS), at, ends, victims, rng.randrange(2**32)))
             at = ends + rng.uniform(0.1, 1.5)
-    return sorted(_apart(planned), key=lambda one: one.begins)
+    return sorted(_apart(planned), key=lambda entry: entry.begins)
 
 
 def _apart(planned):
     """Leave out what would be the same fault, or at the same nodes, at the same time."""
     chosen = []
-    for one in planned:
-        others = [o for o in chosen if o.begins < one.ends and one.begins < o.ends]
-        if not any(_overlap(one, other) for other in others):
-            chosen.append(one)
+    for entry in planned:
+        others = [o for o in chosen if o.begins < entry.ends and entry.begins < o.ends]
+        if not any(_overlap(entry, other) for other in others):
+            chosen.append(entry)
     return chosen
 
 
-def _overlap(one, other):
-    if {one.fault.scope, other.fault.scope} <= OF_NODES:
-        return bool(set(one.nodes) & set(other.nodes))
-    kinds = {each.fault.name.partition(":")[0] for each in (one, other)}
+def _overlap(entry, other):
+    if {entry.fault.scope, other.fault.scope} <= OF_NODES:
+        return bool(set(entry.nodes) & set(other.nodes))
+    kinds = {each.fault.name.partition(":")[0] for each in (entry, other)}
     return len(kinds) == 1
 
 
@@ -76,48 +76,52 @@ class Schedule:
 
     def active(self):
         """Give the faults that there are now."""
-        return [str(one) for one in self.planned if one.began is not None and one.ended is None]
+        return [
+            str(entry) for entry in self.planned if entry.began is not None and entry.ended is None
+        ]
 
     def well_since(self, index, now, grace):
         """Whether a node has had no fault for `grace` seconds before `now` (monotonic seconds)."""
-        own = [one for one in self.planned if one.began is not None and index in one.nodes]
-        return all(self._over(one) + grace < now for one in own if one.fault.scope in OF_NODES)
+        own = [entry for entry in self.planned if entry.began is not None and index in entry.nodes]
+        return all(
+            self._over(entry) + grace < now for entry in own if entry.fault.scope in OF_NODES
+        )
 
-    def _over(self, one):
+    def _over(self, entry):
         """Give when a fault is no longer seen, in monotonic seconds."""
-        if one.ended is None:
+        if entry.ended is None:
             return math.inf
-        if one.fault.scope is not Scope.NODE_OBJECTS:
-            return one.ended + 2 * HOUSEKEEPING * one.fault.lies
+        if entry.fault.scope is not Scope.NODE_OBJECTS:
+            return entry.ended + 2 * HOUSEKEEPING * entry.fault.lies
         # Its end is news from the API server, which came late if that had a fault at the time.
         late = [
             math.inf if other.ended is None else other.ended + LONGEST_BACKOFF
             for other in self.planned
             if other.fault.scope is Scope.API_SERVER and other.began is not None
         ]
-        return max([one.ended, *(at for at in late if at > one.began)])
+        return max([entry.ended, *(at for at in late if at > entry.began)])
 
     def may_refuse(self):
         """Whether the front proxy may be refused now: who may ask is being changed."""
         now = time.monotonic()
         return any(
-            one.fault.scope is Scope.IDENTITY
-            and one.began is not None
-            and (one.ended is None or now < one.ended + 5.0)
-            for one in self.planned
+            entry.fault.scope is Scope.IDENTITY
+            and entry.began is not None
+            and (entry.ended is None or now < entry.ended + 5.0)
+            for entry in self.planned
         )
 
     async def run(self, world):
         """Carry it out, from now on."""
         self._started = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for one in self.planned:
-                group.create_task(self._carry_out(world, one))
+            for entry in self.planned:
+                group.create_task(self._carry_out(world, entry))
 
-    async def _carry_out(self, world, one):
-        await asyncio.sleep(max(0.0, self._started + one.begins - time.monotonic()))
-        nodes = [world.nodes[i] for i in one.nodes]
-        one.began = time.monotonic()
-        async with one.fault.begin(world, random.Random(one.seed), nodes):
-            await asyncio.sleep(max(0.0, self._started + one.ends - time.monotonic()))
-        one.ended = time.monotonic()
+    async def _carry_out(self, world, entry):
+        await asyncio.sleep(max(0.0, self._started + entry.begins - time.monotonic()))
+        nodes = [world.nodes[i] for i in entry.nodes]
+        entry.began = time.monotonic()
+        async with entry.fault.begin(world, random.Random(entry.seed), nodes):
+            await asyncio.sleep(max(0.0, self._started + entry.ends - time.monotonic()))
+        entry.ended = time.monotonic()

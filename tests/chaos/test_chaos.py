@@ -17,41 +17,43 @@ SEEDS = [(2, 6.0)]  # a short plan, and those that failed once: (seed, seconds)
 @pytest.mark.parametrize(("seed", "seconds"), SEEDS)
 async def test_all_that_must_hold_holds_under_chaos(tmp_path, seed, seconds):
     observer = await run(seed, seconds, tmp_path)
-    assert observer.problems == [], [str(one) for one in observer.schedule.planned]
+    assert observer.problems == [], [str(entry) for entry in observer.schedule.planned]
     assert observer.looks > 0
     assert observer.queries > 0
 
 
 def test_a_seed_is_always_the_same_plan():
     first, second = (plan(5, 60.0, 50) for _ in range(2))
-    assert [str(one) for one in first] == [str(one) for one in second]
+    assert [str(entry) for entry in first] == [str(entry) for entry in second]
     assert len(first) > 30
-    assert all(0 <= one.begins < one.ends <= 60.0 for one in first)
+    assert all(0 <= entry.begins < entry.ends <= 60.0 for entry in first)
 
 
 def test_in_many_plans_every_fault_occurs():
-    drawn = {one.fault.name for seed in range(60) for one in plan(seed, 60.0, 50)}
+    drawn = {entry.fault.name for seed in range(60) for entry in plan(seed, 60.0, 50)}
     assert drawn == {fault.name for fault in FAULTS}
 
 
 def test_two_faults_are_never_at_one_node_at_once():
     for seed in range(20):
-        of_nodes = [one for one in plan(seed, 60.0, 50) if one.fault.scope in OF_NODES]
-        for one in of_nodes:
+        of_nodes = [entry for entry in plan(seed, 60.0, 50) if entry.fault.scope in OF_NODES]
+        for entry in of_nodes:
             for other in of_nodes:
-                if one is not other and one.begins < other.ends and other.begins < one.ends:
-                    assert not set(one.nodes) & set(other.nodes)
+                if entry is not other and entry.begins < other.ends and other.begins < entry.ends:
+                    assert not set(entry.nodes) & set(other.nodes)
 
 
 def test_a_node_is_well_again_some_time_after_its_last_fault():
     planned = plan(1, 60.0, 50)
     schedule = Schedule(planned)
-    one = next(one for one in planned if one.fault.scope is Scope.NODES and not one.fault.lies)
-    (index, *_) = one.nodes
+    entry = next(
+        entry for entry in planned if entry.fault.scope is Scope.NODES and not entry.fault.lies
+    )
+    (index, *_) = entry.nodes
     assert schedule.well_since(index, 100.0, grace=5.0)
-    one.began = 100.0
+    entry.began = 100.0
     assert not schedule.well_since(index, 103.0, grace=5.0)
-    one.ended = 104.0
+    entry.ended = 104.0
     assert not schedule.well_since(index, 108.0, grace=5.0)
     assert schedule.well_since(index, 110.0, grace=5.0)
 

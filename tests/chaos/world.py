@@ -172,7 +172,7 @@ class World:
         text = kubeconfig(url, self.api.ca.pem, SERVER, {"token": token})
         (self.directory / "kubeconfig").write_text(text)
         authorities = (self.api.ca, self.clients, self.front)
-        self._contents = dict(zip(FILES, [one.pem for one in authorities], strict=True))
+        self._contents = dict(zip(FILES, [authority.pem for authority in authorities], strict=True))
         for name in FILES:
             self.write(name)
         self.context = client_context(self.front.issue("front-proxy-client"))

@@ -21,14 +21,14 @@ async def run(faults, *, seconds, pause=0.0, at_once=100, slow_seconds=None, **o
     hosts = {name: host for cluster in clusters for name, host in cluster.hosts.items()}
     async with Fleet(hosts, clusters[0].pods, slow_seconds=slow_seconds) as fleet:
 
-        async def one(number, cluster):
+        async def run_late(number, cluster):
             await asyncio.sleep(number * pause)
             return await cluster.run(fleet, seconds)
 
         results = []
         for first in range(0, len(clusters), at_once):
             batch = enumerate(clusters[first : first + at_once])
-            results += await asyncio.gather(*(one(*numbered) for numbered in batch))
+            results += await asyncio.gather(*(run_late(*numbered) for numbered in batch))
         return results
 
 

@@ -134,7 +134,7 @@ class Cluster:
             if any(len(pod.containers) != len(RATES) for pod in pods if pod is not None):
                 self.result.problems.append(f"a pod of {node} was served in part")
             seen.add(usage, pods, time.time())
-            served += sum(one is not None for one in [usage, *pods])
+            served += sum(each is not None for each in [usage, *pods])
             expected += 1 + len(pods)
         return served / expected
 

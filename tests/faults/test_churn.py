@@ -31,7 +31,7 @@ class Running:
         """Give the names of the nodes, and on how many of them pods are served."""
         nodes = (await self.client.get(f"{BASE}/nodes")).raise_for_status().json()["items"]
         pods = (await self.client.get(f"{BASE}/pods")).raise_for_status().json()["items"]
-        return {one["metadata"]["name"] for one in nodes}, len(pods)
+        return {each["metadata"]["name"] for each in nodes}, len(pods)
 
     async def wait(self, names):
         deadline = time.monotonic() + 20
@@ -43,7 +43,7 @@ class Running:
         """Count open files, threads and series, and give the resident bytes."""
         text = (await self.client.get("/metrics")).raise_for_status().text
         series = {line.rsplit(" ", 1)[0] for line in text.splitlines() if line[:1] != "#"}
-        ours = {one for one in series if re.search(r'node="|^metricsapi_', one)}
+        ours = {each for each in series if re.search(r'node="|^metricsapi_', each)}
         process = self._process
         return process.num_fds(), process.num_threads(), len(ours), process.memory_info().rss
 
@@ -73,23 +73,23 @@ async def running(tmp_path):
 
 def take(cluster, names):
     """Delete nodes and their pods; give them all to be put back."""
-    kept = [("nodes", one) for one in cluster.list("nodes") if one["metadata"]["name"] in names]
-    kept += [("pods", one) for one in cluster.list("pods") if one["spec"]["nodeName"] in names]
-    for plural, one in kept:
-        metadata = one["metadata"]
+    kept = [("nodes", each) for each in cluster.list("nodes") if each["metadata"]["name"] in names]
+    kept += [("pods", each) for each in cluster.list("pods") if each["spec"]["nodeName"] in names]
+    for plural, each in kept:
+        metadata = each["metadata"]
         cluster.delete(plural, metadata["name"], metadata.get("namespace", ""))
     return kept
 
 
 def put_back(cluster, kept):
-    for plural, one in kept:
-        fresh = {k: v for k, v in one["metadata"].items() if k != "resourceVersion"}
-        cluster.apply(plural, {**one, "metadata": fresh})
+    for plural, each in kept:
+        fresh = {k: v for k, v in each["metadata"].items() if k != "resourceVersion"}
+        cluster.apply(plural, {**each, "metadata": fresh})
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
 async def test_churn_leaks_nothing_and_who_stays_is_served(running):
-    every = {one["metadata"]["name"] for one in running.cluster.list("nodes")}
+    every = {each["metadata"]["name"] for each in running.cluster.list("nodes")}
     await running.wait(every)
     before = None
     for number in range(ROUNDS):

@@ -79,7 +79,7 @@ def _check_served(store, sample, now):
         usage = store.pod_usage(*ref, now)
         if usage is not None:
             _check(usage, usage.containers)
-            names = [one.name for one in usage.containers]
+            names = [container.name for container in usage.containers]
             assert names == sorted(set(names)), names
             json.loads(render_json.pod_item(Pod(*ref, {}), usage))
             protobuf.pod_item(Pod(*ref, {}), usage)
@@ -89,18 +89,18 @@ def _check_served(store, sample, now):
 def _check(usage, parts):
     assert usage.window > 0, usage
     assert abs(usage.timestamp - WALL) < 2**40, usage
-    for one in parts:
-        for value in (one.cpu, one.memory, one.swap, one.ephemeral_storage):
+    for part in parts:
+        for value in (part.cpu, part.memory, part.swap, part.ephemeral_storage):
             assert value is None or (isinstance(value, int) and 0 <= value <= MOST), usage
 
 
 def _summaries():
     lines = (RECORDED / "kubelet-1.36-series.jsonl").read_text().splitlines()
     series = [json.loads(line)["summary"] for line in lines[:4]]
-    for one in series:
-        one["node"]["nodeName"] = NODE
-        del one["pods"][3:]
-    bodies = [json.dumps(one).encode() for one in series]
+    for summary in series:
+        summary["node"]["nodeName"] = NODE
+        del summary["pods"][3:]
+    bodies = [json.dumps(summary).encode() for summary in series]
     source = SyntheticSource(synthetic_node(1, 2, 2), WALL - 3600)
     made = [source.summary(WALL + at) for at in (100.0, 115.0)]
     return [b"\0".join(two) for two in (*pairwise(bodies), made)] + [
@@ -182,7 +182,7 @@ def _protobuf(data):
     text = data[8:].decode("utf-8", "replace")
     name, label, container, *_ = [*text.split("\0", 3), "", "", ""]
     # The API server admits no other names; a container's is a kubelet's, which storage has checked.
-    name, container = (re.sub(r"[^a-z0-9.-]", "-", one.lower()) for one in (name, container))
+    name, container = (re.sub(r"[^a-z0-9.-]", "-", word.lower()) for word in (name, container))
     number = int.from_bytes(data[:8], "little") & MOST
     at = float(number % 2**32)
     usage = ContainerUsage(container, number, number // 3, number // 5 if number % 2 else None)
@@ -201,8 +201,8 @@ def _protobuf(data):
 
 def _same(proto, js):
     """Compare what both writers wrote: names, labels, and quantities, which are texts in both."""
-    got = [one["usage"] for one in proto.get("containers", [proto])]
-    wanted = [one["usage"] for one in js.get("containers", [js])]
+    got = [part["usage"] for part in proto.get("containers", [proto])]
+    wanted = [part["usage"] for part in js.get("containers", [js])]
     labels = js["metadata"].get("labels", {})
     assert got == wanted, (proto, js)
     assert proto["metadata"].get("name", "") == js["metadata"]["name"], (proto, js)

@@ -168,13 +168,15 @@ def as_json(decoded: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        if value and all(isinstance(one, dict) and one.keys() <= {"key", "value"} for one in value):
-            return {one["key"]: _plain(one.get("value", "")) for one in value}
-        return [_plain(one) for one in value]
+        if value and all(
+            isinstance(each, dict) and each.keys() <= {"key", "value"} for each in value
+        ):
+            return {each["key"]: _plain(each.get("value", "")) for each in value}
+        return [_plain(each) for each in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {"string"}:
         return value["string"]
-    if value.keys() == {"items"} and all(isinstance(one, str) for one in value["items"]):
+    if value.keys() == {"items"} and all(isinstance(each, str) for each in value["items"]):
         return value["items"]  # verbs
-    return {name: _plain(one) for name, one in value.items() if one not in ("", None)}
+    return {name: _plain(each) for name, each in value.items() if each not in ("", None)}

@@ -21,11 +21,11 @@ REQUESTS = [
     json.loads(line) for line in (RECORDED / "aggregator-requests.jsonl").read_text().splitlines()
 ]
 PROBE = REQUESTS[0]
-BY_USERS = [one for one in REQUESTS if "X-Forwarded-For" in one["headers"]]
+BY_USERS = [each for each in REQUESTS if "X-Forwarded-For" in each["headers"]]
 ITS_OWN = {
-    (one["path"], one["headers"].get("Accept", "")): one
-    for one in REQUESTS[1:]
-    if "X-Forwarded-For" not in one["headers"]
+    (each["path"], each["headers"].get("Accept", "")): each
+    for each in REQUESTS[1:]
+    if "X-Forwarded-For" not in each["headers"]
 }
 V1BETA1 = "/apis/metrics.k8s.io/v1beta1"
 _SENT_BY_KUBECTL = ("User-Agent", "Accept", "Accept-Encoding", "Kubectl-Command", "Kubectl-Session")
@@ -73,7 +73,7 @@ async def test_the_probe_is_the_recorded_one_five_times_over_fresh_connections(b
     assert backend.requests[0].peer["subject"] == ((("commonName", "front-proxy-client"),),)
 
 
-@pytest.mark.parametrize("recorded", BY_USERS, ids=lambda one: one["path"].split("/", 3)[3])
+@pytest.mark.parametrize("recorded", BY_USERS, ids=lambda each: each["path"].split("/", 3)[3])
 async def test_a_users_request_is_passed_on_as_recorded(api, backend, recorded):
     token = api.add_user("anybody")
     api.tokens[token] = recorded_user(recorded)
@@ -144,7 +144,7 @@ async def test_a_server_without_aggregated_discovery_is_read_in_the_old_way(api,
     async with admin(api) as http:
         found = (await http.get("/apis", headers={"Accept": modern})).json()
     assert backend.to(V1BETA1)[-1] == expected(recorded, backend.port)
-    (group,) = [one for one in found["items"] if one["metadata"]["name"] == "metrics.k8s.io"]
+    (group,) = [each for each in found["items"] if each["metadata"]["name"] == "metrics.k8s.io"]
     assert group["versions"][0]["resources"][0]["resource"] == "nodes"
 
 

@@ -49,28 +49,28 @@ async def product(api):
 async def groups(http):
     answer = await http.get("/apis", headers={"Accept": MODERN})
     assert answer.headers["content-type"] == MODERN
-    return {one["metadata"]["name"]: one["versions"] for one in answer.json()["items"]}
+    return {each["metadata"]["name"]: each["versions"] for each in answer.json()["items"]}
 
 
 async def test_aggregated_discovery_has_the_clusters_own_and_the_products_resources(http, product):
     found = await groups(http)
-    assert [one["version"] for one in found[METRICS]] == ["v1beta1", "v1"], "by priority"
+    assert [each["version"] for each in found[METRICS]] == ["v1beta1", "v1"], "by priority"
     for version in found[METRICS]:
         assert version["freshness"] == "Current"
-        kinds = {one["resource"]: one["responseKind"]["kind"] for one in version["resources"]}
+        kinds = {each["resource"]: each["responseKind"]["kind"] for each in version["resources"]}
         assert kinds == {"nodes": "NodeMetrics", "pods": "PodMetrics"}
     (deployments,) = found["apps"][0]["resources"]
     assert deployments["scope"] == "Namespaced"
     assert deployments["shortNames"] == ["deploy"]
     core = (await http.get("/api", headers={"Accept": MODERN})).json()["items"]
-    assert [one["metadata"]["name"] for one in core] == [""]
-    names = {one["resource"] for one in core[0]["versions"][0]["resources"]}
+    assert [each["metadata"]["name"] for each in core] == [""]
+    names = {each["resource"] for each in core[0]["versions"][0]["resources"]}
     assert names >= {"nodes", "pods", "services", "configmaps"}
 
 
 async def test_discovery_in_the_old_way(http, product):
     listed = (await http.get("/apis")).json()["groups"]
-    (group,) = [one for one in listed if one["name"] == METRICS]
+    (group,) = [each for each in listed if each["name"] == METRICS]
     assert (await http.get(f"/apis/{METRICS}")).json() == {
         "kind": "APIGroup",
         "apiVersion": "v1",
@@ -79,7 +79,7 @@ async def test_discovery_in_the_old_way(http, product):
     assert group["preferredVersion"]["groupVersion"] == f"{METRICS}/v1beta1"
     assert "v1" in (await http.get("/api")).json()["versions"]
     own = (await http.get("/apis/apps/v1")).json()["resources"]
-    assert [(one["name"], one["verbs"]) for one in own] == [("deployments", VERBS)]
+    assert [(each["name"], each["verbs"]) for each in own] == [("deployments", VERBS)]
     passed_on = (await http.get(f"/apis/{METRICS}/v1")).json()
     assert passed_on["groupVersion"] == f"{METRICS}/v1"
 
@@ -97,7 +97,7 @@ async def test_a_version_whose_server_is_away_is_stale(api, http, product):
     assert (await groups(http))[METRICS][0]["freshness"] == "Current"
     api.aggregator.endpoints.clear()
     await until(lambda: condition(api) == ("False", "MissingEndpoints"))
-    assert [one["freshness"] for one in (await groups(http))[METRICS]] == ["Stale", "Stale"]
+    assert [each["freshness"] for each in (await groups(http))[METRICS]] == ["Stale", "Stale"]
     answer = await http.get(f"/apis/{METRICS}/v1beta1/nodes")
     assert (answer.status_code, answer.text) == (503, "service unavailable\n")
 
@@ -124,7 +124,7 @@ async def test_a_wrong_bundle_is_available_but_nothing_is_passed_on(api, http):
         answer = await http.get(f"/apis/{METRICS}/v1beta1/nodes")
         assert answer.status_code == 503
         assert answer.text.startswith("error trying to reach service: ")
-        assert not [one for one in server.requests if one.path.endswith("nodes")]
+        assert not [each for each in server.requests if each.path.endswith("nodes")]
 
 
 async def test_kubectl_explains_and_lists_what_the_product_serves(

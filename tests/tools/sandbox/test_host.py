@@ -39,7 +39,7 @@ def root(tmp_path):
 
 
 def test_services_containers_and_sessions_are_found_by_readable_names(root):
-    found = [one.name for one in cgroups.groups(root)]
+    found = [each.name for each in cgroups.groups(root)]
     assert sorted(found) == [
         "0123456789ab",
         "dev-disk-by",
@@ -51,7 +51,7 @@ def test_services_containers_and_sessions_are_found_by_readable_names(root):
 
 
 def test_memory_is_the_working_set_and_cpu_is_cumulative(root):
-    docker = next(one for one in cgroups.groups(root) if one.name.startswith("docker-"))
+    docker = next(each for each in cgroups.groups(root) if each.name.startswith("docker-"))
     assert docker.memory == 2**26 - 2**24
     assert docker.counter == 5 * 10**9
 
@@ -103,7 +103,7 @@ def test_a_process_tree_is_a_pod_and_its_counter_never_goes_back(tmp_path):
 
     def pod():
         host.read(time.time())
-        return next((one for (pid, _), one in host.pods.items() if pid == child.pid), None)
+        return next((each for (pid, _), each in host.pods.items() if pid == child.pid), None)
 
     def read_until(condition, what):
         deadline = time.monotonic() + 60

@@ -51,18 +51,21 @@ async def review(http, path, spec):
 
 async def test_a_token_a_certificate_and_nobody(api):
     async with client(api, api.add_user(ACCOUNT)) as http:
-        told = await whoami(http)
-        assert told["username"] == ACCOUNT
+        reported = await whoami(http)
+        assert reported["username"] == ACCOUNT
         groups = ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]
-        assert told["groups"] == groups
-        assert told["extra"][CREDENTIAL][0].startswith("JTI=")
+        assert reported["groups"] == groups
+        assert reported["extra"][CREDENTIAL][0].startswith("JTI=")
         assert await whoami(http, headers={"Authorization": "Bearer nonsense"}) == 401
     issued = api.ca_for_clients.issue("alice", groups=("devs",))
     async with client(api, issued=issued) as http:
-        told = await whoami(http)
-        assert (told["username"], told["groups"]) == ("alice", ["devs", "system:authenticated"])
+        reported = await whoami(http)
+        assert (reported["username"], reported["groups"]) == (
+            "alice",
+            ["devs", "system:authenticated"],
+        )
         fingerprint = hashlib.sha256(issued.der).hexdigest()
-        assert told["extra"] == {CREDENTIAL: [f"X509SHA256={fingerprint}"]}
+        assert reported["extra"] == {CREDENTIAL: [f"X509SHA256={fingerprint}"]}
     async with client(api) as http:
         assert await whoami(http) == 403
         refused = (await http.get("/api/v1/nodes")).json()
@@ -118,16 +121,16 @@ async def test_token_reviews_know_audiences(api, http):
     token = api.add_user(ACCOUNT, audiences=("https://kubernetes.default.svc", "metrics"))
     elsewhere = api.add_user(ACCOUNT, audiences=("vault",))
     path = f"{AUTHENTICATION}/tokenreviews"
-    told = await review(http, path, {"token": token})
-    assert told["authenticated"]
-    assert told["user"]["username"] == ACCOUNT
-    assert told["user"]["uid"]
-    assert told["audiences"] == ["https://kubernetes.default.svc"]
-    told = await review(http, path, {"token": token, "audiences": ["metrics", "other"]})
-    assert told["audiences"] == ["metrics"]
-    told = await review(http, path, {"token": token, "audiences": ["other"]})
-    assert not told["authenticated"]
-    assert "audiences" in told["error"]
+    reported = await review(http, path, {"token": token})
+    assert reported["authenticated"]
+    assert reported["user"]["username"] == ACCOUNT
+    assert reported["user"]["uid"]
+    assert reported["audiences"] == ["https://kubernetes.default.svc"]
+    reported = await review(http, path, {"token": token, "audiences": ["metrics", "other"]})
+    assert reported["audiences"] == ["metrics"]
+    reported = await review(http, path, {"token": token, "audiences": ["other"]})
+    assert not reported["authenticated"]
+    assert "audiences" in reported["error"]
     assert not (await review(http, path, {"token": elsewhere}))["authenticated"]
     assert (await review(http, path, {"token": elsewhere, "audiences": ["vault"]}))["authenticated"]
     assert (await review(http, path, {"token": "nonsense"}))["error"] == "invalid bearer token"
@@ -174,6 +177,9 @@ async def test_the_products_credentials_load_what_it_writes(api, tmp_path, certi
     path = tmp_path / "kubeconfig"
     path.write_text(api.kubeconfig("somebody", ("devs",), certificate=certificate))
     async with KubeClient(load_credentials(str(path))) as kube:
-        told = json.loads(await kube.request("POST", WHOAMI, body={}))["status"]["userInfo"]
-    assert (told["username"], told["groups"]) == ("somebody", ["devs", "system:authenticated"])
-    assert ("X509SHA256" in str(told["extra"])) is certificate
+        reported = json.loads(await kube.request("POST", WHOAMI, body={}))["status"]["userInfo"]
+    assert (reported["username"], reported["groups"]) == (
+        "somebody",
+        ["devs", "system:authenticated"],
+    )
+    assert ("X509SHA256" in str(reported["extra"])) is certificate

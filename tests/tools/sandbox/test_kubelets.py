@@ -84,35 +84,35 @@ async def test_counters_are_the_integral_of_the_usage():
 async def test_an_answer_tells_the_usage_of_its_moment():
     node = synthetic_node(1, 3, 2)
     source = SyntheticSource(node, 1000.0, changing=True)
-    told = {
-        (pod["podRef"]["name"], one["name"]): one["cpu"]
+    reported = {
+        (pod["podRef"]["name"], each["name"]): each["cpu"]
         for pod in json.loads(source.summary(2000.25))["pods"]
-        for one in pod["containers"]
+        for each in pod["containers"]
     }
-    assert len(told) == 6
+    assert len(reported) == 6
     for pod in node.pods:
         for name, mean, _ in pod.containers:
             counter, earlier = source.counter(mean, 2000.25), source.counter(mean, 1990.25)
-            assert told[pod.name, name]["usageCoreNanoSeconds"] == counter
-            assert told[pod.name, name]["usageNanoCores"] == (counter - earlier) // 10
+            assert reported[pod.name, name]["usageCoreNanoSeconds"] == counter
+            assert reported[pod.name, name]["usageNanoCores"] == (counter - earlier) // 10
 
 
 async def test_changing_memory_grows_and_both_endpoints_tell_the_same():
     source = SyntheticSource(synthetic_node(1, 1, 1), 1000.0, changing=True)
-    told = []
+    reported = []
     for now in (2000.25, 2003.25):
         (pod,) = json.loads(source.summary(now))["pods"]
-        told.append(pod["containers"][0]["memory"]["workingSetBytes"])
+        reported.append(pod["containers"][0]["memory"]["workingSetBytes"])
         line = rb"container_memory_working_set_bytes{.*} (\d+) "
-        assert re.findall(line, source.exposition(now)) == [b"%d" % told[-1]]
-    assert told[1] - told[0] == 3 * 4096
+        assert re.findall(line, source.exposition(now)) == [b"%d" % reported[-1]]
+    assert reported[1] - reported[0] == 3 * 4096
 
 
 async def test_containers_start_at_times_of_their_own_before_their_counters():
     began = 1.8e9
     source = SyntheticSource(synthetic_node(1, 30, 2), began)
-    told = json.loads(source.summary(began + 900.0))["pods"]
-    starts = [one["startTime"] for pod in told for one in pod["containers"]]
+    reported = json.loads(source.summary(began + 900.0))["pods"]
+    starts = [each["startTime"] for pod in reported for each in pod["containers"]]
     assert len(set(starts)) > 0.9 * len(starts)
     assert max(datetime.fromisoformat(start).timestamp() for start in starts) <= began + 1
     lines = re.findall(rb"container_start_time_seconds{.*} (.+)", source.exposition(began + 900.0))

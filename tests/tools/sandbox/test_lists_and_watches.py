@@ -185,9 +185,9 @@ async def test_bookmarks_come_only_when_asked_for_and_tell_the_version_of_now(ap
     since = str(api.cluster.version)
     api.cluster.apply("pods", pod("ns", "a"))  # nothing for a watch of nodes
     where = {"resourceVersion": since, "timeoutSeconds": "1"}
-    told = await watched(http, "/api/v1/nodes", 2, allowWatchBookmarks="true", **where)
-    assert [word for word, _ in told] == ["BOOKMARK", "BOOKMARK"]
-    assert told[0][1]["metadata"]["resourceVersion"] == str(api.cluster.version)
+    reported = await watched(http, "/api/v1/nodes", 2, allowWatchBookmarks="true", **where)
+    assert [word for word, _ in reported] == ["BOOKMARK", "BOOKMARK"]
+    assert reported[0][1]["metadata"]["resourceVersion"] == str(api.cluster.version)
     assert await watched(http, "/api/v1/nodes", 1, **where) == []
 
 

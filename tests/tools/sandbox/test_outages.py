@@ -61,7 +61,7 @@ def same(informer, api, plural="nodes"):
     )
 
 
-@pytest.mark.parametrize("outage", [one for one in Outage if one is not Outage.NONE])
+@pytest.mark.parametrize("outage", [each for each in Outage if each is not Outage.NONE])
 async def test_an_informer_keeps_what_it_knows_and_catches_up(api, follow, outage):
     for name in ("a", "b"):
         api.cluster.apply("nodes", node(name))

@@ -35,7 +35,7 @@ async def test_what_is_listed_is_what_was_encoded():
     cluster = Cluster()
     fill(cluster, 1, 3)
     records = cluster.collections["pods"].ordered()
-    assert [one.object() for one in records] == list(cluster.list("pods"))
+    assert [each.object() for each in records] == list(cluster.list("pods"))
     first = cluster.list("pods")[0]
     first["metadata"]["name"] = "changed"
     assert cluster.list("pods")[0]["metadata"]["name"] == "app-0-0", "what is given is a copy"

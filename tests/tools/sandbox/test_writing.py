@@ -98,8 +98,8 @@ async def test_status_is_written_through_its_own_path_alone(api, http):
     plain = (await http.patch(path, json=change, headers=MERGE)).json()
     assert (plain["status"], plain["metadata"]["labels"]) == ({"phase": "x"}, {"a": "b"})
     change["metadata"]["labels"] = {"c": "d"}
-    told = (await http.patch(f"{path}/status", json=change, headers=MERGE)).json()
-    assert (told["status"], told["metadata"]["labels"]) == ({"phase": "y"}, {"a": "b"})
+    reported = (await http.patch(f"{path}/status", json=change, headers=MERGE)).json()
+    assert (reported["status"], reported["metadata"]["labels"]) == ({"phase": "y"}, {"a": "b"})
 
 
 @pytest.mark.parametrize(
