@@ -202,7 +202,7 @@ class KubeletConnection(asyncio.Protocol):
             return
         if not self._paused:
             transport.write(_ENDLESS_CHUNK)
-        asyncio.get_running_loop().call_later(0.001, self._write_for_ever, transport)
+        asyncio.get_running_loop().call_later(0.005, self._write_for_ever, transport)
 
     def _trickle(self, transport: asyncio.Transport, rest: bytes) -> None:
         if rest and not transport.is_closing():
