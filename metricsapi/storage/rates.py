@@ -14,10 +14,9 @@ Where the error is small (`EXACT`), the rate is the counter's difference over th
 kubelet's own rate. It is exact over the kubelet's own last interval [t2 - h, t2], since the kubelet
 has nanoseconds, and two distinct readings have at least one such interval between them. Hence it is
 always between the lowest and the highest rate of our window; it is the mean while the load is
-steady, and the newest rate after a step. And the counter's difference divided by it is the true
-window when no interval was skipped between the readings, or the load was steady: if that is within
-the error of the length, it is served. If it is not, the load changed or a clock jumped; the rate is
-then served with `KUBELET_WINDOW`, which is what it is true for.
+steady, and the newest rate after a step. It is served with `KUBELET_WINDOW`, which is what it is
+true for. Only where no two of the kubelet's intervals fit between the readings, the counter's
+difference divided by the rate is the true window, if that is within the error of the length.
 
 **A kubelet's rate is a claim, too.** One beyond the node's cores is not believed, nor one that the
 counter contradicts: the counter must have grown by at least the rate times the window that it is
@@ -29,9 +28,10 @@ Either way a window reaches from the one reading to the other and no further, so
 step the next reading shows the new rate.
 
 **A first reading** (new, restarted, recreated, counter went back), and one without a counter, has
-the kubelet's own rate with `KUBELET_WINDOW`, or with the container's age if it is younger. A rate
-of 0 may mean that the kubelet has no second sample yet: it counts as 0 when the counter divided by
-the age is about 0 too, or when the kubelet must have two samples by now.
+the kubelet's own rate with `KUBELET_WINDOW`, or with the time for which the counter has enough, if
+that is less; if it is less than a second, the counter contradicts the rate. A rate of 0 may mean
+that the kubelet has no second sample yet: it counts as 0 when the counter divided by the age is
+about 0 too, or when the kubelet must have two samples by now.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it star
 EXACT = 0.01  # of a window: an error up to this is served
 CLOSE = 0.4  # seconds: an error of our clock up to this is less than that of the kubelet's rate
 NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
+SHORTEST = 1.0  # seconds: no kubelet takes a rate over less
 FINEST = 0.001  # seconds: what kubelets' times are cut to at least
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
 
@@ -136,9 +137,10 @@ def _with_kubelet_rate(
     length, error = between.length, between.error
     if kubelet and not between.jumped:
         implied = grown / kubelet
-        if abs(implied - length) <= error:
+        fits = abs(implied - length) <= error
+        if fits and not between.ours and length + error <= 2 * KUBELET_WINDOW:
             return kubelet, implied
-        close = between.ours and error <= CLOSE
+        close = between.ours and error <= CLOSE and not fits
         if not close and _can_be(kubelet, grown, between, limits):
             return kubelet, KUBELET_WINDOW
     return round(grown / length), length
@@ -172,12 +174,9 @@ def first_reading(
         zero = sampled_twice or _about_zero(counter, age)
         return Reading(at, counter, 0 if zero else None, window)
     if kubelet is not None and counter is not None:
-        # Its start and the reading are cut to whole seconds.
-        shortest = window if age is None else min(window, max(1.0, age - 1.0))
-        if kubelet * shortest > counter * (1 + NEAR):
-            kubelet = None
-        else:
-            window = min(window, counter / kubelet)
+        window = min(window, counter / kubelet)
+        if window < SHORTEST:
+            return Reading(at, counter, None, window)
     return Reading(at, counter, kubelet, window)
 
 

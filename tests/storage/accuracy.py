@@ -21,11 +21,32 @@ IDLE = 1e6  # nanocores: a relative error of less than a millicore says nothing
 OURS, PLAIN, KUBELET = "ours", "truncated", "usageNanoCores"
 
 
-class Error(NamedTuple):
-    """One served rate against the truth: relative, and the window's error in seconds."""
+LEGEND = """
+ours: what is served. truncated: the counter's difference over the Summary's times, which are cut to
+seconds. usageNanoCores: the kubelet's own rate. Each against the mean rate between the two readings
+by the exact times of /metrics/resource, or against a container's cap.
+"""
+REMARKABLE = 0.01  # an error of a served rate beyond this is explained
 
-    rate: float
+
+class Error(NamedTuple):
+    """One rate against the truth, both in nanocores; windows in seconds."""
+
+    answer: int  # the number of the answer
+    cpu: float
+    true_cpu: float
     window: float | None
+    true_window: float
+
+    @property
+    def rate(self) -> float:
+        """The error of the rate, relative to the true one."""
+        return self.cpu / self.true_cpu - 1
+
+    @property
+    def length(self) -> float | None:
+        """The error of the window, in seconds."""
+        return None if self.window is None else self.window - self.true_window
 
 
 def errors_of(path: Path, capped: dict[str, float]) -> dict[Key, dict[str, list[Error]]]:
@@ -37,7 +58,7 @@ def errors_of(path: Path, capped: dict[str, float]) -> dict[Key, dict[str, list[
     errors: dict[Key, dict[str, list[Error]]] = defaultdict(lambda: defaultdict(list))
     seen: dict[Key, tuple[float, int]] = {}  # the last distinct reading of the Summary
     true: dict[Key, tuple[float, int]] = {}  # the exact one that belongs to it
-    for answer in read_series(path):
+    for number, answer in enumerate(read_series(path)):
         store.put(answer.summary)
         now = answer.summary.answered_at
         exact = stats(answer.resource)
@@ -54,9 +75,10 @@ def errors_of(path: Path, capped: dict[str, float]) -> dict[Key, dict[str, list[
                     cpu, served = _served(store, key, now)
                     plain, grown = reading[0] - seen[key][0], reading[1] - seen[key][1]
                     by = errors[key]
-                    by[OURS].append(Error(cpu / rate - 1, served - window))
-                    by[PLAIN].append(Error(grown / plain / rate - 1, plain - window))
-                    by[KUBELET].append(Error((new.cpu.usage_nano_cores or 0) / rate - 1, None))
+                    kubelet = new.cpu.usage_nano_cores or 0
+                    by[OURS].append(Error(number, cpu, rate, served, window))
+                    by[PLAIN].append(Error(number, grown / plain, rate, plain, window))
+                    by[KUBELET].append(Error(number, kubelet, rate, None, window))
             seen[key], true[key] = reading, truth
     return errors
 
@@ -80,7 +102,7 @@ def table(errors: dict[Key, dict[str, list[Error]]]) -> str:
         for method in (OURS, PLAIN, KUBELET):
             of = errors[key][method]
             rates = [error.rate for error in of]
-            windows = [error.window for error in of if error.window is not None]
+            windows = [error.length for error in of if error.length is not None]
             worst = max(rates, key=abs)
             line = f"{'/'.join(filter(None, key)):<44} {method:<15} {len(of):>3} "
             line += f"{fmean(rates):>+8.2%} {worst:>+8.2%} "
@@ -90,6 +112,31 @@ def table(errors: dict[Key, dict[str, list[Error]]]) -> str:
     return "\n".join(lines)
 
 
+def explanations(errors: dict[Key, dict[str, list[Error]]]) -> str:
+    """Say in words why a served rate is another than the mean between the two readings."""
+    lines = []
+    for key in sorted(errors):
+        remarkable = [error for error in errors[key][OURS] if abs(error.rate) > REMARKABLE]
+        lines += [f"{'/'.join(filter(None, key))}, {_explained(error)}" for error in remarkable]
+    return "\n".join(lines)
+
+
+def _explained(error: Error) -> str:
+    cpu, true = error.cpu / 1e9, error.true_cpu / 1e9
+    line = f"answer {error.answer}: {error.rate:+.2%}. Served are {cpu:.3f} cores over "
+    line += f"{error.window:.1f} s; between the two readings, {error.true_window:.1f} s apart, the "
+    line += f"mean was {true:.3f} cores. "
+    rest = error.true_window - error.window
+    if abs(rest) < 1.0:
+        return line + "The windows are the same to a second: the rate itself is off."
+    before = (true * error.true_window - cpu * error.window) / rest
+    return line + (
+        f"The load changed: what is served is the kubelet's own rate over its last interval, a "
+        f"window {rest:.1f} s shorter than the truth's; in the time before that, "
+        f"{before:.3f} cores were used."
+    )
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=SERIES)
@@ -97,7 +144,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     pairs = (pair.partition("=") for pair in given.capped.split(",") if pair)
     errors = errors_of(given.file, {name: float(cores) for name, _, cores in pairs})
-    sys.stdout.write(table(errors) + "\n")
+    sys.stdout.write(f"{table(errors)}\n{LEGEND}\n{explanations(errors)}\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import epoch_seconds
-from tests.storage.accuracy import KUBELET, OURS, PLAIN, errors_of, table
+from tests.storage.accuracy import KUBELET, OURS, PLAIN, errors_of, explanations, table
 from tests.storage.series import SERIES, cpu_reading, read_series, stats
 
 BURN = ("default", "burner-5fc497bccf-rxng7", "burn")
@@ -28,7 +28,7 @@ def test_capped_container_is_right_from_the_summary_alone(errors):
 
 
 def test_its_window_is_the_true_one(errors):
-    assert max(abs(error.window) for error in errors[BURN][OURS]) < 0.1
+    assert max(abs(error.length) for error in errors[BURN][OURS]) < 0.1
 
 
 def test_the_methods_it_replaces_are_as_wrong_as_measured(errors):
@@ -114,6 +114,16 @@ def test_a_container_that_is_read_at_the_other_endpoint_is_still_the_same_one():
         store.put(sample)
         burn = store.pod_usage(*BURN[:2], sample.answered_at).containers[0]
         assert burn.cpu == pytest.approx(150e6, rel=0.1)
+
+
+def test_every_served_rate_that_is_off_by_more_than_a_percent_is_explained(errors):
+    """Those of the node whose load changed: its windows are shorter than the truth's."""
+    lines = explanations(errors).splitlines()
+    off = [error for of in errors.values() for error in of[OURS] if abs(error.rate) > 0.01]
+    assert len(lines) == len(off) > 0
+    worst = max(off, key=lambda error: abs(error.rate))
+    (line,) = (each for each in lines if f"{worst.rate:+.2%}" in each)
+    assert f"{-worst.length:.1f} s shorter than the truth's" in line
 
 
 def test_table_has_a_line_for_each_method(errors):
