@@ -112,9 +112,13 @@ class Bounds(NamedTuple):
         return Bounds(self.low - slack, self.high + slack)
 
     def narrowed(self, times: set[float], at: Exchange) -> Bounds:
-        """Give the intersection with what stats read at request time say."""
+        """Give the intersection with what stats say that may have been read at request time.
+
+        They were read before the answer, and after the request unless they only seem so, as those
+        from housekeeping often do when the exchange was slow.
+        """
         low = max(self.low, max(times) - at.answered)
-        high = min(self.high, min(times) + at.step - at.requested)
+        high = min(self.high, min(times) + at.step - at.requested) if at.quick else self.high
         return Bounds(low, high) if low <= high else self
 
     def agreeing(self, times: Iterable[float], at: Exchange) -> set[float]:

@@ -10,7 +10,7 @@ from math import inf
 from operator import attrgetter
 
 from metricsapi.kube.name_validation import are_labels, is_subdomain
-from metricsapi.storage.stat import Rules, Stat, advance, finished, started
+from metricsapi.storage.stat import Rules, Stat, advance, finished, same_usage, started
 from metricsapi.storage.types import (
     ContainerStats,
     ContainerUsage,
@@ -51,12 +51,14 @@ class Pod:
                 return self.put(newest_of_each(containers), rules)
             last = before.get(name)
             stats[name] = stat = advance(last, new, rules)
-            changed = changed or stat is not last
+            if stat is not last and not changed:
+                changed = last is None or not same_usage(stat, last)
             renamed = renamed or last is None
         if renamed and not well_named(self, stats):
             return False
+        self.stats = stats
         if changed or len(stats) != len(before):
-            self.stats, self.usage = stats, None
+            self.usage = None
         return True
 
     def make_usage(self) -> PodUsage | None:

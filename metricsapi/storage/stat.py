@@ -11,7 +11,7 @@ import sys
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.storage.clock import Instant, Timing, exact_time
+from metricsapi.storage.clock import OLD, Instant, Timing, exact_time
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.rates import (
     OLDEST,
@@ -104,7 +104,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
         and swap == stat.swap
         and disk == stat.ephemeral_storage
     ):
-        return _with_nothing_new(stat, new)
+        return _with_nothing_new(stat, new, run)
     return Stat(stat.name, stat.start, reading, rated, run, working_set, at, swap, disk)
 
 
@@ -135,14 +135,25 @@ def _restarted(stat: Stat, start: KubeletTime) -> bool:
     return stat.reading is None or now >= stat.reading.at.time
 
 
-def _with_nothing_new(stat: Stat, new: ContainerStats) -> Stat:
+def same_usage(stat: Stat, other: Stat) -> bool:
+    """Whether two states of a container are served alike."""
+    return (
+        stat.rated is other.rated
+        and stat.working_set_at is other.working_set_at
+        and stat.swap == other.swap
+        and stat.ephemeral_storage == other.ephemeral_storage
+        and stat.zero == other.zero
+    )
+
+
+def _with_nothing_new(stat: Stat, new: ContainerStats, run: int) -> Stat:
     """Give a stat after an answer without a new reading."""
     zero = _all_zero(new)
     known = epoch_seconds(new.start_time) is not None
     start = new.start_time if known else stat.start
-    if zero == stat.zero and start == stat.start:
+    if zero == stat.zero and start == stat.start and run == stat.run:
         return stat
-    return replace(stat, zero=zero, start=start)
+    return replace(stat, zero=zero, start=start, run=run)
 
 
 def _all_zero(new: ContainerStats) -> bool:
@@ -171,7 +182,8 @@ def _next_cpu(
         at.received - last.at.received < CLOSEST
         or (at.time - last.at.time < COARSEST and _is_again(last, at.time, counter))
     ):
-        return last, stat.rated, stat.run
+        # What is read at request time is another reading in each answer.
+        return last, stat.rated, stat.run if at.moment is not None else OLD
     run = timing.next_run(stat.run, at.moment)
     if last is None or last.counter is None or counter < last.counter - ROUNDED:
         new = _first_reading(stat, at, counter, cpu, rules)
