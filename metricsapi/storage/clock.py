@@ -44,6 +44,7 @@ DOUBT = -20  # evidence after a wrong guess
 NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
 SAME = 2e-4  # windows as close as this, as a ratio, are equal: a rate is rounded to a nanocore
 QUICK = 1.0  # seconds: an exchange that took longer is no evidence
+USUAL = 0.25  # of the containers of an answer
 RUN = 2  # agreeing readings in a row that a container's stat needs
 LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
 OLD = RUN - LONG_RUN  # the run after a reading that did not agree
@@ -199,18 +200,20 @@ class NodeClock(Struct, gc=False):
 
     def locate(
         self,
-        times: set[KubeletTime],
+        times: Mapping[KubeletTime, int],
         node_time: KubeletTime,
         at: Exchange,
         previous: Callable[[], list[Previous]],
     ) -> Timing:
         """Tell when the stats of an answer were read, and learn from it.
 
-        `times` are those of its containers, of which alone it learns; `previous` gives the new
-        readings of containers seen before, and is not asked once all is clear.
+        `times` are those of its containers, of which alone it learns, each with the number of
+        containers that have it; `previous` gives the new readings of containers seen before, and is
+        not asked once all is clear.
         """
         seconds = {time: parsed for time in times if (parsed := epoch_seconds(time)) is not None}
         distinct = set(seconds.values())
+        usual = _usual({parsed: times[time] for time, parsed in seconds.items()})
         if (parsed := epoch_seconds(node_time)) is not None:
             seconds[node_time] = parsed
         self.bounds = self.bounds.widened(SLEW * max(0.0, at.answered - self.at))
@@ -218,9 +221,9 @@ class NodeClock(Struct, gc=False):
         agreeing = self.bounds.agreeing(distinct, at)
         finding = Finding.CONSISTENT
         if distinct and self._in_doubt(distinct, agreeing):
-            finding, agreeing = self._learn(distinct, agreeing, at, previous())
-        if agreeing:
-            self.bounds = self.bounds.narrowed(agreeing, at)
+            finding, agreeing = self._learn(distinct, usual, agreeing, at, previous())
+        if certain := agreeing & usual:
+            self.bounds = self.bounds.narrowed(certain, at)
             self.shift = min(max(self.shift, self.bounds.low), self.bounds.high)
         instants = {time: self._instant(time, agreeing, at) for time in set(seconds.values())}
         return Timing(
@@ -237,14 +240,19 @@ class NodeClock(Struct, gc=False):
         return self.offset is None or self.evidence < CERTAIN or len(agreeing) < len(times)
 
     def _learn(
-        self, times: set[float], agreeing: set[float], at: Exchange, readings: list[Previous]
+        self,
+        times: set[float],
+        usual: set[float],
+        agreeing: set[float],
+        at: Exchange,
+        readings: list[Previous],
     ) -> tuple[Finding, set[float]]:
         """Change bounds and evidence by what an answer shows; give the times that agree then."""
         known = [new.time for new in readings if new.run >= RUN and self.evidence >= ENOUGH]
-        finding = self._find(times, agreeing, known)
+        finding = self._find(max(usual), agreeing, known)
         reaction = _REACTIONS[finding]
         if reaction.restart:
-            anchor = _most_common(known) if known else max(times)
+            anchor = _most_common(known) if known else max(usual)
             self.bounds = Bounds(anchor - at.answered, anchor + at.step - at.requested)
             agreeing = self.bounds.agreeing(times, at)
         found = Agreement(
@@ -257,12 +265,12 @@ class NodeClock(Struct, gc=False):
             self.jumped_at = at.answered
         return finding, agreeing
 
-    def _find(self, times: set[float], agreeing: set[float], known: list[float]) -> Finding:
+    def _find(self, newest: float, agreeing: set[float], known: list[float]) -> Finding:
         if self.offset is None:
             return Finding.FIRST
         if known:
             return Finding.JUMPED if agreeing.isdisjoint(known) else Finding.CONSISTENT
-        return Finding.CONSISTENT if max(times) in agreeing else Finding.REFUTED
+        return Finding.CONSISTENT if newest in agreeing else Finding.REFUTED
 
     def _instant(self, time: float, agreeing: set[float], at: Exchange) -> Instant:
         if time not in agreeing:
@@ -275,6 +283,16 @@ class NodeClock(Struct, gc=False):
 def exact_time(guess: float, time: float, step: float) -> float:
     """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
     return min(max(guess, time), time + step * 0.999)
+
+
+def _usual(times: Mapping[float, int]) -> set[float]:
+    """Give the times that many of an answer's containers have; all if there are no such times.
+
+    One container from housekeeping among others that are read at request time, or one with a time
+    that is nonsense, says nothing of the clock.
+    """
+    least = sum(times.values()) * USUAL
+    return {time for time, count in times.items() if count >= least} or set(times)
 
 
 def _most_common(times: list[float]) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from metricsapi.storage.clock import LONG_RUN, RUN, Exchange, NodeClock, Previous, Timing
 from metricsapi.storage.limits import Limits
@@ -119,10 +120,13 @@ def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
     yield Previous(time, stat.run, moment, implied)
 
 
-def _cpu_times(pods: Iterable[PodStats]) -> set[KubeletTime]:
-    return {
-        container.cpu.time
-        for pod in pods
-        for container in pod.containers or ()
-        if container.cpu is not None
-    }
+def _cpu_times(pods: Iterable[PodStats]) -> Mapping[KubeletTime, int]:
+    """Count the containers that have each time."""
+    return Counter(
+        [
+            container.cpu.time
+            for pod in pods
+            for container in pod.containers or ()
+            if container.cpu is not None
+        ]
+    )
