@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from metricsapi.telemetry.log_stream import LogStream
+
 LOG = logging.getLogger("metricsapi")
 REQUESTS = logging.DEBUG  # shown from -v=2
 SCRAPES = 5  # shown from -v=4
@@ -70,23 +72,38 @@ def _key(key: str) -> str:
     return "".join(char if char.isalnum() and char.isascii() else "_" for char in key)
 
 
-class Handler(logging.StreamHandler[TextIO]):
+class Handler(logging.Handler):
     """Writes lines; a failure to write is remembered for the health check `log`."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+        super().__init__()
+        self._stream = LogStream(stream)
         self._failure = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line. Nothing that goes wrong with it may reach whoever logs."""
         try:
-            self.stream.write(self._text(record) + "\n")
-            self.flush()
+            self._stream.write(self._text(record))
             self._failure = ""
+            if self._stream.dropped and not self._stream.waiting:
+                self._stream.write(self._text(self._gap()))
         except OSError as error:
             self._failure = error.strerror or str(error)
         except ValueError as error:  # the stream is closed
             self._failure = str(error)
+
+    def _gap(self) -> logging.LogRecord:
+        dropped, self._stream.dropped = self._stream.dropped, 0
+        text = "lines of the log were dropped, since nothing read it"
+        return logging.makeLogRecord(
+            {
+                "name": LOG.name,
+                "levelno": logging.WARNING,
+                "levelname": "WARNING",
+                "msg": text,
+                "data": {"lines": dropped},
+            }
+        )
 
     def _text(self, record: logging.LogRecord) -> str:
         try:

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -112,3 +114,37 @@ def test_data_that_cannot_be_shown_costs_neither_the_line_nor_whoever_logs(kind,
     assert "node failed" in text
     text = written(kind, 0, lambda: logs.LOG.info("%s and %s", "one"))
     assert "%s and %s" in text
+
+
+def test_a_log_that_nothing_reads_holds_up_nobody_and_the_gap_is_told(monkeypatch):
+    """A full pipe had stalled the event loop until it was read."""
+    monkeypatch.setattr("metricsapi.telemetry.log_stream.LARGEST_BACKLOG", 200_000)
+    reader, writer = os.pipe()
+    with open(writer, "w") as stream, open(reader, "rb", buffering=0) as pipe:  # noqa: PTH123
+        logs.configure("json", 0, stream)
+        for number in range(5000):
+            logs.LOG.info("line", extra={"data": {"number": number, "text": "x" * 100}})
+        os.set_blocking(reader, False)
+        received = b""
+        for _ in range(2000):
+            while chunk := pipe.read(65536):
+                received += chunk
+            if b"were dropped" in received:
+                break
+            logs.LOG.info("line", extra={"data": {"number": 0, "text": ""}})
+    lines = [json.loads(line) for line in received.splitlines() if line.endswith(b"}")]
+    numbers = [line["number"] for line in lines if line["msg"] == "line" and line["text"]]
+    assert numbers == list(range(len(numbers)))
+    (gap,) = (line for line in lines if "were dropped" in line["msg"])
+    assert gap["lines"] >= 5000 - len(numbers)
+    assert gap["level"] == "warning"
+
+
+@given(st.lists(st.text(max_size=2000), max_size=20))
+def test_every_line_arrives_whole_and_in_order_whatever_its_text(texts):
+    with tempfile.TemporaryFile("w+") as stream:
+        logs.configure("json", 0, stream)
+        for text in texts:
+            logs.LOG.info("line", extra={"data": {"text": text}})
+        stream.seek(0)
+        assert [json.loads(line)["text"] for line in stream.read().splitlines()] == texts
