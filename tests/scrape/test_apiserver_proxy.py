@@ -63,7 +63,7 @@ async def test_the_request_counts_from_when_it_is_written_not_from_the_connectin
         (lambda _: http(b"{"), Cause.DECODE, "not a Summary"),
     ],
 )
-async def test_what_the_api_server_refuses_is_told(answer, cause, said):
+async def test_what_the_api_server_refuses_is_named(answer, cause, said):
     async with Kubelet(answer) as server:
         failure = await read(server)
         assert failure.cause is cause
@@ -78,7 +78,7 @@ async def test_a_hanging_node_ends_at_the_deadline():
         assert (await read(server, seconds=0.3)).cause is Cause.TIMEOUT
 
 
-async def test_an_api_server_that_is_away_is_told():
+async def test_an_api_server_that_is_away_is_named():
     async with Kubelet() as server:
         pass
     assert (await read(server)).cause is Cause.API_SERVER

@@ -42,7 +42,7 @@ async def test_a_certificate_with_the_nodes_name_alone_is_believed_and_remembere
         assert kubelet.connections == 2
 
 
-async def test_a_certificate_of_another_node_is_refused_and_its_names_are_told():
+async def test_a_certificate_of_another_node_is_refused_and_its_names_are_named():
     async with Kubelet(certificate="other.example") as kubelet, Reader(kubelet) as read:
         failure = await read()
         assert failure.cause is Cause.CERTIFICATE_LACKS_ADDRESS
@@ -62,7 +62,7 @@ async def test_the_nodes_name_is_no_way_around_the_authority():
         assert kubelet.requests == []
 
 
-async def test_a_kubelet_that_signed_for_itself_is_told_from_an_unknown_authority():
+async def test_a_kubelet_that_signed_for_itself_is_distinguished_from_an_unknown_authority():
     """As a kubelet does without serverTLSBootstrap: CN NODE@TIME by NODE-ca@TIME, both shown."""
     own = Authority("n1-ca@1795449849")
     certificate = own.issue("n1@1795449849", usages=(SERVER,), names=["n1"])
@@ -74,7 +74,7 @@ async def test_a_kubelet_that_signed_for_itself_is_told_from_an_unknown_authorit
         assert "kubectl certificate approve" in failure.message
 
 
-async def test_an_expired_certificate_is_told_with_its_dates():
+async def test_an_expired_certificate_is_named_with_its_dates():
     certificate = CLUSTER.issue("n1", usages=(SERVER,), names=["127.0.0.1"], start=-9e5, end=-8e5)
     async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
         failure = await read()
@@ -116,7 +116,7 @@ async def test_completely_insecure_is_plain_http_without_a_token():
         assert "authorization" not in kubelet.requests[0].headers
 
 
-async def test_a_port_that_does_not_speak_tls_is_told():
+async def test_a_port_that_does_not_speak_tls_is_named():
     """As a Go server does, it answers the client's hello with a plain 400."""
 
     async def greet(reader, writer):
@@ -167,7 +167,7 @@ async def test_a_client_certificate_is_shown_and_read_again(tmp_path, monkeypatc
         assert is_sample(await read())
 
 
-async def test_a_refused_client_certificate_is_told():
+async def test_a_refused_client_certificate_is_named():
     """As Go does, the kubelet says so by an alert, after we think the handshake is done."""
     context = Kubelet().tls
     context.load_verify_locations(cadata=Authority("kubelet-clients").text)
@@ -196,7 +196,7 @@ async def test_a_refused_client_certificate_is_told():
         await serving
 
 
-async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_told():
+async def test_a_kubelet_whose_answer_cannot_be_decrypted_is_named():
     context = Kubelet().tls
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
@@ -238,7 +238,7 @@ async def test_a_token_that_was_rotated_is_read_again_on_401(tmp_path):
         assert is_sample(await read())
 
 
-async def test_a_certificate_problem_is_looked_at_once_not_each_turn():
+async def test_a_certificate_problem_is_looked_at_once_not_each_time():
     async with Kubelet(certificate="other.example") as kubelet, Reader(kubelet) as read:
         first = await read()
         assert await read() == first
@@ -253,7 +253,7 @@ async def test_both_ip_families(host):
         assert kubelet.requests[0].headers["host"].rpartition(":")[0].strip("[]") == host
 
 
-async def test_a_node_without_an_address_is_told():
+async def test_a_node_without_an_address_is_named():
     async with Kubelet() as kubelet, Reader(kubelet, target=Target("n1", (), 1)) as read:
         assert (await read()).cause is Cause.NO_ADDRESS
 

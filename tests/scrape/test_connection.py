@@ -58,7 +58,7 @@ async def test_the_times_of_an_exchange_hold_the_kubelets_reading():
 
 
 async def test_a_connection_closed_while_idle_is_nobodys_failure():
-    """A node that failed last turn gets one try only; this is not counted as one."""
+    """A node that failed last time gets one try only; this is not counted as one."""
     async with Kubelet() as kubelet, Reader(kubelet) as read:
         assert is_sample(await read())
         kubelet.hang_up()
@@ -113,7 +113,7 @@ async def endless_head(_, writer):
     while True:
         writer.write(b"x" * 65536)
         await writer.drain()
-        await asyncio.sleep(0)  # `drain` alone may never give the loop a turn
+        await asyncio.sleep(0)  # `drain` alone may never let the loop run
 
 
 async def endless_body(_, writer):
@@ -121,7 +121,7 @@ async def endless_body(_, writer):
     while True:
         writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await writer.drain()
-        await asyncio.sleep(0)  # `drain` alone may never give the loop a turn
+        await asyncio.sleep(0)  # `drain` alone may never let the loop run
 
 
 async def reset(_, writer):
@@ -168,7 +168,7 @@ async def test_a_node_that_was_well_is_tried_twice_and_one_that_failed_once():
         assert is_sample(await read())
 
 
-async def test_a_refused_connection_is_told():
+async def test_a_refused_connection_is_named():
     async with Kubelet() as kubelet:
         port = kubelet.port
     async with Reader(kubelet, port=port) as read:
@@ -218,12 +218,12 @@ async def test_records_that_cannot_be_decrypted_cost_no_other_node():
         os.write(writer.get_extra_info("socket").fileno(), 3 * record)
         await asyncio.sleep(60)
 
-    async with Kubelet(answer) as broken, Kubelet(node="n2") as well, Reader(broken) as read:
-        other = Target("n2", ("127.0.0.1",), well.port)
+    async with Kubelet(answer) as broken, Kubelet(node="n2") as good, Reader(broken) as read:
+        other = Target("n2", ("127.0.0.1",), good.port)
         assert is_sample(await read.client.scrape(other, time.monotonic() + 5))
         assert not is_sample(await read())
         assert is_sample(await read.client.scrape(other, time.monotonic() + 5))
-        assert well.connections == 1
+        assert good.connections == 1
 
 
 class Transport:

@@ -60,9 +60,9 @@ def served(store, at):
 @settings(max_examples=150, deadline=None)
 def test_any_structure_of_a_summary(seed, recorded):
     rng, store = random.Random(seed), MetricsStore(max_age=60.0)
-    for turn in range(3):
+    for number in range(3):
         body = json.dumps(mutated_structure(rng, recorded)).encode()
-        put(store, decode_summary, body, 100.0 + 15 * turn)
+        put(store, decode_summary, body, 100.0 + 15 * number)
     served(store, 131.0)
 
 
@@ -70,9 +70,9 @@ def test_any_structure_of_a_summary(seed, recorded):
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_of_a_summary(seed):
     rng, store = random.Random(seed), MetricsStore(max_age=60.0)
-    for turn, answer in enumerate(SERIES):
+    for number, answer in enumerate(SERIES):
         body = mutated_bytes(rng, json.dumps(answer["summary"]).encode())
-        put(store, decode_summary, body, 100.0 + 15 * turn)
+        put(store, decode_summary, body, 100.0 + 15 * number)
     served(store, 131.0)
 
 
@@ -80,9 +80,9 @@ def test_any_bytes_of_a_summary(seed):
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_of_an_exposition(seed):
     rng, store = random.Random(seed), MetricsStore(max_age=60.0)
-    for turn, answer in enumerate(SERIES):
+    for number, answer in enumerate(SERIES):
         body = mutated_bytes(rng, answer["resource"].encode())
-        put(store, decode_resource_metrics, body, 100.0 + 15 * turn)
+        put(store, decode_resource_metrics, body, 100.0 + 15 * number)
     served(store, 131.0)
 
 

@@ -34,7 +34,7 @@ def test_what_the_node_may_give_and_how_it_is_read():
     assert (made.pods, made.containers, made.state) == (3, 7, "pending")
 
 
-def test_without_a_connection_the_first_address_is_told():
+def test_without_a_connection_the_first_address_is_named():
     assert row(state()).address == "10.0.0.1:10250"
     assert row(state(("fd00::1",))).address == "[fd00::1]:10250"
     assert row(state(())).address == ""

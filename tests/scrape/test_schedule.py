@@ -1,4 +1,4 @@
-"""When a node's turns are: level over large clusters, exact for each node."""
+"""When a node is scraped: level over large clusters, exact for each node."""
 
 import asyncio
 from collections import Counter
@@ -35,17 +35,17 @@ def test_the_load_is_level():
 
 
 @given(times, st.text(), resolutions)
-def test_turns_are_one_resolution_apart(now, name, resolution):
+def test_scrapes_are_one_resolution_apart(now, name, resolution):
     offset = offset_of(name, resolution)
-    turns = [next_scrape(now, offset, resolution, first=False)]
+    scrapes = [next_scrape(now, offset, resolution, first=False)]
     for _ in range(5):
-        turns.append(next_scrape(turns[-1], offset, resolution, first=False))
-    for earlier, later in pairwise(turns):
+        scrapes.append(next_scrape(scrapes[-1], offset, resolution, first=False))
+    for earlier, later in pairwise(scrapes):
         assert abs(later - earlier - resolution) < 1e-3
 
 
 @given(times, st.text(), resolutions, st.floats(-0.009, 0.4))
-def test_a_timer_that_is_early_or_late_does_not_move_the_turns(now, name, resolution, lateness):
+def test_a_timer_that_is_early_or_late_does_not_move_the_scrapes(now, name, resolution, lateness):
     offset = offset_of(name, resolution)
     at = next_scrape(now, offset, resolution, first=False)
     again = next_scrape(at + lateness * resolution, offset, resolution, first=False)
@@ -53,7 +53,9 @@ def test_a_timer_that_is_early_or_late_does_not_move_the_turns(now, name, resolu
 
 
 @given(times, st.text(), resolutions)
-def test_after_the_first_turn_the_next_is_neither_at_once_nor_a_period_late(now, name, resolution):
+def test_after_the_first_scrape_the_next_is_neither_at_once_nor_a_period_late(
+    now, name, resolution
+):
     offset = offset_of(name, resolution)
     second = next_scrape(now, offset, resolution, first=True)
     assume(second - now != resolution)  # floats of large times

@@ -130,8 +130,8 @@ async def test_every_node_is_asked_at_once_within_the_bound():
 
 
 async def test_each_node_keeps_its_period():
-    """By medians: a moment in which this machine stood still moves two periods and one turn, or
-    takes one turn away.
+    """By medians: a moment in which this machine stood still moves two periods and one scrape, or
+    leaves one scrape out.
     """
     client = Client()
     async with running(Nodes(*many(10)), client):

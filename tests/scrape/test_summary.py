@@ -56,7 +56,7 @@ def refused(value, **options):
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_large_summary_is_decoded_as_a_small_one(indent):
-    """The large one pod by pod, in pieces between which others have their turn."""
+    """The large one pod by pod, in pieces, between which others are served."""
     pods = [pod(f"p{i}") for i in range(800)]
     large = json.dumps(document(*pods), indent=indent).encode()
     assert len(large) > AT_ONCE

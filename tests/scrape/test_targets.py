@@ -131,7 +131,7 @@ async def test_the_next_address_is_tried_and_the_one_that_works_remembered():
             assert read.client.address("n1") == f"127.0.0.1:{kubelet.port}"
 
 
-async def test_an_address_that_connects_but_never_answers_is_avoided_next_turn():
+async def test_an_address_that_connects_but_never_answers_is_avoided_next_time():
     async def hang(_, writer):
         await kubelet.closed.wait()
 
@@ -156,7 +156,7 @@ async def test_a_name_that_does_not_resolve_falls_to_the_next_address():
             assert is_sample(await read())
 
 
-async def test_a_name_that_does_not_resolve_is_told():
+async def test_a_name_that_does_not_resolve_is_named():
     async with Kubelet() as kubelet:
         target = Target("n1", ("no-such-node.invalid",), kubelet.port)
         async with Reader(kubelet, target=target, seconds=10) as read:
@@ -165,7 +165,7 @@ async def test_a_name_that_does_not_resolve_is_told():
             assert "--kubelet-preferred-address-types" in failure.message
 
 
-async def test_every_address_that_failed_is_told():
+async def test_every_address_that_failed_is_named():
     async with Kubelet() as kubelet:
         port = kubelet.port
     target = Target("n1", ("127.0.0.2", "127.0.0.3"), port)

@@ -1,4 +1,4 @@
-"""A node whose answer gives no usage is not called well."""
+"""A node whose answer gives no usage is not `ok`."""
 
 import json
 
