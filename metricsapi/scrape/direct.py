@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 
@@ -14,18 +15,22 @@ from metricsapi.scrape.connect import connect
 from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
+from metricsapi.scrape.pacing import Pace
 from metricsapi.scrape.targets import Target
 
 
 class _Route:
     """How one node was reached: its connection, and what to try first next time."""
 
-    __slots__ = ("by_node_name", "connection", "explained", "generation", "good", "silent")
+    __slots__ = (
+        "by_node_name", "connection", "explained", "generation", "good", "silent", "size",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
         self.good: str | None = None  # the address that answered last
         self.silent: str | None = None  # the address that took a request and never answered
+        self.size = 0  # bytes of its last response
         self.by_node_name = False  # its certificate names the node and not the address
         self.generation = 0  # of the TLS context that the connection was verified with
         self.explained: ScrapeError | None = None  # the last error of its certificate
@@ -45,6 +50,7 @@ class DirectFetcher:
         self._tls = tls
         self._identity = identity
         self._shared = Shared(settings.max_response_bytes)
+        self._pace = Pace()
         self._routes: dict[str, _Route] = {}
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
@@ -56,12 +62,16 @@ class DirectFetcher:
         connection = self._kept(route)
         if connection is None:
             connection = await self._connect(target, route, deadline)
+        now = time.monotonic()
+        if delay := self._pace.delay(route.size, now):
+            await asyncio.sleep(min(delay, max(0.0, deadline - now)))
         try:
             response = await connection.get(self._request(connection, path, accept), deadline)
         except ScrapeError as error:
             if error.cause is Cause.TIMEOUT:
                 route.silent, route.good = route.good, None
             raise
+        route.size = len(response.body)
         if response.status == 401:
             self._identity.rejected()
         return response
