@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections import deque
 
 import httpx
 import psutil
 
+from tests.chaos.machine import Machine
 from tests.chaos.world import API, RESOLUTION
 
 LIVEZ_WITHIN = 1.0  # seconds
@@ -22,14 +22,15 @@ _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1}
 
 
 class Observer:
-    """Watches a world. `affected(name)` gives until when (monotonic) a node may be missing."""
+    """Watches a world that a schedule happens to; `problems` is what did not hold."""
 
     def __init__(self, world, schedule):
         self.world = world
         self.schedule = schedule
         self.problems = []
-        self._lags = deque(maxlen=1000)  # (monotonic seconds, how late this process was)
+        self.machine = Machine(world)
         self.looks = self.queries = self.probes = 0
+        self.unjudged = 0  # looks and probes while the machine was busy
         self.slowest_probe = 0.0
         self.cpu_errors = [0.0]  # of what was served of nodes without a fault, as parts
         self.well_after = None  # seconds after the last fault
@@ -43,42 +44,31 @@ class Observer:
     async def run(self):
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._feel_lag())
+            group.create_task(self.machine.run())
             group.create_task(self._probe())
             group.create_task(self._look())
             for number in range(5):
                 group.create_task(self._query(number))
 
-    def lag(self, seconds=3 * RESOLUTION):
-        """Give how late this process, and with it its kubelets, was lately, in seconds."""
-        since = time.monotonic() - seconds
-        return max((late for at, late in self._lags if at >= since), default=0.0)
-
-    async def _feel_lag(self):
-        while True:
-            due = time.monotonic() + 0.02
-            await asyncio.sleep(0.02)
-            now = time.monotonic()
-            self._lags.append((now, now - due))
-
     async def _probe(self):
         """The process lives, answers `/livez` in time, and takes bounded memory."""
         while True:
-            began, waited = time.monotonic(), self.world.waited()
+            began = time.monotonic()
             if self.world.process.returncode is not None:
                 self.problem(f"the process ended with status {self.world.process.returncode}")
                 return
             try:
                 async with self.world.client(anonymous=True, fresh=True) as client:
                     answer = await client.get("/livez")
-                # Less what this process was late, and the server had no processor.
                 took = time.monotonic() - began
-                took -= self.lag(took) + self.world.waited() - waited
                 if answer.status_code != 200:
                     self.problem(f"/livez answered {answer.status_code}: {answer.text[:200]}")
-                if took > LIVEZ_WITHIN:
-                    self.problem(f"/livez took {took:.2f} s")
-                self.slowest_probe = max(self.slowest_probe, took)
+                if self.machine.busy():
+                    self.unjudged += 1
+                else:
+                    self.slowest_probe = max(self.slowest_probe, took)
+                    if took > LIVEZ_WITHIN:
+                        self.problem(f"/livez took {took:.2f} s")
             except httpx.HTTPError as error:
                 self.problem(f"/livez failed: {type(error).__name__} {error}")
             self.probes += 1
@@ -111,10 +101,12 @@ class Observer:
 
     def _check(self, began, nodes, pods, status):
         by_name = {node["name"]: node for node in status["nodes"]}
+        busy = self.machine.busy()
+        self.unjudged += busy
         for node in self.world.nodes:
             row = by_name.get(node.name)
-            if self.schedule.well_since(node.index, began, GRACE):
-                for text in wrong(node, nodes, pods, self.cpu_errors, self.lag()):
+            if not busy and self.schedule.well_since(node.index, began, GRACE):
+                for text in wrong(node, nodes, pods, self.cpu_errors, self.machine.lag()):
                     self.problem(text)
                 if row is None or row["state"] != "ok":
                     self.problem(f"{node.name} has no fault, but /statusz says {row}")
