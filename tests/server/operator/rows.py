@@ -37,11 +37,11 @@ def counted(nodes):
     return Counter((node.state, node.cause) for node in nodes)
 
 
-def status(nodes, *, unready=None, remarks=(), tasks=()):
+def status(nodes, *, unready=None, remarks=(), tasks=(), cluster="kind-dev"):
     """What `/statusz` shows at `NOW` of these nodes."""
     about = About(
         version="0.1.0",
-        cluster="kind-dev",
+        cluster=cluster,
         started=NOW - 4000,
         resolution=15.0,
         paths=("/healthz", "/livez", "/metrics", "/readyz", "/statusz"),

@@ -3,13 +3,20 @@
 import dataclasses
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metricsapi.config.read import flag_texts
 from metricsapi.config.settings import Settings
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.statusz import statusz_routes
+from metricsapi.server.operator.statusz_json import as_json
+from metricsapi.server.operator.statusz_page import as_page
+from metricsapi.server.operator.statusz_text import as_text
+from metricsapi.server.supervisor import TaskHealth
 from metricsapi.telemetry.troubleshooting import REMEDIES
 from tests.server.operator.rows import NOW, failing, good, mixed, status
 from tests.server.operator.serving import serving
@@ -129,3 +136,47 @@ async def test_a_clock_that_was_set_back_makes_no_negative_time():
             assert not re.search(
                 r"[ >]-[0-9]", re.sub("<script>.*</script>", "", got.text, flags=re.DOTALL)
             )
+
+
+class Elements(HTMLParser):
+    """The elements of a page outside its style and script, and the keys of its rows."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.keys, self.handlers = set(), [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        if tag == "tr" and "data-key" in dict(attributes):
+            self.keys.append(dict(attributes)["data-key"])
+
+
+KNOWN_TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "script", "div", "header", "h1", "span"),
+    *("a", "b", "br", "time", "input", "label", "details", "summary", "strong", "meter"),
+    *("table", "thead", "tbody", "tr", "th", "td", "button"),
+}
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=40)
+
+
+@given(name=texts, message=texts, reason=texts, cluster=texts, remark=texts)
+def test_no_text_from_elsewhere_makes_an_element_a_line_or_a_command(
+    name, message, reason, cluster, remark
+):
+    nodes = [
+        good(name, 1, endpoint_reason=reason),
+        failing(name + "2", "refused", message, since=NOW - 9),
+    ]
+    tasks = [TaskHealth("scraper", 1, 2.0, message)]
+    now = status(nodes, cluster=cluster, remarks=[remark], unready={"check": remark}, tasks=tasks)
+    page = Elements("".join(as_page(now)))
+    assert page.tags <= KNOWN_TAGS
+    assert page.handlers == []
+    assert sorted(page.keys) == sorted([name, name + "2"])
+    assert json.loads("".join(as_json(now)))["cluster"] == cluster
+    text = "".join(as_text(now))
+    assert all(char.isprintable() or char == "\n" for char in text)
+    lines = len("".join(as_text(status([good("a"), failing("b", "x", "m")]))).splitlines())
+    assert len(text.split("\n")) - 1 <= lines + 3
