@@ -53,11 +53,17 @@ class Claims:
     def change(self, before: Iterable[Pod], after: Iterable[Pod]) -> None:
         """Take that a node lists the pods `after` in place of `before`."""
         old, new = set(before), set(after)
-        for pod in old - new:
+        gone, added = old - new, new - old
+        for pod in gone:
             pod.shown = False
-            self._set(pod.key, [other for other in self._claims[pod.key] if other is not pod])
-        for pod in new - old:
-            self._set(pod.key, [*self._claims.get(pod.key, ()), pod])
+        claims = {
+            pod.key: [other for other in self._claims.get(pod.key, ()) if other not in gone]
+            for pod in gone | added
+        }
+        for pod in added:
+            claims[pod.key].append(pod)
+        for key, pods in claims.items():
+            self._set(key, pods)
 
     def bind(self, key: Key, uid: str, node: str) -> None:
         """Take that the API server has bound the pod of this uid to a node."""
@@ -83,7 +89,7 @@ class Claims:
 
     def _set(self, key: Key, claims: list[Pod]) -> None:
         if not claims:
-            del self._claims[key]
+            self._claims.pop(key, None)
             return
         self._claims[claims[0].key] = tuple(claims)
         self.decide(key)

@@ -28,6 +28,7 @@ times is the window between the two moments, for all stats of the node alike.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from math import inf
@@ -296,7 +297,8 @@ def _usual(times: Mapping[float, int]) -> set[float]:
 
 
 def _most_common(times: list[float]) -> float:
-    return max(set(times), key=lambda time: (times.count(time), time))
+    counts = Counter(times)
+    return max(counts, key=lambda time: (counts[time], time))
 
 
 def _one_housekeeping(found: Agreement) -> bool:

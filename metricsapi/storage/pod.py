@@ -21,7 +21,7 @@ from metricsapi.storage.types import (
 )
 
 Key = tuple[str, str]  # namespace, name
-_LONGEST_UID = 253  # characters; nobody names a limit, and real ones have 36 or 32
+LONGEST_UID = 253  # characters; nobody names a limit, and real ones have 36 or 32
 _by_name = attrgetter("name")
 
 
@@ -106,7 +106,7 @@ def running(stats: list[Stat]) -> list[Stat]:
 def well_named(pod: Pod, containers: Iterable[str]) -> bool:
     """Tell whether a pod's names are such as the API server takes, and its uid no longer."""
     namespace, name = pod.key
-    if len(pod.uid) > _LONGEST_UID:
+    if len(pod.uid) > LONGEST_UID:
         return False
     return is_subdomain(name) and are_labels([namespace, *containers])
 
@@ -115,9 +115,9 @@ def entries_by_pod(pods: Sequence[PodStats]) -> dict[PodRef, list[ContainerStats
     """Give the containers that an answer lists for each pod: of all its entries, if it has many."""
     found = {pod.pod_ref: pod.containers or [] for pod in pods}
     if len(found) < len(pods):
-        found = {}
+        found = {pod.pod_ref: [] for pod in pods}
         for pod in pods:
-            found[pod.pod_ref] = found.get(pod.pod_ref, []) + (pod.containers or [])
+            found[pod.pod_ref] += pod.containers or []
     return found
 
 

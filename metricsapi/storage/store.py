@@ -18,7 +18,7 @@ from metricsapi.storage.claims import Claims, Withheld
 from metricsapi.storage.cluster import Cluster, UnknownCluster
 from metricsapi.storage.limits import limits_of
 from metricsapi.storage.node import Node
-from metricsapi.storage.pod import Key, Pod, entries_by_pod
+from metricsapi.storage.pod import LONGEST_UID, Key, Pod, entries_by_pod
 from metricsapi.storage.refused import RefusedPods
 from metricsapi.storage.stat import Readings, Stat
 from metricsapi.storage.types import (
@@ -159,7 +159,8 @@ class MetricsStore:
         """Give the pod that a node lists in other words than before, or a new one."""
         key = ref.namespace, ref.name
         for pod in self._claims.get(key):
-            if pod.node == node.name and not (pod.uid and ref.uid):
+            same = not (pod.uid and ref.uid) and len(ref.uid) <= LONGEST_UID
+            if pod.node == node.name and same:
                 pod.uid = ref.uid  # `/metrics/resource` has none: it is the same pod
                 self._claims.decide(key)
                 return pod

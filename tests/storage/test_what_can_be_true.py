@@ -327,3 +327,37 @@ def test_an_entry_without_usage_takes_nothing_from_the_other(store, bare, start,
     empty = [container_stats("c", start, None, None, None, None, None)] if bare else []
     usage = entries(store, 100.0, *([empty, full] if swapped else [full, empty]))
     assert cores(usage) == {"c": 0.25}
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("odd", ["2040-01-01T00:00:00Z", "1999-01-01T00:00:00Z"])
+def test_one_container_with_a_time_that_is_nonsense_costs_no_other_its_accuracy(store, odd):
+    """The others are timed by our clock, though the kubelet's rates are up to 3 % off."""
+    rates = (0.2425, 0.245, 0.2475, 0.2525, 0.255, 0.2575)
+    for at in (100.0, 115.0, 130.0, 145.0):
+        listed = [
+            ("ns", f"pod-{i}", f"u{i}", [container(at=at, cpu_rate=int(rate * CORE))])
+            for i, rate in enumerate(rates)
+        ]
+        nonsense = container(at=at)
+        nonsense.cpu.time = odd
+        sample = node_sample(
+            "node-a", at, at + 0.02, EPOCH, [*listed, ("ns", "p", "u", [nonsense])]
+        )
+        store.put(sample)
+    for i in range(6):
+        usage = store.pod_usage("ns", f"pod-{i}", 145.1)
+        assert cores(usage) == {"c": pytest.approx(0.25, rel=0.002)}
+
+
+def test_times_that_are_all_different_after_equal_ones_are_no_rates(store):
+    """A kubelet that is hostile has as many times as containers, and a jump of its clock."""
+    for at in (100.0, 115.0, 130.0, 145.0):
+        put(store, at, *[container(f"c{i}", at) for i in range(200)])
+    scattered = [container(f"c{i}", 160.0) for i in range(200)]
+    for number, each in enumerate(scattered):
+        each.cpu.time = EPOCH + 10_000 + 3 * number
+    usage = put(store, 160.0, *scattered)
+    assert set(cores(usage).values()) == {0.25}

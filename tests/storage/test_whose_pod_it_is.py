@@ -190,3 +190,19 @@ def test_a_node_that_is_gone_leaves_its_pods_to_others(scene):
     scene.lists("second", 101.0, "u", cores=2)
     scene.store.forget("first")
     assert scene.served(101.1) == ("second", 2.0)
+
+
+def test_a_node_may_list_any_number_of_pods_under_one_name(scene):
+    """Each answer has other uids; that costs no more than so many pods of other names."""
+    for at in (100.0, 115.0):
+        scene.lists("liar", at, *(f"{at}-{number}" for number in range(2000)))
+    scene.lists("owner", 116.0, "u")
+    assert scene.served(116.1) == ("owner", 1.0)
+    assert scene.withheld["uid"] == 4000
+
+
+def test_a_uid_of_any_length_is_not_kept(scene):
+    scene.lists("node", 100.0, "")
+    scene.lists("node", 115.0, "u" * 10**6)
+    assert scene.served(115.1) is None
+    assert scene.store.node_info("node").pods == 0
