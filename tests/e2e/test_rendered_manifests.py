@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -60,6 +62,35 @@ def test_the_connection_is_verified_by_a_bundle_that_nobody_wrote(kubectl):
     spec = json.loads(kubectl("get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "json"))["spec"]
     assert spec["caBundle"]
     assert not spec.get("insecureSkipTLSVerify")
+
+
+def test_metrics_servers_apiservice_is_verified_once_the_server_is_ready(kubectl_binary, tmp_path):
+    """It has insecureSkipTLSVerify: true, as when the server takes metrics-server's place."""
+    manifests = tmp_path / "manifests"
+    shutil.copytree(RENDERED / "default", manifests)
+    service = manifests / "apiservice.yaml"
+    service.write_text(f"{service.read_text()}  insecureSkipTLSVerify: true\n")
+    running = Sandbox(tmp_path / "sandbox", "--nodes=1", "--pods=3", f"--manifests={manifests}")
+    get = ["get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "json"]
+    try:
+        running.wait_ready()
+        environment = {**os.environ, "KUBECONFIG": running.kubeconfig}
+        deadline = time.monotonic() + 60
+        while True:
+            output = subprocess.check_output([kubectl_binary, *get], env=environment, timeout=60)
+            spec = json.loads(output)["spec"]
+            if spec.get("caBundle"):
+                break
+            assert spec["insecureSkipTLSVerify"] is True
+            assert time.monotonic() < deadline, "it was never written"
+            time.sleep(0.2)
+        assert not spec.get("insecureSkipTLSVerify")
+        top = subprocess.check_output(
+            [kubectl_binary, "top", "nodes"], env=environment, text=True, timeout=60
+        )
+        assert "node-0" in top
+    finally:
+        running.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,26 @@
 """Whom we believe to be a kubelet, and what we say when we do not."""
 
 import asyncio
+import base64
 import contextlib
+import json
 import os
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 from cryptography import x509
 
+from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.credentials import load_credentials
 from metricsapi.kube.identity import Identity
 from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, certificate_cause
-from metricsapi.scrape.targets import Target
+from metricsapi.scrape.kubelet import kubelet_client
+from metricsapi.scrape.targets import Target, target_of
 from tests.support.conditions import until
-from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
+from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, node, summary
 from tests.support.needs import needed
 from tests.support.pki import (
     CLIENT,
@@ -297,3 +303,52 @@ def test_every_code_of_openssl_has_a_cause_of_certificates():
     assert set(causes.values()) == CERTIFICATE_CAUSES
     assert causes[26] is Cause.CERTIFICATE_UNSUITABLE  # X509_V_ERR_INVALID_PURPOSE
     assert causes[20] is Cause.CERTIFICATE_UNKNOWN_CA
+
+
+async def test_the_client_certificate_and_the_token_of_a_kubeconfig_are_shown_to_kubelets(tmp_path):
+    """As metrics-server shows them: with kubeadm's admin.conf there is no other credential."""
+    clients = Authority("kubernetes")
+    admin = clients.issue("kubernetes-admin", groups=("system:masters",), usages=(CLIENT,))
+    encoded = {
+        "client-certificate-data": base64.b64encode(admin.pem).decode(),
+        "client-key-data": base64.b64encode(admin.key).decode(),
+    }
+    authority = base64.b64encode(CLUSTER.pem).decode()
+    path = tmp_path / "admin.conf"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [
+                    {
+                        "name": "c",
+                        "cluster": {
+                            "server": "https://api.example:6443",
+                            "certificate-authority-data": authority,
+                            "proxy-url": "http://proxy.example:3128",
+                            "tls-server-name": "api.example",
+                        },
+                    }
+                ],
+                "users": [{"name": "u", "user": {**encoded, "token": "secret"}}],
+            }
+        )
+    )
+    seen = []
+
+    def answer(request):
+        subject = dict(pair for part in request.peer["subject"] for pair in part)
+        seen.append((subject["commonName"], request.headers["authorization"]))
+        return http(summary("n1"))
+
+    kubelet = Kubelet(answer)
+    kubelet.tls.load_verify_locations(cadata=clients.text)
+    kubelet.tls.verify_mode = ssl.CERT_REQUIRED
+    async with kubelet:
+        settings = KubeletSettings(port=kubelet.port)
+        scraper = kubelet_client(settings, load_credentials(path, {}))
+        target = target_of(node(kubelet.node, kubelet.host), settings)
+        assert is_sample(await scraper.scrape(target, time.monotonic() + 5))
+        scraper.close()
+    assert seen == [("kubernetes-admin", "Bearer secret")]
