@@ -45,6 +45,11 @@ class _Pool:
                 headers=[("User-Agent", user_agent), *credentials.headers],
                 limits=httpx.Limits(max_connections=most, max_keepalive_connections=kept_alive),
             )
+        except ImportError as error:  # of socksio, which httpx imports for SOCKS alone
+            raise CredentialsError(
+                f"{credentials.source}: the proxy {credentials.proxy} needs the Python package "
+                "socksio: pip install 'httpx[socks]'"
+            ) from error
         except (httpx.InvalidURL, ValueError) as error:
             raise CredentialsError(f"{credentials.source}: {error}") from error
         self.in_flight = 0
