@@ -36,11 +36,11 @@ from metricsapi.server.http.refusal import (
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
+from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
 
 _PIPELINED = 8  # requests that wait behind the one that is being answered
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
 _PIECE = 16 * 1024  # bytes that are parsed at once: 5 ms of work if they are tiny headers
-_PROGRESS = 64 * 1024  # bytes that a peer must take within `write_timeout`
 
 
 class Protocol(HttpToolsProtocol):
@@ -67,15 +67,14 @@ class Protocol(HttpToolsProtocol):
         self._refused = False  # what still comes in is not parsed
         self._reception = Reception(limits, memory)
         self._unparsed = b""
-        self._reading: asyncio.TimerHandle | None = None
-        self._reading_of = Receiving.NOTHING  # what `_reading` is the time limit of
-        self._writing: asyncio.TimerHandle | None = None
+        self._reading = ReadTimeLimit(self.loop, limits, lambda: self._refuse(too_slow()))
         self._lingering: asyncio.TimerHandle | None = None
 
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._client = ClientTransport(transport, self.loop, self.limits)
+        self._writing = WriteTimeLimit(self.loop, self.limits, transport)
         super().connection_made(self._client)  # type: ignore[arg-type]  # by duck typing
         try:
             self.peer = peer_certificates(transport)
@@ -91,8 +90,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost()
-        timers = (self._reading, self._writing, self._lingering, self.timeout_keep_alive_task)
-        for timer in timers:
+        self._reading.cancel()
+        self._writing.cancel()
+        for timer in (self._lingering, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -151,7 +151,7 @@ class Protocol(HttpToolsProtocol):
         except Refused as refused:
             self._refuse(refused)
         else:
-            self._watch_reader()
+            self._reading.follow(self._reception.state)
 
     def _parse(self, data: bytes) -> None:
         """Have the methods below called with the parts of `data`. Raises Refused."""
@@ -201,28 +201,12 @@ class Protocol(HttpToolsProtocol):
         self._reception.complete()
         super().on_message_complete()
 
-    def _watch_reader(self) -> None:
-        """Limit the time of the part of a request that is still to come."""
-        receiving = self._reception.state
-        if receiving is self._reading_of and receiving is not Receiving.NOTHING:
-            return
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
-        self._reading_of = receiving
-        if receiving is not Receiving.NOTHING:
-            limits = self.limits
-            in_head = receiving is Receiving.HEAD
-            seconds = limits.header_timeout if in_head else limits.body_timeout
-            self._reading = self.loop.call_later(seconds, self._refuse, too_slow())
-
     # Refusals
 
     def _refuse(self, refused: Refused) -> None:
         """End the connection as `ACTIONS` says."""
         self._refused = True
-        if self._reading is not None:
-            self._reading.cancel()
+        self._reading.cancel()
         headers = self.headers if self._reception.state is Receiving.HEAD else ()
         audit_id = request_id(headers)
         self._refusals.note(refused, self.client, audit_id.decode())
@@ -268,20 +252,8 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_writer()
+        self._writing.start()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._writing is not None:
-            self._writing.cancel()
-            self._writing = None
-
-    def _watch_writer(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._writing = self.loop.call_later(self.limits.write_timeout, self._taken, waiting)
-
-    def _taken(self, before: int) -> None:
-        if self.transport.get_write_buffer_size() > before - _PROGRESS:
-            self.transport.abort()
-        else:
-            self._watch_writer()
+        self._writing.cancel()

@@ -49,7 +49,7 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, watch)
-        except Exception:  # a fault of ours; the caller is told where to look, not what it is
+        except Exception:  # a fault of ours: the caller gets its id, the log its traceback
             log.exception("request failed", extra={"data": {"path": scope["path"]}})
             if not code:
                 text = f"Internal error occurred: see the server's log for request {own.decode()}"

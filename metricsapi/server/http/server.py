@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves one ASGI app until told to leave. No signal handlers: the caller has them."""
+    """Serves an ASGI app until `begin_shutdown`. It has no signal handlers: the caller has them."""
 
     def __init__(
         self,
@@ -90,21 +90,21 @@ class Server:
         return self._bound
 
     async def run(self) -> None:
-        """Serve until `begin_shutdown` and what follows from it is over. Raises as `bind` does."""
+        """Serve until a shutdown has begun and is over. Raises as `bind` does."""
         sockets = [self.bind()]
         async with asyncio.TaskGroup() as group:
-            leaving = group.create_task(self._leave_when_told())
+            leaving = group.create_task(self._leave())
             await self._uvicorn.serve(sockets=sockets)
             leaving.cancel()
 
     def begin_shutdown(self) -> None:
-        """Leave: serve on for the shutdown delay, finish what is in flight, close.
+        """Shut down: serve on for the shutdown delay, finish the requests in flight, close.
 
         `/readyz` fails from now on, since it looks at `leaving`.
         """
         self.leaving.set()
 
-    async def _leave_when_told(self) -> None:
+    async def _leave(self) -> None:
         await self.leaving.wait()
         await asyncio.sleep(self._serving.shutdown_delay)
         self._uvicorn.leave.set()
