@@ -15,6 +15,7 @@ import time
 from functools import partial
 
 import uvloop
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from metricsapi import __version__
@@ -131,24 +132,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             address=advertised_address(settings),
             started=time.time(),
         )
-        refusals = RefusalLog(telemetry.refusal)
-        server = Server(
-            build_handler_chain(
-                app,
-                telemetry=telemetry,
-                request_timeout=settings.limits.request_timeout,
-                authenticator=security.authenticator,
-                authorizer=security.authorizer,
-                in_flight=security.in_flight,
-                refusals=refusals,
-                replicas=replication.middleware() if replication else None,
-            ),
-            tls=security.tls,
-            limits=settings.limits,
-            serving=settings.serving,
-            leaving=leaving,
-            refusals=refusals,
-        )
+        server = _server(app, settings, security, telemetry, leaving, replication)
+
+        # What runs, in the order in which data flows.
         supervisor.add(
             *(
                 Task(f"{each.resource.name}-informer", each.run, each.failing)
@@ -164,6 +150,36 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             supervisor.add(*replication.tasks())
         await _run(server, security, supervisor)
     return 0
+
+
+def _server(
+    app: FastAPI,
+    settings: Settings,
+    security: Security,
+    telemetry: Telemetry,
+    leaving: asyncio.Event,
+    replication: Replication | None,
+) -> Server:
+    """Give the HTTPS server of an app behind the handler chain."""
+    refusals = RefusalLog(telemetry.refusal)
+    chain = build_handler_chain(
+        app,
+        telemetry=telemetry,
+        request_timeout=settings.limits.request_timeout,
+        authenticator=security.authenticator,
+        authorizer=security.authorizer,
+        in_flight=security.in_flight,
+        refusals=refusals,
+        replicas=replication.middleware() if replication else None,
+    )
+    return Server(
+        chain,
+        tls=security.tls,
+        limits=settings.limits,
+        serving=settings.serving,
+        leaving=leaving,
+        refusals=refusals,
+    )
 
 
 async def _run(server: Server, security: Security, supervisor: Supervisor) -> None:
