@@ -161,7 +161,9 @@ class KubeletClient:
             sample = await self._read(other, target, deadline)
         except ScrapeError as second:
             raise ScrapeError(error.cause, f"{error}; and {second}") from second
-        self._endpoints.prefer_resource(target, str(error), time.monotonic())
+        refused = error.cause is not Cause.DECODE  # else the Summary may be good again any time
+        if refused or not _shortcoming(sample):
+            self._endpoints.prefer_resource(target, str(error), time.monotonic())
         return sample
 
     async def _read_better(

@@ -161,7 +161,10 @@ class _Reader:
                 self._count(end)
                 self.at += end
                 return value
-        raise DecodeError(f"a value of more than {MAX_POD} bytes", Cause.TOO_LARGE)
+        raise DecodeError(
+            f"a pod or another value of the Summary takes more than {MAX_POD} bytes",
+            Cause.TOO_LARGE,
+        )
 
     def _scan(self, text: str) -> tuple[Any, int]:
         try:

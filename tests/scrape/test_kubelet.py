@@ -157,6 +157,16 @@ async def test_a_summary_without_counters_is_kept_where_the_other_endpoint_is_no
         assert paths(kubelet).count("/stats/summary") == 3
 
 
+async def test_an_endpoint_that_is_no_better_is_read_but_not_remembered():
+    half = b"node_cpu_usage_seconds_total 1\n"
+    async with Kubelet(answers(b"garbage", half)) as kubelet, Reader(kubelet) as read:
+        for _ in range(2):
+            assert "no usable memory working set" in (await read()).unusable
+        assert paths(kubelet) == ["/stats/summary", "/metrics/resource"] * 2
+        kubelet.answer = answers(summary("n1"), half)
+        assert (await read()).unusable == ""
+
+
 async def test_a_node_without_usable_usage_says_what_is_missing():
     async with Kubelet(answers(without("time"), None)) as kubelet, Reader(kubelet) as read:
         sample = await read()
