@@ -86,13 +86,14 @@ def _serve(args: list[str]) -> int:
         logs.LOG.warning("flags", extra={"data": {"note": note}})
 
     from metricsapi.kube.errors import CredentialsError  # noqa: PLC0415
+    from metricsapi.kube.files import FileError  # noqa: PLC0415
     from metricsapi.server.auth.configuration import ConfigurationError  # noqa: PLC0415
     from metricsapi.server.run import run  # noqa: PLC0415
     from metricsapi.server.tls.context import TLSError  # noqa: PLC0415
 
     try:
         return run(settings)
-    except (CredentialsError, ConfigurationError, TLSError, OSError) as error:
+    except (CredentialsError, ConfigurationError, FileError, TLSError, OSError) as error:
         return _fail(str(error))
 
 

@@ -16,6 +16,7 @@ from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.decoding import decode_json
 from metricsapi.kube.errors import InvalidResponse, KubeError, Unreachable, error_from_response
 
+LONGEST_LINE = 16 * 2**20  # bytes of a watch event; etcd takes objects of 1.5 MiB by default
 T = TypeVar("T")
 
 
@@ -123,6 +124,8 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     async for chunk in response.aiter_bytes():
         rest += chunk
         if b"\n" not in chunk:
+            if len(rest) > LONGEST_LINE:
+                raise InvalidResponse(f"a line of more than {LONGEST_LINE >> 20} MiB")
             continue
         *lines, tail = bytes(rest).split(b"\n")
         rest = bytearray(tail)

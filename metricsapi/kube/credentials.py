@@ -65,9 +65,17 @@ def load_credentials(
 
 
 def default_kubeconfigs(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Give the kubeconfigs that kubectl would load: those of $KUBECONFIG, or ~/.kube/config."""
+    """Give the kubeconfigs that kubectl would load: those of $KUBECONFIG, or ~/.kube/config.
+
+    Raises CredentialsError when there is neither.
+    """
     named = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return named or [Path.home() / ".kube" / "config"]
+    try:
+        return named or [Path.home() / ".kube" / "config"]
+    except RuntimeError as error:  # an account without a home, as in a container
+        raise CredentialsError(
+            "there is neither $KUBECONFIG nor a home directory: name a kubeconfig with --kubeconfig"
+        ) from error
 
 
 def _in_cluster(environ: Mapping[str, str]) -> Credentials:

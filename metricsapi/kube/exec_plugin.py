@@ -31,6 +31,7 @@ VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
 TIMEOUT = 60.0  # seconds for a program that nobody has to type into
 RETRY_AFTER = 5.0  # seconds after a failure until the program is run again
+REJECTED_AGAIN = 60.0  # seconds between two runs because of a 401
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class _Credential:
 
 
 class ExecIdentity(Identity):
-    """What a program gave last: kept until it expires or a server answers 401.
+    """What a program gave last: cached until it expires or a server answers 401.
 
-    `clock` gives epoch seconds. Only one run is under way at a time, and none sooner than 5 s
-    after one that failed.
+    `clock` gives epoch seconds. Only one run is under way at a time, none sooner than 5 s after
+    one that failed, and one a minute because of a 401.
     """
 
     def __init__(self, plugin: ExecPlugin, clock: Callable[[], float] = time.time) -> None:
@@ -79,7 +80,7 @@ class ExecIdentity(Identity):
         self._clock = clock
         self._credential: _Credential | None = None
         self._error: CredentialsError | None = None
-        self._failed_at = float("-inf")
+        self._failed_at = self._rejected_at = float("-inf")
         self._running = threading.Lock()
         self._task: asyncio.Future[None] | None = None
 
@@ -118,8 +119,13 @@ class ExecIdentity(Identity):
             self._error = None
 
     def rejected(self) -> None:
-        """Run the program again at the next use."""
-        self._credential = None
+        """Run the program again at the next use, but not more than once a minute.
+
+        A thousand kubelets that take no token of this kind must not run it a thousand times.
+        """
+        now = time.monotonic()
+        if self._credential is not None and now - self._rejected_at >= REJECTED_AGAIN:
+            self._credential, self._rejected_at = None, now
 
     def _is_good(self) -> bool:
         return self._credential is not None and self._clock() < self._credential.expires
@@ -160,7 +166,7 @@ class ExecIdentity(Identity):
 
 def _is_interactive(plugin: ExecPlugin) -> bool:
     """Tell whether the program may ask the user. Raises CredentialsError if it must and cannot."""
-    terminal = sys.stdin is not None and sys.stdin.isatty()
+    terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
     if plugin.interactive_mode == "Always" and not terminal:
         raise CredentialsError(
             f"exec: {plugin.command} has interactiveMode Always, and standard input is no terminal"

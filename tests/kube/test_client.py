@@ -325,3 +325,19 @@ def test_a_socks_proxy_without_its_package_is_an_error_that_names_it():
     credentials = Credentials("https://api", tls, Identity(), "test", proxy="socks5://p:1080")
     with pytest.raises(errors.CredentialsError, match=r"socksio: pip install 'httpx\[socks\]'"):
         KubeClient(credentials)
+
+
+async def test_an_endless_line_is_not_collected_for_ever(monkeypatch):
+    monkeypatch.setattr("metricsapi.kube.client.LONGEST_LINE", 1000)
+
+    async def answer(_request, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            writer.write(b"64\r\n" + b"x" * 100 + b"\r\n")
+            await writer.drain()
+        await asyncio.sleep(5)
+
+    async with Listener(answer) as server, client(server) as kube:
+        lines = kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=5.0)
+        with pytest.raises(errors.InvalidResponse, match="a line of more than"):
+            await anext(lines)

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import os
 import stat
 import sys
 
@@ -105,6 +106,23 @@ async def test_without_an_expiry_it_is_kept_until_a_server_answers_401(plugin):
     identity.rejected()
     await identity.refresh()
     assert (len(plugin.runs), identity.token()) == (2, "second")
+
+
+async def test_servers_that_always_answer_401_do_not_run_it_again_and_again(plugin):
+    """Such as kubelets without webhook authentication."""
+    identity = plugin.identity()
+    for _ in range(50):
+        await identity.refresh()
+        identity.rejected()
+    assert len(plugin.runs) == 2
+
+
+async def test_a_closed_standard_input_is_no_terminal(plugin, monkeypatch):
+    with open(os.devnull) as closed:  # noqa: ASYNC230, PTH123
+        pass
+    monkeypatch.setattr("sys.stdin", closed)
+    await plugin.identity().refresh()
+    assert plugin.runs[0][2]["spec"] == {"interactive": False}
 
 
 async def test_who_asks_at_the_same_time_waits_for_one_run(plugin):

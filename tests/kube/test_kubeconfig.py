@@ -59,6 +59,17 @@ def test_the_files_are_those_of_kubectl(tmp_path, monkeypatch):
     assert [str(path) for path in paths] == ["/a", "/b/c"]
 
 
+def test_an_account_without_a_home_is_told_so(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", _no_home)
+    with pytest.raises(CredentialsError, match=r"neither \$KUBECONFIG nor a home directory"):
+        default_kubeconfigs({})
+
+
+def _no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_paths_are_relative_to_the_file_they_stand_in(tmp_path):
     (tmp_path / "users" / "keys").mkdir(parents=True)
     (tmp_path / "ca.crt").write_bytes(CA.pem)
