@@ -88,7 +88,7 @@ async def test_an_informer_keeps_what_it_knows_and_catches_up(api, follow, outag
     await until(lambda: same(informer, api), what="following again")
     assert seen[-1] == (None, "d")
     assert {(None, "a"), (None, "b"), ("a", None), (None, "c")} <= set(seen)
-    assert informer.error is None
+    await until(lambda: informer.error is None)
 
 
 async def test_watches_that_always_expire_are_not_answered_by_list_upon_list(api, follow):
