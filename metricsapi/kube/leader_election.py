@@ -155,7 +155,7 @@ class LeaderElector:
     async def attempt(self) -> None:
         """Read the Lease, and take or renew it if it may be."""
         try:
-            async with asyncio.timeout(self._timing.renew_deadline):
+            async with asyncio.timeout(self._longest_attempt()):
                 await self._read_and_write()
             self._failing = None
         except (KubeError, TimeoutError) as error:
@@ -173,10 +173,16 @@ class LeaderElector:
         self.election.resign()
         try:
             async with asyncio.timeout(self._timing.retry_period):
-                await self._write(self._record(holder=""))
+                await self._read()  # a renewal that was under way may have been written
+                if self.election.record.holder == self.identity:
+                    await self._write(self._record(holder=""))
         except (KubeError, TimeoutError) as error:
             log.info("lease not released", extra={"data": {"error": str(error)}})
         self._report()
+
+    def _longest_attempt(self) -> float:
+        """Give the seconds for an attempt; a leader's connection may hang, and it needs another."""
+        return self._timing.renew_deadline / (2 if self.leads() else 1)
 
     async def _pause(self, seconds: float) -> None:
         self._hurry.clear()

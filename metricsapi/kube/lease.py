@@ -14,6 +14,7 @@ from metricsapi.kube.errors import KubeError
 Lease = dict[str, Any]
 
 ADDRESS_ANNOTATION = "metricsapi/replica-address"
+_LONGEST = 512  # characters of a text: anybody may write a Lease, and these are logged
 _MOST_TRANSITIONS = 2**31 - 1  # an int32 in the API, which whoever may write Leases can fill
 
 
@@ -86,7 +87,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value[:_LONGEST] if isinstance(value, str) else ""
 
 
 def micro_time(seconds: float) -> str:

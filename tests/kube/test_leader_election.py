@@ -260,3 +260,32 @@ async def test_two_never_lead_at_once(steps, skews):
             client.request = working
         leases.now += seconds
         assert sum(other.leads() for other, _ in replicas) <= 1
+
+
+async def test_a_lease_is_released_whose_renewal_was_written_without_our_knowledge():
+    leases = Leases()
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    leases.store(leases.lease)  # the response was lost, as when the renewal is cancelled
+    await a.release()
+    assert leases.lease["spec"]["holderIdentity"] == ""
+
+
+async def test_a_lease_that_another_took_meanwhile_is_not_released():
+    leases = Leases()
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    leases.store({**leases.lease, "spec": {"holderIdentity": "b"}})
+    await a.release()
+    assert leases.lease["spec"]["holderIdentity"] == "b"
+
+
+async def test_texts_of_a_lease_are_cut_before_they_are_logged():
+    leases = Leases()
+    annotations = {"metricsapi/replica-address": "x" * 10**6}
+    leases.store(
+        {"metadata": {"annotations": annotations}, "spec": {"holderIdentity": "y" * 10**6}}
+    )
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    assert len(a.leader().holder) == len(a.leader().address) == 512
