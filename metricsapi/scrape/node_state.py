@@ -18,13 +18,14 @@ class NodeState:
     """One node of the scraper pool. Times are monotonic seconds; None is "never"."""
 
     __slots__ = (
-        "_logged_at", "answered_at", "changed_at", "duration", "failure", "first_start",
+        "_logged_at", "changed_at", "duration", "failure", "first_start", "known_at",
         "last_result", "last_scrape", "last_success", "limit", "logged", "offset", "skipped",
         "target", "task", "unusable",
     )  # fmt: skip
 
-    def __init__(self, target: Target, offset: float) -> None:
+    def __init__(self, target: Target, offset: float, known_at: float) -> None:
         self.target = target
+        self.known_at = known_at  # when the node appeared
         self.offset = offset  # seconds inside the period
         self.limit: InFlightLimit[NodeState] | None = None  # where it is queued or in flight
         self.task: asyncio.Task[None] | None = None  # that scrapes it now
@@ -35,7 +36,6 @@ class NodeState:
         self.last_scrape: float | None = None  # when the last scrape was due
         self.last_result: float | None = None  # when the last scrape ended
         self.last_success: float | None = None
-        self.answered_at = float("-inf")  # of the last sample
         self.duration: float | None = None  # seconds that the last scrape took
         self.skipped = 0  # scrapes skipped because the one before was still in flight
         self.logged = False  # whether the present failure was logged
@@ -45,6 +45,10 @@ class NodeState:
     def tried(self) -> bool:
         """Whether a scrape has ended, with a sample or a failure."""
         return self.changed_at is not None
+
+    def without_result(self, now: float) -> float:
+        """Give for how many seconds no scrape has ended."""
+        return now - (self.known_at if self.last_result is None else self.last_result)
 
     def succeeded(self, now: float, unusable: str = "") -> None:
         """Note a scrape that succeeded at `now`.

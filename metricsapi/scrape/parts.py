@@ -36,7 +36,8 @@ class Sharing(Protocol):
     """Shares scrapes with other replicas: `Replication`, or `ScrapesAlone`."""
 
     def may_scrape(self) -> bool: ...
-    def publish(self, node: str, result: NodeSample | Failure) -> None: ...
+    def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None: ...
+    def forget(self, node: str) -> None: ...
 
 
 class ScrapesAlone:
@@ -45,5 +46,8 @@ class ScrapesAlone:
     def may_scrape(self) -> bool:
         return True
 
-    def publish(self, node: str, result: NodeSample | Failure) -> None:
+    def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Nobody else needs the result."""
+
+    def forget(self, node: str) -> None:
+        """Nothing was kept."""

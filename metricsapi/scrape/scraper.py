@@ -85,24 +85,26 @@ class ScraperPool:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._client.close()
 
-    def accept(self, node: str, result: NodeSample | Failure) -> None:
-        """Take a result that another replica scraped, as if the scrape had been ours.
+    def accept(self, node: str, result: NodeSample | Failure, ended_at: float) -> bool:
+        """Take the result of another replica's scrape, as if the scrape had been ours.
 
-        A sample that is no newer than the last one of its node changes nothing.
+        `ended_at` is in our monotonic seconds. Tells whether it was taken: a result that is no
+        newer than the last one of its node, or of a node that is not scraped, changes nothing.
         """
         state = self.states.get(node)
-        if state is None:
-            return
-        if isinstance(result, NodeSample) and result.answered_at <= state.answered_at:
-            return
+        if state is None or (state.last_result is not None and ended_at <= state.last_result):
+            return False
         now = time.monotonic()
         state.last_scrape = self._newest_scrape = now
-        self._report(state, self._stored(node, result), now)
+        self._report(state, self._stored(node, result), min(ended_at, now))
+        return True
 
-    def scrape_untried(self) -> None:
-        """Scrape the nodes of which there is no result yet now instead of when they are due."""
+    def scrape_late(self) -> None:
+        """Scrape now, not when they are due, the nodes without a result in the last period."""
+        now = time.monotonic()
         for state in list(self.states.values()):
-            if not state.tried and state.limit is None:
+            late = not state.tried or state.without_result(now) > self._settings.resolution
+            if late and state.limit is None:
                 self._enqueue(state)
 
     def _selects(self, node: Node) -> bool:
@@ -114,6 +116,7 @@ class ScraperPool:
             if old is not None and old.name in self.states:
                 self._remove(old.name)
                 self._store.forget(old.name)
+                self._sharing.forget(old.name)
             return
         target = target_of(new, self._settings, self._ip_family)
         state = self.states.get(new.name)
@@ -121,7 +124,8 @@ class ScraperPool:
             data = {"node": new.name, "annotation": PATH_ANNOTATION, "value": path[:100]}
             log.warning("annotation is no plain path and is not used", extra={"data": data})
         if state is None:
-            state = NodeState(target, offset_of(new.name, self._settings.resolution))
+            offset = offset_of(new.name, self._settings.resolution)
+            state = NodeState(target, offset, time.monotonic())
             self.states[new.name] = state
             self._due(state)
         elif state.target != target:
@@ -164,10 +168,15 @@ class ScraperPool:
         return next_scrape(now, offset, resolution, first=state.last_scrape is None)
 
     def _enqueue(self, state: NodeState) -> None:
-        if not self._sharing.may_scrape():
+        if not self._sharing.may_scrape() and not self._missed(state):
             return
         state.limit = self._healthy if state.failure is None else self._failed
         state.limit.add(state)
+
+    def _missed(self, state: NodeState) -> bool:
+        """Tell whether whoever scrapes for us seems not to know a node."""
+        patience = 2 * self._settings.resolution + self._settings.timeout
+        return state.without_result(time.monotonic()) > patience
 
     def _cancel(self, state: NodeState) -> None:
         """End the scrape that is queued or in flight, if there is one."""
@@ -216,9 +225,9 @@ class ScraperPool:
             state.first_start = begun
         result = await self._scrape(state.target, begun + self._settings.timeout)
         result = self._stored(state.target.node, result)
-        self._sharing.publish(state.target.node, result)
         now = time.monotonic()
         state.duration = now - begun
+        self._sharing.publish(state.target.node, result, now)
         return self._report(state, result, now)
 
     async def _scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
@@ -247,7 +256,6 @@ class ScraperPool:
         if isinstance(result, Failure):
             state.failed(result, now)
             return False
-        state.answered_at = result.answered_at
         state.succeeded(now, result.unusable)
         return True
 

@@ -24,7 +24,7 @@ def row(state, *, connected="", nodes=(NODE,), sizes=None):
 
 
 def state(hosts=("10.0.0.1", "10.0.0.2")):
-    return NodeState(Target("a", hosts, 10250), 0.0)
+    return NodeState(Target("a", hosts, 10250), 0.0, 0.0)
 
 
 def test_what_the_node_may_give_and_how_it_is_read():

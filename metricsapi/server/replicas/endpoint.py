@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from metricsapi.api.status import StatusError, send_status
@@ -20,6 +21,7 @@ from metricsapi.server.replicas.messages import PATH
 from metricsapi.server.replicas.publisher import Publisher
 
 STUCK = 10.0  # seconds in which a follower has to take a piece of the stream
+LOG_INTERVAL = 60.0  # seconds between two lines about refused replicas: anybody can cause them
 
 _REFUSED = StatusError(401, "Unauthorized", "Unauthorized")
 _NOT_LEADING = StatusError(503, "ServiceUnavailable", "this replica does not lead")
@@ -56,6 +58,7 @@ class ReplicaEndpoint:
         self._leads = leads
         self._fresh = fresh
         self._clock = clock
+        self._log_after = float("-inf")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
@@ -66,13 +69,19 @@ class ReplicaEndpoint:
             return
         fault = self._identity.fault(scope["state"].get("peer"), self._clock())
         if fault is not None:
-            data = {"client": scope["client"], "reason": fault}
-            log.warning("refused a replica", extra={"data": data})
+            self._log_refused(scope["client"], fault)
             await send_status(scope, send, _REFUSED)
         elif scope["method"] != "GET" or not self._leads():
             await send_status(scope, send, _NOT_LEADING)
         else:
             await self._stream(scope, receive, send)
+
+    def _log_refused(self, client: object, reason: str) -> None:
+        now = self._clock()
+        if now >= self._log_after:
+            self._log_after = now + LOG_INTERVAL
+            data = {"client": client, "reason": reason}
+            log.warning("refused a replica", extra={"data": data})
 
     async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
         sending = asyncio.ensure_future(self._send(scope, send))
@@ -83,14 +92,17 @@ class ReplicaEndpoint:
             for task in (sending, leaving):
                 task.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
+        if not sending.cancelled():
+            sending.result()  # a fault of ours is logged as that of any request
 
     async def _send(self, scope: Any, send: Any) -> None:
         headers = [(b"content-type", b"application/octet-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
-            async for piece in self._publisher.stream():
-                async with asyncio.timeout(STUCK):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with aclosing(self._publisher.stream()) as pieces:
+                async for piece in pieces:
+                    async with asyncio.timeout(STUCK):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
         except TimeoutError:
             data = {"client": scope["client"], "seconds": STUCK}
             log.warning("a follower takes nothing; cutting it off", extra={"data": data})

@@ -32,6 +32,7 @@ from metricsapi.storage.types import NodeSample
 
 SILENCE = 3.0  # seconds without a message after which a stream counts as lost
 AGAIN = 1.0  # seconds between two attempts to follow
+STALL = 5.0  # seconds that this process may stand still: what was sent meanwhile is old
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class FollowError(Exception):
 
 
 class Follower:
-    """Follows whoever leads, and hands each result to `accept`.
+    """Follows whoever leads, and hands each result to `accept`, with the time at which it came.
 
     `clock` gives monotonic seconds, `wall` seconds since the epoch. `context` gives the TLS client
     context, None while there is no certificate to show; the leader's certificate has to be for
@@ -52,7 +53,7 @@ class Follower:
         self,
         *,
         leader: Callable[[], Record | None],
-        accept: Callable[[str, NodeSample | Failure], None],
+        accept: Callable[[str, NodeSample | Failure, float], None],
         context: Callable[[], ssl.SSLContext | None],
         server_name: str,
         clock: Callable[[], float],
@@ -104,8 +105,12 @@ class Follower:
         relation, reader = ClockRelation(), FrameReader()
         try:
             async with self._stream(address_of(leader)) as pieces:
+                before = self._clock()
                 async for piece in pieces:
                     received_at = self._clock()
+                    if received_at - before > STALL:
+                        raise FollowError(f"this replica stood still for {STALL:g} s")
+                    before = received_at
                     for message in reader.feed(piece):
                         self._take(message, leader, relation, received_at)
                     self._last_message = received_at
@@ -130,10 +135,10 @@ class Follower:
                 sample.requested_at = relation.ours(sample.requested_at)
                 sample.answered_at = relation.ours(sample.answered_at)
                 sample.wall_offset = self._wall() - self._clock()
-                self._accept(sample.node, sample)
-            case Failed(node=node, cause=cause, message=text):
+                self._accept(sample.node, sample, sample.answered_at)
+            case Failed(node=node, cause=cause, message=text, ended_at=ended_at):
                 known = Cause(cause) if cause in set(Cause) else Cause.INTERNAL
-                self._accept(node, Failure(known, text))
+                self._accept(node, Failure(known, text), relation.ours(ended_at))
             case Complete():
                 self._complete, self._problem, self.since = True, "", self._wall()
                 data = {"leader": leader.holder, "address": leader.address}

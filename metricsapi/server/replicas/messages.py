@@ -1,8 +1,8 @@
 """What replicas send each other: frames of a length and a msgpack message.
 
 A frame is four bytes, the length of the message in network byte order, then the message. Unknown
-fields are skipped, so that neighbouring versions of the server follow each other in a rolling
-update; a change that cannot be read that way gets another path than `PATH`.
+fields and unknown types of messages are skipped, so that neighbouring versions of the server follow
+each other in a rolling update; a change that cannot be read that way gets another path than `PATH`.
 
 Times are the sender's monotonic seconds; `clocks` relates them to the receiver's.
 """
@@ -39,11 +39,12 @@ class Sample(Struct, tag=True):
 
 
 class Failed(Struct, tag=True):
-    """A scrape that failed; `cause` is one of `scrape.errors.Cause`."""
+    """A scrape that failed, and `ended_at` when; `cause` is one of `scrape.errors.Cause`."""
 
     node: str
     cause: str
     message: str
+    ended_at: float
 
 
 class Complete(Struct, tag=True):
@@ -61,6 +62,14 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
+class _Typed(Struct):
+    type: str
+
+
+_TYPES = frozenset(kind.__name__ for kind in (Hello, Sample, Failed, Complete, Heartbeat))
+_type_decoder = msgspec.msgpack.Decoder(_Typed)
+
+
 def frame(message: Message) -> bytes:
     """Give the frame of a message."""
     body = _encoder.encode(message)
@@ -74,7 +83,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Give the messages that end in `data`. Raises ProtocolError."""
+        """Give the messages of known types that end in `data`. Raises ProtocolError."""
         buffer = self._buffer
         buffer += data
         messages = []
@@ -86,14 +95,25 @@ class FrameReader:
             end = start + _LENGTH + length
             if len(buffer) < end:
                 break
-            messages.append(_decoded(bytes(buffer[start + _LENGTH : end])))
+            if (message := _decoded(bytes(buffer[start + _LENGTH : end]))) is not None:
+                messages.append(message)
             start = end
         del buffer[:start]
         return messages
 
 
-def _decoded(body: bytes) -> Message:
+def _decoded(body: bytes) -> Message | None:
+    """Give a message; None for a type that this version does not know."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if _is_of_unknown_type(body):
+            return None
         raise ProtocolError(f"a message that cannot be decoded: {error}") from error
+
+
+def _is_of_unknown_type(body: bytes) -> bool:
+    try:
+        return _type_decoder.decode(body).type not in _TYPES
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import socket
 import time
@@ -20,11 +21,12 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.leader_election import LeaderElector, Timing
+from metricsapi.kube.lease import Record
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.replicas.endpoint import ReplicaEndpoint
-from metricsapi.server.replicas.follower import SILENCE, Follower
+from metricsapi.server.replicas.follower import SILENCE, STALL, Follower
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.supervisor import Task
@@ -32,13 +34,14 @@ from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.replicas import ReplicaStatus
 
 CHECK = 0.25  # seconds between two checks of whether scrapes of our own are needed
-STALL = 5.0  # seconds without such a check after which what is stored counts as stale
 
 log = logging.getLogger(__name__)
 
 
 class Replication:
     """This replica among the others; `attach` names what it works for before it runs.
+
+    `clock` gives monotonic seconds.
 
     Once `leaving` is set it leads no longer: another replica takes over while this one still
     serves.
@@ -51,14 +54,19 @@ class Replication:
         identity: ReplicaIdentity,
         nodes: Informer[Node],
         leaving: asyncio.Event,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         election = settings.leader_election
         self._identity = identity
         self._host = settings.api.advertise_address
+        self._nodes = nodes
         self._leaving = leaving
         self._scraper: ScraperPool | None = None
         self._resolution = settings.kubelet.resolution
-        self._started = self._checked_at = time.monotonic()
+        self._clock = clock
+        self._started = clock()
+        self._checked_at = math.inf  # no check is due
         self._stalled_at: float | None = None  # when a stall ended whose gap is not closed yet
         self._elector = LeaderElector(
             client,
@@ -66,22 +74,19 @@ class Replication:
             name=election.resource_name,
             identity=f"{socket.gethostname()}_{secrets.token_hex(8)}",
             timing=Timing(election.lease_duration, election.renew_deadline, election.retry_period),
-            clock=time.monotonic,
+            clock=clock,
             wall=time.time,
         )
-        self._publisher = Publisher(
-            self._elector.identity, clock=time.monotonic, leads=self._elector.leads
-        )
+        self._publisher = Publisher(self._elector.identity, clock=clock, leads=self._elector.leads)
         self._follower = Follower(
-            leader=self._elector.other_leader,
+            leader=self._leader,
             accept=self._accept,
             context=identity.client_context,
             server_name=f"{settings.service.name}.{settings.service.namespace}.svc",
-            clock=time.monotonic,
+            clock=clock,
             wall=time.time,
             on_end=self._elector.hurry,
         )
-        nodes.subscribe(self._on_node)
 
     def attach(self, scraper: ScraperPool, port: int) -> None:
         """Hand what the leader scraped to this scraper; `port` is where this replica listens."""
@@ -92,17 +97,24 @@ class Replication:
     def may_scrape(self) -> bool:
         """Tell whether a scrape of our own is needed: we lead, or there is nobody to follow.
 
-        In the first seconds it is not known yet whom to follow.
+        In the first seconds it is not known yet whom to follow; and while the first snapshot
+        comes in, scrapes would only delay it.
         """
         if self._elector.leads():
             return True
         if self._follower.follows():
             return False
-        return self._follower.tried or time.monotonic() - self._started > SILENCE
+        if self._follower.tried:
+            return True
+        return min(self._clock() - self._started, self._follower.lag()) > SILENCE
 
-    def publish(self, node: str, result: NodeSample | Failure) -> None:
-        """Give a result of our own to whoever follows us."""
-        self._publisher.publish(node, result)
+    def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
+        """Give a result of our own, known at `ended_at`, to whoever follows us."""
+        self._publisher.publish(node, result, ended_at)
+
+    def forget(self, node: str) -> None:
+        """Drop a node that is scraped no longer."""
+        self._publisher.forget(node)
 
     def fresh(self) -> bool:
         """Tell whether what is stored may be served.
@@ -110,7 +122,7 @@ class Replication:
         It may not after this process stood still (frozen, or its machine suspended) until each
         node was scraped again: other replicas have newer usage.
         """
-        return self._stalled_at is None and time.monotonic() - self._checked_at < STALL
+        return self._stalled_at is None and self._clock() - self._checked_at < STALL
 
     def middleware(self) -> Callable[[Any], Any]:
         """Give what puts the path of followers before an app."""
@@ -154,20 +166,29 @@ class Replication:
 
     async def _check(self) -> None:
         """Start scrapes when they become necessary, and notice when the process stood still."""
+        self._checked_at = self._clock()
+        try:
+            await self._check_forever()
+        finally:  # while no checks run, nothing is known of a stall
+            self._checked_at = math.inf
+
+    async def _check_forever(self) -> None:
         scraped = False
         while True:
-            now = time.monotonic()
+            now = self._clock()
             if now - self._checked_at >= STALL:
                 self._stalled_at = now
                 data = {"seconds": round(now - self._checked_at, 1)}
                 log.warning("the process stood still; usage is stale until scraped again",
                             extra={"data": data})  # fmt: skip
             self._checked_at = now
+            if not self._nodes.synced.is_set():
+                self._started = now
             if self._stalled_at is not None and self._renewed_since(self._stalled_at, now):
                 self._stalled_at = None
             needed = self.may_scrape()
             if needed and not scraped and self._scraper is not None:
-                self._scraper.scrape_untried()
+                self._scraper.scrape_late()
             scraped = needed
             await asyncio.sleep(CHECK)
 
@@ -180,12 +201,11 @@ class Replication:
             for state in self._scraper.states.values()
         )
 
-    def _accept(self, node: str, result: NodeSample | Failure) -> None:
-        """Store a result of the leader, and keep it for those who will follow us."""
-        self._publisher.publish(node, result)
-        if self._scraper is not None:
-            self._scraper.accept(node, result)
+    def _leader(self) -> Record | None:
+        """Give whom to follow; None until nodes are listed, since scrapes of others are dropped."""
+        return self._elector.other_leader() if self._nodes.synced.is_set() else None
 
-    def _on_node(self, old: Node | None, new: Node | None) -> None:
-        if new is None and old is not None:
-            self._publisher.forget(old.name)
+    def _accept(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
+        """Store a result of the leader, and keep it for those who will follow us."""
+        if self._scraper is not None and self._scraper.accept(node, result, ended_at):
+            self._publisher.publish(node, result, ended_at)

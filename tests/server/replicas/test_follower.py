@@ -50,17 +50,20 @@ async def leader(authority, response, name=SERVICE):
 
 
 @asynccontextmanager
-async def following(address):
-    """A follower of whoever is at the address, and what it accepts."""
+async def following(address, frozen_after_first=0.0):
+    """A follower of whoever is at the address, and what it accepts.
+
+    After the first result it stands still for `frozen_after_first` seconds, as its clock says.
+    """
     accepted = []
     identity = ReplicaIdentity(clock=lambda: NOW)
     identity.update([OURS], OURS)
     follower = Follower(
         leader=lambda: Record(holder="somebody", address=address),
-        accept=lambda node, result: accepted.append((node, result)),
+        accept=lambda *result: accepted.append(result),
         context=identity.client_context,
         server_name=SERVICE,
-        clock=time.monotonic,
+        clock=lambda: time.monotonic() + (frozen_after_first if accepted else 0.0),
         wall=time.time,
         on_end=lambda: None,
     )
@@ -83,14 +86,16 @@ def stream(*messages):
 async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
     theirs = time.monotonic() + 5000.0
     sample = node_sample("n1", theirs - 0.2, theirs - 0.1, 0.0, [])
-    messages = (Hello("a", theirs, 1), Sample(sample), Failed("n2", "timeout", "late"), Complete())
+    failed = Failed("n2", "timeout", "late", theirs - 0.3)
+    messages = (Hello("a", theirs, 1), Sample(sample), failed, Complete())
     async with leader(OURS, stream(*messages)) as (address, _), following(address) as (f, accepted):
         await until(f.follows, what="following")
-        (node, taken), failed = accepted
-        assert node == "n1"
+        (node, taken, at), (name, failure, failed_at) = accepted
+        assert (node, at) == ("n1", taken.answered_at)
         assert taken.answered_at - taken.requested_at == pytest.approx(0.1, abs=1e-6)
         assert abs(taken.answered_at - time.monotonic()) < 5.0
-        assert failed == ("n2", Failure(Cause.TIMEOUT, "late"))
+        assert (name, failure) == ("n2", Failure(Cause.TIMEOUT, "late"))
+        assert at - failed_at == pytest.approx(0.2, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
 async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_nothing(
     authority, name
 ):
-    response = stream(Hello("a", 1.0, 1), Failed("n1", "timeout", "lie"), Complete())
+    response = stream(Hello("a", 1.0, 1), Failed("n1", "timeout", "lie", 1.0), Complete())
     async with (
         leader(authority, response, name) as (address, received),
         following(address) as (follower, accepted),
@@ -127,6 +132,18 @@ async def test_a_stream_that_is_none_is_a_problem_and_changes_nothing(response):
     async with leader(OURS, response) as (address, _), following(address) as (follower, accepted):
         await until(lambda: follower.problem, what="a problem")
         assert (accepted, follower.follows()) == ([], False)
+
+
+async def test_what_was_sent_while_this_process_stood_still_is_not_taken():
+    first, last = (Failed(name, "timeout", "late", 0.0) for name in ("n1", "n2"))
+    buffered = stream(Hello("a", 0.0, 2), first, *[Heartbeat(0.0)] * 10_000, last)
+    async with (
+        leader(OURS, buffered) as (address, _),
+        following(address, frozen_after_first=60.0) as (follower, accepted),
+    ):
+        await until(lambda: follower.problem, what="a problem")
+        assert "stood still" in follower.problem
+        assert {name for name, _, _ in accepted} == {"n1"}
 
 
 async def test_a_silent_stream_counts_as_lost_after_some_seconds():

@@ -23,7 +23,7 @@ from tests.support.samples import container_stats, node_sample
 TIMES = st.floats(0.0, 1e9)
 MESSAGES = st.one_of(
     st.builds(Hello, st.text(max_size=20), TIMES, st.integers(0, 10**6)),
-    st.builds(Failed, st.text(max_size=20), st.text(max_size=20), st.text(max_size=50)),
+    st.builds(Failed, *[st.text(max_size=20)] * 3, TIMES),
     st.builds(Heartbeat, TIMES),
     st.just(Complete()),
 )
@@ -53,6 +53,20 @@ def test_a_sample_arrives_as_it_was_scraped():
 def test_a_message_that_is_too_long_is_refused_before_it_is_kept():
     with pytest.raises(ProtocolError, match="more than"):
         FrameReader().feed((LARGEST + 1).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("new", [{"type": "Later", "node": [1]}, {"type": "sample"}])
+def test_messages_of_a_newer_version_are_skipped(new):
+    body = msgspec.msgpack.encode(new)
+    data = len(body).to_bytes(4, "big") + body
+    assert FrameReader().feed(data + frame(Heartbeat(5.0))) == [Heartbeat(5.0)]
+
+
+@pytest.mark.parametrize("body", [{"type": "Heartbeat"}, {"type": 5}, {}, [], "Heartbeat"])
+def test_messages_of_known_types_without_what_they_need_are_refused(body):
+    encoded = msgspec.msgpack.encode(body)
+    with pytest.raises(ProtocolError):
+        FrameReader().feed(len(encoded).to_bytes(4, "big") + encoded)
 
 
 def test_fields_of_a_newer_version_are_skipped():

@@ -50,15 +50,15 @@ def sample(node, answered):
 async def test_a_stream_begins_with_the_last_scrapes_of_every_node():
     leader = publisher()
     for at in range(10):
-        leader.publish("n1", sample("n1", float(at)))
-    leader.publish("n2", Failure(Cause.TIMEOUT, "late"))
+        leader.publish("n1", sample("n1", float(at)), float(at))
+    leader.publish("n2", Failure(Cause.TIMEOUT, "late"), 3.0)
     stream = Stream(leader)
     hello, *messages = await stream.until(Complete)
     assert isinstance(hello, Hello)
     assert (hello.identity, hello.nodes) == ("a", 2)
     times = [m.sample.answered_at for m in messages if isinstance(m, Sample)]
     assert times == [10.0 - KEPT + number for number in range(KEPT)]
-    assert [m for m in messages if isinstance(m, Failed)] == [Failed("n2", "timeout", "late")]
+    assert [m for m in messages if isinstance(m, Failed)] == [Failed("n2", "timeout", "late", 3.0)]
     await stream.close()
 
 
@@ -66,7 +66,7 @@ async def test_a_scrape_is_sent_when_it_ends():
     leader = publisher()
     stream = Stream(leader)
     await stream.until(Heartbeat)
-    leader.publish("n1", sample("n1", 5.0))
+    leader.publish("n1", sample("n1", 5.0), 5.0)
     (sent,) = await stream.until(Heartbeat)
     assert sent.sample == sample("n1", 5.0)
     await stream.close()
@@ -77,15 +77,34 @@ async def test_a_slow_follower_gets_the_newest_of_each_node_and_no_backlog():
     stream = Stream(leader)
     await stream.until(Heartbeat)
     for at in range(1000):
-        leader.publish("n1", sample("n1", float(at)))
+        leader.publish("n1", sample("n1", float(at)), float(at))
     sent = await stream.until(Heartbeat)
     assert [m.sample.answered_at for m in sent] == [999.0]
     await stream.close()
 
 
+async def test_what_is_superseded_while_a_slow_follower_takes_a_piece_is_left_out():
+    leader = publisher()
+    stream = Stream(leader)
+    await stream.until(Heartbeat)
+    nodes = [f"n{number}" for number in range(2000)]
+    for node in nodes:
+        leader.publish(node, sample(node, 1.0), 1.0)
+    first = await stream.until(Heartbeat)
+    assert 1 < len(first) < len(nodes)
+    for node in nodes:
+        leader.publish(node, sample(node, 2.0), 2.0)
+    rest = []
+    while len(rest) < len(nodes):
+        rest += await stream.until(Heartbeat)
+    assert {m.sample.node for m in rest} == set(nodes)
+    assert {m.sample.answered_at for m in rest} == {2.0}
+    await stream.close()
+
+
 async def test_a_node_that_is_gone_is_not_sent():
     leader = publisher()
-    leader.publish("n1", sample("n1", 1.0))
+    leader.publish("n1", sample("n1", 1.0), 1.0)
     leader.forget("n1")
     stream = Stream(leader)
     assert len(await stream.until(Complete)) == 1
@@ -95,12 +114,12 @@ async def test_a_node_that_is_gone_is_not_sent():
 async def test_what_is_published_during_the_snapshot_is_sent_in_order_after_what_was_kept():
     leader = publisher()
     for node in ("n1", "n2"):
-        leader.publish(node, sample(node, 1.0))
+        leader.publish(node, sample(node, 1.0), 1.0)
     stream = Stream(leader)
     await stream.next()  # Hello
     await stream.next()  # n1
     for node in ("n1", "n2"):
-        leader.publish(node, sample(node, 2.0))
+        leader.publish(node, sample(node, 2.0), 2.0)
     snapshot = await stream.until(Complete)
     after = await stream.until(Heartbeat)
     assert [m.sample.answered_at for m in snapshot] == [1.0, 2.0]
