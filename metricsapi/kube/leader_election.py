@@ -185,10 +185,10 @@ class LeaderElector:
         return self._timing.renew_deadline / (2 if self.leads() else 1)
 
     async def _pause(self, seconds: float) -> None:
-        self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
+        self._hurry.clear()
 
     async def _read_and_write(self) -> None:
         now = self._clock()

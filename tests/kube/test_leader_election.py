@@ -1,5 +1,6 @@
 """One leader at a time, whatever the clocks, the API server and other writers of the Lease do."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import msgspec
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from metricsapi.kube.errors import Conflict, NotFound, ServerError, Unreachable
 from metricsapi.kube.leader_election import LeaderElector, Timing
+from tests.support.conditions import until
 
 TIMING = Timing()
 PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/metrics-server"
@@ -289,3 +291,24 @@ async def test_texts_of_a_lease_are_cut_before_they_are_logged():
     a, _ = candidate(leases, "a")
     await a.attempt()
     assert len(a.leader().holder) == len(a.leader().address) == 512
+
+
+async def test_a_leader_that_goes_during_an_attempt_causes_another_at_once():
+    leases = Leases()
+    stranger = {"holderIdentity": "stranger"}
+    leases.store({"metadata": {}, "spec": stranger})
+    a, client = candidate(leases, "a")
+    request = client.request
+
+    async def and_the_leader_goes(*arguments, **options):
+        answer = await request(*arguments, **options)
+        if len(leases.requests) == 1:
+            leases.store({"metadata": {}, "spec": {"holderIdentity": ""}})
+            a.hurry()
+        return answer
+
+    client.request = and_the_leader_goes
+    running = asyncio.create_task(a.run())
+    await until(a.leads, seconds=TIMING.retry_period / 2, what="a leads")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
