@@ -187,7 +187,7 @@ PIECES = st.sampled_from(
 GARBAGE = st.lists(PIECES | st.binary(max_size=8), max_size=25).map(b"".join)
 
 
-@hostile(max_examples=50)
+@hostile(max_examples=30)
 @given(st.lists(GARBAGE, min_size=1, max_size=3), st.sampled_from([None, PROXY]))
 def test_any_bytes(server, parts, certificate):
     with server.connect(certificate) as tls, contextlib.suppress(OSError):
@@ -206,7 +206,7 @@ CHUNKS = st.sampled_from(
 )  # fmt: skip
 
 
-@hostile(max_examples=50)
+@hostile(max_examples=30)
 @given(st.lists(CHUNKS | st.binary(max_size=10), max_size=8))
 def test_chunks_of_any_kind(server, lines):
     head = request("/apis", method="POST", headers="Transfer-Encoding: chunked\r\n")
