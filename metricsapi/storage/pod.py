@@ -52,7 +52,7 @@ class Pod:
             last = before.get(name)
             stats[name] = stat = advance(last, new, rules)
             if stat is not last and not changed:
-                changed = last is None or not same_usage(stat, last)
+                changed = last is None or stat.rated is not last.rated or not same_usage(stat, last)
             renamed = renamed or last is None
         if renamed and not well_named(self, stats):
             return False
@@ -111,14 +111,14 @@ def well_named(pod: Pod, containers: Iterable[str]) -> bool:
     return is_subdomain(name) and are_labels([namespace, *containers])
 
 
-def entries_by_pod(pods: Sequence[PodStats]) -> dict[PodRef, list[ContainerStats]]:
-    """Give the containers that an answer lists for each pod: of all its entries, if it has many."""
-    found = {pod.pod_ref: pod.containers or [] for pod in pods}
-    if len(found) < len(pods):
-        found = {pod.pod_ref: [] for pod in pods}
-        for pod in pods:
-            found[pod.pod_ref] += pod.containers or []
-    return found
+def each_once(pods: Sequence[PodStats]) -> Sequence[PodStats]:
+    """Give each pod of an answer once: with the containers of all its entries, if it has many."""
+    if len({pod.pod_ref for pod in pods}) == len(pods):
+        return pods
+    entries: dict[PodRef, list[ContainerStats]] = {pod.pod_ref: [] for pod in pods}
+    for pod in pods:
+        entries[pod.pod_ref] += pod.containers or []
+    return [PodStats(ref, containers) for ref, containers in entries.items()]
 
 
 def newest_of_each(containers: Iterable[ContainerStats]) -> list[ContainerStats]:

@@ -104,7 +104,8 @@ def reading_after(
     last: Reading, at: Instant, counter: int, between: Interval, cpu: CpuStats, limits: Limits
 ) -> Reading:
     """Give the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
-    grown, length = max(0, counter - (last.counter or 0)), between.length
+    grown, length = counter - (last.counter or 0), between.length
+    grown = max(grown, 0)  # the last counter was rounded up
     if between.exact or grown == 0:
         length = length or KUBELET_WINDOW
         rate = round(grown / length)

@@ -11,7 +11,7 @@ import sys
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.storage.clock import OLD, Instant, Timing, exact_time
+from metricsapi.storage.clock import LONG_RUN, OLD, Instant, Timing, exact_time
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.rates import (
     OLDEST,
@@ -91,9 +91,15 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
         known = epoch_seconds(new.start_time) is not None
         stat = Stat(sys.intern(new.name), new.start_time if known else None)
-    reading, rated, run = _next_cpu(stat, new.cpu, rules)
-    working_set, at = _next_memory(stat, new, rules)
     limits, swap, disk = rules.limits, None, None
+    reading, rated, run = _next_cpu(stat, new.cpu, rules)
+    working_set, at = stat.working_set, stat.working_set_at
+    memory = new.memory
+    # Whatever runs has some memory.
+    if memory is not None and 0 < (latest := memory.working_set_bytes or 0) <= limits.memory:
+        read = rules.timing.instants.get(memory.time) or _memory_read(new, rules.timing)
+        if latest != working_set or at is None or at.time != read.time:
+            working_set, at = latest, read
     if limits.swap and new.swap is not None:
         swap = _within(new.swap.swap_usage_bytes, limits.swap)
     if new.rootfs is not None:
@@ -184,7 +190,9 @@ def _next_cpu(
     ):
         # What is read at request time is another reading in each answer.
         return last, stat.rated, stat.run if at.moment is not None else OLD
-    run = timing.next_run(stat.run, at.moment)
+    run = stat.run
+    if run < LONG_RUN or at.moment is None or timing.refuted:
+        run = timing.next_run(run, at.moment)
     if last is None or last.counter is None or counter < last.counter - ROUNDED:
         new = _first_reading(stat, at, counter, cpu, rules)
         return new, None if new.cpu is None else new, min(run, 1)
@@ -238,19 +246,6 @@ def _first_reading(
     again = counter is None and stat.reading is not None
     kubelet = kubelet_rate(cpu, rules.limits)
     return first_reading(at, counter, kubelet, start, sampled_twice=settled or again)
-
-
-def _next_memory(stat: Stat, new: ContainerStats, rules: Rules) -> tuple[int, Instant | None]:
-    """Give the last working set after one more answer, and when it was read."""
-    last, at = stat.working_set, stat.working_set_at
-    if new.memory is None or (working_set := new.memory.working_set_bytes) is None:
-        return last, at
-    if not 0 < working_set <= rules.limits.memory:
-        return last, at  # whatever runs has some memory
-    read = rules.timing.instants.get(new.memory.time) or _memory_read(new, rules.timing)
-    if at is not None and last == working_set and at.time == read.time:
-        return last, at
-    return working_set, read
 
 
 def _memory_read(new: ContainerStats, timing: Timing) -> Instant:

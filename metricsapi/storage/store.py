@@ -18,7 +18,7 @@ from metricsapi.storage.claims import Claims, Withheld
 from metricsapi.storage.cluster import Cluster, UnknownCluster
 from metricsapi.storage.limits import limits_of
 from metricsapi.storage.node import Node
-from metricsapi.storage.pod import LONGEST_UID, Key, Pod, entries_by_pod
+from metricsapi.storage.pod import LONGEST_UID, Key, Pod, each_once
 from metricsapi.storage.refused import RefusedPods
 from metricsapi.storage.stat import Readings, Stat
 from metricsapi.storage.types import (
@@ -63,9 +63,10 @@ class MetricsStore:
         capacity = self._cluster.capacity(sample.node)
         rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap))
         pods: dict[PodRef, Pod] = {}
-        for ref, containers in entries_by_pod(sample.pods).items():
+        for listed in each_once(sample.pods):
+            ref = listed.pod_ref
             pod = node.pods.get(ref) or self._claim(node, ref)
-            if pod.put(containers, rules):
+            if pod.put(listed.containers or (), rules):
                 pods[ref] = pod
             else:
                 self._refused.add(sample.node, ref)
