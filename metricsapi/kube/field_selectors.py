@@ -27,18 +27,18 @@ def parse_fields(selector: str, known: Sequence[str]) -> tuple[FieldTerm, ...]:
 
     `known` are the fields that may stand in it.
     """
-    found = []
+    terms = []
     for term in sorted(_terms(selector)):
         operator = _OPERATOR.search(term)
         if operator is None:
             raise SelectorError(f"invalid selector: '{selector}'; can't understand '{term}'")
         value = _unescaped(term[operator.end() :])
-        found.append(FieldTerm(term[: operator.start()], value, operator[0] == "!="))
-    for one in found:
-        if one.field not in known:
+        terms.append(FieldTerm(term[: operator.start()], value, operator[0] == "!="))
+    for each in terms:
+        if each.field not in known:
             names = ", ".join(f'"{name}"' for name in known)
-            raise SelectorError(f'"{one.field}" is not a known field selector: only {names}')
-    return tuple(found)
+            raise SelectorError(f'"{each.field}" is not a known field selector: only {names}')
+    return tuple(terms)
 
 
 def _terms(selector: str) -> list[str]:

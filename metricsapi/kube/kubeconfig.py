@@ -164,7 +164,7 @@ def _one_line(error: Exception) -> str:
 
 def _current_context(config: dict[str, Any]) -> str:
     value = config.get("current-context")
-    return value.strip() if isinstance(value, str) else ""
+    return str(value).strip() if isinstance(value, (str, int, float)) else ""
 
 
 def _entries(config: dict[str, Any], kind: str, path: Path) -> list[Entry]:

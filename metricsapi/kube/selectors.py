@@ -83,13 +83,13 @@ class _Parser:
         self._at = 0
 
     def parse(self) -> tuple[Requirement, ...]:
-        found: list[Requirement] = []
+        requirements: list[Requirement] = []
         text, symbol = self._peek()
         while text != _END:
             if symbol and text != "!":
                 raise SelectorError(f"found '{text}', expected: !, identifier, or 'end of string'")
             try:
-                found.append(self._requirement())
+                requirements.append(self._requirement())
             except SelectorError as error:
                 raise SelectorError(f"unable to parse requirement: {error}") from None
             end, _ = self._next()
@@ -98,7 +98,7 @@ class _Parser:
             text, symbol = self._peek()
             if end == "," and symbol and text != "!":
                 raise SelectorError(f"found '{text}', expected: identifier after ','")
-        return tuple(found)
+        return tuple(requirements)
 
     def _peek(self) -> tuple[str, bool]:
         return self._tokens[min(self._at, len(self._tokens) - 1)]
@@ -166,8 +166,8 @@ def _checked(key: str, operator: str, values: set[str]) -> Requirement:
         if operator in (GREATER, LESS) and _integer(value) is None:
             reason = "for 'Gt', 'Lt' operators, the value must be an integer"
             faults.append(f"values[{at}]: Invalid value: {quoted}: {reason}")
-        if found := value_faults(value):
-            faults.append(f"values[{at}][{key}]: Invalid value: {quoted}: {'; '.join(found)}")
+        if problems := value_faults(value):
+            faults.append(f"values[{at}][{key}]: Invalid value: {quoted}: {'; '.join(problems)}")
     if faults:
         raise SelectorError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
     return Requirement(key, operator, frozenset(values))

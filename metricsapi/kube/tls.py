@@ -73,11 +73,10 @@ class ClientTLS:
         """Give the context; when a new one cannot be made, the last one stays."""
         parts = (self.authorities(), self.certificate())
         if parts != self._parts:
-            before, self._parts = self._parts, parts
+            self._parts = parts
             try:
                 self._context = self._build()
             except (OSError, ValueError) as error:
-                self._parts = before
                 log.warning("keeping the last TLS context", extra={"data": {"error": str(error)}})
             else:
                 self.generation += 1

@@ -149,7 +149,7 @@ async def test_a_failure_without_words_is_named():
 
     async with ScriptedApiServer(lambda _: (200, hang())) as server:
         with pytest.raises(Unreachable, match="ReadTimeout"):
-            await server.client.request("GET", "/", timeout=0.1)
+            await server.client.request("GET", "/", timeout=0.5)
 
 
 async def test_while_the_api_server_fails_what_is_known_stays(start):

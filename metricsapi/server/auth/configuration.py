@@ -100,8 +100,9 @@ def _authorities(data: Mapping[str, str], key: str) -> CertificateAuthorities:
 
 
 def _strings(data: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """Give a list of strings in JSON; `null`, which is how Go writes no list, is an empty one."""
     try:
-        return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str]))
+        return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str] | None) or ())
     except UNDECODABLE as error:
         raise ConfigurationError(f"{key} must be a JSON list of strings: {error}") from error
 

@@ -25,7 +25,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     Its common name counts if it can be a DNS name. IP addresses do not: no client asks for one.
     """
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    names = [name for one in common[:1] if _is_domain(name := str(one.value).lower())]
+    names = [name for first in common[:1] if _is_domain(name := str(first.value).lower())]
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names += extension.value.get_values_for_type(x509.DNSName)
@@ -51,12 +51,12 @@ def by_name(
     return table
 
 
-def choose(table: Mapping[str, int], asked: str | None) -> int:
-    """Give the number for the name asked for, or 0: then the default certificate goes."""
-    labels = (asked or "").lower().split(".")
+def choose(table: Mapping[str, int], requested: str | None) -> int:
+    """Give the number for the requested name, or 0 for the default certificate."""
+    labels = (requested or "").lower().split(".")
     for count in range(len(labels) + 1):
         candidate = ".".join(["*"] * count + labels[count:])
-        if asked and candidate in table:
+        if requested and candidate in table:
             return table[candidate]
     return 0
 
