@@ -92,7 +92,7 @@ class ScraperPool:
         newer than the last one of its node, or of a node that is not scraped, changes nothing.
         """
         state = self.states.get(node)
-        if state is None or (state.last_result is not None and ended_at <= state.last_result):
+        if state is None or not _newer(ended_at, state):
             return False
         now = time.monotonic()
         state.last_scrape = self._newest_scrape = now
@@ -224,6 +224,8 @@ class ScraperPool:
         if state.first_start is None:
             state.first_start = begun
         result = await self._scrape(state.target, begun + self._settings.timeout)
+        if isinstance(result, NodeSample) and not _newer(result.answered_at, state):
+            return True  # another replica's sample came meanwhile
         result = self._stored(state.target.node, result)
         now = time.monotonic()
         state.duration = now - begun
@@ -258,6 +260,10 @@ class ScraperPool:
             return False
         state.succeeded(now, result.unusable)
         return True
+
+
+def _newer(ended_at: float, state: NodeState) -> bool:
+    return state.last_result is None or ended_at > state.last_result
 
 
 def _internal(error: BaseException) -> Failure:

@@ -1,5 +1,6 @@
 """Results of other replicas' scrapes are taken as if they were our own, in the order of time."""
 
+import asyncio
 import time
 
 from metricsapi.scrape.errors import Cause, Failure
@@ -43,6 +44,28 @@ async def test_results_that_are_no_newer_change_nothing():
         assert pool.states["n0"].failure is None
         assert pool.accept("n0", LATE, now - 0.5)
         assert pool.states["n0"].failure == LATE
+
+
+async def test_our_own_scrape_that_was_overtaken_changes_nothing():
+    shared, client, store = Shared(), Client(), Store()
+    shared.other = False
+    taken, answered = asyncio.Event(), []
+
+    async def answer(target):
+        answered.append(sample(target.node, time.monotonic()))
+        await taken.wait()
+        return answered[-1]
+
+    client.answer = answer
+    options = {"sharing": shared, "resolution": 60.0, "timeout": 60.0}
+    async with running(Nodes(*many(1)), client, store, **options) as pool:
+        await until(lambda: answered, what="our own scrape is under way")
+        newer = sample("n0", time.monotonic())
+        assert pool.accept("n0", newer, newer.answered_at)
+        taken.set()
+        await until(lambda: client.running == 0 and pool.states["n0"].limit is None)
+        assert store.samples == {"n0": newer}
+        assert shared.kept == {}
 
 
 async def test_an_old_failure_does_not_outlive_our_own_success():
