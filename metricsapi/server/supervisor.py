@@ -100,8 +100,7 @@ class Supervisor:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            for run, task in zip(self._runs, tasks, strict=True):
-                run.ending = True
+            for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -122,7 +121,6 @@ class _Run:
         self._clock = clock
         self._backoff = backoff
         self._healthy_after = healthy_after
-        self.ending = False  # whether it was asked to end
         self._restarts = 0
         self._failing_since: float | None = None
         self._error = ""
@@ -144,27 +142,32 @@ class _Run:
         loop = asyncio.get_running_loop()
         while True:
             healthy = loop.call_later(self._healthy_after, self._has_recovered)
+            # An asyncio task for each attempt: a cancellation, which may come from anywhere inside
+            # and may be pending when the attempt has ended, is then that of the attempt alone.
+            attempt = asyncio.create_task(self._attempt(), name=self.task.name)
             try:
-                await self._run_once()
+                await asyncio.wait([attempt])
             finally:
                 healthy.cancel()
+                if not attempt.done():  # this is being cancelled
+                    attempt.cancel()
+                    await asyncio.wait([attempt])
+            cancelled = attempt.cancelled()
+            self._has_failed(asyncio.CancelledError() if cancelled else attempt.result())
             await asyncio.sleep(self._backoff.delay())
             self._restarts += 1
 
-    async def _run_once(self) -> None:
-        """Run the task until it fails, and note why; only a request to end gets through."""
-        error: BaseException = RuntimeError("the task ended, which nothing had asked for")
+    async def _attempt(self) -> BaseException:
+        """Run the task until it fails; give what it failed with."""
         try:
             if self._restarts:
                 self._restarted(self.task.name)
             await self.task.run()
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as caught:  # noqa: BLE001  such as a panic of a library in Rust
-            error = caught
-        if self.ending:  # whatever the task made of it
-            raise asyncio.CancelledError from error
-        self._has_failed(error)
+        except BaseException as error:  # noqa: BLE001  such as a panic of a library in Rust
+            return error
+        return RuntimeError("the task ended, which nothing had asked for")
 
     def _has_failed(self, error: BaseException) -> None:
         text = _text(error)

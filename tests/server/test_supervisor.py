@@ -195,14 +195,34 @@ async def cancels_itself():
     await asyncio.sleep(1)
 
 
+async def ends_with_a_cancellation_pending():
+    asyncio.current_task().cancel()
+
+
+async def takes_no_notice_of_a_cancellation_and_fails_in_a_group():
+    with contextlib.suppress(asyncio.CancelledError):
+        await cancels_itself()
+    await fails_in_a_group()
+
+
 async def ends():
     await asyncio.sleep(0)
 
 
-FAILURES = [raises, panics, fails_in_a_group, times_out, awaits_what_is_cancelled, cancels_itself]
+FAILURES = [
+    raises,
+    panics,
+    fails_in_a_group,
+    times_out,
+    awaits_what_is_cancelled,
+    cancels_itself,
+    ends_with_a_cancellation_pending,
+    takes_no_notice_of_a_cancellation_and_fails_in_a_group,
+    ends,
+]
 
 
-@given(st.lists(st.sampled_from([*FAILURES, ends]), max_size=6))
+@given(st.lists(st.sampled_from(FAILURES), max_size=6))
 def test_any_sequence_of_failures_is_counted_and_survived_and_then_it_can_be_ended(failures):
     async def check():
         steps, running_well = list(failures), asyncio.Event()
