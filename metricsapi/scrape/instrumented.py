@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator
 
 from metricsapi.scrape.errors import CANCELLED, Cause, Failure
 from metricsapi.scrape.parts import Scraper, Store
@@ -93,6 +94,25 @@ class MeasuredStore:
             self._telemetry.scrape_failures.labels(str(Cause.INTERNAL)).inc()
             raise
         self._took.observe(time.perf_counter() - begun)
+
+    def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]:
+        """Store one sample in steps; what happens between them is not counted."""
+        took = 0.0
+        steps = self._inner.put_in_steps(sample)
+        while True:
+            begun = time.perf_counter()
+            try:
+                next(steps)
+            except StopIteration:
+                self._took.observe(took + time.perf_counter() - begun)
+                return
+            except CANCELLED:
+                raise
+            except BaseException:
+                self._telemetry.scrape_failures.labels(str(Cause.INTERNAL)).inc()
+                raise
+            took += time.perf_counter() - begun
+            yield
 
     def forget(self, node: str) -> None:
         """Drop a node that is gone, and its series."""

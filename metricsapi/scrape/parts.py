@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 from metricsapi.kube.resources import Node
@@ -23,6 +23,7 @@ class Store(Protocol):
     """Where samples go: `MetricsStore`."""
 
     def put(self, sample: NodeSample) -> None: ...
+    def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]: ...
     def forget(self, node: str) -> None: ...
 
 

@@ -14,6 +14,7 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
 from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
+from metricsapi.scrape.decoding import run_in_slices
 from metricsapi.scrape.errors import CANCELLED, Cause, Failure
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Nodes, Scraper, ScrapesAlone, Sharing, Store
@@ -26,6 +27,8 @@ from metricsapi.scrape.schedule import (
 )
 from metricsapi.scrape.targets import PATH_ANNOTATION, IPFamily, Target, refused_path, target_of
 from metricsapi.storage.types import NodeSample
+
+MANY_PODS = 200  # of one node: storing them takes some 3 ms
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +229,10 @@ class ScraperPool:
         result = await self._scrape(state.target, begun + self._settings.timeout)
         if isinstance(result, NodeSample) and not _newer(result.answered_at, state):
             return True  # another replica's sample came meanwhile
-        result = self._stored(state.target.node, result)
+        if isinstance(result, NodeSample) and len(result.pods) > MANY_PODS:
+            result = await self._stored_in_slices(state.target.node, result)
+        else:
+            result = self._stored(state.target.node, result)
         now = time.monotonic()
         state.duration = now - begun
         self._sharing.publish(state.target.node, result, now)
@@ -252,6 +258,17 @@ class ScraperPool:
             log.exception("storing a sample failed", extra={"data": {"node": node}})
             return _internal(error)
         return result
+
+    async def _stored_in_slices(self, node: str, sample: NodeSample) -> NodeSample | Failure:
+        """Store a sample of so many pods that others are to be served in between."""
+        try:
+            await run_in_slices(self._store.put_in_steps(sample))
+        except CANCELLED:
+            raise
+        except BaseException as error:  # as above
+            log.exception("storing a sample failed", extra={"data": {"node": node}})
+            return _internal(error)
+        return sample
 
     def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
         """Note how a scrape went; tell whether it succeeded."""

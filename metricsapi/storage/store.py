@@ -12,7 +12,7 @@ A pod is served whole or not at all, and one whose names no API server would tak
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from metricsapi.storage.claims import Claims, Withheld
 from metricsapi.storage.cluster import Cluster, UnknownCluster
@@ -29,6 +29,8 @@ from metricsapi.storage.types import (
     PodUsage,
     epoch_seconds,
 )
+
+PODS_IN_A_STEP = 32
 
 
 class MetricsStore:
@@ -57,13 +59,23 @@ class MetricsStore:
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
+        for _ in self.put_in_steps(sample):
+            pass
+
+    def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]:
+        """Take one answer, with a yield after every 32 pods, so that a large one holds nobody up.
+
+        In between each pod is of this answer or of the last one, and never of both.
+        """
         node = self._nodes.get(sample.node)
         if node is None:
             node = self._nodes[sample.node] = Node(sample.node)
         capacity = self._cluster.capacity(sample.node)
         rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap))
         pods: dict[PodRef, Pod] = {}
-        for listed in each_once(sample.pods):
+        for number, listed in enumerate(each_once(sample.pods), 1):
+            if number % PODS_IN_A_STEP == 0:
+                yield
             ref = listed.pod_ref
             pod = node.pods.get(ref) or self._claim(node, ref)
             if pod.put(listed.containers or (), rules):
@@ -72,6 +84,8 @@ class MetricsStore:
                 self._refused.add(sample.node, ref)
         for _ in range(sample.nameless):
             self._refused.add(sample.node, None)
+        if self._nodes.get(sample.node) is not node:
+            return  # it was forgotten in between
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
             self._claims.change(before.values(), pods.values())
