@@ -79,8 +79,8 @@ class Claims:
             del self._bound[key]
             node = ""
         reasons = {id(pod): reason for pod, reason in _withheld(claims, uids, node)}
-        left = [pod for pod in claims if id(pod) not in reasons]
-        last = max(reversed(left), key=Pod.started, default=None)
+        rightful = [pod for pod in claims if id(pod) not in reasons]
+        last = max(reversed(rightful), key=Pod.started, default=None)
         for pod in claims:
             pod.shown = pod is last
             pod.withheld = reasons.get(id(pod), "")

@@ -18,8 +18,9 @@ the next one of five, so that alone proves nothing:
   reads all containers at one moment, they coincide although they are old; but then the counters'
   differences divided by the kubelet's own rates give one and the same window for all of them, which
   a runtime that is asked never does.
-- What is known of a stat is its `run` of readings in a row that agreed (`next_run`): two are enough
-  on a node with enough evidence. After a reading that did not agree, a run starts far below that.
+- What is known of a stat is its `run` of readings in a row that agreed (`Timing.next_run`): two are
+  enough on a node with enough evidence. After a reading that did not agree, or one that is only
+  repeated, a run starts far below that.
 
 Exact kubelet times, for those who take counters from here, are our moments shifted by an offset
 inside the bounds, which moves no more than the bounds ask for: then the difference of two exact
@@ -29,13 +30,21 @@ times is the window between the two moments, for all stats of the node alike.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from math import inf
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from metricsapi.storage.timing import (
+    RUN,
+    Bounds,
+    Exchange,
+    Instant,
+    Timing,
+    exact_time,
+)
 from metricsapi.storage.types import KubeletTime, epoch_seconds
 
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
@@ -44,24 +53,7 @@ CERTAIN = 40  # evidence is not counted further
 DOUBT = -20  # evidence after a wrong guess
 NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
 SAME = 2e-4  # windows as close as this, as a ratio, are equal: a rate is rounded to a nanocore
-QUICK = 1.0  # seconds: an exchange that took longer is no evidence
 USUAL = 0.25  # of the containers of an answer
-RUN = 2  # agreeing readings in a row that a container's stat needs
-LONG_RUN = 8  # the same for a stat that is usually from housekeeping, as a node's own
-OLD = RUN - LONG_RUN  # the run after a reading that did not agree
-
-
-class Exchange(NamedTuple):
-    """The times of one request and its answer, in monotonic seconds."""
-
-    requested: float
-    answered: float
-    step: float  # seconds that the answer's kubelet times are cut to
-
-    @property
-    def quick(self) -> bool:
-        """Whether few stats from housekeeping can seem to have been read meanwhile."""
-        return self.answered - self.requested <= QUICK
 
 
 class Previous(NamedTuple):
@@ -71,73 +63,6 @@ class Previous(NamedTuple):
     run: int  # readings in a row that agreed, up to the one before
     moment: float | None  # when the one before was made, by our clock
     implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
-
-
-class Instant(Struct, frozen=True, gc=False, eq=False):
-    """When the stats of one answer that have the same kubelet time were read."""
-
-    time: float  # the kubelet's, cut to the answer's step
-    exact: float  # the kubelet's, with the best estimate of the fraction that was cut off
-    moment: float | None  # monotonic seconds, if it may have been at request time
-    error: float  # seconds by which `moment` may be off, either way
-    received: float  # monotonic seconds when the answer came
-
-
-class Timing(Struct, frozen=True, gc=False):
-    """When the stats of one answer were read, as far as the clock can tell."""
-
-    instants: Mapping[KubeletTime, Instant]  # by the time as the answer has it
-    trusted: bool  # this node has stats that are read at request time
-    refuted: bool  # earlier readings that had agreed were not made at request time
-    jumped_at: float  # monotonic seconds when a jump of either clock was last noticed
-    quick: bool  # the exchange was short enough to tell which stats were read meanwhile
-    received: float  # monotonic seconds when the answer came
-    step: float  # seconds that its kubelet times are cut to
-
-    def next_run(self, run: int, moment: float | None) -> int:
-        """Give a stat's run of agreeing readings after one more, made at `moment` if it agrees."""
-        if moment is None:
-            return OLD
-        if self.refuted:
-            return min(run + 1, 1)
-        return run + 1 if self.quick and run < LONG_RUN else run
-
-
-class Bounds(NamedTuple):
-    """The kubelet's clock minus our monotonic one is between these, in seconds."""
-
-    low: float = -inf
-    high: float = inf
-
-    def widened(self, slack: float) -> Bounds:
-        """Allow for what the clocks may have drifted apart."""
-        return Bounds(self.low - slack, self.high + slack)
-
-    def narrowed(self, times: set[float], at: Exchange) -> Bounds:
-        """Give the intersection with what stats say that may have been read at request time.
-
-        They were read before the answer, and after the request unless they only seem so, as those
-        from housekeeping often do when the exchange was slow.
-        """
-        low = max(self.low, max(times) - at.answered)
-        high = min(self.high, min(times) + at.step - at.requested) if at.quick else self.high
-        return Bounds(low, high) if low <= high else self
-
-    def agreeing(self, times: Iterable[float], at: Exchange) -> set[float]:
-        """Give the kubelet times of stats that may have been read at request time."""
-        after, until = at.requested + self.low - at.step, at.answered + self.high
-        return {time for time in times if after < time <= until}
-
-    def moment(self, time: float, at: Exchange) -> tuple[float, float]:
-        """Give the middle of when a reading at request time may have been made, in our seconds.
-
-        The second value is how far that may be off, either way.
-        """
-        earliest = max(at.requested, time - self.high)
-        latest = min(at.answered, time + at.step - self.low)
-        if earliest > latest:
-            earliest, latest = at.requested, at.answered
-        return (earliest + latest) / 2, (latest - earliest) / 2
 
 
 class Finding(Enum):
@@ -164,14 +89,14 @@ class Reaction(NamedTuple):
     evidence: Callable[[int, Agreement], int]
 
 
-def _counted(evidence: int, found: Agreement) -> int:
+def _counted(evidence: int, agreement: Agreement) -> int:
     """Count how many of an answer's new readings agree that they were made at request time."""
-    agreeing = len(found.agreeing)
-    if evidence < CERTAIN and _one_housekeeping(found):
+    agreeing = len(agreement.agreeing)
+    if evidence < CERTAIN and _one_housekeeping(agreement):
         return DOUBT
     if not agreeing:
         return evidence
-    together = agreeing >= 3 and agreeing >= NEARLY_ALL * found.readings
+    together = agreeing >= 3 and agreeing >= NEARLY_ALL * agreement.readings
     weight = 1 if not together else ENOUGH if agreeing >= 5 else 4
     return min(CERTAIN, evidence + weight)
 
@@ -256,12 +181,12 @@ class NodeClock(Struct, gc=False):
             anchor = _most_common(known) if known else max(usual)
             self.bounds = Bounds(anchor - at.answered, anchor + at.step - at.requested)
             agreeing = self.bounds.agreeing(times, at)
-        found = Agreement(
+        agreement = Agreement(
             [new for new in readings if new.run > 0 and new.time in agreeing and at.quick],
             len(readings),
             (at.requested + at.answered) / 2,
         )
-        self.evidence = reaction.evidence(self.evidence, found)
+        self.evidence = reaction.evidence(self.evidence, agreement)
         if finding is Finding.JUMPED:
             self.jumped_at = at.answered
         return finding, agreeing
@@ -281,11 +206,6 @@ class NodeClock(Struct, gc=False):
         return Instant(time, exact, moment, error, at.answered)
 
 
-def exact_time(guess: float, time: float, step: float) -> float:
-    """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
-    return min(max(guess, time), time + step * 0.999)
-
-
 def _usual(times: Mapping[float, int]) -> set[float]:
     """Give the times that many of an answer's containers have; all if there are no such times.
 
@@ -301,11 +221,11 @@ def _most_common(times: list[float]) -> float:
     return max(counts, key=lambda time: (counts[time], time))
 
 
-def _one_housekeeping(found: Agreement) -> bool:
+def _one_housekeeping(agreement: Agreement) -> bool:
     """Whether the kubelet's own rates tell of one window for all, and not of ours."""
-    implied = [new.implied for new in found.agreeing if new.implied > 0]
+    implied = [new.implied for new in agreement.agreeing if new.implied > 0]
     if len(implied) < 2:
         return False
     least, most = min(implied), max(implied)
-    ours = found.moment - (found.agreeing[0].moment or 0.0)
+    ours = agreement.moment - (agreement.agreeing[0].moment or 0.0)
     return most - least < SAME * most and abs(most - ours) > 0.005 * ours

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from metricsapi.storage.clock import LONG_RUN, RUN, Exchange, NodeClock, Previous, Timing
+from metricsapi.storage.clock import NodeClock, Previous
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
 from metricsapi.storage.stat import Rules, Stat, advance
+from metricsapi.storage.timing import LONG_RUN, RUN, Exchange, Timing
 from metricsapi.storage.types import (
     CpuStats,
     KubeletTime,
@@ -123,10 +124,8 @@ def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
 def _cpu_times(pods: Iterable[PodStats]) -> Mapping[KubeletTime, int]:
     """Count the containers that have each time."""
     return Counter(
-        [
-            container.cpu.time
-            for pod in pods
-            for container in pod.containers or ()
-            if container.cpu is not None
-        ]
+        container.cpu.time
+        for pod in pods
+        for container in pod.containers or ()
+        if container.cpu is not None
     )

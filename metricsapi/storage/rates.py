@@ -38,8 +38,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from metricsapi.storage.clock import Instant, Timing
 from metricsapi.storage.limits import Limits
+from metricsapi.storage.timing import Instant, Timing
 from metricsapi.storage.types import CpuStats
 
 KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
@@ -80,8 +80,8 @@ def interval(
     `trusted` is whether they are of a stat that is known to be read at request time.
     """
     jumped = timing.jumped_at >= last.received
-    told = new.time - last.time
-    lost = jumped or told < FINEST or abs(told - (new.received - last.received)) > OLDEST
+    theirs = new.time - last.time  # by the kubelet's clock
+    lost = jumped or theirs < FINEST or abs(theirs - (new.received - last.received)) > OLDEST
     if trusted and new.moment is not None and last.moment is not None:
         length, error = new.moment - last.moment, new.error + last.error
         if length > 0 and (lost or error <= timing.step):
@@ -90,8 +90,8 @@ def interval(
             return Interval(length, error, most, ours=True, jumped=jumped, exact=exact)
     if lost:
         return Interval(0.0, 0.0, 0.0)
-    most = limits.cpu * (told + timing.step)
-    return Interval(told, timing.step, most, exact=timing.step <= EXACT * told)
+    most = limits.cpu * (theirs + timing.step)
+    return Interval(theirs, timing.step, most, exact=timing.step <= EXACT * theirs)
 
 
 def kubelet_rate(cpu: CpuStats, limits: Limits) -> int | None:
@@ -126,9 +126,9 @@ def _stood_still(
     """
     if not kubelet:
         return False
-    told, implied = at.time - last.at.time, grown / kubelet
+    theirs, implied = at.time - last.at.time, grown / kubelet
     near = abs(implied - ours.length) <= NEAR * ours.length + ours.error
-    return not near and abs(implied - told) <= 1.0 + NEAR * told
+    return not near and abs(implied - theirs) <= 1.0 + NEAR * theirs
 
 
 def _with_kubelet_rate(

@@ -11,7 +11,6 @@ import sys
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.storage.clock import LONG_RUN, OLD, Instant, Timing, exact_time
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.rates import (
     OLDEST,
@@ -22,6 +21,7 @@ from metricsapi.storage.rates import (
     kubelet_rate,
     reading_after,
 )
+from metricsapi.storage.timing import LONG_RUN, OLD, Instant, Timing, exact_time
 from metricsapi.storage.types import (
     ContainerStats,
     CpuStats,
@@ -132,8 +132,8 @@ def finished(stat: Stat, others_started: float) -> bool:
 def _restarted(stat: Stat, start: KubeletTime) -> bool:
     """Whether a container that has another start than before is another one.
 
-    A start that lies before the last reading is the same one told anew: some kubelets round it or
-    write an age.
+    A start that lies before the last reading is that of the same container: some kubelets round it,
+    and some write an age.
     """
     before, now = epoch_seconds(stat.start), epoch_seconds(start)
     if before == now or before is None or now is None:

@@ -8,10 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.server.operator.resource_metrics import exposition, resource_metrics_routes
-from metricsapi.storage.clock import Instant
 from metricsapi.storage.rates import Reading
 from metricsapi.storage.stat import Readings
 from metricsapi.storage.store import MetricsStore
+from metricsapi.storage.timing import Instant
 from tests.server.operator.rows import failing, good
 from tests.server.operator.serving import serving
 from tests.support.paths import RECORDED
