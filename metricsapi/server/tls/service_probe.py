@@ -87,7 +87,7 @@ class ServiceProbe:
                 return ProbeFailure(
                     f"meets another server: {error.verify_message}", other_server=True
                 )
-            except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            except (OSError, ValueError, OverflowError) as error:  # TimeoutError is an OSError
                 reason = str(error) or type(error).__name__
                 first = first or ProbeFailure(
                     f"at {host}:{number} failed: {reason}", other_server=False

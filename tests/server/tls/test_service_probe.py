@@ -90,3 +90,9 @@ async def test_without_an_address_in_the_environment_the_name_is_used(environ):
     failure = await probe(environ).run(TRUSTED, 8443)
     assert not failure.other_server
     assert "at metrics-server.kube-system.svc:8443 failed: " in failure.text
+
+
+async def test_a_port_beyond_all_is_a_failure_of_the_probe_alone():
+    environ = {"METRICS_SERVER_SERVICE_HOST": "127.0.0.1", "METRICS_SERVER_SERVICE_PORT": "99999"}
+    failure = await probe(environ).run(TRUSTED, 443)
+    assert "at 127.0.0.1:99999 failed: " in failure.text
