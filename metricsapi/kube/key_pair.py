@@ -53,7 +53,7 @@ def parse_pair(certificate: bytes, key: bytes, certificate_source: str, source: 
     bundle = read_bundle(certificate, certificate_source)
     leaf_is_bad = any(reason.startswith("certificate 1:") for reason in bundle.skipped)
     if leaf_is_bad or not bundle.certificates:
-        reasons = "".join(f"; {reason}" for reason in bundle.skipped)
+        reasons = "".join(f"; {reason}" for reason in bundle.reasons())
         raise PEMError(f"{certificate_source} holds no usable PEM certificate{reasons}")
     block = _key_block(key, source)
     try:

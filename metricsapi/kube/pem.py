@@ -32,6 +32,7 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+_MOST_REASONS = 5  # that are logged or shown of one bundle
 _CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
 
 
@@ -67,9 +68,14 @@ class Bundle:
     skipped: tuple[str, ...] = ()
     source: str = ""
 
+    def reasons(self) -> list[str]:
+        """Give the first reasons why certificates are skipped, and how many more there are."""
+        more = len(self.skipped) - _MOST_REASONS
+        return [*self.skipped[:_MOST_REASONS], *([f"{more} more certificates"] if more > 0 else ())]
+
     def warn(self, log: logging.Logger) -> None:
         """Log each certificate that is left out."""
-        for reason in self.skipped:
+        for reason in self.reasons():
             data = {"source": self.source, "reason": reason}
             log.warning("a certificate is left out", extra={"data": data})
 
@@ -146,7 +152,7 @@ def parse_authorities(content: bytes | str, source: str) -> Bundle:
     """Read CA certificates. Raises PEMError when there is no usable one."""
     bundle = read_bundle(content, source)
     if not bundle.certificates:
-        reasons = "".join(f"; {reason}" for reason in bundle.skipped)
+        reasons = "".join(f"; {reason}" for reason in bundle.reasons())
         raise PEMError(f"{source} holds no usable PEM certificate{reasons}")
     return bundle
 

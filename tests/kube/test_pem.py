@@ -169,6 +169,15 @@ PIECES = st.one_of(
 )
 
 
+def test_a_file_full_of_bad_certificates_is_a_few_lines(caplog):
+    text = BAD * 1000
+    with pytest.raises(PEMError, match="995 more certificates$") as caught:
+        parse_authorities(text, "ca.crt")
+    assert len(str(caught.value)) < 1000
+    parse_authorities(ONE.pem + text, "ca.crt").warn(logging.getLogger("test"))
+    assert len(caplog.records) == 6
+
+
 @given(st.lists(PIECES, max_size=6).map(b"".join))
 @example(b"-----BEGIN -----\n-----END -----")
 def test_any_bytes_are_a_bundle_of_what_is_usable_in_them(data):
