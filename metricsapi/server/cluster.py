@@ -101,14 +101,15 @@ class ClusterView:
                 self._wake.clear()
                 await self._wake.wait()
             namespace, name = key = next(iter(self._pending))
+            del self._pending[key]
             try:
                 found = await self._bound(namespace, name)
             except KubeError as error:
                 data = {"pod": f"{namespace}/{name}", "error": str(error)}
                 log.debug("cannot look up the node of a pod", extra={"data": data})
+                self._pending[key] = None  # behind the others
                 await asyncio.sleep(backoff.delay())
                 continue
-            del self._pending[key]
             self._looked_up[key] = None
             if found is not None:
                 store.bind(namespace, name, found.metadata.uid, found.spec.node_name)
