@@ -97,6 +97,7 @@ class MetricsStore:
         """Drop all that is remembered of a node that is gone."""
         if gone := self._nodes.pop(node, None):
             self._claims.change(gone.pods.values(), ())
+            self._refused.forget(node)
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None:
         """Give a node's usage at the monotonic time `now`, or None when there is none current."""

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from metricsapi.storage.refused import MOST
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import (
     ContainerStats,
@@ -63,11 +64,18 @@ def test_entries_without_a_name_are_counted_and_their_node_named_once(caplog):
     assert [record.data for record in caplog.records] == [{"node": "n1"}]
 
 
-def test_a_node_that_makes_up_names_fills_no_memory(caplog):
-    store = MetricsStore(max_age=60.0)
+def test_a_node_that_makes_up_names_fills_neither_log_nor_memory(caplog):
+    """Each answer has other names, of any length; other nodes' are still named."""
+    caplog.set_level(logging.WARNING)
+    counts = Counter()
+    store = MetricsStore(max_age=60.0, withheld=lambda reason: counts.update([reason]))
     for i in range(3):
-        put(store, *[(PodRef(f"Bad{i}-{j}", "default"), "c") for j in range(900)])
-    assert len(caplog.records) == 2700  # each is named once
+        put(store, *[(PodRef(f"Bad{i}-{j}" + "x" * 10_000, "default"), "c") for j in range(900)])
+    put(store, (PodRef("Bad", "default"), "c"), node="n2")
+    assert counts == {"name": 2701}
+    assert len(caplog.records) == MOST + 1
+    assert all(len(record.data["pod"]) <= 253 for record in caplog.records)
+    assert caplog.records[-1].data["node"] == "n2"
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "workflow-" + "y" * 90 + "-1234", "a." + "z" * 100])
