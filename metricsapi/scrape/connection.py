@@ -23,6 +23,7 @@ from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeResponses,
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
+_GAP = 0.002  # seconds between two reads of a large response, in which requests are served
 _BURST = 128 * 1024  # bytes of a response after which others are served between reads
 
 
@@ -192,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
             self._place = Place(self._shared.large, self._start_large)
             self._place.enter()
         else:
-            self._loop.call_soon(self._read_on)
+            self._loop.call_later(_GAP if size > LARGE else 0.0, self._read_on)
 
     def _start_large(self) -> None:
         self._read_on()

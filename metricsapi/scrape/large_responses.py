@@ -12,7 +12,7 @@ from metricsapi.scrape.concurrency import InFlightLimit
 
 LARGE = 512 * 1024  # bytes of a body
 PLACES = 1  # large responses that are read or decoded at once
-PLACE_TIME = 1.0  # seconds for the rest of a large response while others wait for a place
+PLACE_TIME = 2.0  # seconds for the rest of a large response while others wait for a place
 
 
 class LargeResponses:
