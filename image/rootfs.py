@@ -35,9 +35,9 @@ UNUSED = (
     "_gdbm*.so", "_multibytecodec*.so", "_pydatetime.py", "_pydecimal.py", "_pyio.py", "_pyrepl",
     "_sqlite3*.so", "_test*.so", "_tkinter*.so", "config-*", "curses", "dbm", "dist-packages",
     "distutils", "doctest.py", "ensurepip", "idlelib", "imaplib.py", "lib2to3", "mailbox.py",
-    "nis*.so", "pdb.py", "pickletools.py", "pydoc.py", "pydoc_data", "readline*.so",
+    "nis*.so", "pdb.py", "pickletools.py", "plistlib.py", "pydoc.py", "pydoc_data", "readline*.so",
     "site-packages", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "unittest", "venv",
-    "xmlrpc", "xxlimited*.so",
+    "xml", "xmlrpc", "xxlimited*.so",
 )  # fmt: skip
 # In the lock for the build alone, sources of compiled modules, tests of libraries; and of our own
 # the sandbox: the image holds the server alone, with its doctor and its status page.
