@@ -57,8 +57,12 @@ class HostPod:
         self.set(round((self._ended + sum(now.values())) * NANO), memory, elapsed)
 
     def set(self, counter: int, memory: int, elapsed: float) -> None:
-        """Take what is counted now; a counter never goes back."""
-        counter = max(self.counter, counter)
+        """Take what is counted now; a counter never goes back.
+
+        The kernel counts a process in ticks of 10 ms. A kubelet counts nanoseconds, so its counter
+        of what runs is never 0.
+        """
+        counter = max(self.counter, counter, 1)
         self.rate = round((counter - self.counter) / elapsed) if elapsed > 0 else 0
         self.counter, self.memory = counter, memory
 

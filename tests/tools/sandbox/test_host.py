@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from metricsapi.tools.sandbox import cgroups
-from metricsapi.tools.sandbox.host import Host
+from metricsapi.tools.sandbox.host import Host, HostPod
 
 ID = "0123456789ab" + "c" * 52
 
@@ -54,6 +54,15 @@ def test_memory_is_the_working_set_and_cpu_is_cumulative(root):
     docker = next(each for each in cgroups.groups(root) if each.name.startswith("docker-"))
     assert docker.memory == 2**26 - 2**24
     assert docker.counter == 5 * 10**9
+
+
+def test_what_has_run_for_less_than_a_tick_has_used_some_cpu():
+    pod = HostPod("idle", "idle", 1.7e9)
+    pod.set(0, 2**20, 1.0)
+    assert pod.counter > 0
+    used = pod.counter
+    pod.set(0, 2**20, 1.0)
+    assert (pod.counter, pod.rate) == (used, 0)
 
 
 def test_pods_follow_the_groups(root):
