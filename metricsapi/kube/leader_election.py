@@ -82,7 +82,7 @@ class Election:
 
 
 class LeaderElector:
-    """Takes, renews and releases one Lease; `on_change` is called when who holds it changes.
+    """Takes, renews and releases one Lease, and logs each change of its holder once.
 
     `clock` gives monotonic seconds, `wall` seconds since the epoch. A Lease that does not exist is
     created, which needs a right of its own.
@@ -98,7 +98,6 @@ class LeaderElector:
         timing: Timing,
         clock: Callable[[], float],
         wall: Callable[[], float],
-        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.election = Election(identity, timing)
         self._client = client
@@ -109,7 +108,6 @@ class LeaderElector:
         self._timing = timing
         self._clock = clock
         self._wall = wall
-        self._on_change = on_change
         self._lease: Lease = {}  # as last read or written, to keep what others put there
         self._failing: tuple[float, str] | None = None
         self._hurry = asyncio.Event()
@@ -234,7 +232,7 @@ class LeaderElector:
         self.election.wrote(record_of(self._lease), began)
 
     def _report(self) -> None:
-        """Log and announce a change of the holder, once."""
+        """Log a change of the holder, once."""
         leader = self.leader()
         known = (leader.holder if leader else "", self.leads())
         if known == self._known:
@@ -242,4 +240,3 @@ class LeaderElector:
         self._known = known
         data = {"leader": known[0] or None, "leading": known[1]}
         log.info("leader changed", extra={"data": data})
-        self._on_change()

@@ -1,6 +1,7 @@
 """One leader at a time, whatever the clocks, the API server and other writers of the Lease do."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 import msgspec
@@ -66,7 +67,7 @@ class Client:
             self.leases.now += self.latency
 
 
-def candidate(leases, name, skew=0.0, changes=None):
+def candidate(leases, name, skew=0.0):
     """A replica whose monotonic clock is `skew` seconds ahead, and its connection."""
     client = Client(leases)
     elector = LeaderElector(
@@ -77,20 +78,22 @@ def candidate(leases, name, skew=0.0, changes=None):
         timing=TIMING,
         clock=lambda: leases.now + skew,
         wall=lambda: 1.7e9 - 3600 * skew,
-        on_change=lambda: changes.append(name) if changes is not None else None,
     )
     elector.address = f"{name}:4443"
     return elector, client
 
 
-async def test_the_first_candidate_creates_the_lease_and_leads():
-    leases, changes = Leases(), []
-    a, _ = candidate(leases, "a", changes=changes)
+async def test_the_first_candidate_creates_the_lease_leads_and_logs_that_once(caplog):
+    caplog.set_level(logging.INFO)
+    leases = Leases()
+    a, _ = candidate(leases, "a")
+    await a.attempt()
     await a.attempt()
     assert a.leads()
     assert leases.lease["spec"]["holderIdentity"] == "a"
     assert leases.lease["spec"]["leaseDurationSeconds"] == 15
-    assert changes == ["a"]
+    (change,) = [record.data for record in caplog.records if record.msg == "leader changed"]
+    assert change == {"leader": "a", "leading": True}
 
 
 async def test_another_candidate_follows_and_learns_the_address_while_the_leader_renews():
