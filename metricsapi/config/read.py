@@ -21,8 +21,8 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Sett
     """
     parsed = parse(argv, environ, flags_of(Settings), IGNORED)
     settings = with_values(Settings, parsed.values)
-    parsed.problems.extend(problems(settings))
-    parsed.notes.extend(warnings(settings, time.time()))
+    parsed.problems.extend(problems(settings, parsed.values))
+    parsed.notes.extend(warnings(settings, time.time(), parsed.values))
     return settings, parsed
 
 

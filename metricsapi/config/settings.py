@@ -15,6 +15,7 @@ from metricsapi.config.groups import GENERIC, LOGGING, SERVER
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.leader_election import LeaderElectionSettings
 from metricsapi.config.limits import LimitSettings
+from metricsapi.config.prefetch import PrefetchSettings
 from metricsapi.config.serving import ServiceSettings, ServingSettings
 
 RESOURCES = ("cpu", "memory", "swap", "ephemeral-storage")
@@ -91,6 +92,7 @@ class Settings:
         "kubelets (defaults to in-cluster config)",
     )
     kubelet: KubeletSettings = KubeletSettings()
+    prefetch: PrefetchSettings = PrefetchSettings()
     storage: StorageSettings = StorageSettings()
     api: ApiSettings = ApiSettings()
     service: ServiceSettings = ServiceSettings()
@@ -106,3 +108,13 @@ class Settings:
     def max_age(self) -> float:
         """Seconds that usage is served after its last new reading."""
         return self.storage.max_age or max(3 * self.kubelet.resolution, MIN_MAX_AGE)
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether scrapes follow queries; through the API server they do not."""
+        return self.prefetch.enabled and self.kubelet.transport == "direct"
+
+    @property
+    def min_scrape_interval(self) -> float:
+        """Seconds between two scrapes of a node at least, no more than between periodic ones."""
+        return min(self.prefetch.min_interval, self.kubelet.resolution)

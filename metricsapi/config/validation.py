@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,10 +27,14 @@ KUBELET_PERIOD = 10.0
 _HSTS = re.compile("max-age=[0-9]+|includeSubDomains|preload")
 
 
-def problems(settings: Settings) -> list[str]:
-    """Name every value that cannot work, alone or beside another."""
+def problems(settings: Settings, given: Collection[str] = ()) -> list[str]:
+    """Name every value that cannot work, alone or beside another.
+
+    `given` are the names of the flags that were set: no default is a mistake.
+    """
     return [
         *_kubelet_problems(settings),
+        *_prefetch_problems(settings, given),
         *_serving_problems(settings),
         *_leader_election_problems(settings),
         *content_problems(settings),
@@ -37,8 +42,11 @@ def problems(settings: Settings) -> list[str]:
     ]
 
 
-def warnings(settings: Settings, now: float) -> list[str]:
-    """Name what works but is worth a line in the log at start; `now` is in epoch seconds."""
+def warnings(settings: Settings, now: float, given: Collection[str] = ()) -> list[str]:
+    """Name what works but is worth a line in the log at start; `now` is in epoch seconds.
+
+    `given` are the names of the flags that were set.
+    """
     kubelet = settings.kubelet
     texts = []
     if kubelet.resolution < KUBELET_PERIOD:
@@ -51,6 +59,11 @@ def warnings(settings: Settings, now: float) -> list[str]:
         texts.append("--kubelet-insecure-tls: kubelets are not verified")
     if kubelet.plain_http:
         texts.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
+    if "prefetch" in given and settings.prefetch.enabled and not settings.prefetches:
+        texts.append(
+            "--prefetch has no effect with --kubelet-transport=apiserver-proxy: nodes are scraped "
+            "once per --metric-resolution"
+        )
     texts += validity_warnings(settings, now)
     if len(settings.serving.curve_preferences) > 1:
         offered = offered_curve(settings.serving.curve_preferences)
@@ -100,6 +113,14 @@ def _kubelet_problems(settings: Settings) -> list[str]:
     except SelectorError as error:
         texts.append(f"--node-selector: {error}")
     return texts
+
+
+def _prefetch_problems(settings: Settings, given: Collection[str]) -> list[str]:
+    least, resolution = settings.prefetch.min_interval, settings.kubelet.resolution
+    if "min-scrape-interval" not in given or least <= resolution:
+        return []
+    longest = f"--metric-resolution={format_duration(resolution)}"
+    return [f"--min-scrape-interval={format_duration(least)} must not be longer than {longest}"]
 
 
 def _serving_problems(settings: Settings) -> list[str]:

@@ -105,3 +105,43 @@ def test_a_file_in_the_place_of_the_certificate_directory_is_named(tmp_path):
     file.write_text("")
     _, parsed = read_settings([f"--cert-dir={file}"], {})
     assert parsed.problems == [f"--cert-dir: not a directory: {file}"]
+
+
+@pytest.mark.parametrize(
+    ("args", "problems", "seconds"),
+    [
+        ([], [], 5.0),
+        (["--min-scrape-interval=15s"], [], 15.0),
+        (["--metric-resolution=2s"], [], 2.0),
+        (["--metric-resolution=1m", "--min-scrape-interval=1s"], [], 1.0),
+        (
+            ["--min-scrape-interval=15001ms"],
+            ["--min-scrape-interval=15.001s must not be longer than --metric-resolution=15s"],
+            15.0,
+        ),
+        (
+            ["--metric-resolution=2s", "--min-scrape-interval=5s"],
+            ["--min-scrape-interval=5s must not be longer than --metric-resolution=2s"],
+            2.0,
+        ),
+    ],
+)
+def test_scrapes_that_follow_queries_are_no_rarer_than_periodic_ones(args, problems, seconds):
+    settings, parsed = read_settings(args, {})
+    assert parsed.problems == problems
+    assert settings.min_scrape_interval == seconds
+
+
+def test_prefetch_through_the_api_server_is_off_and_noted_where_it_was_asked_for():
+    proxied = "--kubelet-transport=apiserver-proxy"
+    assert read_settings(["--prefetch"], {})[0].prefetches
+    assert read_settings(["--prefetch"], {})[1].notes == []
+    for given, environ in ((["--prefetch"], {}), ([], {"METRICSAPI_PREFETCH": "true"})):
+        settings, parsed = read_settings([proxied, *given], environ)
+        assert not settings.prefetches
+        (note,) = parsed.notes
+        assert note.startswith(f"--prefetch has no effect with {proxied}")
+    for given in ([], ["--prefetch=false"]):
+        settings, parsed = read_settings([proxied, *given], {})
+        assert not settings.prefetches
+        assert parsed.notes == []

@@ -1,0 +1,26 @@
+"""Scrapes that are made in time for expected queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metricsapi.config.groups import SERVER
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefetchSettings:
+    """Whether scrapes follow queries, and how close together. Seconds."""
+
+    enabled: bool = SERVER.boolean(
+        "prefetch",
+        False,
+        "Learn when each query for pods comes again, and scrape the nodes that it reads shortly "
+        "before. Without effect with --kubelet-transport=apiserver-proxy.",
+    )
+    min_interval: float = SERVER.duration(
+        "min-scrape-interval",
+        5.0,
+        "The least time between two scrapes of a node that --prefetch may make, from 1s to "
+        "--metric-resolution. The default is --metric-resolution where that is shorter.",
+        minimum=1.0,
+    )
