@@ -24,9 +24,9 @@ from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.catalog import Catalog
 from metricsapi.api.discovery import Documents
 from metricsapi.api.group import ROOT, GroupAPI
-from metricsapi.api.index import Entry
 from metricsapi.api.listing import Listing
 from metricsapi.api.openapi import openapi_routes
+from metricsapi.api.queries import QueryObserver
 from metricsapi.api.render.negotiation import (
     allows_aggregated,
     negotiate,
@@ -63,19 +63,19 @@ def create_app(
     catalog: Catalog,
     clock: Callable[[], float],
     routes: Sequence[BaseRoute] = (),
-    observe: Callable[[Sequence[Entry]], None] = lambda _: None,
+    observers: Sequence[QueryObserver] = (),
     address: str = ":443",
     started: float = 0.0,
 ) -> FastAPI:
     """Give the app over a catalog.
 
     `clock` gives monotonic seconds; `routes` are those of health, self-metrics and the like;
-    `observe` is called with the entries of each answer; `address` is `host:port` or `:port` as
+    `observers` are called for each query; `address` is `host:port` or `:port` as
     discovery shows it; `started` is when this process began (epoch seconds).
     """
     resources = resources_of(catalog)
     documents = Documents(resources, address)
-    app = Application(GroupAPI(resources, documents, Listing(clock, observe)))
+    app = Application(GroupAPI(resources, documents, Listing(clock, observers)))
     app.router.routes += [
         *_discovery_routes(documents),
         *_version_routes(),

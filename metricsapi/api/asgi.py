@@ -11,7 +11,7 @@ CACHEABLE = 512  # bytes of a query whose meaning may be cached: many long ones 
 LONGEST_ACCEPT = 4096  # characters
 
 
-class Query:
+class QueryString:
     """The parameters of a query string, parsed when one of them is first asked for.
 
     Equal when their bytes are, so what a query means can be cached by the query itself.
@@ -22,7 +22,7 @@ class Query:
         self.raw = raw
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Query) and self.raw == other.raw
+        return isinstance(other, QueryString) and self.raw == other.raw
 
     def __hash__(self) -> int:
         return hash(self.raw)
@@ -58,13 +58,22 @@ class Query:
         return values
 
 
-def query_of(scope: Any) -> Query:
+def query_of(scope: Any) -> QueryString:
     """Give the query of an ASGI request. Everyone who asks during the request gets the same one."""
     state = scope.setdefault("state", {})
-    query: Query | None = state.get("query")
+    query: QueryString | None = state.get("query")
     if query is None:
-        query = state["query"] = Query(scope["query_string"])
+        query = state["query"] = QueryString(scope["query_string"])
     return query
+
+
+def user_of(scope: Any) -> str:
+    """Give the name of the authenticated user of an ASGI request; "" where nothing authenticates.
+
+    The authentication middleware puts the user into the request's state.
+    """
+    user = scope["state"].get("user")
+    return user.name if user is not None else ""
 
 
 def header_of(scope: Any, name: bytes) -> str:

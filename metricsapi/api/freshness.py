@@ -1,33 +1,46 @@
-"""`metrics_server_api_metric_freshness_seconds`: how old the usage is that clients are given."""
+"""How old the usage is that clients get, in all and by how they asked."""
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from metricsapi.api.index import Entry
+from metricsapi.api.queries import Kind, Query
 from metricsapi.telemetry.histogram import Histogram
 
 _timestamp = attrgetter("usage.timestamp")
 
 
-def freshness_observer(
-    histogram: Histogram, wall: Callable[[], float]
-) -> Callable[[Sequence[Entry]], None]:
-    """Give what counts the ages of entries in an answer; `wall` gives epoch seconds.
+class UsageAges:
+    """A `QueryObserver` that counts the age of each usage that is sent, in two histograms.
 
-    Ages are whole seconds, as timestamps are in answers, so that a list of thousands is counted
-    in a few steps.
+    `freshness` is the reference's, where timestamps are whole seconds as answers have them;
+    `ages` has the label `by`, and timestamps as they were taken. `wall` gives epoch seconds.
     """
 
-    def observe(entries: Sequence[Entry]) -> None:
-        now = wall()
-        if len(entries) == 1:
-            histogram.observe(max(0.0, now - int(_timestamp(entries[0]))))
-            return
-        times = Counter(map(int, map(_timestamp, entries)))
-        for timestamp, count in times.items():
-            histogram.observe(max(0.0, now - timestamp), count=count)
+    def __init__(self, freshness: Histogram, ages: Histogram, wall: Callable[[], float]) -> None:
+        self._freshness = freshness.of()
+        self._ages = {kind: ages.of(kind) for kind in Kind}  # present from the start
+        self._wall = wall
 
-    return observe
+    def asked(self, query: Query) -> None:
+        """Queries have no age."""
+
+    def sent(self, query: Query, entries: Sequence[Entry]) -> None:
+        """Count the ages of entries in an answer."""
+        now, ages = self._wall(), self._ages[query.kind]
+        if len(entries) == 1:
+            timestamp = _timestamp(entries[0])
+            self._freshness.observe(max(0.0, now - int(timestamp)))
+            ages.observe(max(0.0, now - timestamp))
+            return
+        times = sorted(map(_timestamp, entries))
+        ages.observe_ages(now, times)
+        start = 0
+        while start < len(times):
+            second = int(times[start])
+            end = bisect_left(times, second + 1, start)
+            self._freshness.observe(max(0.0, now - second), end - start)
+            start = end

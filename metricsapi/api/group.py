@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from starlette.types import Receive, Scope, Send
 
-from metricsapi.api.asgi import CACHEABLE, Query, accept_of, header_of, query_of
+from metricsapi.api.asgi import CACHEABLE, QueryString, accept_of, header_of, query_of, user_of
 from metricsapi.api.discovery import Documents
 from metricsapi.api.list_options import Options, get_options, list_options
 from metricsapi.api.listing import Listing
@@ -104,6 +104,7 @@ class GroupAPI:
                 f"{GROUP}/{version}",
                 namespace,
                 options,
+                user_of(scope),
                 self._accepted(scope),
                 wants_pretty(options.pretty, header_of(scope, b"user-agent")),
                 gzip="gzip" in header_of(scope, b"accept-encoding"),
@@ -115,7 +116,7 @@ class GroupAPI:
 
         return answer
 
-    def _read_options(self, query: Query, listed: str | None) -> Options:
+    def _read_options(self, query: QueryString, listed: str | None) -> Options:
         """Read a query; `listed` is the name of the resource when it is for a list."""
         return list_options(query, self._resources[listed].fields) if listed else get_options(query)
 

@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metricsapi.api.asgi import Query
+from metricsapi.api.asgi import QueryString
 from metricsapi.api.render.negotiation import pretty_option
 from metricsapi.api.status import StatusError, bad_request
 from metricsapi.config.durations import is_duration
-from metricsapi.kube.field_selectors import FieldTerm, parse_fields
-from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels
+from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm, parse_fields
+from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels, selector_text
 
 _SIGNED = re.compile(r"[-+]?[0-9]+")
 _UNSIGNED = re.compile(r"[0-9]+")
@@ -21,10 +21,17 @@ _UNSIGNED = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True)
 class Options:
-    """A request's query, read. `pretty` is None when the query does not say."""
+    """A request's query, read. `pretty` is None when the query does not say.
+
+    `selector` is the canonical text of `labels`. `name` and `namespace` are those of every object
+    that meets `fields`, None where these leave them open.
+    """
 
     labels: tuple[Requirement, ...] = ()
     fields: tuple[FieldTerm, ...] = ()
+    selector: str = ""
+    name: str | None = None
+    namespace: str | None = None
     watch: bool = False
     limit: int = 0  # 0 for all
     token: str = ""  # `continue`
@@ -32,14 +39,14 @@ class Options:
     pretty: bool | None = None
 
 
-def get_options(query: Query) -> Options:
+def get_options(query: QueryString) -> Options:
     """Read the query of a request for one object; raises StatusError."""
     _check_timeout(query)
     _check_version(query)
     return Options(include_object=query.get("includeObject"), pretty=pretty_option(query))
 
 
-def list_options(query: Query, known_fields: Sequence[str]) -> Options:
+def list_options(query: QueryString, known_fields: Sequence[str]) -> Options:
     """Read the query of a request for a list; raises StatusError."""
     _check_timeout(query)
     _integer(query, "timeoutSeconds")
@@ -55,9 +62,13 @@ def list_options(query: Query, known_fields: Sequence[str]) -> Options:
     token = query.get("continue")
     if token and query.get("resourceVersion") not in ("", "0"):
         raise bad_request("specifying resource version is not allowed when using continue")
+    fixed = {term.field: term.value for term in fields if not term.negated}
     return Options(
         labels,
         fields,
+        selector_text(labels),
+        fixed.get(NAME),
+        fixed.get(NAMESPACE),
         watch,
         max(limit, 0),
         token,
@@ -66,7 +77,7 @@ def list_options(query: Query, known_fields: Sequence[str]) -> Options:
     )
 
 
-def _integer(query: Query, name: str) -> int:
+def _integer(query: QueryString, name: str) -> int:
     if name not in query:
         return 0
     text = query.get(name)
@@ -90,7 +101,7 @@ def _parse_int(text: str, syntax: re.Pattern[str], least: int, most: int) -> int
     return value
 
 
-def _check_timeout(query: Query) -> None:
+def _check_timeout(query: QueryString) -> None:
     """`timeout` bounds a request (server/http/timeout.py); here it has only to be readable."""
     text = query.get("timeout")
     if text and not is_duration(text):
@@ -99,7 +110,7 @@ def _check_timeout(query: Query) -> None:
         )
 
 
-def _check_version(query: Query) -> None:
+def _check_version(query: QueryString) -> None:
     text = query.get("resourceVersion")
     if not text:
         return
@@ -111,7 +122,7 @@ def _check_version(query: Query) -> None:
         raise bad_request(f"resourceVersion: Invalid value: {quoted}: {cause}") from None
 
 
-def _check_match(query: Query, *, watch: bool) -> None:
+def _check_match(query: QueryString, *, watch: bool) -> None:
     """Refuse what `ValidateListOptions` refuses, with all causes at once."""
     match, version = query.get("resourceVersionMatch"), query.get("resourceVersion")
     name = "resourceVersionMatch"

@@ -10,11 +10,12 @@ from metricsapi.api.batches import Batches, after, count, first
 from metricsapi.api.continue_token import make_token, read_token
 from metricsapi.api.index import Entry, Selection
 from metricsapi.api.list_options import Options
+from metricsapi.api.queries import Kind, Query, QueryObserver
 from metricsapi.api.render import table
 from metricsapi.api.render.frame import Frame
 from metricsapi.api.render.negotiation import Convert
 from metricsapi.api.representations import Page, Request, Shape, list_shape, table_shape, whole
-from metricsapi.api.resources import GROUP, Resource
+from metricsapi.api.resources import GROUP, PODS, Resource
 from metricsapi.api.slices import gather
 from metricsapi.api.status import Send, StatusError, bad_request
 from metricsapi.api.streaming import send_framed
@@ -27,20 +28,20 @@ SLICE = 0.001  # seconds of work after which the event loop runs other tasks
 
 
 class Listing:
-    """Sends lists and objects. `clock` gives monotonic seconds; `observe` gets what is sent."""
+    """Sends lists and objects. `clock` gives monotonic seconds."""
 
-    def __init__(
-        self, clock: Callable[[], float], observe: Callable[[Sequence[Entry]], None]
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], observers: Sequence[QueryObserver]) -> None:
         self._clock = clock
-        self._observe = observe
+        self._observers = observers
 
     async def send_one(self, send: Send, request: Request, name: str) -> None:
         """Answer a request for one object; raises StatusError."""
         resource, convert = request.resource, request.media.convert
         _check_convert(convert, request.options, listed=False)
+        query = Query(request.user, request.namespace, "", Kind.SINGLE, name)
+        self._asked(request, query)
         entry = resource.get(request.namespace or "", name, self._clock())
-        self._observe((entry,))
+        self._sent(query, (entry,))
         body = whole(request, entry)
         await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)
 
@@ -51,13 +52,16 @@ class Listing:
             text = f'watch is not supported on resources of kind "{name}.{GROUP}"'
             raise StatusError(405, "MethodNotAllowed", text, {"group": GROUP, "kind": name})
         _check_convert(request.media.convert, request.options, listed=True)
+        query = _query(request)
+        if not request.options.token:
+            self._asked(request, query)
         page = await self._page(request)
         encode, framed = await self._shape(request, page)
         size = 0
 
         def work(batch: tuple[Entry, ...]) -> tuple[bytes, ...]:
             nonlocal size
-            self._observe(batch)
+            self._sent(query, batch)
             items = tuple(encode(batch))
             size += sum(map(len, items))
             return items
@@ -65,6 +69,15 @@ class Listing:
         items = await self._each(work, page.batches)
         frame = framed(size)
         await send_framed(send, request.media.type, frame, items, size, gzip=request.gzip)
+
+    def _asked(self, request: Request, query: Query) -> None:
+        if request.resource.name == PODS:
+            for observer in self._observers:
+                observer.asked(query)
+
+    def _sent(self, query: Query, entries: Sequence[Entry]) -> None:
+        for observer in self._observers:
+            observer.sent(query, entries)
 
     async def _shape(self, request: Request, page: Page) -> Shape:
         if request.media.convert is None or request.media.convert.kind != "Table":
@@ -105,7 +118,10 @@ class Listing:
 
         The results are in batches, too, none of them empty.
         """
-        results = await gather(_until(enough, map(work, batches)), SLICE, self._clock)
+        if len(batches) == 1:  # no longer than a slice, as the lists of autoscalers are
+            results = [work(batches[0])]
+        else:
+            results = await gather(_until(enough, map(work, batches)), SLICE, self._clock)
         return [result for result in results if result]
 
 
@@ -119,15 +135,24 @@ def _until(enough: int | None, batches: Iterable[tuple[T, ...]]) -> Iterator[tup
                 return
 
 
+def _namespace(request: Request) -> str | None:
+    """Give the only namespace of what is listed, None for all of them."""
+    return request.namespace if request.namespace is not None else request.options.namespace
+
+
+def _query(request: Request) -> Query:
+    options = request.options
+    kind = Kind.SELECTOR if options.selector else Kind.LIST
+    if options.name is not None:
+        kind = Kind.SINGLE
+    return Query(request.user, _namespace(request), options.selector, kind, options.name)
+
+
 def _select(request: Request, start: tuple[str, str] | None, now: float) -> Selection:
-    namespace, name = request.namespace, None
-    for term in request.options.fields:
-        if term.field == NAME and not term.negated:
-            name = term.value
-        elif term.field == NAMESPACE and not term.negated and namespace is None:
-            namespace = term.value
-    objects = request.resource.objects
-    return objects.select(namespace, request.options.labels, now=now, name=name, after=start)
+    options, objects = request.options, request.resource.objects
+    return objects.select(
+        _namespace(request), options.labels, now=now, name=options.name, after=start
+    )
 
 
 def _listed(

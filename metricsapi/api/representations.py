@@ -28,6 +28,7 @@ class Request:
     api_version: str
     namespace: str | None
     options: Options
+    user: str  # the name of the authenticated user
     media: MediaType
     pretty: bool
     gzip: bool

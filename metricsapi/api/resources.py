@@ -14,6 +14,7 @@ from metricsapi.kube.field_selectors import NAME, NAMESPACE, NODE_NAME
 from metricsapi.storage.types import NodeUsage, PodUsage
 
 GROUP = "metrics.k8s.io"
+NODES, PODS = "nodes", "pods"  # the names of both resources, as in paths
 VERSIONS = ("v1", "v1beta1")  # the preferred one first; their objects are the same
 
 
@@ -84,7 +85,7 @@ class Resource:
 def resources_of(catalog: Catalog) -> list[Resource]:
     """Give both resources over a catalog."""
     nodes = Resource(
-        name="nodes",
+        name=NODES,
         kind="NodeMetrics",
         singular="node",
         namespaced=False,
@@ -95,7 +96,7 @@ def resources_of(catalog: Catalog) -> list[Resource]:
         encode_protobuf=protobuf.node_item,
     )
     pods = Resource(
-        name="pods",
+        name=PODS,
         kind="PodMetrics",
         singular="pods",
         namespaced=True,

@@ -8,7 +8,7 @@ requirement = ["!"] key | key ("=" | "==" | "!=" | ">" | "<") [value]
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metricsapi.kube.label_validation import key_faults, value_faults
@@ -24,6 +24,7 @@ _OPERATORS = {
     ">": GREATER,
     "<": LESS,
 }
+_SYMBOLS = {IN: "=", NOT_IN: "!=", GREATER: ">", LESS: "<"}  # before a single value
 _WORDS = "in, notin, =, ==, !=, gt, lt"
 # A run of symbols is cut greedily: the longest known symbol first. NUL ends a selector.
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^ \t\r\n=!(),<>\x00]+))")
@@ -64,6 +65,15 @@ class Requirement:
         if number is None:
             return False
         return number > int(limit) if self.operator == GREATER else number < int(limit)
+
+
+def selector_text(requirements: Iterable[Requirement]) -> str:
+    """Give the canonical text of a label selector, which `parse_labels` reads back.
+
+    Selectors of the same requirements have the same text, however they were written. It is the
+    text of Go's `labels.Selector`, sorted by key.
+    """
+    return ",".join(sorted({_requirement_text(each) for each in requirements}))
 
 
 def parse_labels(selector: str) -> tuple[Requirement, ...]:
@@ -157,6 +167,15 @@ class _Parser:
                 raise SelectorError(f"found '{text}', expected: ',', or identifier")
             if before == ")":
                 return values
+
+
+def _requirement_text(requirement: Requirement) -> str:
+    key, operator, values = requirement.key, requirement.operator, sorted(requirement.values)
+    if operator in (EXISTS, NOT_EXISTS):
+        return f"!{key}" if operator == NOT_EXISTS else key
+    if len(values) > 1:
+        return f"{key} {operator} ({','.join(values)})"
+    return f"{key}{_SYMBOLS[operator]}{values[0]}"
 
 
 def _checked(key: str, operator: str, values: set[str]) -> Requirement:

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from metricsapi import __version__
 from metricsapi.api.app import create_app
 from metricsapi.api.catalog import Catalog
-from metricsapi.api.freshness import freshness_observer
+from metricsapi.api.freshness import UsageAges
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, load_credentials
@@ -128,7 +128,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             catalog=Catalog(nodes, pods, store),
             clock=time.monotonic,
             routes=operations.routes,
-            observe=freshness_observer(telemetry.freshness, time.time),
+            observers=[UsageAges(telemetry.freshness, telemetry.query_usage_age, time.time)],
             address=advertised_address(settings),
             started=time.time(),
         )

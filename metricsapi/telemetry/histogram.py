@@ -7,7 +7,7 @@ prometheus_client's encoders write.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -39,6 +39,23 @@ class Series:
         """Count `value` (`count` times, for many equal ones)."""
         self.counts[bisect_left(self._bounds, value)] += count
         self.total += value * count
+
+    def observe_ages(self, now: float, times: Sequence[float]) -> None:
+        """Count the ages at `now` of ascending times; the age of a later time is 0.
+
+        It looks for where the next bucket begins, so it takes as many steps as buckets are met.
+        """
+        start, end = 0, bisect_right(times, now)
+        self.counts[0] += len(times) - end
+        self.total += now * end - sum(times[:end])
+        while start < end:
+            bucket = bisect_left(self._bounds, now - times[start])
+            following = end
+            if bucket:
+                newer = now - self._bounds[bucket - 1]
+                following = max(bisect_left(times, newer, start, end), start + 1)
+            self.counts[bucket] += following - start
+            start = following
 
 
 class Histogram(Collector):

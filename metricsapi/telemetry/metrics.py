@@ -24,6 +24,8 @@ from metricsapi.telemetry.snapshot import Snapshot
 COMPONENT = "metrics-server"  # the label by which k8s.io/apiserver tells components apart
 # Multiplied step by step as Go does it, so that the texts of the bounds are the same.
 FRESHNESS_BUCKETS = tuple(accumulate(range(19), lambda bound, _: bound * 1.364, initial=1.0))
+# Half a period is the mean age at queries of a scrape once a period, 1.5 s what prefetch aims at.
+QUERY_AGE_BUCKETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 # apiserver_request_duration_seconds of k8s.io/apiserver has 51; these are its decades.
 REQUEST_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 3.0, 5.0, 15.0, 60.0)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -109,6 +111,14 @@ class Telemetry:
             "Time to the end of the answer in seconds.",
             REQUEST_BUCKETS,
             _REQUEST_LABELS,
+        )
+        self.query_usage_age = self._histogram(
+            "metricsapi_query_usage_age_seconds",
+            "Age of usage when it is sent, of each node or pod, by what was asked: selector (a "
+            "label selector, as autoscalers do), list (all of a namespace or of the cluster) or "
+            "single (one by name).",
+            QUERY_AGE_BUCKETS,
+            ["by"],
         )
         self.refusals = self._counter(
             "metricsapi_refused_requests_total",

@@ -129,9 +129,9 @@ async def ask(app: Any, target: str, method: str, headers: dict[str, str]) -> An
     return Answer(start["status"], found, b"".join(body), len(body))
 
 
-def recorded() -> Cluster:
+def recorded(**options: Any) -> Cluster:
     """The cluster of the recordings."""
-    cluster = Cluster()
+    cluster = Cluster(**options)
     for i in range(recorded_cluster.NODES):
         cluster.add(recorded_cluster.node(i), recorded_cluster.node_usage(i, AT))
         for p in range(recorded_cluster.PODS):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricsapi.api.asgi import Query
+from metricsapi.api.asgi import QueryString
 from metricsapi.api.status import StatusError
 from metricsapi.kube.field_selectors import parse_fields
 from metricsapi.kube.selectors import SelectorError
@@ -58,7 +58,7 @@ NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 def test_what_is_authorized_is_what_is_served(namespace, name, word, version):
     """The singular is the plural, and no part of a name changes what is asked for."""
     path = f"/apis/metrics.k8s.io/{version}/{word}/{namespace}/pods/{name}"
-    asked = request_info("GET", path, Query(b""))
+    asked = request_info("GET", path, QueryString(b""))
     assert (asked.verb, asked.resource, asked.namespace, asked.name) == (
         "get",
         "pods",
@@ -66,7 +66,7 @@ def test_what_is_authorized_is_what_is_served(namespace, name, word, version):
         name,
     )
     listed = request_info(
-        "GET", f"/apis/metrics.k8s.io/{version}/namespaces/{namespace}/pods", Query(b"")
+        "GET", f"/apis/metrics.k8s.io/{version}/namespaces/{namespace}/pods", QueryString(b"")
     )
     assert (listed.verb, listed.resource, listed.namespace, listed.name) == (
         "list",
@@ -85,7 +85,7 @@ def test_any_path_has_attributes_or_is_refused(text, method, query):
     path = "/apis/metrics.k8s.io/v1beta1/" + text
     refused = None
     try:
-        asked = request_info(method, path, Query(query))
+        asked = request_info(method, path, QueryString(query))
     except StatusError as error:
         refused = error.code
     assert refused == 400 or (asked.verb and asked.review())
@@ -153,7 +153,7 @@ SELECTORS = st.lists(
 @given(SELECTORS)
 def test_a_name_that_is_authorized_is_the_only_one_that_is_listed(selector):
     """Who may list one name must not get others by a selector that is read in two ways."""
-    query = Query(b"fieldSelector=" + quote(selector).encode())
+    query = QueryString(b"fieldSelector=" + quote(selector).encode())
     name = request_info("GET", "/apis/metrics.k8s.io/v1/nodes", query).name
     if not name:
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from metricsapi.api.asgi import Query
+from metricsapi.api.asgi import QueryString
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -81,7 +81,7 @@ def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
     )
 
 
-def pretty_option(query: Query) -> bool | None:
+def pretty_option(query: QueryString) -> bool | None:
     """Give what a query says about indented JSON, None when it says nothing."""
     if "pretty" not in query:
         return None
@@ -95,7 +95,7 @@ def wants_pretty(option: bool | None, user_agent: str) -> bool:
     return user_agent.startswith(_PEOPLE) if option is None else option
 
 
-def choose_format(query: Query, accept: str, formats: Mapping[str, str]) -> str | None:
+def choose_format(query: QueryString, accept: str, formats: Mapping[str, str]) -> str | None:
     """Give the name of the format that a caller wants: `?format=` wins over `Accept`.
 
     `formats` is media types by name, the default first; None if nothing that is accepted is there.

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from metricsapi.api.asgi import Query
+from metricsapi.api.asgi import QueryString
 from metricsapi.api.status import StatusError
 
 _VERBS = {
@@ -46,7 +46,7 @@ class RequestInfo(Struct, frozen=True, gc=False):
         return {"resourceAttributes": given}
 
 
-def request_info(method: str, path: str, query: Query) -> RequestInfo:
+def request_info(method: str, path: str, query: QueryString) -> RequestInfo:
     """Give what a request asks for; `path` is decoded and has passed `request_target.resolve`.
 
     Raises StatusError (400) for what is ambiguous.
@@ -64,7 +64,9 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
     return _resource(group, version, rest, method, query)
 
 
-def _resource(group: str, version: str, parts: list[str], method: str, query: Query) -> RequestInfo:
+def _resource(
+    group: str, version: str, parts: list[str], method: str, query: QueryString
+) -> RequestInfo:
     verb = _VERBS.get(method, "")
     special = parts[0] in ("proxy", "watch")
     if special:
@@ -87,7 +89,7 @@ def _resource(group: str, version: str, parts: list[str], method: str, query: Qu
     return RequestInfo(verb, "", group, version, parts[0], subresource, namespace, name)
 
 
-def _list_or_watch(query: Query) -> tuple[str, str]:
+def _list_or_watch(query: QueryString) -> tuple[str, str]:
     """Give the verb of a request without a name, and the name that its field selector fixes."""
     if query.repeats:
         raise StatusError(400, "BadRequest", "a query parameter is given twice")

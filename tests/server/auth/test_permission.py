@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from metricsapi.api.asgi import Query
+from metricsapi.api.asgi import QueryString
 from metricsapi.server.auth.authorizer import Authorizer
 from metricsapi.server.auth.request_info import RequestInfo, request_info
 from metricsapi.server.auth.reviews import ReviewError
@@ -13,7 +13,7 @@ from metricsapi.server.auth.user import User
 from tests.support.apiserver import Reviewer
 
 ALICE = User("alice", "7", ("readers",), (("scopes", ("a", "b")),))
-PODS = request_info("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", Query(b""))
+PODS = request_info("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods", QueryString(b""))
 
 
 class Clock:
@@ -48,14 +48,14 @@ async def reviewer():
     ],
 )
 def test_what_is_asked_for_in_the_words_of_rbac(method, path, query, asked):
-    found = request_info(method, f"/apis/metrics.k8s.io/v1/{path}", Query(query))
+    found = request_info(method, f"/apis/metrics.k8s.io/v1/{path}", QueryString(query))
     assert (found.group, found.version) == ("metrics.k8s.io", "v1")
     assert (found.verb, found.resource, found.namespace, found.name, found.subresource) == asked
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io/v1", "/metrics", "/healthz/ping"])
 def test_other_paths_are_asked_for_as_they_are(path):
-    review = request_info("GET", path, Query(b"")).review()
+    review = request_info("GET", path, QueryString(b"")).review()
     assert review == {"nonResourceAttributes": {"path": path, "verb": "get"}}
 
 
