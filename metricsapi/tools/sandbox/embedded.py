@@ -119,13 +119,20 @@ class Embedded:
         stack.callback(task.cancel)
 
     async def _listen(self) -> None:
-        try:
-            await self.api.start(port=USUAL_PORT if self._port is None else self._port)
-        except OSError as error:
-            if self._port is not None:
-                problem = f"cannot listen on port {self._port}: {error.strerror}"
-                raise SandboxError(problem) from error
-            await self.api.start(port=0)
+        """Listen on the port asked for, else on the usual one or any that is free.
+
+        A real API server may lose a free port to another process while it starts.
+        """
+        ports = [USUAL_PORT, 0, 0] if self._port is None else [self._port]
+        while True:
+            try:
+                await self.api.start(port=ports.pop(0))
+            except OSError as error:
+                if not ports:
+                    where = "any port" if self._port is None else f"port {self._port}"
+                    raise SandboxError(f"cannot listen on {where}: {error.strerror}") from error
+            else:
+                return
 
     async def _start_host(self, stack: contextlib.AsyncExitStack) -> None:
         if not self.size.host:

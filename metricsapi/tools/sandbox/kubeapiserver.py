@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import errno
 import os
 import shutil
 import socket
@@ -30,6 +31,7 @@ from metricsapi.tools.sandbox.users import ADMIN, Users
 
 BINARIES = ("etcd", "kube-apiserver")
 READY_WITHIN = 90.0  # seconds
+_PORT_TAKEN = "address already in use"  # as both binaries log it
 
 
 class AssetsError(Exception):
@@ -62,8 +64,10 @@ class KubeApiServer:
     async def start(self, *, port: int = 0) -> None:
         """Start etcd, then the API server, and wait until it is ready.
 
-        Raises OSError when the port is taken and AssetsError when a process does not come up.
+        Raises OSError when a port is taken and AssetsError when a process does not come up. After
+        either it can be called again.
         """
+        await self._end_processes()
         port = _claim(port)
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
@@ -80,14 +84,7 @@ class KubeApiServer:
         """End both, and wait until they have."""
         await self._mirror.stop()
         await self._stack.aclose()
-        for process in reversed(self._processes):
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        await self._end_processes()
 
     async def publish(self) -> None:
         """Copy all objects, and from now on every change."""
@@ -145,6 +142,17 @@ class KubeApiServer:
             )
         self._processes.append(process)
 
+    async def _end_processes(self) -> None:
+        while self._processes:
+            process = self._processes.pop()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
     async def _wait_ready(self, client: httpx.AsyncClient) -> None:
         try:
             async with asyncio.timeout(READY_WITHIN):
@@ -160,8 +168,10 @@ class KubeApiServer:
     def _look_for_the_dead(self) -> None:
         for name, process in zip(BINARIES, self._processes, strict=True):
             if process.returncode is not None:
-                log = self._directory / f"{name}.log"
-                last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+                text = (self._directory / f"{name}.log").read_text(errors="replace")
+                if _PORT_TAKEN in text:  # by another sandbox that starts now
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+                last = "\n".join(text.splitlines()[-5:])
                 raise AssetsError(f"{name} ended with exit status {process.returncode}:\n{last}")
 
 

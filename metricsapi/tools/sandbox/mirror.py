@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -36,6 +37,7 @@ class Mirror:
         self._applied: dict[str, dict[Key, int]] = {kind.plural: {} for kind in KINDS}
         self._ports: dict[Place, int] = {}
         self._following: asyncio.Task[None] | None = None
+        self._copying = asyncio.Lock()
 
     async def start(self) -> None:
         """Copy everything, then follow. Raises MirrorError for what is refused."""
@@ -50,9 +52,7 @@ class Mirror:
     async def connect(self, namespace: str, service: str, port: int) -> None:
         """Let a Service, and the APIServices behind it, lead to a port of this machine."""
         self._ports[namespace, service] = port
-        for plural in ("services", "apiservices"):
-            self._applied[plural].clear()
-        await self._copy()
+        await self._copy(anew=("services", "apiservices"))
 
     async def _follow(self) -> None:
         while True:
@@ -61,17 +61,24 @@ class Mirror:
             while self._cluster.version == version:
                 await self._cluster.wait_change(60.0)
 
-    async def _copy(self) -> None:
-        for kind in KINDS:
-            records = self._cluster.collections[kind.plural].records
-            applied = self._applied[kind.plural]
-            for key in applied.keys() - records.keys():
-                await self._delete(kind.plural, key)
-                del applied[key]
-            for key, record in list(records.items()):
-                if applied.get(key) != record.version:
-                    await self._apply(kind.plural, key, record.object())
-                    applied[key] = record.version
+    async def _copy(self, anew: Iterable[str] = ()) -> None:
+        """Copy what has changed since it was copied, and all objects of the kinds `anew`."""
+        async with self._copying:
+            for plural in anew:
+                self._applied[plural].clear()
+            for kind in KINDS:
+                await self._copy_kind(kind.plural)
+
+    async def _copy_kind(self, plural: str) -> None:
+        records = self._cluster.collections[plural].records
+        applied = self._applied[plural]
+        for key in applied.keys() - records.keys():
+            await self._delete(plural, key)
+            del applied[key]
+        for key, record in list(records.items()):
+            if applied.get(key) != record.version:
+                await self._apply(plural, key, record.object())
+                applied[key] = record.version
 
     async def _apply(self, plural: str, key: Key, item: Object) -> None:
         metadata = {k: v for k, v in item["metadata"].items() if k not in _OWN}

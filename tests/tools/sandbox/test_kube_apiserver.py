@@ -6,12 +6,13 @@ import sys
 import pytest
 
 
-def start(assets, state):
+def start(assets, state, *flags):
     return subprocess.run(
         [
             *(sys.executable, "-m", "metricsapi", "sandbox", "--once", "--no-host", "--nodes=1"),
             f"--state-dir={state}",
             f"--kubebuilder-assets={assets}",
+            *flags,
         ],
         capture_output=True,
         text=True,
@@ -50,3 +51,27 @@ def test_a_binary_that_ends_is_quoted_and_the_other_is_ended(assets, tmp_path):
     assert "--frobnicate" in done.stderr
     pid = (tmp_path / "pid").read_text().strip()
     assert subprocess.run(["kill", "-0", pid], check=False, capture_output=True).returncode != 0
+
+
+def test_a_port_that_another_process_took_meanwhile_is_replaced(assets, tmp_path):
+    script(assets / "etcd", f"echo $$ >> {tmp_path}/pids; exec sleep 60")
+    taken = "listen tcp 127.0.0.1:6443: bind: address already in use"
+    script(
+        assets / "kube-apiserver",
+        f'echo "$@" | tr " " "\\n" | grep secure-port >> {tmp_path}/ports\n'
+        f"if [ $(wc -l < {tmp_path}/ports) -lt 2 ]; then echo {taken}; exit 1; fi\n"
+        "echo unknown flag: --frobnicate; exit 3",
+    )
+    done = start(assets, tmp_path / "state")
+    assert "--frobnicate" in done.stderr
+    assert len(set((tmp_path / "ports").read_text().splitlines())) == 2
+    for pid in (tmp_path / "pids").read_text().split():
+        assert subprocess.run(["kill", "-0", pid], check=False, capture_output=True).returncode
+
+
+def test_a_port_asked_for_and_taken_meanwhile_is_named(assets, tmp_path):
+    script(assets / "etcd", "exec sleep 60")
+    script(assets / "kube-apiserver", "echo bind: address already in use; exit 1")
+    done = start(assets, tmp_path / "state", "--port=16443")
+    assert done.returncode == 1
+    assert "cannot listen on port 16443: Address already in use" in done.stderr
