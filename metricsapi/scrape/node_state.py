@@ -7,6 +7,7 @@ import logging
 
 from metricsapi.scrape.concurrency import InFlightLimit
 from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.scrape.parts import Reason
 from metricsapi.scrape.targets import Target
 
 LOG_AGAIN_AFTER = 600.0  # seconds before a node that keeps failing and recovering is logged again
@@ -19,8 +20,8 @@ class NodeState:
 
     __slots__ = (
         "_logged_at", "changed_at", "duration", "failure", "first_start", "known_at",
-        "last_result", "last_scrape", "last_success", "limit", "logged", "offset", "skipped",
-        "target", "task", "unusable",
+        "last_result", "last_scrape", "last_success", "limit", "logged", "offset", "periodic",
+        "reason", "scraped_for", "skipped", "target", "task", "unusable",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float, known_at: float) -> None:
@@ -37,7 +38,10 @@ class NodeState:
         self.last_result: float | None = None  # when the last scrape ended
         self.last_success: float | None = None
         self.duration: float | None = None  # seconds that the last scrape took
-        self.skipped = 0  # scrapes skipped because the one before was still in flight
+        self.periodic: float | None = None  # when the schedule scrapes it next
+        self.reason = Reason.PERIODIC  # of the next scrape
+        self.scraped_for = Reason.START  # the reason of the last scrape
+        self.skipped = 0  # periodic scrapes skipped because the one before was still in flight
         self.logged = False  # whether the present failure was logged
         self._logged_at: dict[Cause, float] = {}
 
@@ -49,6 +53,10 @@ class NodeState:
     def without_result(self, now: float) -> float:
         """Give for how many seconds no scrape has ended."""
         return now - (self.known_at if self.last_result is None else self.last_result)
+
+    def is_newer(self, ended_at: float) -> bool:
+        """Tell whether a scrape that ended then is newer than the last one that is known."""
+        return self.last_result is None or ended_at > self.last_result
 
     def succeeded(self, now: float, unusable: str = "") -> None:
         """Note a scrape that succeeded at `now`.

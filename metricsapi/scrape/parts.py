@@ -1,9 +1,10 @@
-"""What the scraper pool works with: where nodes come from, who scrapes one, where samples go."""
+"""What the scraper pool works with: nodes, who scrapes them and when, and where samples go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Protocol
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
@@ -31,6 +32,51 @@ class Nodes(Protocol):
     """Where nodes come from: the nodes informer."""
 
     def subscribe(self, callback: Callable[[Node | None, Node | None], None]) -> None: ...
+
+
+class Reason(StrEnum):
+    """Why a node is scraped."""
+
+    PERIODIC = "periodic"  # its moment in the period has come
+    PREFETCH = "prefetch"  # a query of its usage is expected
+    START = "start"  # the node is new or answers again, or pods on it have started
+
+
+class Plan(NamedTuple):
+    """The next scrape of a node: `at` is in monotonic seconds."""
+
+    at: float
+    reason: Reason
+
+
+class Planner(Protocol):
+    """Says when a node is scraped next.
+
+    It is asked whenever a scrape of the node is due, and when `ScraperPool.replan` names the node;
+    only while this replica scrapes, and not for nodes whose last scrape failed.
+    """
+
+    def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
+        """Give the next scrape of a node. Times are monotonic seconds.
+
+        `last` is when the node's last scrape was due; it may still be in flight. `periodic` is the
+        next moment of the node's group that is at least a third of --metric-resolution after
+        `last`: the scrape of the plain schedule. A planner that wants no other time gives it back,
+        and so the node returns to its group.
+
+        How often a node is scraped is the planner's decision, and any time is allowed; one that is
+        past means now. `ScrapePlans` moves only what is less than a second after `last`, or more
+        than 1.5 times --metric-resolution. A scrape that falls due while the last one is in flight
+        is left out.
+        """
+
+
+class Periodic:
+    """The planner without prefetch: each node has its moment in the period."""
+
+    def next_scrape(self, node: str, last: float, periodic: float) -> Plan:  # noqa: ARG002
+        """Give the schedule's time."""
+        return Plan(periodic, Reason.PERIODIC)
 
 
 class Sharing(Protocol):

@@ -7,8 +7,8 @@ import hashlib
 import itertools
 import logging
 import math
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
 LARGEST_GROUP = 1024  # nodes that are scraped at one moment
@@ -16,7 +16,7 @@ RETRY_AFTER = 1.0  # seconds
 SHRINK_AT = 0.8  # of the size at which there would be more groups
 TIMER_RESOLUTION = 0.001  # seconds: timers of the event loop are no finer
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 log = logging.getLogger(__name__)
 
@@ -67,30 +67,51 @@ def next_scrape(now: float, offset: float, resolution: float, *, first: bool) ->
 class Schedule(Generic[T]):
     """Calls `on_due` with each planned item once its time has come.
 
-    A heap with one timer for thousands of items, since most are due at the same moment. Times are
-    the event loop's.
+    A heap with one timer for thousands of items, since most are due at the same moment. An item is
+    planned for one time; entries of times that it was planned for before are superseded, and are
+    dropped when they are due or have become as many as the others. Times are the event loop's.
     """
 
     def __init__(self, on_due: Callable[[T], None]) -> None:
         self._on_due = on_due
         self._heap: list[tuple[float, int, T]] = []  # the number keeps the order of planning
+        self._current: dict[T, int] = {}  # the number of each item's entry
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        """Give the number of entries, superseded ones included."""
+        return len(self._heap)
+
     def plan(self, at: float, item: T) -> None:
-        """Call `on_due(item)` at the time `at`."""
-        heappush(self._heap, (at, next(self._numbers), item))
+        """Call `on_due(item)` at the time `at`, and not at the time planned for it before."""
+        number = self._current[item] = next(self._numbers)
+        heappush(self._heap, (at, number, item))
+        if len(self._heap) > 2 * len(self._current):
+            self._heap = [entry for entry in self._heap if self._is_current(entry)]
+            heapify(self._heap)
         if self._timer is None or at < self._timer.when():
             self._set_timer()
+
+    def cancel(self, item: T) -> None:
+        """Drop what is planned for an item."""
+        self._current.pop(item, None)
 
     def clear(self) -> None:
         """Drop everything that is planned."""
         self._heap.clear()
+        self._current.clear()
         self._set_timer()
+
+    def _is_current(self, entry: tuple[float, int, T]) -> bool:
+        _, number, item = entry
+        return self._current.get(item) == number
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        while self._heap and not self._is_current(self._heap[0]):
+            heappop(self._heap)
         loop, heap = asyncio.get_running_loop(), self._heap
         self._timer = loop.call_at(heap[0][0], self._run_due) if heap else None
 
@@ -98,9 +119,13 @@ class Schedule(Generic[T]):
         now = asyncio.get_running_loop().time() + TIMER_RESOLUTION
         due = []
         while self._heap and self._heap[0][0] <= now:
-            due.append(heappop(self._heap)[2])
+            due.append(heappop(self._heap))
         self._set_timer()
-        for item in due:
+        for entry in due:
+            if not self._is_current(entry):
+                continue
+            item = entry[2]
+            del self._current[item]
             try:
                 self._on_due(item)
             except Exception:  # a bug must not end the schedule of this item, nor of the others

@@ -7,30 +7,29 @@ targets come from the nodes informer, the samples go to the store.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Node
 from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
-from metricsapi.scrape.decoding import run_in_slices
-from metricsapi.scrape.errors import CANCELLED, Cause, Failure
+from metricsapi.scrape.errors import Failure
+from metricsapi.scrape.intake import Intake
 from metricsapi.scrape.node_state import NodeState
-from metricsapi.scrape.parts import Nodes, Scraper, ScrapesAlone, Sharing, Store
-from metricsapi.scrape.schedule import (
-    Schedule,
-    group_count,
-    group_offset,
-    next_scrape,
-    offset_of,
+from metricsapi.scrape.parts import (
+    Nodes,
+    Periodic,
+    Planner,
+    Reason,
+    Scraper,
+    ScrapesAlone,
+    Sharing,
+    Store,
 )
-from metricsapi.scrape.targets import PATH_ANNOTATION, IPFamily, Target, refused_path, target_of
+from metricsapi.scrape.planning import ScrapePlans
+from metricsapi.scrape.schedule import offset_of
+from metricsapi.scrape.targets import IPFamily, log_refused_path, target_of
 from metricsapi.storage.types import NodeSample
-
-MANY_PODS = 200  # of one node: storing them takes some 3 ms
-
-log = logging.getLogger(__name__)
 
 
 class ScraperPool:
@@ -50,23 +49,25 @@ class ScraperPool:
         ip_family: IPFamily | None = None,
         slow_after: float | None = SLOW_AFTER,
         sharing: Sharing | None = None,
+        planner: Planner | None = None,
     ) -> None:
         """Scrape as `settings` say; what `sharing` forbids comes by `accept` instead."""
         self.states: dict[str, NodeState] = {}
-        self.skipped = 0  # skipped scrapes, also of nodes that are gone
+        self.skipped = 0  # periodic scrapes, also of nodes that are gone
+        self.scrapes = dict.fromkeys(map(str, Reason), 0)  # that were begun
         self._newest_scrape: float | None = None
         self._nodes = nodes
         self._client = client
+        self._intake = Intake(client, store)
         self._store = store
         self._settings = settings
         self._ip_family = ip_family
         self._sharing = sharing or ScrapesAlone()
         self._requirements = parse_labels(settings.node_selector)
-        self._schedule = Schedule(self._due)
-        self._spread = settings.transport == "apiserver-proxy"
-        self._groups = 1
+        may_scrape = self._sharing.may_scrape
+        self._plans = ScrapePlans(self._due, planner or Periodic(), may_scrape, settings)
         # The API server is not to be flooded: there the limit is hard.
-        slow_after = None if self._spread else slow_after
+        slow_after = None if settings.transport == "apiserver-proxy" else slow_after
         self._healthy = InFlightLimit(settings.concurrency, self._start, slow_after)
         self._failed = InFlightLimit(settings.failed_concurrency, self._start)
 
@@ -82,7 +83,7 @@ class ScraperPool:
             await asyncio.get_running_loop().create_future()
         finally:
             tasks = [state.task for state in self.states.values() if state.task is not None]
-            self._schedule.clear()
+            self._plans.clear()
             for name in list(self.states):
                 self._remove(name)
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -95,11 +96,13 @@ class ScraperPool:
         newer than the last one of its node, or of a node that is not scraped, changes nothing.
         """
         state = self.states.get(node)
-        if state is None or not _newer(ended_at, state):
+        if state is None or not state.is_newer(ended_at):
             return False
-        now = time.monotonic()
-        state.last_scrape = self._newest_scrape = now
-        self._report(state, self._stored(node, result), min(ended_at, now))
+        self._newest_scrape = now = time.monotonic()
+        state.last_scrape = min(ended_at, now)
+        if isinstance(result, NodeSample):
+            result = self._intake.store_at_once(result)
+        self._report(state, result, state.last_scrape)
         return True
 
     def scrape_late(self) -> None:
@@ -108,7 +111,14 @@ class ScraperPool:
         for state in list(self.states.values()):
             late = not state.tried or state.without_result(now) > self._settings.resolution
             if late and state.limit is None:
-                self._enqueue(state)
+                self._scrape_now(state, Reason.PERIODIC)
+            else:  # the planner had no say in what is planned
+                self._plans.replan(state)
+
+    def replan(self, node: str) -> None:
+        """Ask the planner again when a node is to be scraped next, since it knows better now."""
+        if (state := self.states.get(node)) is not None:
+            self._plans.replan(state)
 
     def _selects(self, node: Node) -> bool:
         return all(requirement.matches(node.labels) for requirement in self._requirements)
@@ -121,60 +131,46 @@ class ScraperPool:
                 self._store.forget(old.name)
                 self._sharing.forget(old.name)
             return
+        log_refused_path(old, new)
         target = target_of(new, self._settings, self._ip_family)
         state = self.states.get(new.name)
-        if (path := refused_path(new)) and (old is None or refused_path(old) != path):
-            data = {"node": new.name, "annotation": PATH_ANNOTATION, "value": path[:100]}
-            log.warning("annotation is no plain path and is not used", extra={"data": data})
         if state is None:
             offset = offset_of(new.name, self._settings.resolution)
             state = NodeState(target, offset, time.monotonic())
             self.states[new.name] = state
-            self._due(state)
+            self._scrape_now(state, Reason.START)
         elif state.target != target:
             state.target = target
             self._cancel(state)
             self._client.drop(new.name)
-            self._enqueue(state)
+            self._scrape_now(state, Reason.START)
         elif state.failure is not None and state.limit is None and _became_ready(old, new):
-            self._enqueue(state)
+            self._scrape_now(state, Reason.START)
 
     def _remove(self, name: str) -> None:
         state = self.states.pop(name, None)
         if state is not None:
+            self._plans.cancel(state)
             self._cancel(state)
             self._client.drop(name)
 
     def _due(self, state: NodeState) -> None:
-        """Plan the next scrape of a node and start this one, unless the last one is in flight."""
-        if self.states.get(state.target.node) is not state:
-            return
-        now = asyncio.get_running_loop().time()
-        at = self._next_scrape(state, now)
-        self._schedule.plan(at, state)
-        state.last_scrape = self._newest_scrape = now
-        if state.limit is not None:
+        self._scrape_now(state, state.reason)
+
+    def _scrape_now(self, state: NodeState, reason: Reason) -> None:
+        """Scrape a node, unless its last scrape is in flight, and plan the one after this."""
+        self._newest_scrape = now = asyncio.get_running_loop().time()
+        wanted = self._sharing.may_scrape() or self._missed(state)
+        if wanted:
+            state.last_scrape = now
+        self._plans.plan(state, now, len(self.states))
+        if wanted and state.limit is None:
+            state.scraped_for = reason
+            state.limit = self._healthy if state.failure is None else self._failed
+            state.limit.add(state)
+        elif wanted and reason is Reason.PERIODIC:
             state.skipped += 1
             self.skipped += 1
-        else:
-            self._enqueue(state)
-
-    def _next_scrape(self, state: NodeState, now: float) -> float:
-        """Give when a node is due next: through the API server at its own offset, else in groups.
-
-        Offsets are spread evenly over the period, and so is then the load on the API server.
-        """
-        resolution, offset = self._settings.resolution, state.offset
-        if not self._spread:
-            self._groups = group_count(len(self.states), self._groups)
-            offset = group_offset(offset, resolution, self._groups)
-        return next_scrape(now, offset, resolution, first=state.last_scrape is None)
-
-    def _enqueue(self, state: NodeState) -> None:
-        if not self._sharing.may_scrape() and not self._missed(state):
-            return
-        state.limit = self._healthy if state.failure is None else self._failed
-        state.limit.add(state)
 
     def _missed(self, state: NodeState) -> bool:
         """Tell whether whoever scrapes for us seems not to know a node."""
@@ -223,68 +219,31 @@ class ScraperPool:
 
     async def _scrape_and_report(self, state: NodeState) -> bool:
         """Scrape a node once and note how that went; tell whether it succeeded."""
+        self.scrapes[state.scraped_for] += 1
         begun = time.monotonic()
         if state.first_start is None:
             state.first_start = begun
-        result = await self._scrape(state.target, begun + self._settings.timeout)
-        if isinstance(result, NodeSample) and not _newer(result.answered_at, state):
-            return True  # another replica's sample came meanwhile
-        if isinstance(result, NodeSample) and len(result.pods) > MANY_PODS:
-            result = await self._stored_in_slices(state.target.node, result)
-        else:
-            result = self._stored(state.target.node, result)
+        result = await self._intake.scrape(state.target, begun + self._settings.timeout)
+        if isinstance(result, NodeSample):
+            if not state.is_newer(result.answered_at):
+                return True  # another replica's sample came meanwhile
+            result = await self._intake.store(result)
         now = time.monotonic()
         state.duration = now - begun
         self._sharing.publish(state.target.node, result, now)
         return self._report(state, result, now)
 
-    async def _scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        try:
-            return await self._client.scrape(target, deadline)
-        except CANCELLED:
-            raise
-        except BaseException as error:  # a bug must not end the scraping of a node
-            log.exception("scraping a node failed", extra={"data": {"node": target.node}})
-            return _internal(error)
-
-    def _stored(self, node: str, result: NodeSample | Failure) -> NodeSample | Failure:
-        """Store a sample; give the result, or the failure to store it."""
-        try:
-            if isinstance(result, NodeSample):
-                self._store.put(result)
-        except CANCELLED:
-            raise
-        except BaseException as error:  # as above
-            log.exception("storing a sample failed", extra={"data": {"node": node}})
-            return _internal(error)
-        return result
-
-    async def _stored_in_slices(self, node: str, sample: NodeSample) -> NodeSample | Failure:
-        """Store a sample of so many pods that others are to be served in between."""
-        try:
-            await run_in_slices(self._store.put_in_steps(sample))
-        except CANCELLED:
-            raise
-        except BaseException as error:  # as above
-            log.exception("storing a sample failed", extra={"data": {"node": node}})
-            return _internal(error)
-        return sample
-
     def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
         """Note how a scrape went; tell whether it succeeded."""
+        failed_before = state.failure is not None
         if isinstance(result, Failure):
             state.failed(result, now)
-            return False
-        state.succeeded(now, result.unusable)
-        return True
-
-
-def _newer(ended_at: float, state: NodeState) -> bool:
-    return state.last_result is None or ended_at > state.last_result
-
-
-def _internal(error: BaseException) -> Failure:
-    return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
+        else:
+            state.succeeded(now, result.unusable)
+        fails = state.failure is not None
+        if fails is not failed_before:  # the planner decides for nodes that do not fail
+            self._plans.replan(state)
+        return not fails
 
 
 def _became_ready(old: Node | None, new: Node) -> bool:

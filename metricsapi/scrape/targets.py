@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ _MAX_PATH = 1024  # characters
 # percent-encoded, no query and no host, so that the path cannot lead to anything but this node's.
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
 _PATH = re.compile(rf"(?:/{_SEGMENT})+/?")
+
+log = logging.getLogger(__name__)
 
 
 class Target(Struct, frozen=True, gc=False):
@@ -62,6 +65,14 @@ def refused_path(node: Node) -> str:
     """Give the annotation's text if it is not used, since it is no plain path; else nothing."""
     path = node.annotations.get(PATH_ANNOTATION, "")
     return path if path and _path(node) is None else ""
+
+
+def log_refused_path(old: Node | None, new: Node) -> None:
+    """Name an annotation that is not used, once per change; `old` is the node before, if any."""
+    path = refused_path(new)
+    if path and (old is None or refused_path(old) != path):
+        data = {"node": new.name, "annotation": PATH_ANNOTATION, "value": path[:100]}
+        log.warning("annotation is no plain path and is not used", extra={"data": data})
 
 
 def _hosts(node: Node, settings: KubeletSettings, ip_family: IPFamily | None) -> tuple[str, ...]:

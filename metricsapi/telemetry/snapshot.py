@@ -25,10 +25,17 @@ WATCH_RESTARTS = Series(
     "Watches of the API server that had to begin with a new list.",
     ("resource",),
 )
+SCRAPES = Series(
+    "metricsapi_scrapes_total",
+    "counter",
+    "Scrapes by reason: periodic (the node's moment in the period has come), prefetch (a query of "
+    "its usage is expected), start (the node is new or answers again, or pods on it have started).",
+    ("reason",),
+)
 TURNS_SKIPPED = Series(
     "metricsapi_scrape_turns_skipped_total",
     "counter",
-    "Scrapes left out because the node's scrape before was still under way.",
+    "Periodic scrapes left out because the node's scrape before was still under way.",
 )
 CACHE_REQUESTS = Series(
     "metricsapi_cache_requests_total",
@@ -77,6 +84,7 @@ FOLLOWERS = Series(
 SERIES = (
     STORAGE_POINTS,
     WATCH_RESTARTS,
+    SCRAPES,
     TURNS_SKIPPED,
     CACHE_REQUESTS,
     NODES,
@@ -91,12 +99,16 @@ SERIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Those values. Mappings are by resource, cache and task; caches have (hits, misses)."""
+    """Those values.
+
+    Mappings are by resource, reason, cache and task; caches have (hits, misses).
+    """
 
     nodes: Sequence[NodeStatus] = ()
     stored_nodes: int = 0
     stored_containers: int = 0
     watch_restarts: Mapping[str, int] = field(default_factory=dict)
+    scrapes: Mapping[str, int] = field(default_factory=dict)
     scrapes_skipped: int = 0
     caches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     task_failing: Mapping[str, float] = field(default_factory=dict)  # seconds
@@ -108,6 +120,7 @@ class Snapshot:
         yield _family(STORAGE_POINTS, [([kind], count) for kind, count in stored.items()])
         restarts = self.watch_restarts.items()
         yield _family(WATCH_RESTARTS, [([resource], count) for resource, count in restarts])
+        yield _family(SCRAPES, [([reason], count) for reason, count in self.scrapes.items()])
         yield _family(TURNS_SKIPPED, [([], self.scrapes_skipped)])
         looked_up = [
             ([cache, result], count)

@@ -96,14 +96,14 @@ def sample(name):
 async def running(nodes, client, store=None, **options):
     options = {"resolution": 0.3, "timeout": 0.2, "concurrency": 4, **options}
     slow_after = options.pop("slow_after", 60.0)
-    sharing = options.pop("sharing", None)
+    parts = {name: options.pop(name, None) for name in ("sharing", "planner")}
     pool = ScraperPool(
         nodes=nodes,
         client=client,
         store=store or Store(),
         settings=KubeletSettings(**options),
         slow_after=slow_after,
-        sharing=sharing,
+        **parts,
     )
     task = asyncio.create_task(pool.run())
     await asyncio.sleep(0)

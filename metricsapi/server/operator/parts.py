@@ -96,6 +96,7 @@ class Parts:
             stored_nodes=nodes,
             stored_containers=containers,
             watch_restarts={each.resource.name: each.restarts for each in (self.nodes, self.pods)},
+            scrapes=self.scraper.scrapes,
             scrapes_skipped=self.scraper.skipped,
             caches=self.caches(),
             replica=self.replica(),

@@ -95,6 +95,7 @@ def test_what_other_parts_count_is_shown(telemetry):
     telemetry.task_restarted("scraper")
     text = text_of(
         telemetry,
+        scrapes={"periodic": 5, "prefetch": 2},
         scrapes_skipped=7,
         caches={"tokens": (3, 1)},
         task_failing={"scraper": 12.5, "readiness": 0.0},
@@ -104,6 +105,8 @@ def test_what_other_parts_count_is_shown(telemetry):
     assert got["metricsapi_task_restarts_total", scraper] == 1
     assert got["metricsapi_task_failing_seconds", scraper] == 12.5
     assert got["metricsapi_scrape_turns_skipped_total", frozenset()] == 7
+    assert got["metricsapi_scrapes_total", frozenset({("reason", "periodic")})] == 5
+    assert got["metricsapi_scrapes_total", frozenset({("reason", "prefetch")})] == 2
     tokens = ("cache", "tokens")
     assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "hit")})] == 3
     assert got["metricsapi_cache_requests_total", frozenset({tokens, ("result", "miss")})] == 1

@@ -1,0 +1,63 @@
+"""Takes in what kubelets answer: scrapes a node and stores its sample."""
+
+from __future__ import annotations
+
+import logging
+
+from metricsapi.scrape.decoding import run_in_slices
+from metricsapi.scrape.errors import CANCELLED, Cause, Failure
+from metricsapi.scrape.parts import Scraper, Store
+from metricsapi.scrape.targets import Target
+from metricsapi.storage.types import NodeSample
+
+MANY_PODS = 200  # of one node: storing them takes some 3 ms
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Scrapes and stores. A bug in either is a failure of that node, and ends nothing else."""
+
+    def __init__(self, scraper: Scraper, store: Store) -> None:
+        self._scraper = scraper
+        self._store = store
+
+    async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
+        """Scrape a node; `deadline` is in monotonic seconds."""
+        try:
+            return await self._scraper.scrape(target, deadline)
+        except CANCELLED:
+            raise
+        except BaseException as error:  # noqa: BLE001  it is logged
+            return _internal("scraping a node failed", target.node, error)
+
+    async def store(self, sample: NodeSample) -> NodeSample | Failure:
+        """Store a sample, one of many pods in slices between which others are served."""
+        if len(sample.pods) <= MANY_PODS:
+            return self.store_at_once(sample)
+        try:
+            await run_in_slices(self._store.put_in_steps(sample))
+        except CANCELLED:
+            raise
+        except BaseException as error:  # noqa: BLE001  it is logged
+            return _not_stored(sample.node, error)
+        return sample
+
+    def store_at_once(self, sample: NodeSample) -> NodeSample | Failure:
+        """Store a sample; give it, or the failure to store it."""
+        try:
+            self._store.put(sample)
+        except CANCELLED:
+            raise
+        except BaseException as error:  # noqa: BLE001  it is logged
+            return _not_stored(sample.node, error)
+        return sample
+
+
+def _not_stored(node: str, error: BaseException) -> Failure:
+    return _internal("storing a sample failed", node, error)
+
+
+def _internal(message: str, node: str, error: BaseException) -> Failure:
+    log.error(message, exc_info=error, extra={"data": {"node": node}})
+    return Failure(Cause.INTERNAL, f"{type(error).__name__}: {error}")
