@@ -42,8 +42,13 @@ class Telemetry:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the reference has no *_created series
         self.registry = registry
         self.series: list[Series] = []
+        self._of_the_reference(resolution)
+        self._of_scraping()
+        self._of_serving()
+        self._of_the_process(version)
 
-        # What the reference has; its storage points are part of a snapshot.
+    def _of_the_reference(self, resolution: float) -> None:
+        """Make what the reference has, but its storage points: they are part of a snapshot."""
         self.freshness = self._histogram(
             "metrics_server_api_metric_freshness_seconds",
             "[ALPHA] Freshness of metrics exported",
@@ -69,7 +74,7 @@ class Telemetry:
             scrape_buckets(resolution),
         )
 
-        # Scraping
+    def _of_scraping(self) -> None:
         self.scrape_phase = self._histogram(
             "metricsapi_scrape_phase_seconds",
             "Time of one phase of a scrape: connect, wait, read or store.",
@@ -88,7 +93,7 @@ class Telemetry:
             ["reason"],
         )
 
-        # Serving
+    def _of_serving(self) -> None:
         self.reviews = self._counter(
             "metricsapi_reviews_total",
             "TokenReviews and SubjectAccessReviews sent to the API server; result is allowed, "
@@ -130,7 +135,7 @@ class Telemetry:
             "apiserver_current_inflight_requests", "Requests being served.", ["request_kind"]
         ).labels("readOnly").set_function(lambda: self.inflight)
 
-        # The process
+    def _of_the_process(self, version: str) -> None:
         self.loop_lag = self._histogram(
             "metricsapi_event_loop_lag_seconds",
             "How late the event loop ran a timer.",
@@ -143,9 +148,9 @@ class Telemetry:
         )
         self.ready = self._gauge("metricsapi_ready", "1 while /readyz succeeds, 0 otherwise.")
         self._gauge("metricsapi_build_info", "Always 1.", ["version"]).labels(version).set(1)
-        prometheus_client.ProcessCollector(registry=registry)
-        prometheus_client.PlatformCollector(registry=registry)
-        prometheus_client.GCCollector(registry=registry)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
+        prometheus_client.GCCollector(registry=self.registry)
 
     def families(self, snapshot: Snapshot) -> Iterator[Metric]:
         """Give every metric family that `/metrics` shows."""

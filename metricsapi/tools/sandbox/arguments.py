@@ -49,6 +49,17 @@ def size_of(options: argparse.Namespace) -> Size:
 def arguments_parser() -> argparse.ArgumentParser:
     """Give the parser of the arguments."""
     parser = argparse.ArgumentParser(prog="metricsapi sandbox", description=_DESCRIPTION)
+    _add_synthetic(parser)
+    _add_cluster(parser)
+    parser.add_argument("--metric-resolution", help="passed to the server")
+    parser.add_argument("--once", action="store_true", help="end after the tables are printed")
+    parser.add_argument("--without-server", action="store_true", help="only the cluster")
+    parser.add_argument("server_flags", nargs="*", metavar="-- FLAGS", help="for the server")
+    return parser
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about synthetic nodes: how many, and what they do."""
     parser.add_argument(
         "--nodes",
         type=_number(0, MOST_NODES),
@@ -85,6 +96,10 @@ def arguments_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="each Nth of them has swap",
     )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about the cluster around the nodes, and where it is."""
     parser.add_argument(
         "--fault",
         type=_fault,
@@ -113,12 +128,7 @@ def arguments_parser() -> argparse.ArgumentParser:
         help="the API server's port (6443, or a free one where that is taken); 0 is a free one",
     )
     parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where files go")
-    parser.add_argument("--metric-resolution", help="passed to the server")
     parser.add_argument("--no-host", action="store_true", help="leave this machine out")
-    parser.add_argument("--once", action="store_true", help="end after the tables are printed")
-    parser.add_argument("--without-server", action="store_true", help="only the cluster")
-    parser.add_argument("server_flags", nargs="*", metavar="-- FLAGS", help="for the server")
-    return parser
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
