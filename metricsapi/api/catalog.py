@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, cast
 
-from metricsapi.api.index import Entry, Objects, StoredPod
+from metricsapi.api.entries import Entry, StoredPod
+from metricsapi.api.index import Objects
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.storage.types import NodeUsage, PodUsage
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from metricsapi.api.index import Entry
+from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Kind, Query
 from metricsapi.telemetry.histogram import Histogram
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from metricsapi.api.batches import Batches, after, count, first
 from metricsapi.api.continue_token import make_token, read_token
-from metricsapi.api.index import Entry, Selection
+from metricsapi.api.entries import Entry
+from metricsapi.api.index import Selection
 from metricsapi.api.list_options import Options
 from metricsapi.api.queries import Kind, Query, QueryObserver
 from metricsapi.api.render import table

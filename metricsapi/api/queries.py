@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from metricsapi.api.index import Entry
+from metricsapi.api.entries import Entry
 
 
 class Kind(StrEnum):

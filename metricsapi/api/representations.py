@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from metricsapi.api.batches import Batches
-from metricsapi.api.index import Entry
+from metricsapi.api.entries import Entry
 from metricsapi.api.list_options import Options
 from metricsapi.api.render import frame, json, protobuf, table
 from metricsapi.api.render.frame import Frame

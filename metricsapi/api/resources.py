@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metricsapi.api.catalog import Catalog
-from metricsapi.api.index import Entry, Objects
+from metricsapi.api.entries import Entry
+from metricsapi.api.index import Objects
 from metricsapi.api.render import json, protobuf
 from metricsapi.api.status import StatusError
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, NODE_NAME

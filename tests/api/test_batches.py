@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.api.batches import BATCH, after, count, first, in_batches
-from metricsapi.api.index import Entry
+from metricsapi.api.entries import Entry
 from metricsapi.kube.resources import Pod
 
 LENGTHS = st.lists(st.sampled_from([0, 1, 2, BATCH - 1, BATCH, BATCH + 1, 700]), max_size=5)

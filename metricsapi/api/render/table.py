@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from metricsapi.api.index import Entry
+from metricsapi.api.entries import Entry
 from metricsapi.api.render.json import metadata
 from metricsapi.api.render.quantity import bytes_text, cpu_text
 from metricsapi.api.render.times import duration_text, milliseconds
