@@ -21,6 +21,7 @@ from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.http.closing import ClientTransport
 from metricsapi.server.http.framing import check_framing
 from metricsapi.server.http.peer import peer_certificates
+from metricsapi.server.http.pieces import Pieces
 from metricsapi.server.http.reception import Reception, SharedMemory
 from metricsapi.server.http.refusal import (
     CONNECTIONS,
@@ -40,7 +41,6 @@ from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
 
 _PIPELINED = 8  # requests that wait behind the one that is being answered
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
-_PIECE = 16 * 1024  # bytes that are parsed at once: 5 ms of work if they are tiny headers
 
 
 class Protocol(HttpToolsProtocol):
@@ -66,7 +66,7 @@ class Protocol(HttpToolsProtocol):
         self._refusals = refusals
         self._refused = False  # what still comes in is not parsed
         self._reception = Reception(limits, memory)
-        self._unparsed = b""
+        self._pieces = Pieces(self.loop, self._receive, self._pause_reading, self._resume_reading)
         self._reading = ReadTimeLimit(self.loop, limits, lambda: self._refuse(too_slow()))
         self._lingering: asyncio.TimerHandle | None = None
 
@@ -97,7 +97,7 @@ class Protocol(HttpToolsProtocol):
                 timer.cancel()
         super().connection_lost(exc)
         self._reception.release()
-        self._unparsed = b""
+        self._pieces.drop()
 
     @property
     def answering(self) -> Answering:
@@ -120,29 +120,18 @@ class Protocol(HttpToolsProtocol):
     # What comes in
 
     def data_received(self, data: bytes) -> None:
-        if self._unparsed:
-            self._unparsed += data
-        elif len(data) <= _PIECE:
-            self._receive(data)
-        else:
-            self._unparsed = data
-            self._receive_piece()
+        self._pieces.add(data)
 
-    def _receive_piece(self) -> None:
-        """Take in a piece, and the others after other connections; meanwhile nothing is read."""
-        if not self._unparsed:  # the connection is gone
-            return
-        piece, self._unparsed = self._unparsed[:_PIECE], self._unparsed[_PIECE:]
-        self._receive(piece)
-        if self._unparsed:
-            self.transport.pause_reading()
-            self.loop.call_soon(self._receive_piece)
-        elif not self.flow.read_paused:
+    def _pause_reading(self) -> None:
+        self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self.flow.read_paused:
             self.transport.resume_reading()
 
     def _receive(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
-            self._unparsed = b""
+            self._pieces.drop()
             return
         self._reception.received(len(data))
         try:
