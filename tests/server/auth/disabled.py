@@ -4,10 +4,11 @@ import contextlib
 import math
 from unittest.mock import patch
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from metricsapi.server.auth import authenticator, front_proxy
-from metricsapi.server.auth.authenticator import Authenticator
+from metricsapi.server.auth import authenticator, reviews, tokens
+from metricsapi.server.auth.authenticator import CLIENT, Authenticator
 from metricsapi.server.auth.authorizer import Authorizer, Decision
 from metricsapi.server.auth.client_certificates import (
     CertificateAuthorities,
@@ -16,7 +17,7 @@ from metricsapi.server.auth.client_certificates import (
 )
 from metricsapi.server.auth.front_proxy import HeaderReader
 from metricsapi.server.auth.reviews import ReviewError
-from metricsapi.server.auth.tokens import TokenReviewer, _TokenUser
+from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.auth.user import ANONYMOUS, User
 from metricsapi.server.http import protocol
 
@@ -53,16 +54,19 @@ def certificate_before_headers():
     """Headers are believed from anyone."""
 
     def by_certificate(self, peer, headers, now):
-        return self._reader.read(headers), []
+        return HeaderReader(self.configuration.front_proxy).read(headers), []
 
     return patch.object(Authenticator, "by_certificate", by_certificate)
 
 
 def single_values():
-    def first(identity, names):
-        return next((value.decode() for name, value in identity if name in names), "")
+    """Of several headers with one name the first counts."""
+    original = HeaderReader.read
 
-    return patch.object(front_proxy, "_single", first)
+    def read(self, headers):
+        return original(self, list(dict(reversed(headers)).items()))
+
+    return patch.object(HeaderReader, "read", read)
 
 
 def trailers_dropped():
@@ -74,7 +78,12 @@ def believing_the_front_proxy():
 
 
 def believing_certificates():
-    return patch.object(Authenticator, "_by_client_certificate", lambda *_: None)
+    original = PeerCertificates.fault
+
+    def fault(self, use, authorities, now):
+        return "not believed" if use == CLIENT else original(self, use, authorities, now)
+
+    return patch.object(PeerCertificates, "fault", fault)
 
 
 def believing_tokens():
@@ -94,10 +103,8 @@ def credentials_must_be_valid():
 
 
 def common_name_needed():
-    def user(self, peer, now, faults):
-        return User(peer.common_name)
-
-    return patch.object(Authenticator, "_by_client_certificate", user)
+    """Who has no name is someone."""
+    return patch.object(PeerCertificates, "common_name", SOMEONE.name)
 
 
 @contextlib.contextmanager
@@ -122,20 +129,25 @@ def token_errors_are_refusals():
 
 
 def audiences():
-    original = TokenReviewer._review
+    """A token is for every audience."""
 
-    async def ask(self, token):
-        self._audiences = []
-        return await original(self, token)
+    async def create_review(client, path, kind, spec, *rest):
+        wanted = spec.pop("audiences")
+        review = await reviews.create_review(client, path, kind, spec, *rest)
+        review.status.audiences = wanted
+        return review
 
-    return patch.object(TokenReviewer, "_review", ask)
+    return patch.object(tokens, "create_review", create_review)
 
 
 def authenticated_field():
-    async def ask(self, token):
-        return _TokenUser(SOMEONE)
+    """Every token is someone's."""
 
-    return patch.object(TokenReviewer, "_review", ask)
+    async def create_review(client, path, kind, spec, review, timeout):
+        status = {"authenticated": True, "user": {"username": SOMEONE.name}}
+        return msgspec.convert({"status": status}, review)
+
+    return patch.object(tokens, "create_review", create_review)
 
 
 def permission_errors_are_refusals():
