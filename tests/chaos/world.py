@@ -158,7 +158,7 @@ class World:
         await self.api.start()
         self._stack.push_async_callback(self.api.stop)
         api_port = int(self.api.url.rpartition(":")[2])
-        self.api_relay = await self._stack.enter_async_context(Relay("127.0.0.1", api_port))
+        self.api_relay = await self._stack.enter_async_context(Relay(("127.0.0.1", api_port)))
         install(self.cluster, "node-0")
         token = self.api.add_user(SERVER, ("system:masters",))  # it may keep its Secret too
         secret = {"metadata": {"namespace": "kube-system", "name": CA_SECRET}, "data": {}}
@@ -184,7 +184,7 @@ class World:
         kubelet = Kubelet(source, address, decide, certificates)
         port = await kubelet.start()
         self._stack.push_async_callback(kubelet.stop)
-        relay = await self._stack.enter_async_context(Relay(address, port, listen=address))
+        relay = await self._stack.enter_async_context(Relay((address, port), listen=address))
         node = Node(truth, source, kubelet, relay)
         self.nodes.append(node)
         for plural, item in node.objects():

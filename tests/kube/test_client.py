@@ -19,6 +19,7 @@ from metricsapi.kube.tls import ClientTLS
 from tests.support.apiserver import ScriptedApiServer
 from tests.support.listener import Listener, http
 from tests.support.pki import SERVER, Authority, server_context
+from tests.support.relay import Relay
 
 CA = Authority("ca")
 
@@ -137,60 +138,21 @@ async def test_a_certificate_that_the_server_requires_is_named_after_the_handsha
             await kube.request("GET", "/x")
 
 
-class Corrupting:
-    """Forwards to a TLS server, and changes a byte of what comes back after the handshake."""
-
-    def __init__(self, server):
-        self._target = server
-        self.corrupt = False
-
-    async def __aenter__(self):
-        self._tasks = set()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.host, self.port = self._server.sockets[0].getsockname()
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
-            await asyncio.sleep(0.001)
-
-    def _connected(self, reader, writer):
-        self._tasks.add(asyncio.create_task(self._forward(reader, writer)))
-
-    async def _forward(self, reader, writer):
-        await self._join(reader, writer, self._target.host, self._target.port)
-
-    async def _join(self, reader, writer, host, port):
-        source, sink = await asyncio.open_connection(host, port)
-        try:
-            await asyncio.gather(self._copy(reader, sink, 0), self._copy(source, writer, 1))
-        finally:
-            for each in (writer, sink):
-                each.transport.abort()
-
-    async def _copy(self, reader, writer, change):
-        while data := await reader.read(65536):
-            if change and self.corrupt:
-                data = data[:-1] + bytes([data[-1] ^ 1])
-            writer.write(data)
-            await writer.drain()
+def last_bit_flipped(data):
+    return data[:-1] + bytes([data[-1] ^ 1])
 
 
 async def test_a_record_with_a_bad_mac_is_an_error_of_kube():
     async with (
         Listener(lambda _: http(b"{}"), tls=secure()) as server,
-        Corrupting(server) as middle,
+        Relay((server.host, server.port)) as middle,
         client(middle, scheme="https") as kube,
     ):
         assert await kube.request("GET", "/x") == b"{}"
-        middle.corrupt = True
+        middle.damage = last_bit_flipped
         with pytest.raises(errors.Unreachable, match=r"(?i)bad.record.mac|decryption"):
             await kube.request("GET", "/x")
-        middle.corrupt = False
+        middle.damage = None
         assert await kube.request("GET", "/x") == b"{}"
 
 
@@ -198,13 +160,13 @@ async def test_a_watch_that_breaks_in_the_middle_of_tls_is_an_error_of_kube():
     async def answer(_request, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n")
         await writer.drain()
-        middle.corrupt = True
+        middle.damage = last_bit_flipped
         writer.write(b"2\r\nb\n\r\n")
         await writer.drain()
 
     async with (
         Listener(answer, tls=secure()) as server,
-        Corrupting(server) as middle,
+        Relay((server.host, server.port)) as middle,
         client(middle, scheme="https") as kube,
     ):
         lines = kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=5.0)
@@ -226,20 +188,20 @@ async def test_another_name_can_be_verified():
                         await kube.request("GET", "/x")
 
 
-class ForwardProxy(Corrupting):
+class ForwardProxy(Relay):
     """A forward proxy: CONNECT, and then bytes."""
 
     def __init__(self):
-        super().__init__(None)
+        super().__init__()
         self.asked = []
 
-    async def _forward(self, reader, writer):
+    async def choose(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, target, _ = head.split(" ", 2)
         self.asked.append((method, target))
         host, _, port = target.rpartition(":")
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await self._join(reader, writer, host, int(port))
+        return host, int(port)
 
 
 async def test_requests_go_through_the_proxy_and_the_name_is_verified_behind_it():

@@ -5,35 +5,41 @@ import contextlib
 
 
 class Relay:
-    """Passes bytes between its own port and `host:port`, in both directions.
+    """Passes bytes between its own `host:port` and a server, in both directions.
 
-    `damage(data)` may change what the server sends; while `stalled` nothing passes.
+    `server` is its (host, port); a subclass may choose it by connection. `damage(data)` may change
+    what the server sends; while `stalled` nothing passes.
     """
 
-    def __init__(self, host, port, *, listen="127.0.0.1"):
-        self.host, self.target = host, port
-        self.listen = listen
-        self.port = 0
+    def __init__(self, server=None, *, listen="127.0.0.1"):
+        self.server = server
+        self.host, self.port = listen, 0
         self.damage = None
         self.refusing = False  # connections are accepted and closed at once
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers = set()
         self._tasks = set()
-        self._server = None
+        self._listening = None
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._connected, self.listen, 0, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = await asyncio.start_server(self._connected, self.host, 0, backlog=512)
+        self.port = self._listening.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
-        self._server.close()
+        self._listening.close()
         self.stalled = False
         self.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
+            await asyncio.sleep(0.001)
+
+    async def choose(self, _reader, _writer):
+        """Give the (host, port) for a connection of a client; None closes it."""
+        return None if self.refusing else self.server
 
     @property
     def stalled(self):
@@ -54,11 +60,12 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _relay(self, reader, writer):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack:
             stack.callback(writer.transport.abort)
-            if self.refusing:
+            server = await self.choose(reader, writer)
+            if server is None:
                 return
-            to_server = await asyncio.open_connection(self.host, self.target)
+            to_server = await asyncio.open_connection(*server)
             stack.callback(to_server[1].transport.abort)
             self._writers |= {writer, to_server[1]}
             stack.callback(self._writers.difference_update, {writer, to_server[1]})
