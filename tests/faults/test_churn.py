@@ -6,13 +6,11 @@ import re
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
-from metricsapi.tools.sandbox.serverprocess import ServerProcess
-from tests.support.conditions import until
+from tests.support.server import administrator, serving
 
 NODES, PODS, ROUNDS = 12, 10, 12
 BASE = "/apis/metrics.k8s.io/v1beta1"
@@ -53,22 +51,10 @@ async def running(tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         size = Size(nodes=NODES, pods=PODS, containers=2, host=False)
         embedded = await stack.enter_async_context(Embedded(size, tmp_path, port=0))
-        server = ServerProcess(tmp_path, ["--metric-resolution=1s"])
-        await server.start()
-        stack.push_async_callback(server.stop)
-        log = tmp_path / "server.log"
-        await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
-        token = embedded.api.add_user("kubernetes-admin", ("system:masters",))
-        client = httpx.AsyncClient(
-            base_url=f"https://127.0.0.1:{server.port}",
-            headers={"Authorization": f"Bearer {token}"},
-            verify=False,  # noqa: S501
-            trust_env=False,
-            timeout=20.0,
-        )
-        await stack.enter_async_context(client)
+        server = await stack.enter_async_context(serving(embedded, "--metric-resolution=1s"))
+        client = await stack.enter_async_context(administrator(embedded, server, timeout=20.0))
         yield Running(embedded, server, client)
-        assert "Traceback" not in log.read_text()
+        assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
 def take(cluster, names):

@@ -10,10 +10,10 @@ import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
 from metricsapi.tools.sandbox.outages import Outage
-from metricsapi.tools.sandbox.serverprocess import ServerProcess
 from tests.support.conditions import until
 from tests.support.https_client import connect
 from tests.support.pki import SERVER, Authority, client_context
+from tests.support.server import serving
 
 NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 MASTERS = "system:masters"
@@ -32,12 +32,7 @@ async def start(embedded):
     async with contextlib.AsyncExitStack() as stack:
 
         async def started(*flags):
-            server = ServerProcess(embedded.directory, flags)
-            await server.start()
-            stack.push_async_callback(server.stop)
-            log = embedded.directory / "server.log"
-            await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
-            return server
+            return await stack.enter_async_context(serving(embedded, *flags))
 
         yield started
 

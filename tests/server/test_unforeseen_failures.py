@@ -1,16 +1,15 @@
 """A process of its own into which failures are put that nobody thought of: it serves on."""
 
-import asyncio
 import re
 import sys
 
-import httpx
 import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
-from metricsapi.tools.sandbox.serverprocess import ServerProcess
+from tests.support.conditions import until
+from tests.support.server import administrator, becomes_ready, serving
 
-# Runs `metricsapi` in which each of these raises at its first two calls.
+# Runs `metricsapi` in which each of these raises at its first two calls (that have an argument).
 PROGRAM = """#!{python}
 import sys
 from importlib import import_module
@@ -18,13 +17,14 @@ from importlib import import_module
 class Panic(BaseException):
     pass
 
-def fail(module, owner, name, error):
+def fail(module, owner, name, error, argument=None):
     owner = getattr(import_module(module), owner) if owner else import_module(module)
     works, calls = getattr(owner, name), []
     def fails(*args, **kwargs):
-        calls.append(1)
-        if len(calls) <= 2:
-            raise error
+        if argument is None or argument in args:
+            calls.append(1)
+            if len(calls) <= 2:
+                raise error
         return works(*args, **kwargs)
     setattr(owner, name, fails)
 
@@ -34,8 +34,12 @@ from metricsapi.cli import main
 sys.exit(main(sys.argv[3:]))
 """
 FAULTS = {
-    "nodes-informer": ("kube.informer", "Informer", "_list", "TypeError('page')"),
-    "pods-informer": ("kube.informer", "Informer", "_watch", "Panic('watch')"),
+    "nodes-informer": (
+        "kube.client", "KubeClient", "request", "TypeError('page')", "/api/v1/nodes"
+    ),
+    "pods-informer": (
+        "kube.client", "KubeClient", "stream_lines", "Panic('watch')", "/api/v1/pods"
+    ),
     "scraper": ("scrape.scraper", "ScraperPool", "run", "RuntimeError('pool')"),
     "ca-bundle-controller": (
         "server.tls.ca_bundle_controller",
@@ -59,21 +63,13 @@ FAULTS = {
 
 def program(folder, faults):
     lines = [
-        f"fail('metricsapi.{module}', {owner!r}, {name!r}, {error})"
-        for module, owner, name, error in faults.values()
+        f"fail('metricsapi.{module}', {owner!r}, {name!r}, {error}, *{argument!r})"
+        for module, owner, name, error, *argument in faults.values()
     ]
     path = folder / "faulty"
     path.write_text(PROGRAM.format(python=sys.executable, faults="\n".join(lines)))
     path.chmod(0o755)
     return str(path)
-
-
-async def eventually(wanted, seconds=30):
-    for _ in range(5 * seconds):
-        if await wanted():
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"did not happen within {seconds} s: {wanted.__name__}")
 
 
 @pytest.fixture
@@ -86,46 +82,29 @@ async def test_every_part_fails_and_the_process_serves_all_the_same(cluster, tmp
     monkeypatch.setattr(
         "metricsapi.tools.sandbox.serverprocess.sys.executable", program(tmp_path, FAULTS)
     )
-    server = ServerProcess(tmp_path, ("--metric-resolution=1s", "--manage-ca-bundle"))
-    await server.start()
-    token = cluster.api.add_user("root", ("system:masters",))
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"https://127.0.0.1:{server.port}",
-            verify=False,  # noqa: S501  the server of this test
-            headers={"Authorization": f"Bearer {token}"},
-        ) as http:
+    async with (
+        serving(cluster, "--metric-resolution=1s", "--manage-ca-bundle") as server,
+        administrator(cluster, server) as http,
+    ):
 
-            async def get(path):
-                assert server.is_running, server.exit_report()
-                try:
-                    return (await http.get(path)).text
-                except httpx.TransportError:
-                    return ""
+        async def restarted():
+            series = r'metricsapi_task_restarts_total{task="(.*?)"} '
+            return set(re.findall(series, (await http.get("/metrics")).text)) == set(FAULTS)
 
-            async def restarted():
-                series = r'metricsapi_task_restarts_total{task="(.*?)"} '
-                return set(re.findall(series, await get("/metrics"))) == set(FAULTS)
+        async def served():
+            nodes = await http.get("/apis/metrics.k8s.io/v1beta1/nodes")
+            return nodes.text.count('"usage"') == 2
 
-            async def ready():
-                return await get("/readyz") == "ok"
-
-            async def served():
-                return (await get("/apis/metrics.k8s.io/v1beta1/nodes")).count('"usage"') == 2
-
-            for wanted in (restarted, ready, served):
-                await eventually(wanted)
-            verbose = await get("/readyz?verbose")
-            assert re.search(
-                "warn: task scraper has not worked for .* RuntimeError: pool\n", verbose
-            )
+        await until(restarted, seconds=30, what="every task is restarted")
+        await becomes_ready(server, http)
+        await until(served, seconds=30, what="the usage of both nodes")
+        verbose = (await http.get("/readyz?verbose")).text
+        assert re.search("warn: task scraper has not worked for .* RuntimeError: pool\n", verbose)
         log = (tmp_path / "server.log").read_text()
-        for _, _, _, error in FAULTS.values():  # each task logs an error once, not at each restart
+        for _, _, _, error, *_ in FAULTS.values():  # a task logs an error once, not each time
             name, _, argument = error.partition("(")
             lines = [line for line in log.splitlines() if f"{name}({argument}" in line]
             tasks = [re.search('task="(.*?)"', line)[1] for line in lines]
             assert tasks
             assert len(tasks) == len(set(tasks))
-    finally:
-        await server.stop()
     assert server.exit_status == 0

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
-from metricsapi.tools.sandbox.serverprocess import ServerProcess
 from tests.support.conditions import until
 from tests.support.pki import Authority
+from tests.support.server import serving
 
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
 URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")
@@ -30,15 +30,9 @@ async def cluster(tmp_path):
 
 
 @pytest.fixture
-async def server(cluster, tmp_path):
-    server = ServerProcess(tmp_path, ())
-    await server.start()
-    log = tmp_path / "server.log"
-    await until(lambda: "listening" in log.read_text(), seconds=30, what="listening")
-    try:
-        yield server
-    finally:
-        await server.stop()
+async def server(cluster):
+    async with serving(cluster) as running:
+        yield running
 
 
 @pytest.fixture

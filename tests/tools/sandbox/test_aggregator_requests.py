@@ -14,7 +14,6 @@ from tests.tools.sandbox.apiservers import (
     client,
     condition,
     register,
-    running,
 )
 
 REQUESTS = [
@@ -29,12 +28,6 @@ ITS_OWN = {
 }
 V1BETA1 = "/apis/metrics.k8s.io/v1beta1"
 _SENT_BY_KUBECTL = ("User-Agent", "Accept", "Accept-Encoding", "Kubectl-Command", "Kubectl-Session")
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
 
 
 @pytest.fixture

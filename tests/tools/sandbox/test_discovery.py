@@ -12,22 +12,10 @@ from metricsapi.tools.sandbox.listener import Listener
 from metricsapi.tools.sandbox.pki import SERVER, server_context
 from tests.api.cluster import recorded
 from tests.support.conditions import until
-from tests.tools.sandbox.apiservers import Noting, admin, api_service, condition, register, running
+from tests.tools.sandbox.apiservers import Noting, api_service, condition, register
 
 MODERN = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 METRICS = "metrics.k8s.io"
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def http(api):
-    async with admin(api) as http:
-        yield http
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ from metricsapi.tools.sandbox.users import CREDENTIAL
 from tests.support.conditions import until
 from tests.tools.sandbox.apiservers import (
     Noting,
-    admin,
     client,
     condition,
     register,
-    running,
 )
 
 AUTHENTICATION = "/apis/authentication.k8s.io/v1"
@@ -25,18 +23,6 @@ AUTHORIZATION = "/apis/authorization.k8s.io/v1"
 WHOAMI = f"{AUTHENTICATION}/selfsubjectreviews"
 CONFIGMAP = ("configmaps", "extension-apiserver-authentication", "kube-system")
 ACCOUNT = "system:serviceaccount:ns:reader"
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def http(api):
-    async with admin(api) as http:
-        yield http
 
 
 async def whoami(http, **options):

@@ -5,22 +5,10 @@ import json
 
 import pytest
 
-from tests.tools.sandbox.apiservers import admin, node, pod, running
+from tests.tools.sandbox.apiservers import node, pod
 
 PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 PARTIAL_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def http(api):
-    async with admin(api) as client:
-        yield client
 
 
 def names(answer):

@@ -14,15 +14,9 @@ from metricsapi.tools.sandbox.objects import node_object
 from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.synthetic import synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
-from tests.tools.sandbox.apiservers import Noting, admin, client, credentials, running
+from tests.tools.sandbox.apiservers import Noting, admin, client, credentials
 
 SUMMARY = "/api/v1/nodes/node-3/proxy/stats/summary"
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
 
 
 @pytest.fixture

@@ -2,23 +2,11 @@
 
 import pytest
 
-from tests.tools.sandbox.apiservers import V1BETA1, admin, api_service, node, running
+from tests.tools.sandbox.apiservers import V1BETA1, api_service, node
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 MAPS = "/api/v1/namespaces/ns/configmaps"
-
-
-@pytest.fixture
-async def api():
-    async with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def http(api):
-    async with admin(api) as client:
-        yield client
 
 
 def config(**data):
