@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricsapi.scrape.summary import decode_summary
-from metricsapi.storage.clock import ENOUGH
 from metricsapi.storage.store import MetricsStore
 from tests.storage.simulation import (
     EPOCH,
@@ -70,14 +69,14 @@ def test_steady_load_is_right_within_two_percent(seed, skew, cadvisor, exact):
         random, [Load((-1e6, rate)) for rate in rates], cadvisor=cadvisor, offset=skew
     )
     store = MetricsStore(max_age=60.0)
-    for turn, at in enumerate(scrapes(random, 12, PERIOD, exact=exact)):
+    for number, at in enumerate(scrapes(random, 12, PERIOD, exact=exact)):
         now = ask(store, simulated, at)
         for stat, cpu, window in served(store, simulated, now):
             truth = stat.load.steps[0][1]
             assert 0 < window < 50
-            # What a runtime is asked for is off by the kubelet's own rate until it is recognized.
-            known = store._nodes[NODE].clock.evidence >= ENOUGH and turn > 2
-            allowed = 0.02 if stat.ticks else 0.01 if known else 0.035
+            # What a runtime is asked for is off by the kubelet's own rate until it is recognized,
+            # which takes three scrapes.
+            allowed = 0.02 if stat.ticks else 0.01 if number >= 3 else 0.035
             assert cpu == pytest.approx(truth, rel=allowed)
 
 
@@ -96,10 +95,10 @@ def test_changing_load_is_within_the_rates_of_its_window(seed, skew, cadvisor):
     for (stat,) in simulated.pods.values():
         stat.rate_error = 0.0
     store = MetricsStore(max_age=60.0)
-    for turn, at in enumerate(scrapes(random, 14, PERIOD, exact=False)):
+    for number, at in enumerate(scrapes(random, 14, PERIOD, exact=False)):
         now = ask(store, simulated, at)
         for stat, cpu, _ in served(store, simulated, now):
-            if stat is simulated.node or len(stat.history) < 2 or turn < 3:
+            if stat is simulated.node or len(stat.history) < 2 or number < 3:
                 continue
             begin, end = stat.window()
             rates = stat.load.rates(begin, end)
