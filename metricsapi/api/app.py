@@ -23,7 +23,6 @@ from metricsapi import __version__
 from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.catalog import Catalog
 from metricsapi.api.discovery import Documents
-from metricsapi.api.entries import Entry
 from metricsapi.api.group import ROOT, GroupAPI
 from metricsapi.api.listing import Listing
 from metricsapi.api.openapi import openapi_routes
