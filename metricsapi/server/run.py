@@ -85,6 +85,7 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         cluster = ClusterView(nodes, pods, client)
         store = MetricsStore(
             max_age=settings.max_age,
+            period=settings.kubelet.resolution,
             swap="swap" in settings.storage.resources,
             cluster=cluster,
             withheld=telemetry.withheld_pod,

@@ -124,6 +124,11 @@ class NodeClock(Struct, gc=False):
         low, high = self.bounds
         return (low + high) / 2 if high < inf else None
 
+    @property
+    def reads_at_request(self) -> bool:
+        """Whether the node is known to have stats that are read at request time."""
+        return self.evidence >= ENOUGH
+
     def locate(
         self,
         times: Mapping[KubeletTime, int],
@@ -154,11 +159,12 @@ class NodeClock(Struct, gc=False):
         instants = {time: self._instant(time, agreeing, at) for time in set(seconds.values())}
         return Timing(
             {time: instants[parsed] for time, parsed in seconds.items()},
-            self.evidence >= ENOUGH,
+            self.reads_at_request,
             finding is Finding.REFUTED,
             self.jumped_at,
             at.quick,
             at.answered,
+            at.requested,
             at.step,
         )
 
@@ -200,10 +206,10 @@ class NodeClock(Struct, gc=False):
 
     def _instant(self, time: float, agreeing: set[float], at: Exchange) -> Instant:
         if time not in agreeing:
-            return Instant(time, time + at.step / 2, None, 0.0, at.answered)
+            return Instant(time, time + at.step / 2, None, 0.0, at.answered, at.requested)
         moment, error = self.bounds.moment(time, at)
         exact = exact_time(moment + self.shift, time, at.step)
-        return Instant(time, exact, moment, error, at.answered)
+        return Instant(time, exact, moment, error, at.answered, at.requested)
 
 
 def _usual(times: Mapping[float, int]) -> set[float]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from metricsapi.storage.clock import NodeClock, Previous
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
-from metricsapi.storage.stat import Rules, Stat, advance
+from metricsapi.storage.rules import Rules
+from metricsapi.storage.stat import Stat, advance
 from metricsapi.storage.timing import LONG_RUN, RUN, Exchange, Timing
 from metricsapi.storage.types import (
     CpuStats,
@@ -20,6 +21,7 @@ from metricsapi.storage.types import (
     PodStats,
     epoch_seconds,
 )
+from metricsapi.storage.windows import Windows
 
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
@@ -41,7 +43,7 @@ class Node:
         self.last_good = 0.0  # when that came, in monotonic seconds
         self.wall_offset = 0.0
 
-    def put(self, sample: NodeSample, limits: Limits) -> Rules:
+    def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; give the rules for its containers."""
         timing = self._locate(sample)
         self.last_good = sample.answered_at
@@ -49,10 +51,11 @@ class Node:
         new = sample.stats
         rates_known = new is None or new.cpu is None or bool(new.cpu.usage_nano_cores)
         if new is not None:
-            stat = advance(self.stat, new, Rules(timing, limits, LONG_RUN, rates_known=rates_known))
+            rules = Rules(timing, limits, windows, LONG_RUN, rates_known=rates_known)
+            stat = advance(self.stat, new, rules)
             if stat is not self.stat:
                 self.stat, self.usage = stat, None
-        return Rules(timing, limits, RUN, rates_known=rates_known)
+        return Rules(timing, limits, windows, RUN, rates_known=rates_known)
 
     def make_usage(self) -> NodeUsage | None:
         """Give the usage, however old, or None while it is not known."""

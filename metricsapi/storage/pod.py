@@ -10,7 +10,8 @@ from math import inf
 from operator import attrgetter
 
 from metricsapi.kube.name_validation import are_labels, is_subdomain
-from metricsapi.storage.stat import Rules, Stat, advance, finished, same_usage, started
+from metricsapi.storage.rules import Rules
+from metricsapi.storage.stat import Stat, advance, finished, same_usage, started
 from metricsapi.storage.types import (
     ContainerStats,
     ContainerUsage,

@@ -1,4 +1,4 @@
-"""The rate of one stat, from its last two distinct readings, and the window it is true for.
+"""The rate of one stat, from two distinct readings, and the window it is true for.
 
 **The difficulty.** The Summary's times are cut to whole seconds. A counter's difference divided by
 their difference is up to 1 s wrong in its window: 6 % at 15 s. So the time between two readings is
@@ -24,8 +24,9 @@ served with, and the rest of its growth must fit into the rest of the time. Wher
 no rate, or none to be believed, the rate is the counter's difference over the length, whatever its
 error: the best there is.
 
-Either way a window reaches from the one reading to the other and no further, so that after a load
-step the next reading shows the new rate.
+Either way a window reaches from the one reading to the other and no further. They are the last two
+where a node is read once a period (else see `windows`), so that after a load step the next reading
+shows the new rate.
 
 **A first reading** (new, restarted, recreated, counter went back), and one without a counter, has
 the kubelet's own rate with `KUBELET_WINDOW`, or with the time for which the counter has enough, if
@@ -105,9 +106,9 @@ def reading_after(
 ) -> Reading:
     """Give the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
     grown, length = counter - (last.counter or 0), between.length
-    grown = max(grown, 0)  # the last counter was rounded up
-    if between.exact or grown == 0:
-        length = length or KUBELET_WINDOW
+    if grown <= 0:  # it stands still, or the last counter was rounded up
+        return Reading(at, counter, 0, length or KUBELET_WINDOW)
+    if between.exact:
         rate = round(grown / length)
     else:
         kubelet = kubelet_rate(cpu, limits)

@@ -11,16 +11,14 @@ import sys
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.storage.limits import Limits
 from metricsapi.storage.rates import (
     OLDEST,
-    Interval,
     Reading,
     first_reading,
-    interval,
     kubelet_rate,
     reading_after,
 )
+from metricsapi.storage.rules import Rules
 from metricsapi.storage.timing import LONG_RUN, OLD, Instant, Timing, exact_time
 from metricsapi.storage.types import (
     ContainerStats,
@@ -37,6 +35,10 @@ COARSEST = 1.0  # seconds that a kubelet's times are cut to at most
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
+# The last reading, the last one with a rate, those to keep before it, and the run: as in a `Stat`.
+_Cpu = tuple[Reading | None, Reading | None, tuple[Reading, ...], int]
+
+
 class Stat(Struct, frozen=True, gc=False):
     """One container or node as it is kept.
 
@@ -47,6 +49,7 @@ class Stat(Struct, frozen=True, gc=False):
     start: KubeletTime  # None if the answer had none, or something of any length
     reading: Reading | None = None  # of the CPU counter, the last one
     rated: Reading | None = None  # the last one that has a rate
+    earlier: tuple[Reading, ...] = ()  # from the one where the last rate began; see `windows`
     run: int = 0  # readings in a row that may have been made at request time
     working_set: int = 0  # bytes; 0 before it is known
     working_set_at: Instant | None = None  # when an answer first had that
@@ -69,30 +72,13 @@ class Readings(Struct, frozen=True, gc=False):
     swap: int | None  # bytes, read with the working set
 
 
-class Rules:
-    """How the stats of one answer are read."""
-
-    __slots__ = ("intervals", "limits", "rates_known", "run_needed", "timing")
-
-    def __init__(
-        self, timing: Timing, limits: Limits, run_needed: int, *, rates_known: bool
-    ) -> None:
-        self.timing = timing
-        self.limits = limits  # of the node
-        self.rates_known = rates_known  # the kubelet has run for long enough to have rates
-        # Agreeing readings in a row that make a stat one that is read at request time.
-        self.run_needed = run_needed
-        # The time between two readings, for all of the same instants that are trusted or not.
-        self.intervals: dict[tuple[Instant, Instant, bool], Interval] = {}
-
-
 def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     """Give what is kept of a container after one more answer."""
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
         known = epoch_seconds(new.start_time) is not None
         stat = Stat(sys.intern(new.name), new.start_time if known else None)
     limits, swap, disk = rules.limits, None, None
-    reading, rated, run = _next_cpu(stat, new.cpu, rules)
+    reading, rated, earlier, run = _next_cpu(stat, new.cpu, rules)
     working_set, at = stat.working_set, stat.working_set_at
     memory = new.memory
     # Whatever runs has some memory.
@@ -111,7 +97,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
         and disk == stat.ephemeral_storage
     ):
         return _with_nothing_new(stat, new, run)
-    return Stat(stat.name, stat.start, reading, rated, run, working_set, at, swap, disk)
+    return Stat(stat.name, stat.start, reading, rated, earlier, run, working_set, at, swap, disk)
 
 
 def started(stat: Stat) -> float:
@@ -173,39 +159,41 @@ def _within(value: int | None, most: int) -> int | None:
     return value if value is not None and 0 <= value <= most else None
 
 
-def _next_cpu(
-    stat: Stat, cpu: CpuStats | None, rules: Rules
-) -> tuple[Reading | None, Reading | None, int]:
+def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     """Give the last reading after one more answer, the last one with a rate, and the run then."""
     last, timing = stat.reading, rules.timing
-    at = timing.instants.get(cpu.time) if cpu is not None else None
+    at = rules.instants.get(cpu.time) if cpu is not None else None
     if cpu is None or at is None:
-        return last, stat.rated, stat.run
+        return last, stat.rated, stat.earlier, stat.run
     counter = cpu.usage_core_nano_seconds
     if counter is None or not 0 < counter <= LARGEST:
         return _next_without_counter(stat, cpu, at, rules)
+    run = stat.run
     if last is not None and (
         at.received - last.at.received < CLOSEST
         or (at.time - last.at.time < COARSEST and _is_again(last, at.time, counter))
     ):
         # What is read at request time is another reading in each answer.
-        return last, stat.rated, stat.run if at.moment is not None else OLD
-    run = stat.run
+        return last, stat.rated, stat.earlier, run if at.moment is not None else OLD
     if run < LONG_RUN or at.moment is None or timing.refuted:
         run = timing.next_run(run, at.moment)
     if last is None or last.counter is None or counter < last.counter - ROUNDED:
         new = _first_reading(stat, at, counter, cpu, rules)
-        return new, None if new.cpu is None else new, min(run, 1)
+        return new, None if new.cpu is None else new, (), min(run, 1)
+    earlier: tuple[Reading, ...] = (last,)
+    if at.requested - last.at.requested < rules.windows.enough:
+        earlier = rules.windows.readings(stat.earlier, last, at, epoch_seconds(stat.start))
+    since, between = earlier[0], rules.between
     trusted = timing.trusted and run >= rules.run_needed
-    between = rules.intervals.get((last.at, at, trusted))
-    if between is None:
-        between = interval(last.at, at, timing, rules.limits, trusted=trusted)
-        rules.intervals[last.at, at, trusted] = between
-    new = reading_after(last, at, counter, between, cpu, rules.limits)
+    if since.at is not rules.since or at is not rules.until or trusted is not rules.trusted:
+        between = rules.measure(since.at, at, trusted=trusted)
+    new = reading_after(since, at, counter, between, cpu, rules.limits)
     if not trusted:
-        exact = exact_time(last.at.exact + new.window, at.time, timing.step)
+        exact = exact_time(since.at.exact + new.window, at.time, timing.step)
         new = replace(new, at=replace(at, exact=exact))
-    return new, stat.rated if new.cpu is None else new, run
+    if new.cpu is None:
+        return new, stat.rated, (), run
+    return new, new, () if timing.refuted else earlier, run
 
 
 def _is_again(last: Reading, time: float, counter: int) -> bool:
@@ -221,9 +209,7 @@ def _is_again(last: Reading, time: float, counter: int) -> bool:
     return grown <= 0 and 0.0 < last.at.time - time <= OLDEST
 
 
-def _next_without_counter(
-    stat: Stat, cpu: CpuStats, at: Instant, rules: Rules
-) -> tuple[Reading | None, Reading | None, int]:
+def _next_without_counter(stat: Stat, cpu: CpuStats, at: Instant, rules: Rules) -> _Cpu:
     """Do the same where the kubelet has no counter, but perhaps a rate.
 
     A counter of 0 is a container that is not running or not known: what runs has used some time.
@@ -231,9 +217,9 @@ def _next_without_counter(
     last = stat.reading
     same = last is not None and last.at.time == at.time
     if cpu.usage_core_nano_seconds is not None or cpu.usage_nano_cores is None or same:
-        return last, stat.rated, stat.run
+        return last, stat.rated, stat.earlier, stat.run
     new = _first_reading(stat, at, None, cpu, rules)
-    return new, stat.rated if new.cpu is None else new, 0
+    return new, stat.rated if new.cpu is None else new, (), 0
 
 
 def _first_reading(
@@ -251,4 +237,4 @@ def _first_reading(
 def _memory_read(new: ContainerStats, timing: Timing) -> Instant:
     times = [part.time for part in (new.memory, new.cpu) if part is not None]
     time = next((time for time in map(epoch_seconds, times) if time is not None), 0.0)
-    return Instant(time, time, None, 0.0, timing.received)
+    return Instant(time, time, None, 0.0, timing.received, timing.requested)

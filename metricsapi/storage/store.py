@@ -1,8 +1,9 @@
 """What is current: the last readings of each node and pod, and the usage that follows from them.
 
-kubelet → scrape → **storage** → api. Of each stat nothing is remembered but its last reading and
-the rate that led to it (`stat`, `rates`); of each node a few numbers on its clock (`clock`).
-Nothing is written to disk; a node that is gone from the API server is forgotten.
+kubelet → scrape → **storage** → api. Of each stat nothing is remembered but its last reading, the
+rate that led to it (`stat`, `rates`), and up to three readings before (`windows`); of each node a
+few numbers on its clock (`clock`). Nothing is written to disk; a node that is gone from the API
+server is forgotten.
 
 A failed scrape puts nothing, so the last usage stays, with its own timestamp, until `max_age` has
 gone by since its last new reading. So does the usage of a container that is listed without any.
@@ -29,6 +30,7 @@ from metricsapi.storage.types import (
     PodUsage,
     epoch_seconds,
 )
+from metricsapi.storage.windows import Windows
 
 PODS_IN_A_STEP = 32
 
@@ -37,19 +39,22 @@ class MetricsStore:
     """Current usage by node and by pod.
 
     `max_age` is in seconds since the last new reading of a stat; `now` arguments are our monotonic
-    clock, as are the times of samples. Without `swap` no usage has any. The usage objects given
-    are the same objects until a new reading changes them.
+    clock, as are the times of samples. `period` is how often nodes are read if nothing asks for
+    more, in seconds; see `windows`. Without `swap` no usage has any. The usage objects given are
+    the same objects until a new reading changes them.
     """
 
     def __init__(
         self,
         *,
         max_age: float,
+        period: float = 0.0,
         swap: bool = True,
         cluster: Cluster = UnknownCluster(),  # noqa: B008  it has no state
         withheld: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.max_age = max_age
+        self._windows = Windows.of(period)
         self._swap = swap
         self._cluster = cluster
         self._count_withheld = withheld
@@ -71,7 +76,7 @@ class MetricsStore:
         if node is None:
             node = self._nodes[sample.node] = Node(sample.node)
         capacity = self._cluster.capacity(sample.node)
-        rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap))
+        rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap), self._windows)
         pods: dict[PodRef, Pod] = {}
         for number, listed in enumerate(each_once(sample.pods), 1):
             if number % PODS_IN_A_STEP == 0:
@@ -133,6 +138,11 @@ class MetricsStore:
         """Give what is known of a node, or None when it never answered."""
         kept = self._nodes.get(node)
         return kept.info() if kept is not None else None
+
+    def read_at_request(self, node: str) -> bool:
+        """Tell whether a node is known to have stats that its kubelet reads when it is asked."""
+        kept = self._nodes.get(node)
+        return kept is not None and kept.clock.reads_at_request
 
     def points(self) -> tuple[int, int]:
         """Count the nodes that have answered, and the containers in their last answers."""

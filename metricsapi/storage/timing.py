@@ -37,6 +37,7 @@ class Instant(Struct, frozen=True, gc=False, eq=False):
     moment: float | None  # monotonic seconds, if it may have been at request time
     error: float  # seconds by which `moment` may be off, either way
     received: float  # monotonic seconds when the answer came
+    requested: float  # monotonic seconds when the answer was asked for
 
 
 class Timing(Struct, frozen=True, gc=False):
@@ -48,6 +49,7 @@ class Timing(Struct, frozen=True, gc=False):
     jumped_at: float  # monotonic seconds when a jump of either clock was last noticed
     quick: bool  # the exchange was short enough to tell which stats were read meanwhile
     received: float  # monotonic seconds when the answer came
+    requested: float  # monotonic seconds when it was asked for
     step: float  # seconds that its kubelet times are cut to
 
     def next_run(self, run: int, moment: float | None) -> int:

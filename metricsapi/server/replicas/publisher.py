@@ -1,7 +1,7 @@
 """The leader's side of the stream: every scrape goes to every follower.
 
-Of each node the last scrapes are kept, encoded once for all followers, and compressed: of 1,000
-nodes with 110 pods they would need 115 MB. A follower that is slow gets the newest of each node:
+Of each node the last scrapes are kept, encoded once for all followers, and compressed to about a
+quarter. A follower that is slow gets the newest of each node:
 what was superseded before it could be sent is left out.
 """
 
@@ -14,10 +14,11 @@ from collections.abc import AsyncGenerator, Callable
 
 from metricsapi.scrape.errors import Failure
 from metricsapi.server.replicas.messages import Complete, Failed, Heartbeat, Hello, Sample, frame
+from metricsapi.storage import windows
 from metricsapi.storage.types import NodeSample
 
 HEARTBEAT = 1.0  # seconds between two messages that tell the time
-KEPT = 3  # scrapes of a node: a rate needs two, the relation of the clocks one more
+KEPT = 1 + windows.KEPT  # scrapes of a node: the relation of the clocks needs one more
 GATHER = 0.1  # seconds from the first scrape after a pause to the piece with what followed
 BATCH = 64 * 1024  # bytes that are sent as one piece
 _FAST = 1  # zlib's level; 0.15 ms for a node with 110 pods, whose frame is then a quarter as large

@@ -65,8 +65,8 @@ async def test_what_a_real_kubelet_said_comes_out_again_with_its_node():
 
 def reading(node="n", pod="p", name="c", counter=1_500_000_001, swap=None):
     namespace = "ns" if pod else ""
-    cpu = Reading(Instant(1000.0, 1000.0404, None, 0.0, 0.0), counter, None, 10.0)
-    at = Instant(1001.5, 1001.5, None, 0.0, 0.0)
+    cpu = Reading(Instant(1000.0, 1000.0404, None, 0.0, 0.0, 0.0), counter, None, 10.0)
+    at = Instant(1001.5, 1001.5, None, 0.0, 0.0, 0.0)
     return Readings(node, namespace, pod, name, 7.25, cpu, 4096, at, swap)
 
 

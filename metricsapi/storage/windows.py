@@ -1,0 +1,68 @@
+"""How long the window of a rate is, where a node is read more often than once a period.
+
+A rate over a short window is noisy, and an autoscaler scales up on noise. So an additional read of
+a node changes how old its usage is, and not how long the window is. A stat keeps up to four
+readings, and the rate runs from the one whose age is nearest to the period, among those that are
+at least `SHORTEST` of it old. If none is, it runs from the oldest.
+
+A container that started less than `YOUNG` ago is the exception: its rate runs from the newest
+reading that is at least `SHORTEST` of a period old. The HPA does not count a new pod before the
+whole window lies after the moment at which it became ready.
+
+The age of a reading is that of its request: where every node is read once a period, the reading
+before the last is a period old, however long an answer took, and is always the one.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from msgspec import Struct
+
+from metricsapi.storage.rates import Reading
+from metricsapi.storage.timing import Instant
+
+SHORTEST = 2 / 3  # of a period
+ENOUGH = 0.9  # of a period: a last reading as old as this is what the rate runs from
+YOUNG = 300.0  # seconds: the HPA's --horizontal-pod-autoscaler-cpu-initialization-period
+KEPT = 4  # readings, the last one included
+
+
+class Windows(Struct, frozen=True, gc=False):
+    """The lengths of windows that are wanted, in seconds; without a period any is long enough."""
+
+    period: float = 0.0
+    shortest: float = 0.0
+    enough: float = 0.0
+
+    @classmethod
+    def of(cls, period: float) -> Self:
+        """Give the lengths for nodes that are read once in `period` seconds."""
+        return cls(period, SHORTEST * period, ENOUGH * period)
+
+    def readings(
+        self, earlier: tuple[Reading, ...], last: Reading, at: Instant, start: float | None
+    ) -> tuple[Reading, ...]:
+        """Give the readings to keep before one made at `at`; the rate runs from the first of them.
+
+        `earlier` and `last` are those so far, the last one less than `enough` seconds ago; `start`
+        is the container's, in seconds since the epoch, if it is known.
+        """
+        young = start is not None and at.time - start < YOUNG
+        wanted = self.shortest if young else self.period
+        kept = (*earlier, last)
+        while len(kept) > 1 and self._better(kept[1], kept[0], at, wanted):
+            kept = kept[1:]
+        return kept if len(kept) < KEPT else _without_closest(kept, at)
+
+    def _better(self, later: Reading, earlier: Reading, at: Instant, wanted: float) -> bool:
+        """Whether the age of the later of two readings is long enough and nearer to `wanted`."""
+        age, longer = (at.requested - of.at.requested for of in (later, earlier))
+        return age >= self.shortest and longer - wanted >= wanted - age
+
+
+def _without_closest(kept: tuple[Reading, ...], at: Instant) -> tuple[Reading, ...]:
+    """Leave out the reading whose neighbours are closest to each other, but never the first."""
+    times = [*(reading.at.requested for reading in kept), at.requested]
+    closest = min(range(1, len(kept)), key=lambda i: times[i + 1] - times[i - 1])
+    return (*kept[:closest], *kept[closest + 1 :])
