@@ -1,4 +1,4 @@
-"""What the decoders of both endpoints share: the error, numbers, limits, and decoding in slices.
+"""What the decoders of both endpoints share: their input, error, numbers, limits, and slices.
 
 A decoder is a generator that yields between pieces of work, so that a large answer does not hold
 the event loop: `run` goes through it at once, `run_in_slices` lets the loop in between.
@@ -11,6 +11,8 @@ import math
 import time
 from collections.abc import Generator
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause
@@ -28,6 +30,16 @@ _SANDBOXES = ("", "POD")
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
+
+
+class Exchange(Struct, frozen=True):
+    """The request that a body answers: times by our own clocks, as in NodeSample."""
+
+    node: str
+    requested_at: float
+    answered_at: float
+    wall_offset: float
+    max_pods: int = MAX_PODS  # that the answer may list
 
 
 class DecodeError(ValueError):

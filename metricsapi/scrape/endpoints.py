@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
 
-from metricsapi.scrape.decoding import Steps
+from metricsapi.scrape.decoding import Exchange, Steps
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
 SUMMARY_AGAIN = 600.0  # seconds until a node without a good Summary is asked for it again
 
+# Makes a sample of a response's body, in steps; raises DecodeError.
+Decode = Callable[[bytes | bytearray, Exchange], Steps[NodeSample]]
+
 log = logging.getLogger(__name__)
-
-
-class Decode(Protocol):
-    """Makes a sample of a response's body, in steps; raises DecodeError."""
-
-    def __call__(
-        self,
-        node: str,
-        body: bytes | bytearray,
-        *,
-        requested_at: float,
-        answered_at: float,
-        wall_offset: float,
-        max_pods: int,
-    ) -> Steps[NodeSample]: ...
 
 
 class Endpoint(Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Protocol
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
-from metricsapi.scrape.decoding import DecodeError, run_in_slices
+from metricsapi.scrape.decoding import DecodeError, Exchange, run_in_slices
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.endpoints import Decode, Endpoint, Endpoints
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_status
@@ -198,20 +198,18 @@ class KubeletClient:
             raise from_status(
                 response.status, response.body, where + path, permission, response.location
             )
+        exchange = Exchange(
+            target.node,
+            response.requested_at,
+            response.answered_at,
+            wall_offset=time.time() - time.monotonic(),
+            max_pods=target.max_pods,
+        )
         cut = ScrapeError(Cause.TRUNCATED, f"{where} broke off within its answer")
         if response.cut_possible and endpoint.name == "resource":
             raise cut  # lines that are missing leave no trace
         try:
-            sample = await run_in_slices(
-                endpoint.decode(
-                    target.node,
-                    response.body,
-                    requested_at=response.requested_at,
-                    answered_at=response.answered_at,
-                    wall_offset=time.time() - time.monotonic(),
-                    max_pods=target.max_pods,
-                )
-            )
+            sample = await run_in_slices(endpoint.decode(response.body, exchange))
         except DecodeError as error:
             if response.cut_possible:
                 raise cut from error

@@ -14,13 +14,12 @@ from math import isfinite
 
 from metricsapi.scrape.decoding import (
     CONTAINERS_PER_POD,
-    MAX_PODS,
     PIECE,
     POD_CONTAINERS,
     DecodeError,
+    Exchange,
     Steps,
     check_pods,
-    run,
     tidy,
     whole,
 )
@@ -52,41 +51,14 @@ _ESCAPE = re.compile(r"\\(.)")
 _Key = tuple[str, str, str]  # namespace, pod, container
 
 
-def decode_resource_metrics(
-    node: str,
-    body: bytes | bytearray,
-    *,
-    requested_at: float,
-    answered_at: float,
-    wall_offset: float,
-) -> NodeSample:
-    """Give the sample of an exposition at once; see `resource_steps`."""
-    return run(
-        resource_steps(
-            node,
-            body,
-            requested_at=requested_at,
-            answered_at=answered_at,
-            wall_offset=wall_offset,
-        )
-    )
+def resource_steps(body: bytes | bytearray, exchange: Exchange) -> Steps[NodeSample]:
+    """Decode the resource metrics of a node, which they do not name.
 
-
-def resource_steps(
-    node: str,
-    body: bytes | bytearray,
-    *,
-    requested_at: float,
-    answered_at: float,
-    wall_offset: float,
-    max_pods: int = MAX_PODS,
-) -> Steps[NodeSample]:
-    """Decode the resource metrics of node `node`, which they do not name; times as in NodeSample.
-
-    A value that cannot be is None. Raises DecodeError when there is no usage in it, or more than
-    `max_pods` pods or too many containers.
+    A value that cannot be is None. Raises DecodeError when there is no usage in it, or more pods
+    than `exchange` allows or too many containers.
     """
-    asked_at = requested_at + wall_offset
+    node, max_pods = exchange.node, exchange.max_pods
+    asked_at = exchange.requested_at + exchange.wall_offset
     by_key: dict[_Key | None, ContainerStats] = {}
     begin = 0
     while begin < len(body):
@@ -112,7 +84,15 @@ def resource_steps(
     pods = _pods(by_key)
     check_pods(len(pods), max_pods)
     tidy(pods, max_pods)
-    return NodeSample(node, requested_at, answered_at, wall_offset, own, pods, time_step=_STEP)
+    return NodeSample(
+        node,
+        exchange.requested_at,
+        exchange.answered_at,
+        exchange.wall_offset,
+        own,
+        pods,
+        time_step=_STEP,
+    )
 
 
 def _line_end(body: bytes | bytearray, begin: int) -> int:

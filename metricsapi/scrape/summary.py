@@ -13,14 +13,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from metricsapi.scrape.decoding import (
-    MAX_PODS,
-    DecodeError,
-    Steps,
-    check_pods,
-    run,
-    tidy,
-)
+from metricsapi.scrape.decoding import DecodeError, Exchange, Steps, check_pods, tidy
 from metricsapi.scrape.summary_pieces import read_pieces
 from metricsapi.storage.types import (
     ContainerStats,
@@ -57,43 +50,16 @@ class Summary(Struct, gc=False):
 _decoder = msgspec.json.Decoder(Summary)
 
 
-def decode_summary(
-    node: str,
-    body: bytes | bytearray,
-    *,
-    requested_at: float,
-    answered_at: float,
-    wall_offset: float,
-) -> NodeSample:
-    """Give the sample of a Summary at once; see `summary_steps`."""
-    return run(
-        summary_steps(
-            node,
-            body,
-            requested_at=requested_at,
-            answered_at=answered_at,
-            wall_offset=wall_offset,
-            disks=True,
-        )
-    )
-
-
 def summary_steps(
-    node: str,
-    body: bytes | bytearray,
-    *,
-    requested_at: float,
-    answered_at: float,
-    wall_offset: float,
-    max_pods: int = MAX_PODS,
-    disks: bool = False,
+    body: bytes | bytearray, exchange: Exchange, *, disks: bool = False
 ) -> Steps[NodeSample]:
-    """Decode a Summary of node `node`; times as in NodeSample.
+    """Decode a Summary.
 
     Numbers and times that cannot be are None. Without `disks` file systems are left out, which some
     kubelets list although they are asked for CPU and memory only. Raises DecodeError when it is no
-    Summary, another node's, or has more than `max_pods` pods or too many containers.
+    Summary, another node's, or has more pods than `exchange` allows or too many containers.
     """
+    node, max_pods = exchange.node, exchange.max_pods
     stats, listed = _at_once(body) or (yield from read_pieces(body, max_pods))
     if stats.name != node:
         raise DecodeError(f"this is the Summary of node {stats.name[:253]!r}")
@@ -106,9 +72,9 @@ def summary_steps(
         stats.rootfs = None
     return NodeSample(
         node,
-        requested_at,
-        answered_at,
-        wall_offset,
+        exchange.requested_at,
+        exchange.answered_at,
+        exchange.wall_offset,
         stats,
         pods,
         nameless=len(listed) - len(pods),

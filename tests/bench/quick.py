@@ -20,11 +20,11 @@ from pathlib import Path
 from metricsapi.api.app import create_app
 from metricsapi.api.catalog import Catalog
 from metricsapi.kube.resources import Node, Pod
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from metricsapi.tools.sandbox.synthetic import SyntheticNode, synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
 from tests.api.cluster import Objects, ask
+from tests.support.decoding import decode_summary
 
 BASELINE = Path(__file__).parent / "baseline.json"
 TOLERANCE = 1.2

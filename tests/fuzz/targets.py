@@ -20,13 +20,12 @@ from metricsapi.kube.resources import Node, Pod
 from metricsapi.kube.selectors import SelectorError, parse_labels
 from metricsapi.kube.watch import NODES, RUNNING_PODS, decode_event, decode_page
 from metricsapi.scrape.decoding import DecodeError
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import ContainerUsage, NodeUsage, PodUsage
 from metricsapi.tools.sandbox.synthetic import synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
+from tests.support.decoding import decode_resource_metrics, decode_summary
 from tests.support.kubernetes_proto import as_json, decode
 from tests.support.paths import RECORDED
 from tests.support.pki import Authority

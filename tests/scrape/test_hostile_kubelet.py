@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from metricsapi.scrape.decoding import DecodeError
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacks_counters, missing_usage
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.troubleshooting import REMEDIES
+from tests.support.decoding import decode_resource_metrics, decode_summary
 from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
 from tests.support.mutations import mutated_bytes, mutated_structure
 from tests.support.paths import RECORDED

@@ -28,10 +28,11 @@ class Answers:
         return http(METRICS if self.resource_status == 200 else b"no", self.resource_status)
 
 
-def decode_resource(node, body, *, requested_at, answered_at, wall_offset, max_pods):
+def decode_resource(body, exchange):
     assert body == METRICS
     yield
-    return NodeSample(node, requested_at, answered_at, wall_offset, None, [])
+    times = exchange.requested_at, exchange.answered_at, exchange.wall_offset
+    return NodeSample(exchange.node, *times, None, [])
 
 
 def reader(kubelet, **options):

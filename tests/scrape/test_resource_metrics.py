@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, run
+from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, Exchange, run
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.resource_metrics import decode_resource_metrics, resource_steps
+from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.usage_check import missing_usage
 from metricsapi.storage.store import MetricsStore
+from tests.support.decoding import decode_resource_metrics
 
 TIMES = {"requested_at": 100.0, "answered_at": 100.1, "wall_offset": 1_700_000_000.0}
 CPU, MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
@@ -20,7 +21,7 @@ NODE = (
 
 def decode(text, **options):
     body = text if isinstance(text, bytes) else text.encode()
-    return run(resource_steps("n1", body, **TIMES, **options))
+    return run(resource_steps(body, Exchange("n1", **TIMES, **options)))
 
 
 def only(sample):
@@ -127,7 +128,7 @@ def exposition(pods, containers=1):
 
 
 def test_a_large_exposition_is_decoded_in_pieces_and_in_whole():
-    steps = resource_steps("n1", exposition(1500, 2).encode(), **TIMES)
+    steps = resource_steps(exposition(1500, 2).encode(), Exchange("n1", **TIMES))
     assert sum(1 for _ in iter(lambda: next(steps, "end"), "end")) > 5
     sample = decode(exposition(1500, 2))
     assert len(sample.pods) == 1500

@@ -12,9 +12,9 @@ import pytest
 
 from metricsapi.api.catalog import Catalog
 from metricsapi.kube.resources import Pod
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from tests.api.cluster import Objects
+from tests.support.decoding import decode_summary
 
 EPOCH = 1_795_424_640.0
 CORE = 10**9  # nanocores

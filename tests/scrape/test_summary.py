@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, run
+from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, Exchange, run
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.summary import AT_ONCE, decode_summary, summary_steps
+from metricsapi.scrape.summary import AT_ONCE, summary_steps
 from metricsapi.scrape.summary_pieces import MAX_POD
+from tests.support.decoding import decode_summary
 
 TIMES = {"requested_at": 1.0, "answered_at": 2.0, "wall_offset": 3.0}
 AT = "2026-11-23T10:00:00Z"
@@ -39,9 +40,9 @@ def document(*pods, node="n1"):
     return {"node": {"nodeName": node, **stats(), "fs": {"usedBytes": 9}}, "pods": list(pods)}
 
 
-def decode(value, **options):
+def decode(value, *, disks=False, **options):
     body = value if isinstance(value, bytes) else json.dumps(value, indent=1).encode()
-    return run(summary_steps("n1", body, **TIMES, **options))
+    return run(summary_steps(body, Exchange("n1", **TIMES, **options), disks=disks))
 
 
 def named(sample):
@@ -62,7 +63,7 @@ def test_a_large_summary_is_decoded_as_a_small_one(indent):
     assert len(large) > AT_ONCE
     small = json.dumps(document(*pods[:100]), indent=indent).encode()
     assert len(small) < AT_ONCE
-    steps = summary_steps("n1", large, **TIMES, disks=True)
+    steps = summary_steps(large, Exchange("n1", **TIMES), disks=True)
     pieces = sum(1 for _ in iter(lambda: next(steps, "end"), "end"))
     assert pieces > 10
     sample = decode_summary("n1", large, **TIMES)

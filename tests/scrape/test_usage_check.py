@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from metricsapi.scrape.decoding import run
+from metricsapi.scrape.decoding import Exchange, run
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.usage_check import lacks_counters, missing_usage
 from tests.scrape.test_summary import TIMES, document, pod
@@ -19,7 +19,7 @@ def sample(cpu=CPU, memory=MEMORY, *, node=True, pods=2):
     stats = [container for one in value["pods"] for container in one["containers"]]
     for one in [*stats, *[value["node"]] * node]:
         one.update(cpu=cpu, memory=memory)
-    return run(summary_steps("n1", json.dumps(value).encode(), **TIMES))
+    return run(summary_steps(json.dumps(value).encode(), Exchange("n1", **TIMES)))
 
 
 def test_a_usual_answer_lacks_nothing():

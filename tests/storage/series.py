@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.types import ContainerStats, NodeSample, epoch_seconds
+from tests.support.decoding import decode_resource_metrics, decode_summary
 from tests.support.paths import RECORDED
 
 SERIES = RECORDED / "kubelet-1.36-series.jsonl"

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.api.render.times import rfc3339
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.rates import KUBELET_WINDOW
 from metricsapi.storage.store import MetricsStore
+from tests.support.decoding import decode_resource_metrics, decode_summary
 from tests.support.samples import container_stats, node_sample
 
 EPOCH = 1.8e9

@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
+from tests.support.decoding import decode_resource_metrics, decode_summary
 from tests.support.paths import ROOT
 
 FOLDER = ROOT.parent / "shared" / "recorded" / "public"

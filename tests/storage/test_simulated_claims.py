@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricsapi.kube.resources import Capacity
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.cluster import UnknownCluster
 from metricsapi.storage.store import MetricsStore
 from tests.storage.simulation import (
@@ -26,6 +25,7 @@ from tests.storage.simulation import (
     housekeeping,
     scrapes,
 )
+from tests.support.decoding import decode_summary
 
 CORE = 10**9
 CORES = 8

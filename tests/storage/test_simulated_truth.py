@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from tests.storage.simulation import (
     EPOCH,
@@ -19,6 +18,7 @@ from tests.storage.simulation import (
     housekeeping,
     scrapes,
 )
+from tests.support.decoding import decode_summary
 
 PERIOD = 15.0
 SEEDS = st.integers(0, 2**32)

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from metricsapi.kube.resources import Capacity
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.cluster import UnknownCluster
 from metricsapi.storage.rates import KUBELET_WINDOW
 from metricsapi.storage.store import MetricsStore
+from tests.support.decoding import decode_summary
 from tests.support.samples import container_stats, node_sample
 
 EPOCH = 1.8e9

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import ContainerStats, DiskStats, PodRef, PodStats, SwapStats
 from tests.storage.simulation import NODE, Load, SimKubelet, SimStat, housekeeping, scrapes
+from tests.support.decoding import decode_summary
 
 ANSWERS = 12
 PERIOD = 15.0

@@ -9,8 +9,8 @@ import httpx
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
-from metricsapi.scrape.decoding import DecodeError
-from metricsapi.scrape.summary import decode_summary
+from metricsapi.scrape.decoding import DecodeError, Exchange, run
+from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.usage_check import lacking
 from metricsapi.tools.doctor.result import Findings
 
@@ -49,9 +49,8 @@ def check_payload(
 
 
 def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
-    sample = decode_summary(
-        node, body, requested_at=begun, answered_at=begun + took, wall_offset=0.0
-    )
+    exchange = Exchange(node, begun, begun + took, wall_offset=0.0)
+    sample = run(summary_steps(body, exchange))
     without = [
         f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
         for pod in sample.pods

@@ -6,7 +6,6 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from metricsapi.scrape.resource_metrics import decode_resource_metrics
 from metricsapi.server.operator.resource_metrics import exposition, resource_metrics_routes
 from metricsapi.storage.rates import Reading
 from metricsapi.storage.stat import Readings
@@ -14,6 +13,7 @@ from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.timing import Instant
 from tests.server.operator.rows import failing, good
 from tests.server.operator.serving import serving
+from tests.support.decoding import decode_resource_metrics
 from tests.support.paths import RECORDED
 
 SERIES = RECORDED / "kubelet-1.36-series.jsonl"
