@@ -48,6 +48,7 @@ def _authorities(settings: Settings) -> dict[str, Path | None]:
         "kubelet-certificate-authority": settings.kubelet.certificate_authority,
         "client-ca-file": settings.authentication.client_ca_file,
         "requestheader-client-ca-file": settings.authentication.requestheader_client_ca_file,
+        "replica-certificate-authority": settings.leader_election.replica_certificate_authority,
     }
 
 

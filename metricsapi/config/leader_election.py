@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from metricsapi.config.groups import LEADER_ELECTION
 
@@ -16,8 +17,8 @@ class LeaderElectionSettings:
         False,
         "Scrape nodes only while this replica leads, and follow the leader's scrapes otherwise, "
         "so that kubelets are read once whatever the number of replicas. Needs "
-        "--advertise-address, and --manage-ca-bundle for certificates that replicas know each "
-        "other by.",
+        "--advertise-address; and --manage-ca-bundle for certificates that replicas know each "
+        "other by, or --replica-token-file and --replica-certificate-authority.",
     )
     lease_duration: float = LEADER_ELECTION.duration(
         "leader-elect-lease-duration",
@@ -44,4 +45,15 @@ class LeaderElectionSettings:
     )
     resource_namespace: str = LEADER_ELECTION.string(
         "leader-elect-resource-namespace", "kube-system", "The namespace of the Lease."
+    )
+    replica_token_file: Path | None = LEADER_ELECTION.file(
+        "replica-token-file",
+        "Path to a projected token of the audience metrics-server-replica, by which replicas know "
+        "each other without --manage-ca-bundle. It is sent to the leader alone, once its "
+        "certificate is verified.",
+    )
+    replica_certificate_authority: Path | None = LEADER_ELECTION.file(
+        "replica-certificate-authority",
+        "Path to the CA that a follower verifies the leader's serving certificate by, which must "
+        "be for the name of the Service; needed with --replica-token-file.",
     )

@@ -71,10 +71,12 @@ def warnings(settings: Settings, now: float, given: Collection[str] = ()) -> lis
             f"--tls-curve-preferences: of a list Python's TLS offers one key exchange, here "
             f"{offered} ({CURVES.get(offered or 0)}): clients without it cannot connect"
         )
-    if settings.leader_election.enabled and not settings.service.manage_ca_bundle:
+    election = settings.leader_election
+    known = settings.service.manage_ca_bundle or election.replica_token_file
+    if election.enabled and not known:
         texts.append(
-            "--leader-elect without --manage-ca-bundle: replicas cannot know each other, so each "
-            "scrapes every node for itself"
+            "--leader-elect without --manage-ca-bundle or --replica-token-file: replicas cannot "
+            "know each other, so each scrapes every node for itself"
         )
     names = [name for named in settings.serving.named_certificates for name in named.names]
     if addresses := list(filter(_is_address, names)):
@@ -166,6 +168,10 @@ def _leader_election_problems(settings: Settings) -> list[str]:
             "--leader-elect needs --advertise-address: the IP address, of the pod, at which other "
             "replicas reach this one"
         )
+    if bool(election.replica_token_file) != bool(election.replica_certificate_authority):
+        texts.append("need both --replica-token-file and --replica-certificate-authority")
+    if settings.service.manage_ca_bundle and election.replica_token_file:
+        texts.append("cannot use both --manage-ca-bundle and --replica-token-file")
     names = ("lease-duration", "renew-deadline", "retry-period")
     durations = (election.lease_duration, election.renew_deadline, election.retry_period)
     for (longer, more), (shorter, less) in pairwise(zip(names, durations, strict=True)):

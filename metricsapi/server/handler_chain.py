@@ -18,6 +18,7 @@ from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import RequestLog
 from metricsapi.server.http.timeout import RequestTimeout
 from metricsapi.server.operator.request_metrics import RequestTelemetry
+from metricsapi.server.replicas.replication import Middleware
 from metricsapi.telemetry.logs import REQUEST_ID
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -31,11 +32,11 @@ def build_handler_chain(
     authorizer: Authorizer,
     in_flight: InFlightLimit,
     refusals: RefusalLog,
-    replicas: Callable[[Any], Any] | None = None,
+    replicas: Middleware | None = None,
 ) -> Any:
     """Put the middleware around an ASGI app; `request_timeout` is in seconds.
 
-    `refusals` counts and logs what is beyond a limit. `replicas` is what serves other replicas;
+    `refusals` counts and logs what is beyond a limit. `replicas` is what replicas need;
     None where there is no leader election.
 
     A request passes it from top to bottom, its answer from bottom to top.
@@ -43,10 +44,12 @@ def build_handler_chain(
     chain: tuple[Callable[[Any], Any], ...] = (
         # Its id, its line in the log, and 500 for what nobody foresaw.
         RequestLog,
+        # What other replicas ask: no request of the API, so nothing below applies to it.
+        *([replicas.endpoint] if replicas else []),
         # Counted and timed, whatever becomes of it.
         partial(RequestTelemetry, telemetry=telemetry),
-        # The stream that other replicas read, which no timeout and no limit below may end.
-        *([replicas] if replicas else []),
+        # 503 for usage that is stale.
+        *([replicas.refuse_stale] if replicas else []),
         # 504 when its time is over.
         partial(RequestTimeout, seconds=request_timeout),
         # Authentication (401), the in-flight limit (429) and authorization (403).

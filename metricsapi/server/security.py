@@ -33,7 +33,9 @@ from metricsapi.server.auth.configuration import (
 from metricsapi.server.auth.configuration_source import ConfigurationSource
 from metricsapi.server.auth.in_flight import InFlightLimit
 from metricsapi.server.auth.tokens import TokenReviewer
+from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.identity import ReplicaIdentity
+from metricsapi.server.replicas.token_identity import AUDIENCE, TTL, TokenIdentity
 from metricsapi.server.supervisor import Task
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.context import Named, ServingTLS
@@ -74,7 +76,7 @@ class Security:
             for named in settings.serving.named_certificates
         ]
         self.tls = _serving_tls(settings, self._certificate, self._named_certificates)
-        self.replica_identity = ReplicaIdentity(clock=time.time)
+        self._replica_certificates = CertificateIdentity(clock=time.time)
         self._ca_bundle = _ca_bundle_controller(
             settings, client, self.tls, names, is_ready, self._on_authorities
         )
@@ -84,6 +86,9 @@ class Security:
         self.authenticator = Authenticator(tokens=self._tokens)
         self.authorizer = _authorizer(settings, authorization, telemetry)
         self.in_flight = InFlightLimit(settings.limits.requests_in_flight)
+        self.replica_identity: ReplicaIdentity = (
+            _token_identity(settings, authentication, telemetry) or self._replica_certificates
+        )
         self._configuration = self._configuration_source(authentication)
 
     async def __aenter__(self) -> Self:
@@ -151,7 +156,7 @@ class Security:
 
     def _on_authorities(self, authorities: Sequence[KeyPair], signer: KeyPair) -> None:
         if self._settings.leader_election.enabled:
-            self.replica_identity.update(authorities, signer)
+            self._replica_certificates.update(authorities, signer)
             self._trust()
 
     def _trust(self) -> None:
@@ -228,6 +233,22 @@ def _token_reviewer(settings: Settings, client: KubeClient, telemetry: Telemetry
         ttl=settings.authentication.token_cache_ttl,
         observe=partial(telemetry.review, "TokenReview"),
     )
+
+
+def _token_identity(
+    settings: Settings, client: KubeClient, telemetry: Telemetry
+) -> TokenIdentity | None:
+    election, service = settings.leader_election, settings.service
+    token, authorities = election.replica_token_file, election.replica_certificate_authority
+    if not (election.enabled and token and authorities):
+        return None
+    reviewer = TokenReviewer(
+        client,
+        audiences=[AUDIENCE],
+        ttl=TTL,
+        observe=partial(telemetry.review, "TokenReview"),
+    )
+    return TokenIdentity(token, authorities, f"{service.name}.{service.namespace}.svc", reviewer)
 
 
 def _authorizer(settings: Settings, client: KubeClient, telemetry: Telemetry) -> Authorizer:

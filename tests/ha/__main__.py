@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.ha.cluster import HighAvailability
+from tests.ha.cost import report
 from tests.ha.faults import FAULTS
 from tests.install.objects import rendered
 
@@ -53,7 +54,13 @@ def main():
     parser.add_argument("--pods", type=int, default=3, help="pods a node, of two containers each")
     parser.add_argument("--resolution", type=float, default=15.0)
     parser.add_argument("--fault", action="append", choices=FAULTS)
+    parser.add_argument("--cost", action="store_true", help="measure CPU and memory, no faults")
+    parser.add_argument("--seconds", type=float, default=90.0, help="measured by --cost")
     options = parser.parse_args()
+    if options.cost:
+        lines, met = report(options)
+        print("\n".join(lines))
+        return int(not met)
     print(
         f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s; "
         "reads per node and period before, during and after; what clients saw that ask each "

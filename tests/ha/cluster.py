@@ -104,7 +104,7 @@ class HighAvailability:
             self._asking.cancel()
         await self._stack.aclose()
 
-    async def start(self, *prefix):
+    async def start(self, *prefix, flags=()):
         """Start a replica, with a command before it, and wait until it is ready."""
         number = len(self.members) + 1
         api = self.installation.api
@@ -122,9 +122,10 @@ class HighAvailability:
             f"--kubeconfig={kubeconfig}",
             f"--secure-port={port}",
             f"--advertise-address={address}",
+            *flags,
             prefix=prefix,
         )
-        await self.installation.ready(replica, seconds=60)
+        await self.installation.ready(replica, seconds=90)
         self.members.append(Member(replica, link, peers))
         return self.members[-1]
 

@@ -71,6 +71,7 @@ class Installation:
         self.kubelets = Kubelets(Certificates(self.api.ca), self.decide)
         self.replicas = []
         self.asked = []
+        self.probe_period = 0.02  # seconds between two readiness probes of a replica
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
         self._following = []
         self._stack = contextlib.AsyncExitStack()
@@ -215,7 +216,7 @@ class Installation:
         while True:
             for replica in self.replicas:
                 replica.ready = bool(replica.port) and await self._probe(replica)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self.probe_period)
 
     async def _follow_endpoints(self):
         """Keep the Service's endpoints those replicas whose readiness probe succeeds.

@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 
 import metricsapi
+from metricsapi.server.replicas.token_identity import AUDIENCE
 from tests.install.charts import CHART, helm, render
 from tests.install.objects import args, container, deployment, parse
 
@@ -66,6 +67,34 @@ def test_resources_replace_the_defaults_one_by_one():
         "requests": {"cpu": "1", "memory": "200Mi"},
         "limits": {"memory": "1Gi"},
     }
+
+
+@pytest.mark.parametrize(
+    ("tls", "authority"),
+    [
+        ({"type": "cert-manager"}, "/tls/ca.crt"),
+        ({"type": "existingSecret", "existingSecret": {"name": "mine"}}, "/tls/tls.crt"),
+    ],
+)
+def test_replicas_with_a_certificate_of_others_know_each_other_by_tokens(tls, authority):
+    objects = render({"replicas": 2, "tls": tls})
+    flags = args(objects)
+    assert "--leader-elect" in flags
+    assert "--replica-token-file=/replica/token" in flags
+    assert f"--replica-certificate-authority={authority}" in flags
+    (mount,) = [m for m in container(objects)["volumeMounts"] if m["mountPath"] == "/replica"]
+    volumes = deployment(objects)["spec"]["template"]["spec"]["volumes"]
+    (source,) = [volume for volume in volumes if volume["name"] == mount["name"]]
+    (projected,) = source["projected"]["sources"]
+    assert projected["serviceAccountToken"]["audience"] == AUDIENCE
+    assert ("Lease", SYSTEM, "metrics-server") in objects
+
+
+@pytest.mark.parametrize("values", [{"replicas": 2}, {"tls": {"type": "cert-manager"}}])
+def test_no_token_is_projected_where_none_is_needed(values):
+    objects = render(values)
+    assert not [flag for flag in args(objects) if flag.startswith("--replica-")]
+    assert "replica-token" not in str(deployment(objects))
 
 
 def test_replicas_spread_unless_an_affinity_says_otherwise():

@@ -89,6 +89,7 @@ class Stand:
                 authorizer=self.authorizer,
                 in_flight=self.in_flight,
                 refusals=refusals,
+                replicas=options.pop("replicas", None),
             ),
             refusals=refusals,
             tls=self.tls,

@@ -103,9 +103,16 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* "true" if one replica scrapes and the others follow it, known to each other by the CA. */}}
+{{/* "true" if one replica scrapes and the others follow it: they need to know each other. */}}
 {{- define "metricsapi.electsLeader" -}}
-{{- if and (gt (int .Values.replicas) 1) (include "metricsapi.managesCA" .) -}}
+{{- if and (gt (int .Values.replicas) 1) (or (include "metricsapi.managesCA" .) (include "metricsapi.certificateSecret" .)) -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* "true" if replicas know each other by projected tokens, since no CA of the server signs for them. */}}
+{{- define "metricsapi.replicaTokens" -}}
+{{- if and (include "metricsapi.electsLeader" .) (not (include "metricsapi.managesCA" .)) -}}
 true
 {{- end -}}
 {{- end }}
@@ -146,6 +153,11 @@ true
 {{- if include "metricsapi.electsLeader" . }}
 - --leader-elect
 - --advertise-address=$(POD_IP)
+{{- if include "metricsapi.replicaTokens" . }}
+- --replica-token-file=/replica/token
+{{- /* A Secret of one's own need not have ca.crt: the certificate of all replicas is the same. */}}
+- --replica-certificate-authority=/tls/{{ ternary "ca.crt" "tls.crt" (eq .Values.tls.type "cert-manager") }}
+{{- end }}
 {{- if ne (include "metricsapi.name" .) "metrics-server" }}
 - --leader-elect-resource-name={{ include "metricsapi.name" . }}
 {{- end }}

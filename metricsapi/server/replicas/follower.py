@@ -1,7 +1,8 @@
 """A follower's side of the stream: the leader's scrapes are taken as if they were our own.
 
 The Lease says where the leader is, and anybody who may write Leases can write that: so the
-connection is made only with certificates (`identity`), and what is no address is not tried.
+connection is made only to a server that can be verified (`identity`), and what is no address is
+not tried.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -18,8 +18,10 @@ import httpx
 from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.clocks import ClockRelation
+from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.replicas.messages import (
     PATH,
+    QUERIES_PATH,
     Complete,
     Failed,
     FrameReader,
@@ -44,9 +46,10 @@ class FollowError(Exception):
 class Follower:
     """Follows whoever leads, and hands each result to `accept`, with the time at which it came.
 
-    `clock` gives monotonic seconds, `wall` seconds since the epoch. `context` gives the TLS client
-    context, None while there is no certificate to show; the leader's certificate has to be for
-    `server_name`. `on_end` is called when a stream that was complete has ended.
+    `clock` gives monotonic seconds, `wall` seconds since the epoch. `identity` gives what to show
+    to the leader, whose certificate has to be for `server_name`. `on_end` is called when a stream
+    that was complete has ended. `forward` runs beside each stream: it sends queries with a client,
+    to a URL, of a server of some name.
     """
 
     def __init__(
@@ -54,19 +57,21 @@ class Follower:
         *,
         leader: Callable[[], Record | None],
         accept: Callable[[str, NodeSample | Failure, float], None],
-        context: Callable[[], ssl.SSLContext | None],
+        identity: Callable[[], Shown],
         server_name: str,
         clock: Callable[[], float],
         wall: Callable[[], float],
         on_end: Callable[[], None],
+        forward: Callable[[httpx.AsyncClient, str, str], Awaitable[None]],
     ) -> None:
         self._leader = leader
         self._accept = accept
-        self._context = context
+        self._identity = identity
         self._server_name = server_name
         self._clock = clock
         self._wall = wall
         self._on_end = on_end
+        self._forward = forward
         self._complete = False
         self._last_message = float("-inf")
         self._problem = ""
@@ -89,22 +94,39 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled; a stream that ends is begun again."""
         while True:
-            if (leader := self._leader()) is not None:
-                try:
-                    await self._follow(leader)
-                except FollowError as error:
-                    self._lost(leader, str(error))
-                finally:
-                    if self._complete:
-                        self._on_end()
-                    self._complete, self.since, self.tried = False, None, True
-            await asyncio.sleep(AGAIN)
+            leader = self._leader()
+            if leader is not None:
+                await self._attempt(leader)
+            else:
+                self._ended()
+            await asyncio.sleep(AGAIN)  # less than SILENCE: a stream that is renewed is no gap
 
-    async def _follow(self, leader: Record) -> None:
-        """Take one stream until it ends. Raises FollowError when it does not end well."""
+    async def _attempt(self, leader: Record) -> None:
+        """Take one stream, and note its end unless it only has to be begun anew."""
+        renewed = False
+        try:
+            renewed = await self._follow(leader)
+        except FollowError as error:
+            self._lost(leader, str(error))
+        finally:
+            self.tried = True
+            if not renewed:
+                self._ended()
+
+    def _ended(self) -> None:
+        if self._complete:
+            self._on_end()
+        self._complete, self.since = False, None
+
+    async def _follow(self, leader: Record) -> bool:
+        """Take one stream until it ends; tell whether what we show has changed meanwhile.
+
+        Raises FollowError when it does not end well.
+        """
         relation, reader = ClockRelation(), FrameReader()
         try:
-            async with self._stream(address_of(leader)) as pieces:
+            shown = self._identity()
+            async with self._stream(address_of(leader), shown) as pieces:
                 before = self._clock()
                 async for piece in pieces:
                     received_at = self._clock()
@@ -115,11 +137,16 @@ class Follower:
                         self._take(message, leader, relation, received_at)
                     self._last_message = received_at
                     if self._leader() != leader and not self._same_holder(leader):
-                        return
+                        return False
+                    if self._identity() != shown:
+                        return True
                     # A snapshot is thousands of samples in pieces that are there at once.
                     await asyncio.sleep(0)
+        except NoIdentityError as error:
+            raise FollowError(str(error)) from error
         except ValueError as error:  # a ProtocolError, or samples before any time
             raise FollowError(f"{leader.address} sends no stream of ours: {error}") from error
+        return False
 
     def _same_holder(self, leader: Record) -> bool:
         now = self._leader()
@@ -145,25 +172,22 @@ class Follower:
                 log.info("following the leader", extra={"data": data})
 
     @asynccontextmanager
-    async def _stream(self, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        context = self._context()
-        if context is None:
-            raise FollowError(
-                "this replica has no certificate to show to the leader: followers need "
-                "--manage-ca-bundle, and the Secret of its CA"
-            )
+    async def _stream(self, address: str, shown: Shown) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the stream at an address; while it is open, queries are forwarded there."""
+        url = f"https://{address}"
         try:
             async with (
-                httpx.AsyncClient(verify=context, trust_env=False, timeout=SILENCE) as client,
+                httpx.AsyncClient(
+                    verify=shown.context, headers=shown.headers, trust_env=False, timeout=SILENCE
+                ) as client,
                 client.stream(
-                    "GET",
-                    f"https://{address}{PATH}",
-                    extensions={"sni_hostname": self._server_name},
+                    "GET", url + PATH, extensions={"sni_hostname": self._server_name}
                 ) as response,
             ):
                 if response.status_code != 200:
                     raise FollowError(f"{address} responded {response.status_code}")
-                yield response.aiter_raw()
+                async with _beside(self._forward(client, url + QUERIES_PATH, self._server_name)):
+                    yield response.aiter_raw()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = str(error) or type(error).__name__
             raise FollowError(f"no stream from {address}: {reason}") from error
@@ -174,6 +198,19 @@ class Follower:
             data = {"leader": leader.holder, "error": reason}
             log.warning("not following the leader; scraping nodes itself", extra={"data": data})
         self._problem = reason
+
+
+@asynccontextmanager
+async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Do something meanwhile; a fault of it comes out at the end."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
 
 
 def address_of(leader: Record) -> str:

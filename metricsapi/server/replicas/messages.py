@@ -9,12 +9,17 @@ Times are the sender's monotonic seconds; `clocks` relates them to the receiver'
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 from msgspec import Struct
 
 from metricsapi.storage.types import NodeSample
 
-PATH = "/replicas/v1/scrapes"
+PATH = "/replicas/v1/scrapes"  # GET: the stream of a leader
+QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `Asked`, from a follower
+LARGEST_BODY = 128 * 1024  # bytes of one such POST
+LARGEST_QUERY = 4096  # bytes of one `Asked`
 # The largest message that is read: several times the sample of a node with 500 pods.
 LARGEST = 32 * 2**20
 _LENGTH = 4
@@ -57,7 +62,18 @@ class Heartbeat(Struct, tag=True):
     sent_at: float
 
 
-Message = Hello | Sample | Failed | Complete | Heartbeat
+class Asked(Struct, tag=True):
+    """A query that a follower was asked, `age` seconds before this was sent; see `api.queries`."""
+
+    user: str
+    namespace: str | None
+    selector: str
+    kind: str
+    age: float
+    name: str | None = None
+
+
+Message = Hello | Sample | Failed | Complete | Heartbeat | Asked
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -66,7 +82,7 @@ class _Typed(Struct):
     type: str
 
 
-_TYPES = frozenset(kind.__name__ for kind in (Hello, Sample, Failed, Complete, Heartbeat))
+_TYPES = frozenset(kind.__name__ for kind in get_args(Message))
 _type_decoder = msgspec.msgpack.Decoder(_Typed)
 
 
@@ -77,10 +93,19 @@ def frame(message: Message) -> bytes:
 
 
 class FrameReader:
-    """Takes the bytes of a stream as they come, and gives the messages that are complete."""
+    """Takes the bytes of a stream as they come, and gives the messages that are complete.
 
-    def __init__(self) -> None:
+    No message may be longer than `largest` bytes.
+    """
+
+    def __init__(self, largest: int = LARGEST) -> None:
+        self._largest = largest
         self._buffer = bytearray()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Message]:
         """Give the messages of known types that end in `data`. Raises ProtocolError."""
@@ -90,8 +115,8 @@ class FrameReader:
         start = 0
         while len(buffer) - start >= _LENGTH:
             length = int.from_bytes(buffer[start : start + _LENGTH], "big")
-            if length > LARGEST:
-                raise ProtocolError(f"a message of {length} bytes, more than {LARGEST}")
+            if length > self._largest:
+                raise ProtocolError(f"a message of {length} bytes, more than {self._largest}")
             end = start + _LENGTH + length
             if len(buffer) < end:
                 break

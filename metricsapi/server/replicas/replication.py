@@ -15,8 +15,9 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from metricsapi.api.queries import Query
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.informer import Informer
@@ -29,6 +30,8 @@ from metricsapi.server.replicas.endpoint import ReplicaEndpoint
 from metricsapi.server.replicas.follower import SILENCE, STALL, Follower
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.publisher import Publisher
+from metricsapi.server.replicas.queries import QueryForwarder
+from metricsapi.server.replicas.stale import RefuseStale
 from metricsapi.server.supervisor import Task
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.replicas import ReplicaStatus
@@ -36,6 +39,13 @@ from metricsapi.telemetry.replicas import ReplicaStatus
 CHECK = 0.25  # seconds between two checks of whether scrapes of our own are needed
 
 log = logging.getLogger(__name__)
+
+
+class Middleware(NamedTuple):
+    """What replicas need in the handler chain, each as a function of the app behind it."""
+
+    endpoint: Callable[[Any], Any]  # serves other replicas, before anything is counted
+    refuse_stale: Callable[[Any], Any]
 
 
 class Replication:
@@ -63,6 +73,7 @@ class Replication:
         self._nodes = nodes
         self._leaving = leaving
         self._scraper: ScraperPool | None = None
+        self._observe: Callable[[Query, float], None] = lambda *_: None
         self._resolution = settings.kubelet.resolution
         self._clock = clock
         self._started = clock()
@@ -78,19 +89,31 @@ class Replication:
             wall=time.time,
         )
         self._publisher = Publisher(self._elector.identity, clock=clock, leads=self._elector.leads)
+        self._forwarder = QueryForwarder(clock)
         self._follower = Follower(
             leader=self._leader,
             accept=self._accept,
-            context=identity.client_context,
+            identity=identity.shown,
             server_name=f"{settings.service.name}.{settings.service.namespace}.svc",
             clock=clock,
             wall=time.time,
             on_end=self._elector.hurry,
+            forward=self._forwarder.run,
         )
 
-    def attach(self, scraper: ScraperPool, port: int) -> None:
-        """Hand what the leader scraped to this scraper; `port` is where this replica listens."""
+    def attach(
+        self,
+        scraper: ScraperPool,
+        port: int,
+        on_query: Callable[[Query, float], None] = lambda *_: None,
+    ) -> None:
+        """Hand what the leader scraped to this scraper; `port` is where this replica listens.
+
+        While this replica leads, `on_query` is called for each query that a follower was asked,
+        with the time in our monotonic seconds.
+        """
         self._scraper = scraper
+        self._observe = on_query
         host = f"[{self._host}]" if ":" in self._host else self._host
         self._elector.address = f"{host}:{port}"
 
@@ -124,15 +147,25 @@ class Replication:
         """
         return self._stalled_at is None and self._clock() - self._checked_at < STALL
 
-    def middleware(self) -> Callable[[Any], Any]:
-        """Give what puts the path of followers before an app."""
-        return partial(
+    def forward(self, query: Query, at: float) -> None:
+        """Tell the leader of a query that was asked at `at`, in monotonic seconds.
+
+        It is dropped while no leader is followed. This is cheap enough to do for each query.
+        """
+        if self._follower.follows():
+            self._forwarder.add(query, at)
+
+    def middleware(self) -> Middleware:
+        """Give what replicas need in the handler chain."""
+        endpoint = partial(
             ReplicaEndpoint,
             publisher=self._publisher,
             identity=self._identity,
             leads=self._elector.leads,
-            fresh=self.fresh,
+            on_query=self._on_query,
+            monotonic=self._clock,
         )
+        return Middleware(endpoint, partial(RefuseStale, fresh=self.fresh))
 
     def status(self) -> ReplicaStatus:
         """Tell who leads and who follows whom."""
@@ -204,6 +237,9 @@ class Replication:
     def _leader(self) -> Record | None:
         """Give whom to follow; None until nodes are listed, since scrapes of others are dropped."""
         return self._elector.other_leader() if self._nodes.synced.is_set() else None
+
+    def _on_query(self, query: Query, at: float) -> None:
+        self._observe(query, at)
 
     def _accept(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Store a result of the leader, and keep it for those who will follow us."""

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.endpoint import LOG_INTERVAL, ReplicaEndpoint
-from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.messages import PATH
 from metricsapi.server.replicas.publisher import Publisher
 from tests.support.conditions import until
@@ -18,8 +18,8 @@ class Clock:
         return self.now
 
 
-class Known(ReplicaIdentity):
-    def fault(self, *_):
+class Known(CertificateIdentity):
+    async def refusal(self, _):
         return None
 
 
@@ -29,7 +29,7 @@ def endpoint(clock, identity, publisher=None, leads=lambda: True):
         publisher or Publisher("a", clock=clock, leads=leads),
         identity,
         leads=leads,
-        fresh=lambda: True,
+        on_query=lambda *_: None,
         clock=clock,
     )
 
@@ -51,7 +51,7 @@ async def ask(app, receive=None):
 
 async def test_strangers_get_401_and_cannot_fill_the_log(caplog):
     clock = Clock()
-    app = endpoint(clock, ReplicaIdentity(clock=clock))
+    app = endpoint(clock, CertificateIdentity(clock=clock))
     for _ in range(1000):
         start, *_ = await ask(app)
         assert start["status"] == 401

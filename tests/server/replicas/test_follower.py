@@ -8,8 +8,8 @@ import pytest
 
 from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.follower import Follower, FollowError, address_of
-from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.messages import (
     Complete,
     Failed,
@@ -56,16 +56,17 @@ async def following(address, frozen_after_first=0.0):
     After the first result it stands still for `frozen_after_first` seconds, as its clock says.
     """
     accepted = []
-    identity = ReplicaIdentity(clock=lambda: NOW)
+    identity = CertificateIdentity(clock=lambda: NOW)
     identity.update([OURS], OURS)
     follower = Follower(
         leader=lambda: Record(holder="somebody", address=address),
         accept=lambda *result: accepted.append(result),
-        context=identity.client_context,
+        identity=identity.shown,
         server_name=SERVICE,
         clock=lambda: time.monotonic() + (frozen_after_first if accepted else 0.0),
         wall=time.time,
         on_end=lambda: None,
+        forward=nothing,
     )
     task = asyncio.create_task(follower.run())
     try:
@@ -73,6 +74,10 @@ async def following(address, frozen_after_first=0.0):
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def nothing(*_):
+    """No query is forwarded."""
 
 
 def chunk(data):

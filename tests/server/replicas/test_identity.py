@@ -7,7 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from metricsapi.server.auth.client_certificates import PeerCertificates
-from metricsapi.server.replicas.identity import URI, ReplicaIdentity
+from metricsapi.server.replicas.certificate_identity import URI, CertificateIdentity
+from metricsapi.server.replicas.identity import NoIdentityError
 from metricsapi.server.tls.issue import make_authority, make_client, make_serving
 
 NOW = time.time()
@@ -22,7 +23,7 @@ def peer(pair):
 
 
 def identity(*authorities):
-    made = ReplicaIdentity(clock=lambda: NOW)
+    made = CertificateIdentity(clock=lambda: NOW)
     made.update(authorities, authorities[-1])
     return made
 
@@ -60,16 +61,17 @@ def test_whoever_shows_no_certificate_is_none():
 
 
 def test_without_authorities_nobody_is_a_replica_and_nobody_is_followed():
-    nobody = ReplicaIdentity(clock=lambda: NOW)
-    assert nobody.client_context() is None
+    nobody = CertificateIdentity(clock=lambda: NOW)
+    with pytest.raises(NoIdentityError, match="--manage-ca-bundle"):
+        nobody.shown()
     assert nobody.fault(peer(make_client(URI, CA, NOW, DAY)), NOW)
 
 
 def test_a_client_certificate_is_made_anew_before_it_expires():
     now = [NOW]
-    made = ReplicaIdentity(clock=lambda: now[0])
+    made = CertificateIdentity(clock=lambda: now[0])
     made.update([CA], CA)
-    first = made.client_context()
-    assert made.client_context() is first
+    first = made.shown().context
+    assert made.shown().context is first
     now[0] += 0.9 * DAY
-    assert made.client_context() is not first
+    assert made.shown().context is not first

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.errors import Unreachable
+from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.follower import SILENCE, STALL
-from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.replication import Replication
 from tests.support.conditions import until
 
@@ -29,7 +29,7 @@ def replication(clock, *, listed=True):
     nodes = SimpleNamespace(synced=asyncio.Event())
     if listed:
         nodes.synced.set()
-    identity = ReplicaIdentity(clock=clock)
+    identity = CertificateIdentity(clock=clock)
     made = Replication(Settings(), NoServer(), identity, nodes, asyncio.Event(), clock=clock)
     return made, nodes
 

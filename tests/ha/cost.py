@@ -1,0 +1,67 @@
+"""What two replicas that share their scrapes cost beside one that scrapes alone, by /proc.
+
+All three run at once, over the same kubelets: a single server, a leader, and its follower.
+"""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.meter import Meter
+from tests.ha.cluster import HighAvailability
+from tests.install.objects import rendered
+
+GOAL = 1.5  # CPU of the two replicas together, as a multiple of a single server's
+WARM = 6  # periods until a node's clock is known well enough for what every later read does
+MIB = 2**20
+
+
+async def measure(options):
+    """Give CPU (millicores) and resident memory (bytes) by server."""
+    flags = (f"--metric-resolution={options.resolution:g}s",)
+    with tempfile.TemporaryDirectory() as directory:
+        async with HighAvailability(
+            rendered("high-availability"), Path(directory), nodes=options.nodes,
+            pods=options.pods, flags=flags, period=options.resolution,
+        ) as cluster:  # fmt: skip
+            single = await cluster.start(flags=("--leader-elect=false",))
+            single.up = False  # it takes no part in the election
+            for _ in range(2):
+                await cluster.start()
+            await cluster.settle()
+            servers = {
+                "single": single,
+                "leader": cluster.leader,
+                "follower": cluster.follower,
+            }
+            meters = {name: Meter(member.process.pid) for name, member in servers.items()}
+            cluster.installation.probe_period = 5.0  # as Kubernetes probes, and no more
+            await asyncio.sleep(WARM * options.resolution)
+            began = time.monotonic()
+            before = {name: meter.cpu_seconds() for name, meter in meters.items()}
+            await asyncio.sleep(options.seconds)
+            spent = time.monotonic() - began
+            return {
+                name: (
+                    (meter.cpu_seconds() - before[name]) / spent * 1000,
+                    meter.memory().resident,
+                )
+                for name, meter in meters.items()
+            }
+
+
+def report(options):
+    """Measure, and give the lines of a table and whether the goal is met."""
+    measured = asyncio.run(measure(options))
+    rows = [("server", "CPU", "memory")]
+    rows += [
+        (name, f"{millicores:.1f} m", f"{memory / MIB:.0f} MiB")
+        for name, (millicores, memory) in measured.items()
+    ]
+    single, leader, follower = (measured[name] for name in ("single", "leader", "follower"))
+    ratio = (leader[0] + follower[0]) / single[0]
+    rows.append(("leader + follower / single", f"{ratio:.2f}", f"goal {GOAL:g}"))
+    rows.append(("follower / single", f"{follower[0] / single[0]:.2f}",
+                 f"{follower[1] / single[1]:.2f}"))  # fmt: skip
+    return ["{:28} {:>10} {:>10}".format(*row) for row in rows], ratio <= GOAL
