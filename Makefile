@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help run test lint types layers check e2e accuracy faults ha chaos fuzz conformance security bench bench-quick \
-	bench-hostile docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
+	bench-hostile pictures docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -85,6 +85,9 @@ ha: $(VENV)/dev.stamp ## faults of replicas that share their scrapes, and what c
 conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare
 	@$(BIN)/python -m tests.conformance
 
+pictures: $(VENV)/pictures.stamp ## draw docs/img from the results in docs/benchmarks; ARGS="--out=folder"
+	@$(BIN)/python docs/pictures.py $(ARGS)
+
 docs: $(VENV)/run.stamp ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' metricsapi/__init__.py)
@@ -141,6 +144,8 @@ lock: ## pin every dependency with its hashes (needs `uv`)
 		--custom-compile-command 'make lock' -o requirements/dev.txt $(LOCK)
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' -o requirements/fuzz.txt $(LOCK)
+	uv pip compile --group pictures -c requirements/dev.txt --universal --python-version 3.11 \
+		--generate-hashes --custom-compile-command 'make lock' -o requirements/pictures.txt $(LOCK)
 
 clean: ## remove what make made
 	rm -rf $(VENV) .state .fuzz dist build wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -162,6 +167,10 @@ $(VENV)/run.stamp: $(VENV)/pip.stamp requirements/sandbox.txt pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	@echo "Installing what the tests need (versions and hashes of requirements/dev.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/pictures.stamp: $(VENV)/pip.stamp requirements/pictures.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pictures.txt
 	@touch $@
 
 $(VENV)/fuzz.stamp: $(VENV)/dev.stamp requirements/fuzz.txt
