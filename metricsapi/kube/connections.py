@@ -7,6 +7,7 @@ has its own backoff.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -36,23 +37,26 @@ class _Pool:
         self, credentials: Credentials, user_agent: str, *, most: int, kept_alive: int
     ) -> None:
         self.context = credentials.tls.context()
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=kept_alive)
         try:
             self.http = httpx.AsyncClient(
                 base_url=credentials.server,
-                verify=self.context,
-                trust_env=False,
-                proxy=credentials.proxy,
                 headers=[("User-Agent", user_agent), *credentials.headers],
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=kept_alive),
+                trust_env=False,
+                **_route(credentials.proxy, self.context, limits),
             )
-        except ImportError as error:  # of socksio, which httpx imports for SOCKS alone
-            raise CredentialsError(
-                f"{credentials.source}: the proxy {credentials.proxy} needs the Python package "
-                "socksio: pip install 'httpx[socks]'"
-            ) from error
         except (httpx.InvalidURL, ValueError) as error:
             raise CredentialsError(f"{credentials.source}: {error}") from error
         self.in_flight = 0
+
+
+def _route(proxy: str | None, context: ssl.SSLContext, limits: httpx.Limits) -> dict[str, Any]:
+    """Give the options of an `httpx.AsyncClient` that connects through a proxy, or directly."""
+    if proxy and proxy.startswith("socks"):
+        from metricsapi.kube.socks import SocksTransport  # noqa: PLC0415  few clusters need it
+
+        return {"transport": SocksTransport(proxy, context, limits)}
+    return {"verify": context, "proxy": proxy, "limits": limits}
 
 
 class Connections:

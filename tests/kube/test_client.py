@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gzip
-import importlib.util
 import ssl
 
 import pytest
@@ -279,14 +278,6 @@ def test_any_refusal_is_an_error_of_its_status(status, body, retry_after):
     error = errors.error_from_response(status, body, retry_after)
     assert error.code == status
     assert 0 <= error.retry_after <= errors.LONGEST_RETRY_AFTER
-
-
-@pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")
-def test_a_socks_proxy_without_its_package_is_an_error_that_names_it():
-    tls = ClientTLS(lambda: CA.text)
-    credentials = Credentials("https://api", tls, Identity(), "test", proxy="socks5://p:1080")
-    with pytest.raises(errors.CredentialsError, match=r"socksio: pip install 'httpx\[socks\]'"):
-        KubeClient(credentials)
 
 
 async def test_an_endless_line_is_not_collected_for_ever(monkeypatch):
