@@ -12,7 +12,7 @@ from metricsapi.config.groups import AUTHENTICATION, AUTHORIZATION
 class AuthenticationSettings:
     """How callers are identified: client certificates, front proxy, tokens. Seconds."""
 
-    kubeconfig: Path | None = AUTHENTICATION.file(
+    kubeconfig: Path | None = AUTHENTICATION.kubeconfig(
         "authentication-kubeconfig",
         "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create "
         "tokenreviews.authentication.k8s.io.",
@@ -73,7 +73,7 @@ class AuthorizationSettings:
         "HTTP paths that are allowed without asking the 'core' kubernetes server; a trailing * "
         "matches any rest.",
     )
-    kubeconfig: Path | None = AUTHORIZATION.file(
+    kubeconfig: Path | None = AUTHORIZATION.kubeconfig(
         "authorization-kubeconfig",
         "kubeconfig file pointing at the 'core' kubernetes server with enough rights to create "
         "subjectaccessreviews.authorization.k8s.io.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metricsapi.config.flags import flags_of, values_of
 from metricsapi.config.settings import Settings
-from metricsapi.kube.files import FileError, read_file
+from metricsapi.kube.files import FileError, is_pipe, read_file
 from metricsapi.kube.key_pair import read_pair, validity_problem
 from metricsapi.kube.pem import read_authorities
 
@@ -18,7 +18,8 @@ def file_problems(settings: object) -> dict[str, str]:
     for name, flag in flags_of(type(settings)).items():
         if flag.kind.must_exist and values[name] is not None:
             try:
-                read_file(values[name])
+                if not (flag.kind.once and is_pipe(values[name])):
+                    read_file(values[name])
             except FileError as error:
                 texts[name] = f"--{name}: {error}"
     return texts

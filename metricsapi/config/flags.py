@@ -77,7 +77,7 @@ class Kind:
     """A flag's type: Go's name for it in --help, and how its text is parsed and written.
 
     Several arguments of a kind that `repeats` are joined; the file that one names with
-    `must_exist` has to be there.
+    `must_exist` has to be there, and with `once` it may be a pipe, which can be read only once.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Kind:
     format: Callable[[Any], str]
     repeats: bool = False
     must_exist: bool = False
+    once: bool = False
 
 
 BOOL = Kind("", parse_bool, lambda value: "true" if value else "false")
@@ -95,6 +96,7 @@ STRINGS = Kind("strings", parse_strings, ",".join, repeats=True)
 INTEGERS = Kind("int32Slice", parse_integers, lambda value: ",".join(map(str, value)), repeats=True)
 DIRECTORY = Kind("string", parse_path, lambda path: "" if path is None else str(path))
 FILE = dataclasses.replace(DIRECTORY, must_exist=True)
+KUBECONFIG = dataclasses.replace(FILE, once=True)
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,11 @@ class Group:
         """Declare the path of a file that must exist; None is the default and means no file."""
         default: Path | None = None
         return self.declare(FILE, name, default, text)
+
+    def kubeconfig(self, name: str, text: str) -> Path | None:
+        """Declare the path of a kubeconfig, which is read once; None is the default."""
+        default: Path | None = None
+        return self.declare(KUBECONFIG, name, default, text)
 
     def directory(self, name: str, text: str) -> Path | None:
         """Declare the path of a directory, made when it is needed; None is the default."""

@@ -86,7 +86,7 @@ class LoggingSettings:
 class Settings:
     """All settings of one server; each part is handed on whole to what it configures."""
 
-    kubeconfig: Path | None = SERVER.file(
+    kubeconfig: Path | None = SERVER.kubeconfig(
         "kubeconfig",
         "The path to the kubeconfig used to connect to the Kubernetes API server and the "
         "kubelets (defaults to in-cluster config)",

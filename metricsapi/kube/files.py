@@ -26,12 +26,17 @@ class FileError(ValueError):
     """A file cannot be read or used; the message names it."""
 
 
-def read_file(path: Path) -> bytes:
-    """Give the content of a file. Raises FileError with the reason."""
+def read_file(path: Path, *, once: bool = False) -> bytes:
+    """Give the content of a file; `once` also that of a pipe, which can be read only once.
+
+    Such are standard input and a shell's `<(…)`, for whose end it waits. Raises FileError with the
+    reason.
+    """
     try:
         mode = path.stat().st_mode
+        readable = stat.S_ISREG(mode) or (once and not stat.S_ISDIR(mode))
         content = b""
-        if stat.S_ISREG(mode):  # a named pipe would be waited for, and can be read only once
+        if readable:
             with path.open("rb") as file:
                 content = file.read(LARGEST + 1)
     except FileNotFoundError:
@@ -41,11 +46,20 @@ def read_file(path: Path) -> bytes:
         raise FileError(f"cannot read {path}: {reason}") from None
     if stat.S_ISDIR(mode):
         raise FileError(f"{path} is a folder, not a file")
-    if not stat.S_ISREG(mode):
+    if not readable:
         raise FileError(f"{path} is a pipe or a device, not a file that can be read again")
     if len(content) > LARGEST:
         raise FileError(f"{path} is larger than {LARGEST >> 20} MiB")
     return content
+
+
+def is_pipe(path: Path) -> bool:
+    """Tell whether a path leads to what can be read only once."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 class FollowedFiles(Generic[T]):

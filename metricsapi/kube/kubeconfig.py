@@ -135,7 +135,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
     import yaml  # noqa: PLC0415  a megabyte that no server in a cluster needs
 
     try:
-        content = read_file(path)
+        content = read_file(path, once=True)
     except FileError as error:
         raise CredentialsError(f"kubeconfig: {error}") from error
     if not content.strip(b" \t\r\n\0\xef\xbb\xbf"):

@@ -29,6 +29,7 @@ from metricsapi.config.validation import range_problems
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, default_kubeconfigs, load_credentials
 from metricsapi.kube.errors import ApiError, CredentialsError, KubeError
+from metricsapi.kube.files import is_pipe
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.pem import parse_authorities
 from metricsapi.kube.tls import ClientTLS
@@ -47,7 +48,7 @@ STATUSZ = Group("Statusz")
 class StatuszSettings:
     """The flags of this command."""
 
-    kubeconfig: Path | None = STATUSZ.file(
+    kubeconfig: Path | None = STATUSZ.kubeconfig(
         "kubeconfig",
         "The kubeconfig of the user to ask as (default: $KUBECONFIG or ~/.kube/config).",
     )
@@ -87,6 +88,11 @@ def main(args: Sequence[str]) -> int:
 
 
 def _show(options: StatuszSettings) -> None:
+    if options.kubeconfig and is_pipe(options.kubeconfig) and not options.connect:
+        raise StatuszError(
+            f"{options.kubeconfig} can be read only once, and kubectl reads it, too: "
+            "name a file, or use --connect"
+        )
     credentials = load_credentials(options.kubeconfig or default_kubeconfigs())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kubectl is ended, too
     with contextlib.ExitStack() as stack:

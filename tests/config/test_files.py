@@ -203,3 +203,31 @@ def _serve(files, *flags):
          f"--cert-dir={files / 'own'}", "--bind-address=127.0.0.1", "--secure-port=0", *flags],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def _with_kubeconfig_by_pipe(*command):
+    return subprocess.run(
+        [sys.executable, "-m", "metricsapi", *command, "--kubeconfig=/dev/stdin"],
+        input=KUBECONFIG, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("statusz", "--once", "--connect=127.0.0.1:1")])
+def test_a_kubeconfig_may_be_a_pipe_which_is_read_once(command):
+    ended = _with_kubeconfig_by_pipe(*command)
+    assert ended.returncode == 1
+    assert "https://127.0.0.1:1: " in ended.stdout + ended.stderr
+    assert "/dev/stdin" not in ended.stderr
+
+
+def test_a_kubeconfig_that_kubectl_must_read_too_is_no_pipe():
+    ended = _with_kubeconfig_by_pipe("statusz", "--once")
+    assert "/dev/stdin can be read only once, and kubectl reads it, too" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_same_pipe_for_two_flags_is_empty_for_the_second():
+    ended = _with_kubeconfig_by_pipe("serve", "--authentication-kubeconfig=/dev/stdin")
+    assert ended.returncode == 1
+    assert "kubeconfig /dev/stdin is empty" in ended.stderr
+    assert "Traceback" not in ended.stderr
