@@ -1,0 +1,1 @@
+"""Prefetch: nodes are scraped shortly before a query that is expected."""

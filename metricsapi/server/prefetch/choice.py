@@ -1,0 +1,197 @@
+"""Which moment a node is scraped at next: the rule, as a pure function.
+
+A moment is when a node is to be scraped for an expected query: its lead before the query. Every
+scrape takes one from a budget, which gains so many scrapes a period, and gaps between scrapes are
+--min-scrape-interval long at least and a period at most. So:
+
+- The main scrape belongs to the caller that has asked for the longest time, of those whose queries
+  have a moment within reach. It is made at the moment where a scrape each period would leave that
+  caller's queries the least age.
+- An extra scrape comes before the main one where the budget has both: where it takes most age away
+  until then, again from the queries of the oldest caller that gain by one.
+
+So whatever a caller asks, no query of an older caller gets older usage. All queries of one caller
+are equal, as those of the HPA controller are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from metricsapi.server.prefetch.learner import RememberedQuery
+
+MOST = 2.0  # scrapes that the budget holds
+# The gap before a moment may be longer than a period by this part of it. A controller's queries are
+# a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
+# after the last one, shortly before the moment, would take the budget of the one that is wanted.
+SLACK = 0.2
+MARGIN = 0.25  # seconds by which a timer may be late
+
+
+class Moment(NamedTuple):
+    """When to scrape a node for a query, in monotonic seconds."""
+
+    at: float
+    caller: int  # less for one that has asked longer
+    number: int  # of the query: less for an older one of the same caller
+    query: RememberedQuery
+
+
+class Limits(NamedTuple):
+    """How often a node may be scraped. Seconds."""
+
+    period: float  # --metric-resolution
+    shortest: float  # --min-scrape-interval
+    budget: float  # scrapes a period
+
+    @property
+    def room(self) -> float:
+        """How long before another scrape one is planned, so that none need be late."""
+        return self.shortest + MARGIN
+
+    @property
+    def rate(self) -> float:
+        """How many scrapes the budget gains in a second."""
+        return self.budget / self.period
+
+    def after(self, level: float, seconds: float) -> float:
+        """Give the budget's level so many seconds later, once a scrape has been made."""
+        return min(MOST, level + seconds * self.rate) - 1
+
+    def horizon(self, last: float) -> float:
+        """Give until when moments matter for the scrape after the one at `last`."""
+        return last + (2 + SLACK) * self.period
+
+
+class Node(NamedTuple):
+    """What matters of a node: its last scrape and the budget after it. Monotonic seconds."""
+
+    last: float
+    level: float
+    limits: Limits
+    now: float
+
+    def affords(self, scrapes: int, at: float) -> bool:
+        """Whether the budget has so many scrapes by a time."""
+        return self.level + (at - self.last) * self.limits.rate >= scrapes
+
+    @property
+    def latest(self) -> float:
+        """When the node is scraped next at the latest."""
+        return self.last + (1 + SLACK) * self.limits.period
+
+    @property
+    def earliest(self) -> float:
+        """When the node can be scraped next."""
+        gain = (1 - self.level) / self.limits.rate
+        return max(self.now, self.last + max(self.limits.shortest, gain))
+
+
+class Choice(NamedTuple):
+    """When a node is scraped next, for which moment, and for which it is to be scraped after that.
+
+    Both are None where no moment is within reach; without an extra scrape they are the same.
+    """
+
+    at: float
+    moment: Moment | None = None
+    main: Moment | None = None
+
+
+def choose(node: Node, moments: Sequence[Moment]) -> Choice:
+    """Give when to scrape a node next; `moments` are in order, from its last scrape on."""
+    main = _main(node, moments)
+    if main is None:
+        return Choice(_without_moment(node, moments))
+    extra = _extra(node, moments, main.at) or main
+    return Choice(extra.at, extra, main)
+
+
+def hurry(node: Node, wanted: float, at: float, *, for_query: bool) -> float | None:
+    """Give when to scrape a node because that is wanted soon; None if the scrape at `at` will do.
+
+    It will do if it is close enough, or if it is for a query and both are more than the budget has.
+    """
+    soonest = max(wanted, node.earliest)
+    if not for_query:
+        return soonest if soonest < at else None
+    before = soonest <= at - node.limits.room and node.affords(2, at)
+    return soonest if before else None
+
+
+def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
+    """Give the moment of the main scrape; None if none is within reach."""
+    reached = [moment for moment in moments if node.earliest <= moment.at <= node.latest]
+    for caller in sorted({moment.caller for moment in reached}):
+        own = [moment for moment in moments if moment.caller == caller]
+        older = [moment for moment in moments if moment.caller < caller]
+        usable = [m for m in reached if m.caller == caller and not _takes_any(node, m.at, older)]
+        if usable:
+            ages = _ages(node, usable, own)
+            return min(zip(ages, usable, strict=True), key=lambda pair: (pair[0], pair[1].number))[
+                1
+            ]
+    return None
+
+
+def _takes_any(node: Node, at: float, moments: Sequence[Moment]) -> bool:
+    """Whether a scrape makes another one impossible that a moment soon after it could have."""
+    return any(
+        0 < moment.at - at < node.limits.room and node.affords(2, moment.at) for moment in moments
+    )
+
+
+def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
+    """Give for each main scrape the ages of usage at moments until it comes again, in seconds.
+
+    It comes again with its query if that has about the period for its interval.
+    """
+    times, period = [moment.at for moment in moments], node.limits.period
+    sums = [0.0, *accumulate(times)]
+    for main in mains:
+        interval = main.query.rhythm.interval
+        until = interval if abs(interval - period) <= SLACK * period else period
+        start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
+        yield sums[end] - sums[start] - (end - start) * main.at
+
+
+def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
+    """Give the moment of an extra scrape before the main one; None if there is none."""
+    if node.limits.budget <= 1 or not node.affords(2, main):
+        return None
+    before = moments[: bisect_left(moments, (main,))]
+    for caller in sorted({moment.caller for moment in before}):
+        own = [moment for moment in before if moment.caller == caller]
+        if extra := _best_extra(node, own, main - node.limits.room):
+            return extra
+    return None
+
+
+def _best_extra(node: Node, moments: Sequence[Moment], latest: float) -> Moment | None:
+    """Give where an extra scrape takes most age away from the moments before the main scrape."""
+    best, most = None, 0.0
+    for index, moment in enumerate(moments):
+        at = min(moment.at, latest)  # at the latest time, it serves the moments after it
+        taken = (at - node.last) * (len(moments) - index)
+        if at >= node.earliest and taken > most:
+            best, most = moment._replace(at=at), taken
+    return best
+
+
+def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
+    """Give when to scrape a node that has no moment within reach: a period after the last scrape.
+
+    Or somewhat earlier, so that a moment soon after it can be kept. Or as late as possible while a
+    budget of 1.0 cannot afford the node's moment: that alone saves what brings the node there.
+    """
+    at = node.last + node.limits.period
+    if node.limits.budget <= 1 and any(moment.at < node.earliest for moment in moments):
+        return node.latest
+    soon = [m for m in moments if node.latest < m.at < at + node.limits.room]
+    oldest = min(soon, key=lambda moment: (moment.caller, moment.at), default=None)
+    if oldest is not None and node.affords(2, oldest.at):
+        return max(node.earliest, oldest.at - node.limits.room)
+    return at

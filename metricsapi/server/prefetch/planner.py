@@ -1,0 +1,145 @@
+"""Says when each node is scraped next: shortly before the queries that are expected of it."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from metricsapi.scrape.parts import Plan, Reason
+from metricsapi.server.prefetch.choice import MOST, Choice, Limits, Moment, Node, choose, hurry
+from metricsapi.server.prefetch.learner import RememberedQuery
+
+BUDGET = 1.25  # scrapes a period of a node whose stats are made when they are asked for
+PLAIN_BUDGET = 1.0  # of any other: a scrape more often may give the same readings again
+QUERIES = 32  # of one node, the oldest: with more, there is hardly half a second between two
+
+_age = attrgetter("caller", "number")
+
+
+class QueryPlanner:
+    """The planner of the scraper pool with prefetch. Times are monotonic seconds, as of `clock`.
+
+    `period` and `shortest` are --metric-resolution and --min-scrape-interval in seconds. Of a node,
+    `exact` tells whether its stats are made at request time, `answer_time` how many seconds a
+    scrape takes, and `wanted` when scrapes are wanted because pods have started.
+    """
+
+    def __init__(
+        self,
+        period: float,
+        shortest: float,
+        *,
+        clock: Callable[[], float],
+        exact: Callable[[str], bool],
+        answer_time: Callable[[str], float],
+        wanted: Callable[[str], Sequence[float]] = lambda _: (),
+    ) -> None:
+        self._clock = clock
+        self._exact = exact
+        self._answer_time = answer_time
+        self._wanted = wanted
+        self._limits = Limits(period, shortest, BUDGET)
+        self._plain_limits = Limits(period, shortest, PLAIN_BUDGET)
+        self._queries: dict[str, list[RememberedQuery]] = {}  # of each node, the oldest first
+        self._levels: dict[str, tuple[float, float]] = {}  # last scrape, and the budget after it
+        self._choices: dict[str, Choice] = {}  # of the nodes that are scraped next for a query
+        self._waiting: defaultdict[RememberedQuery, set[str]] = defaultdict(set)
+
+    def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
+        """Give the next scrape of a node that was last due at `last`.
+
+        It is `periodic` where no query is expected of the node and no pod has started.
+        """
+        self._set_choice(node, None)
+        queries = self._queries.get(node)
+        wanted = min([at for at in self._wanted(node) if at > last], default=None)
+        if not queries and wanted is None:
+            if node in self._levels:
+                self._state(node, last)
+            return Plan(periodic, Reason.PERIODIC)
+        state = self._state(node, last)
+        choice = Choice(periodic)
+        if queries:
+            choice = choose(state, self._expected(node, queries, state))
+        if wanted is not None:
+            soon = hurry(state, wanted, choice.at, for_query=choice.moment is not None)
+            if soon is not None:
+                return Plan(soon, Reason.START)
+        if choice.moment is None:
+            return Plan(choice.at, Reason.PERIODIC)
+        self._set_choice(node, choice)
+        return Plan(choice.at, Reason.PREFETCH)
+
+    def moment(self, node: str) -> Moment | None:
+        """Give the moment for which a node is scraped next; None if that is for no query."""
+        choice = self._choices.get(node)
+        return None if choice is None else choice.moment
+
+    def waiting(self, query: RememberedQuery) -> list[str]:
+        """Give the nodes whose next scrape is for a query, or the one after that."""
+        return list(self._waiting.get(query, ()))
+
+    def set_nodes(self, query: RememberedQuery, nodes: frozenset[str]) -> None:
+        """Take which nodes host what a query matches."""
+        if nodes == query.nodes:
+            return
+        for node in query.nodes - nodes:
+            self._remove(node, query)
+        for node in nodes - query.nodes:
+            insort(self._queries.setdefault(node, []), query, key=_age)
+        query.nodes = nodes
+
+    def forget_node(self, node: str) -> None:
+        """Drop a node that is gone."""
+        self._set_choice(node, None)
+        self._levels.pop(node, None)
+
+    def _remove(self, node: str, query: RememberedQuery) -> None:
+        queries = self._queries[node]
+        queries.remove(query)
+        if not queries:
+            del self._queries[node]
+
+    def _state(self, node: str, last: float) -> Node:
+        """Give a node, whose budget was charged for the scrape at `last` if that is new."""
+        limits = self._limits if self._exact(node) else self._plain_limits
+        before, level = self._levels.get(node, (last, MOST - 1))
+        if last > before:
+            level = limits.after(level, last - before)
+        self._levels[node] = last, level
+        return Node(last, level, limits, self._clock())
+
+    def _expected(self, node: str, queries: Sequence[RememberedQuery], state: Node) -> list[Moment]:
+        """Give the moments of the queries that are expected of a node, in order."""
+        answer, last = self._answer_time(node), state.last
+        until = state.limits.horizon(last)
+        moments = []
+        for query in queries[:QUERIES]:
+            if query.rhythm.interval < state.limits.shortest:
+                continue
+            lead = query.lead(answer)
+            moments += [
+                Moment(at - lead, query.caller, query.number, query)
+                for at in query.expected(last + lead, until + lead)
+            ]
+        moments.sort()
+        return moments
+
+    def _set_choice(self, node: str, choice: Choice | None) -> None:
+        """Note for which queries a node is waiting."""
+        for query in _queries_of(self._choices.pop(node, None)):
+            waiting = self._waiting[query]
+            waiting.discard(node)
+            if not waiting:
+                del self._waiting[query]
+        if choice is not None:
+            self._choices[node] = choice
+            for query in _queries_of(choice):
+                self._waiting[query].add(node)
+
+
+def _queries_of(choice: Choice | None) -> set[RememberedQuery]:
+    moments = () if choice is None else (choice.moment, choice.main)
+    return {moment.query for moment in moments if moment is not None}

@@ -1,0 +1,160 @@
+"""Nodes, callers and the scraper pool's schedule in simulated time, around the real planner.
+
+Queries come when a caller's iterator of times says so. Each node is scraped when the planner says,
+and its usage is as old as its last scrape that has ended.
+"""
+
+import heapq
+import itertools
+import random
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from metricsapi.api.queries import Kind, Query
+from metricsapi.server.prefetch.learner import Learner
+from metricsapi.server.prefetch.planner import QueryPlanner
+
+PERIOD, SHORTEST = 15.0, 5.0
+
+
+def query(name="web", user="hpa", namespace="default"):
+    """Give a query with a label selector, as the HPA controller makes it."""
+    return Query(user, namespace, f"app={name}", Kind.SELECTOR)
+
+
+def every(interval, first, rng, spread=0.3):
+    """Give the times of a controller's queries: its queue adds up to `spread` to each interval."""
+    at = first
+    while True:
+        yield at
+        at += interval + rng.random() * spread
+
+
+@dataclass
+class Caller:
+    """Who asks for what when, and the nodes that host it."""
+
+    query: Query
+    times: Iterator[float]
+    nodes: frozenset[str] = frozenset({"node"})
+    ages: list[tuple[float, float]] = field(default_factory=list)  # when asked, and how old
+
+
+class Simulation:
+    """The nodes of `callers` and others, scraped until a time."""
+
+    def __init__(
+        self, callers, *, nodes=("node",), exact=True, answer=0.1, wanted=None, prefetch=True
+    ):
+        self.now = 0.0
+        self.scrapes = defaultdict(list)  # by node: when they began
+        self.counts = [0, 0]  # expected queries that came, and that were missed
+        self.learner = Learner(
+            self._count, lambda known: self.planner.set_nodes(known, frozenset())
+        )
+        self.planner = QueryPlanner(
+            PERIOD,
+            SHORTEST,
+            clock=lambda: self.now,
+            exact=lambda _: exact,
+            answer_time=lambda _: answer,
+            wanted=wanted or (lambda _: ()),
+        )
+        self._answer = answer
+        self._prefetch = prefetch
+        self._numbers = itertools.count()
+        self._events = []
+        self._planned = {}
+        self.callers = []
+        for name in nodes:
+            self.call_at(0.0, self._scrape, name, 0.0)
+        for caller in callers:
+            self.add(caller)
+        self.call_at(PERIOD, self._tidy)
+
+    def add(self, caller):
+        """Let a caller ask from now on."""
+        self.callers.append(caller)
+        self._ask_next(caller)
+
+    def run(self, until):
+        """Let time go on until then."""
+        while self._events and self._events[0][0] <= until:
+            self.now, _, act, args = heapq.heappop(self._events)
+            act(*args)
+        self.now = until
+        return self
+
+    def reads(self, since=0.0, node="node"):
+        """Give how often a node was scraped in a period, on average since a time."""
+        return sum(at >= since for at in self.scrapes[node]) * PERIOD / (self.now - since)
+
+    def gaps(self, node="node"):
+        """Give the seconds between a node's scrapes."""
+        return [later - earlier for earlier, later in itertools.pairwise(self.scrapes[node])]
+
+    def ages(self, *callers, since=0.0):
+        """Give the ages of usage at queries after a time: of all callers, or of these."""
+        return [age for caller in callers or self.callers for at, age in caller.ages if at >= since]
+
+    def call_at(self, at, act, *args):
+        """Call `act(*args)` at a time."""
+        heapq.heappush(self._events, (at, next(self._numbers), act, args))
+
+    def _count(self, came, missed):
+        self.counts[0] += came
+        self.counts[1] += missed
+
+    def _tidy(self):
+        self.learner.forget_stopped(self.now)
+        self.call_at(self.now + PERIOD, self._tidy)
+
+    def _scrape(self, node, planned):
+        if self._planned.get(node, planned) != planned:
+            return  # superseded
+        self.scrapes[node].append(self.now)
+        self.plan(node)
+
+    def plan(self, node):
+        """Ask the planner for a node's next scrape."""
+        last = self.scrapes[node][-1]
+        periodic = (last // PERIOD + 1) * PERIOD
+        if periodic - last < PERIOD / 3:
+            periodic += PERIOD
+        at = periodic
+        if self._prefetch:
+            at = self.planner.next_scrape(node, last, periodic).at
+        assert last < at <= last + 1.5 * PERIOD
+        at = self._planned[node] = max(self.now, at)
+        self.call_at(at, self._scrape, node, at)
+
+    def _ask_next(self, caller):
+        at = next(caller.times, None)
+        if at is not None:
+            self.call_at(at, self._ask, caller)
+
+    def _ask(self, caller):
+        for node in caller.nodes:
+            scrapes = self.scrapes[node]
+            ended = bisect_right(scrapes, self.now - self._answer)
+            if ended:
+                read = scrapes[ended - 1] + self._answer / 2
+                caller.ages.append((self.now, self.now - read))
+        known = self.learner.observe(caller.query, self.now)
+        if known is not None and self._prefetch:
+            if known.rhythm.regular:
+                self.planner.set_nodes(known, caller.nodes)
+            for node in list(self.planner.waiting(known)):
+                self.plan(node)
+        self._ask_next(caller)
+
+
+def controllers(count, seed, interval=PERIOD):
+    """Give so many callers at random phases, as HPAs of pods on one node are."""
+    rng = random.Random(seed)
+    return [
+        Caller(query(f"app-{i}"), every(interval, rng.random() * interval, rng))
+        for i in range(count)
+    ]

@@ -1,0 +1,251 @@
+"""When nodes are scraped for the queries that are expected: ages and budgets in simulated time."""
+
+import random
+from itertools import count
+from statistics import median
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.server.prefetch.simulation import (
+    PERIOD,
+    SHORTEST,
+    Caller,
+    Simulation,
+    controllers,
+    every,
+    query,
+)
+
+LEARNED = 300.0  # seconds after which every query was learned
+
+
+def simulated(queries, nodes, *, until=1200.0, **options):
+    """Give simulations of so many nodes, each with so many queries at phases of its own."""
+    return [Simulation(controllers(queries, seed), **options).run(until) for seed in range(nodes)]
+
+
+def typical(simulations):
+    """Give the median age of usage at queries, once they were learned."""
+    return median(age for each in simulations for age in each.ages(since=LEARNED))
+
+
+def test_without_prefetch_usage_is_half_a_period_old():
+    assert typical(simulated(10, 20, prefetch=False)) == pytest.approx(7.5, abs=0.5)
+
+
+def test_for_one_phase_usage_is_fresh_at_no_more_scrapes_than_before():
+    simulations = simulated(1, 20)
+    assert typical(simulations) < 0.6
+    assert all(each.reads(LEARNED) <= 1.0 for each in simulations)
+    assert all(age < 1.5 for each in simulations for age in each.ages(since=LEARNED))
+
+
+@pytest.mark.parametrize(("queries", "age"), [(3, 2.0), (10, 4.5)])
+def test_for_several_phases_the_budget_takes_most_age_away(queries, age):
+    simulations = simulated(queries, 40)
+    assert typical(simulations) < age
+    assert all(each.reads(LEARNED) <= 1.27 for each in simulations)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 10])
+def test_a_node_whose_stats_are_not_made_at_request_time_is_scraped_no_more_often(queries):
+    simulations = simulated(queries, 10, exact=False)
+    assert all(each.reads(LEARNED) <= 1.02 for each in simulations)
+    assert typical(simulations) < typical(simulated(queries, 10, prefetch=False)) - 2
+
+
+def test_all_phases_aligned_are_all_fresh_at_no_more_scrapes():
+    """As after a restart of the controller: its work adds some time to each query alike."""
+    simulation = Simulation(
+        [Caller(query(f"app-{i}"), every(15.1, 7.0 + i * 0.02, random.Random(i), 0.05))
+         for i in range(10)]
+    ).run(1200.0)  # fmt: skip
+    assert typical([simulation]) < 1.5
+    assert simulation.reads(LEARNED) <= 1.05
+
+
+def test_after_a_restart_of_the_controller_scrapes_follow_the_new_times():
+    rng = random.Random(5)
+
+    def times():
+        yield from (3.0 + i * 15.1 for i in range(40))
+        yield from every(15.0, 615.0 + 9.0, rng)
+
+    simulation = Simulation([Caller(query(), times())]).run(1200.0)
+    assert max(simulation.ages(since=700.0)) < 1.0
+    assert simulation.reads() <= 1.05
+
+
+def test_nobody_asks_so_the_schedule_is_the_plain_one():
+    simulation = Simulation([]).run(300.0)
+    assert simulation.scrapes["node"] == [i * PERIOD for i in range(21)]
+
+
+def test_a_node_that_no_expected_query_reads_keeps_the_plain_schedule():
+    rng = random.Random(2)
+    callers = [Caller(query(), every(15.0, 8.0, rng))]
+    simulation = Simulation(callers, nodes=("node", "other")).run(600.0)
+    assert simulation.scrapes["other"] == [i * PERIOD for i in range(41)]
+    assert simulation.scrapes["node"] != simulation.scrapes["other"]
+
+
+def test_queries_that_stop_give_the_plain_schedule_back():
+    simulation = Simulation([Caller(query(), (8.0 + i * 15.1 for i in range(20)))]).run(900.0)
+    last = [at for at in simulation.scrapes["node"] if at > 500.0]
+    assert last == [i * PERIOD for i in range(34, 61)]
+    assert len(simulation.learner) == 0
+
+
+def test_the_gap_between_scrapes_is_bounded():
+    for simulation in (*simulated(3, 10), *simulated(10, 10), *simulated(3, 10, exact=False)):
+        assert min(simulation.gaps()) >= SHORTEST - 1e-6
+        assert max(simulation.gaps()) <= 1.2 * PERIOD + 1e-6
+
+
+@pytest.mark.parametrize("interval", [5.0, 7.0, 10.0, 20.0, 30.0, 60.0, 90.0])
+def test_other_intervals_are_followed_within_the_budget(interval):
+    rng = random.Random(4)
+    simulation = Simulation([Caller(query(), every(interval, 4.0, rng, 0.1))]).run(3600.0)
+    plain = Simulation([Caller(query(), every(interval, 4.0, rng, 0.1))], prefetch=False)
+    assert simulation.reads(LEARNED) <= 1.26
+    assert median(simulation.ages(since=600.0)) < median(plain.run(3600.0).ages(since=600.0)) - 1
+    if interval >= 30.0:
+        assert max(simulation.ages(since=600.0)) < 1.0
+
+
+def test_a_caller_that_asks_every_second_moves_nothing():
+    simulation = Simulation([Caller(query(), (i * 1.0 for i in count()))]).run(600.0)
+    assert simulation.scrapes["node"] == [i * PERIOD for i in range(41)]
+
+
+def test_a_new_callers_queries_take_nothing_from_an_older_callers():
+    rng = random.Random(9)
+    alone = [Caller(query(), every(15.0, 6.0, rng))]
+    age = median(Simulation(alone).run(1200.0).ages(since=LEARNED))
+    hpa = Caller(query(), every(15.0, 6.0, rng))
+    others = [
+        Caller(query(f"x{i}", user="other"), every(15.0, 60.0 + rng.random() * 15, rng))
+        for i in range(30)
+    ]
+    simulation = Simulation([hpa, *others]).run(1200.0)
+    assert median(simulation.ages(hpa, since=LEARNED)) < age + 0.1
+    assert max(simulation.ages(hpa, since=LEARNED)) < 1.5
+    assert simulation.reads(LEARNED) <= 1.27
+    assert median(simulation.ages(*others, since=LEARNED)) < 7.0
+
+
+def test_a_new_callers_query_may_come_just_before_an_older_callers():
+    """Within --min-scrape-interval there is one scrape, and it is the older caller's."""
+    hpa = Caller(query(), (6.0 + i * 15.1 for i in count()))
+    other = Caller(query(user="other"), (64.0 + i * 15.1 for i in count()))
+    simulation = Simulation([hpa, other]).run(1200.0)
+    assert max(simulation.ages(hpa, since=LEARNED)) < 1.0
+
+
+def test_an_older_callers_rare_query_is_not_pushed_out():
+    rng = random.Random(9)
+    vpa = Caller(query(user="vpa"), every(60.0, 1.0, rng))
+    hpas = [Caller(query(f"x{i}"), every(15.0, 2.0 + rng.random() * 15, rng)) for i in range(10)]
+    simulation = Simulation([vpa, *hpas]).run(3600.0)
+    assert median(simulation.ages(vpa, since=LEARNED)) < 1.0
+    assert median(simulation.ages(*hpas, since=LEARNED)) < 6.0
+    assert simulation.reads(LEARNED) <= 1.27
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_whatever_callers_do_the_budget_holds(data):
+    """Over any span of time a node is scraped at most 1.25 times a period, and one more."""
+    rng = random.Random(data.draw(st.integers(0, 10**6)))
+    callers = []
+    for number in range(data.draw(st.integers(1, 12))):
+        interval = data.draw(st.floats(0.5, 100.0))
+        spread = data.draw(st.sampled_from([0.0, 0.3, 3.0]))
+        first = data.draw(st.floats(0.0, 100.0))
+        last = data.draw(st.integers(1, 40))
+        times = (
+            at for at, _ in zip(every(interval, first, rng, spread), range(last), strict=False)
+        )
+        callers.append(Caller(query(f"q{number}", user=f"u{number % 3}"), times))
+    exact = data.draw(st.booleans())
+    simulation = Simulation(callers, exact=exact).run(600.0)
+    scrapes = simulation.scrapes["node"]
+    budget = 1.25 if exact else 1.0
+    for index, first in enumerate(scrapes):
+        for number, later in enumerate(scrapes[index:]):
+            # 2.0 saved at most, and the first scrape; a return to the schedule may come early.
+            assert number <= (later - first) / PERIOD * budget + 2.7
+
+
+def test_random_selectors_at_regular_times_cost_nothing():
+    number = count()
+
+    def queries(simulation):
+        for at in range(1, 600):
+            known = simulation.learner.observe(query(f"random-{next(number)}"), float(at))
+            assert not known.rhythm.regular
+
+    simulation = Simulation([])
+    queries(simulation)
+    simulation.run(600.0)
+    assert simulation.scrapes["node"] == [i * PERIOD for i in range(41)]
+
+
+def test_hundreds_of_hpas_are_created_and_deleted_and_the_budget_holds():
+    rng = random.Random(8)
+    simulation = Simulation([])
+    for number in range(300):
+        times = (at for at, _ in zip(every(15.0, number * 5.0, rng), range(20), strict=False))
+        simulation.add(Caller(query(f"app-{number}"), times))
+    simulation.run(1500.0)
+    assert simulation.reads() <= 1.27
+    assert median(simulation.ages(since=LEARNED)) < 7.0
+    simulation.run(2600.0)
+    assert len(simulation.learner) == 0
+    assert simulation.gaps()[-20:] == [PERIOD] * 20
+
+
+def test_a_slow_kubelet_is_asked_earlier():
+    rng = random.Random(8)
+    simulation = Simulation([Caller(query(), every(15.0, 8.0, rng))], answer=2.0).run(900.0)
+    assert 1.0 < median(simulation.ages(since=LEARNED)) < 1.8
+
+
+def test_a_kubelet_that_hangs_is_asked_no_more_often():
+    simulation = Simulation([Caller(query(), (8.0 + i * 15.1 for i in count()))], answer=60.0)
+    assert simulation.run(900.0).reads(LEARNED) <= 1.0
+
+
+def test_a_scrape_is_made_as_soon_as_it_is_wanted_and_again_when_there_is_a_rate():
+    wanted = [104.0, 109.0]
+    simulation = Simulation([], wanted=lambda _: [at for at in wanted if at <= 200])
+    simulation.call_at(104.0, simulation.plan, "node")
+    simulation.run(200.0)
+    assert [at for at in simulation.scrapes["node"] if 100 < at < 115] == [104.0, 109.0]
+
+
+def always_wanted(*callers):
+    """Give a simulation in which pods start all the time."""
+    now = [0.0]
+    simulation = Simulation(callers, wanted=lambda _: [now[0]])
+    tick(simulation, now)
+    return simulation
+
+
+def tick(simulation, now):
+    now[0] = simulation.now + 1.0
+    simulation.call_at(simulation.now + 1.0, tick, simulation, now)
+
+
+def test_wanted_scrapes_stay_within_the_budget():
+    simulation = always_wanted().run(1500.0)
+    assert simulation.reads(LEARNED) <= 1.27
+
+
+def test_a_wanted_scrape_takes_nothing_from_an_expected_query():
+    hpa = Caller(query(), (8.0 + i * 15.1 for i in count()))
+    simulation = always_wanted(hpa).run(1500.0)
+    assert max(simulation.ages(since=LEARNED)) < 1.0
+    assert simulation.reads(LEARNED) <= 1.27
