@@ -26,10 +26,6 @@ _EXTENDED = {
     ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
 }
-_APPROVE = (
-    "`kubectl get csr` and `kubectl certificate approve NAME` (the kubelet asks for one when its "
-    "configuration has serverTLSBootstrap: true)"
-)
 
 
 async def explain(
@@ -59,15 +55,14 @@ def _described(
         return ScrapeError(
             error.cause,
             f"the certificate of {where} is for {_names(certificate)}: it names neither this "
-            f"address nor the node {node}; let the kubelet get a new one: {_APPROVE}, or try "
-            "another address type first in --kubelet-preferred-address-types",
+            f"address nor the node {node}",
         )
     if error.cause is Cause.CERTIFICATE_EXPIRED:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return ScrapeError(
             error.cause,
             f"the certificate of {where} is valid from {begin:%Y-%m-%d %H:%M} to "
-            f"{end:%Y-%m-%d %H:%M} UTC, not now: renew it, or set the clocks right",
+            f"{end:%Y-%m-%d %H:%M} UTC, not now",
         )
     if error.cause is Cause.CERTIFICATE_UNSUITABLE:
         return ScrapeError(error.cause, f"{error} ({_properties(certificate)})")
@@ -75,12 +70,11 @@ def _described(
         return ScrapeError(
             Cause.CERTIFICATE_SELF_SIGNED,
             f"the certificate of {where} ({subject!r} by {issuer!r}) is self-signed by the "
-            f"kubelet: its serving CSR was never approved; {_APPROVE}",
+            "kubelet: its serving CSR was never approved",
         )
     return ScrapeError(
         Cause.CERTIFICATE_UNKNOWN_CA,
-        f"the certificate of {where} is signed by {issuer!r}, a CA that is not trusted here: name "
-        "its file with --kubelet-certificate-authority",
+        f"the certificate of {where} is signed by {issuer!r}, a CA that is not trusted here",
     )
 
 

@@ -94,11 +94,7 @@ def pod_limit(capacity: int | None, most: int = MAX_PODS) -> int:
 def check_pods(count: int, limit: int) -> None:
     """Raise DecodeError if an answer lists more pods than the node may have."""
     if count > limit:
-        raise DecodeError(
-            f"it lists more than {limit} pods: --kubelet-max-pods and 1.5 times the node's own "
-            "capacity allow no more",
-            Cause.TOO_MANY_PODS,
-        )
+        raise DecodeError(f"it lists more than {limit} pods", Cause.TOO_MANY_PODS)
 
 
 def tidy(pods: list[PodStats], limit: int, *, disks: bool = True) -> None:

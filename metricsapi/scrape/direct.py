@@ -118,9 +118,7 @@ class DirectFetcher:
         """
         if not target.hosts:
             raise ScrapeError(
-                Cause.NO_ADDRESS,
-                f"node {target.node} has no address of the preferred types: add one that it has to "
-                "--kubelet-preferred-address-types",
+                Cause.NO_ADDRESS, f"node {target.node} has no address of the preferred types"
             )
         hosts = sorted(target.hosts, key=lambda h: (h != route.good, h == route.silent))
         errors: list[ScrapeError] = []

@@ -1,4 +1,6 @@
-"""Why a scrape of a node failed, as a value: a cause to count, a sentence to act on.
+"""Why a scrape of a node failed, as a value: a cause to count, and what happened in a sentence.
+
+What to do about each cause is in `telemetry/troubleshooting`.
 
 ScrapeError
 +-- IdleClosed   the kept connection was closed before this request
@@ -13,6 +15,8 @@ import ssl
 from enum import StrEnum
 
 from msgspec import Struct
+
+from metricsapi.telemetry.troubleshooting import remedy
 
 # What ends a task on purpose; whatever else is raised in a scrape is a bug, and costs that scrape.
 CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
@@ -54,10 +58,15 @@ CERTIFICATE_CAUSES = frozenset(cause for cause in Cause if cause.startswith("cer
 
 
 class Failure(Struct, frozen=True):
-    """One failed scrape. `message` names the cause and, where there is one, the fix."""
+    """One failed scrape. `message` says what happened where."""
 
     cause: Cause
     message: str
+
+    @property
+    def fix(self) -> str:
+        """What to do about it."""
+        return remedy(self.cause).fix
 
 
 class ScrapeError(Exception):
@@ -105,15 +114,9 @@ def from_connect_error(error: Exception, where: str) -> ScrapeError:
     if isinstance(error, ssl.SSLError):
         return from_tls_error(error, where)
     if isinstance(error, socket.gaierror):
-        return ScrapeError(
-            Cause.NAME_NOT_FOUND,
-            f"{where}: name not found; if node names do not resolve in the cluster, put InternalIP "
-            "first in --kubelet-preferred-address-types",
-        )
+        return ScrapeError(Cause.NAME_NOT_FOUND, f"{where}: name not found")
     if isinstance(error, ConnectionRefusedError):
-        return ScrapeError(
-            Cause.REFUSED, f"{where} refused the connection: is the kubelet running on this port?"
-        )
+        return ScrapeError(Cause.REFUSED, f"{where} refused the connection")
     if isinstance(error, ConnectionError):
         return ScrapeError(Cause.RESET, f"{where} closed the connection while it was being made")
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
@@ -125,11 +128,7 @@ def from_tls_error(error: OSError, where: str) -> ScrapeError:
     """Name why TLS with `where` failed, other than by its certificate."""
     reason = getattr(error, "reason", None) or str(error)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
-        return ScrapeError(
-            Cause.CREDENTIALS,
-            f"{where} refused our client certificate: {reason}; it has to be signed by the "
-            "kubelet's client CA",
-        )
+        return ScrapeError(Cause.CREDENTIALS, f"{where} refused our client certificate: {reason}")
     if reason in _TOO_WEAK:
         return ScrapeError(
             Cause.CERTIFICATE_UNSUITABLE, f"the certificate of {where} is too weak: {reason}"
@@ -157,10 +156,7 @@ _VERIFICATION = {
     ),
     Cause.CERTIFICATE_EXPIRED: "is not valid now: {}",
     Cause.CERTIFICATE_UNSUITABLE: "may not be used for this: {}",
-    Cause.CERTIFICATE_UNKNOWN_CA: (
-        "is signed by a CA that is not trusted here: {}; name the right CA with "
-        "--kubelet-certificate-authority"
-    ),
+    Cause.CERTIFICATE_UNKNOWN_CA: "is signed by a CA that is not trusted here: {}",
 }
 
 
@@ -182,18 +178,13 @@ _OTHER_ENDPOINT = frozenset({403, 404, 405, 501})
 def from_status(
     status: int, body: bytes | bytearray, where: str, permission: str, location: str = ""
 ) -> ScrapeError:
-    """Name why `where` answered other than 200; `permission` is the resource to be allowed.
+    """Name why `where` answered other than 200; `permission` is the resource that a 403 is about.
 
     `location` is where a redirect points.
     """
     text = " ".join(body[:300].decode("utf-8", "replace").split())
     cause = _BY_STATUS.get(status, Cause.STATUS)
     more = ""
-    if cause is Cause.UNAUTHORIZED:
-        more = (
-            "; the kubelet takes no bearer token (authentication.webhook.enabled: true lets it), "
-            "or not this one"
-        )
     if cause is Cause.FORBIDDEN:
         more = (
             f'; the ClusterRole lacks the rule apiGroups: [""], resources: ["{permission}"], '

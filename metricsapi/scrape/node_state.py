@@ -94,5 +94,10 @@ class NodeState:
         if now - self._logged_at.get(problem.cause, float("-inf")) >= LOG_AGAIN_AFTER:
             self._logged_at[problem.cause] = now
             self.logged = True
-            data = {"node": self.target.node, "cause": problem.cause, "error": problem.message}
+            data = {
+                "node": self.target.node,
+                "cause": problem.cause,
+                "error": problem.message,
+                "fix": problem.fix,
+            }
             log.warning(message, extra={"data": data})

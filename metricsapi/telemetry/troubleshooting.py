@@ -12,6 +12,11 @@ class Remedy(NamedTuple):
     fix: str
 
 
+_GET_CERTIFICATE = (
+    "Let the kubelet get its certificate from the cluster: set serverTLSBootstrap: true in its "
+    "configuration and approve its CSR (kubectl get csr; kubectl certificate approve NAME)"
+)
+
 UNKNOWN = Remedy(
     "the kubelet could not be read", "See the message and the server's log for this node."
 )
@@ -64,15 +69,12 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "certificate_lacks_address": Remedy(
         "the kubelet's certificate names neither this address nor the node",
-        "Let the kubelet get its certificate from the cluster (serverTLSBootstrap: true, then "
-        "approve its CSR), or choose an address type that it does name with "
+        f"{_GET_CERTIFICATE}, or choose an address type that it does name with "
         "--kubelet-preferred-address-types.",
     ),
     "certificate_self_signed": Remedy(
         "the kubelet signed its own certificate",
-        "Set serverTLSBootstrap: true in the kubelet's configuration and approve its CSR "
-        "(kubectl get csr; kubectl certificate approve NAME). For a test cluster only: "
-        "--kubelet-insecure-tls.",
+        f"{_GET_CERTIFICATE}. For a test cluster only: --kubelet-insecure-tls.",
     ),
     "certificate_unknown_ca": Remedy(
         "the kubelet's certificate is signed by an unknown CA",
@@ -82,8 +84,7 @@ REMEDIES: dict[str, Remedy] = {
     "certificate_unsuitable": Remedy(
         "the kubelet's certificate may not be used for this",
         "The message says why: a key usage or extended key usage that is no server's, a key or "
-        "hash that is too weak, or a critical extension that is not known. Let the kubelet get "
-        "its certificate from the cluster (serverTLSBootstrap: true, then approve its CSR), or "
+        f"hash that is too weak, or a critical extension that is not known. {_GET_CERTIFICATE}, or "
         "issue it again as a server's certificate.",
     ),
     "certificate_expired": Remedy(
@@ -93,17 +94,18 @@ REMEDIES: dict[str, Remedy] = {
     "credentials": Remedy(
         "our own credentials cannot be read",
         "Check the service account's token, or the files that --kubelet-client-certificate and "
-        "--kubelet-client-key name.",
+        "--kubelet-client-key name: the kubelet's client CA has to have signed the certificate.",
     ),
     "unauthorized": Remedy(
         "the kubelet does not know us (401)",
-        "Enable token authentication on the kubelet (authentication.webhook.enabled: true), or "
-        "give a client certificate that it trusts.",
+        "Enable token authentication on the kubelet (authentication.webhook.enabled: true), see "
+        "that the token is one of this cluster, or give a client certificate that it trusts.",
     ),
     "forbidden": Remedy(
         "the kubelet does not allow us to read it (403)",
-        "Grant get on nodes/stats (and nodes/metrics for /metrics/resource) to the server's "
-        "service account; manifests/ has the ClusterRole.",
+        "Grant get on nodes/stats (nodes/metrics for /metrics/resource, nodes/proxy with "
+        "--kubelet-transport=apiserver-proxy) to the server's service account; manifests/ has the "
+        "ClusterRole.",
     ),
     "not_found": Remedy(
         "the kubelet has no such endpoint (404)",

@@ -64,7 +64,7 @@ async def test_the_nodes_name_is_no_way_around_the_authority():
         failure = await read()
         assert failure.cause is Cause.CERTIFICATE_UNKNOWN_CA
         assert "'stranger'" in failure.message
-        assert "--kubelet-certificate-authority" in failure.message
+        assert "--kubelet-certificate-authority" in failure.fix
         assert kubelet.requests == []
 
 
@@ -77,7 +77,7 @@ async def test_a_kubelet_that_signed_for_itself_is_distinguished_from_an_unknown
         failure = await read()
         assert failure.cause is Cause.CERTIFICATE_SELF_SIGNED
         assert "serving CSR was never approved" in failure.message
-        assert "kubectl certificate approve" in failure.message
+        assert "kubectl certificate approve" in failure.fix
 
 
 async def test_an_expired_certificate_is_named_with_its_dates():

@@ -244,10 +244,13 @@ async def test_one_log_line_per_change_of_state_not_per_scrape(caplog):
     client.answer = answer
     async with running(Nodes(node("n1")), client, resolution=0.02):
         await until(lambda: not results and len(client.scrapes) > 10)
-    refused = {"node": "n1", "cause": "refused", "error": REFUSED.message}
+    refused, timeout = (
+        {"node": "n1", "cause": failure.cause, "error": failure.message, "fix": failure.fix}
+        for failure in (REFUSED, TIMEOUT)
+    )
     assert [(record.getMessage(), record.data) for record in caplog.records] == [
         ("node failed", refused),
-        ("node failed", {"node": "n1", "cause": "timeout", "error": TIMEOUT.message}),
+        ("node failed", timeout),
         ("node answers again", {"node": "n1"}),
     ]
 
@@ -438,7 +441,8 @@ async def test_a_node_without_usable_usage_is_neither_well_nor_failing(caplog):
         assert "n1" in store.samples  # what is usable of it is stored
         await until(lambda: pool.states["n1"].unusable is None)
         assert counted(pool.states.values()) == {("ok", ""): 1}
-    data = {"node": "n1", "cause": "no_usage", "error": "no usable CPU"}
+    fix = Failure(Cause.NO_USAGE, "").fix
+    data = {"node": "n1", "cause": "no_usage", "error": "no usable CPU", "fix": fix}
     assert [(record.getMessage(), record.data) for record in caplog.records] == [
         ("node has no usable usage", data),
         ("node answers again", {"node": "n1"}),

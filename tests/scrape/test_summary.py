@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, Exchange, run
-from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.summary import AT_ONCE, summary_steps
 from metricsapi.scrape.summary_pieces import MAX_POD
 from tests.support.decoding import decode_summary
@@ -175,7 +175,7 @@ def test_more_pods_than_allowed_are_a_cause_and_no_silent_cut(count):
     error = refused(document(*[pod(f"p{i}", 1) for i in range(count)]), max_pods=3)
     assert error.cause is Cause.TOO_MANY_PODS
     assert "more than 3 pods" in str(error)
-    assert "--kubelet-max-pods" in str(error)
+    assert "--kubelet-max-pods" in Failure(error.cause, str(error)).fix
 
 
 def test_more_containers_than_allowed_are_a_cause():

@@ -162,7 +162,7 @@ async def test_a_name_that_does_not_resolve_is_named():
         async with Reader(kubelet, target=target, seconds=10) as read:
             failure = await read()
             assert failure.cause == "name_not_found"
-            assert "--kubelet-preferred-address-types" in failure.message
+            assert "--kubelet-preferred-address-types" in failure.fix
 
 
 async def test_every_address_that_failed_is_named():
@@ -179,8 +179,8 @@ async def test_a_node_is_read_at_the_path_of_its_annotation():
         target = Target("n1", ("127.0.0.1",), kubelet.port, "/virtual/metrics")
         decoded = []
 
-        def decode(name, body, **_):
-            decoded.append((name, body))
+        def decode(body, exchange):
+            decoded.append((exchange.node, body))
             yield
             raise DecodeError("enough")
 
