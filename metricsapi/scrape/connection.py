@@ -12,18 +12,12 @@ import asyncio
 import time
 from typing import cast
 
-from metricsapi.scrape.errors import (
-    Cause,
-    IdleClosed,
-    ScrapeError,
-    from_tls_error,
-)
+from metricsapi.scrape.errors import Cause, IdleClosed, ScrapeError, from_tls_error
 from metricsapi.scrape.http_response import Response, ResponseReader
-from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeResponses, Place
+from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeReading, LargeResponses
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
-_GAP = 0.002  # seconds between two reads of a large response, in which requests are served
 _BURST = 128 * 1024  # bytes of a response after which others are served between reads
 
 
@@ -57,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake: asyncio.Future[None] | None = None
         self._response: asyncio.Future[Response] | None = None
         self._reader: ResponseReader | None = None
-        self._place: Place | None = None  # of a large response
+        self._large: LargeReading | None = None  # of a large response
         self._error: ScrapeError | None = None  # why it is not usable
         self._requests = 0
 
@@ -98,13 +92,13 @@ class Connection(asyncio.BufferedProtocol):
             result = await response
         except BaseException:
             self.close()
-            self._leave_place()
+            self._end_large()
             raise
         finally:
             timer.cancel()
             self._reader.discard()
             self._response = self._reader = None
-        result.release = self._leave_place
+        result.release = self._end_large
         return result
 
     def close(self) -> None:
@@ -183,45 +177,33 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause(self._reader.size)
 
     def _pause(self, size: int) -> None:
-        """Let other connections be served; a large response waits until it has a place.
+        """Let other connections be served before the response is read on.
 
         The event loop would otherwise read up to 32 times in a row from one socket.
         """
         if self._transport is not None:
             self._transport.pause_reading()
-        if size > LARGE and self._place is None:
-            self._place = Place(self._shared.large, self._start_large)
-            self._place.enter()
-        else:
-            self._loop.call_later(_GAP if size > LARGE else 0.0, self._read_on)
-
-    def _start_large(self) -> None:
-        self._read_on()
-        self._loop.call_later(PLACE_TIME, self._check_place, self._place)
+        if size <= LARGE:
+            self._loop.call_soon(self._read_on)
+            return
+        if self._large is None:
+            self._large = LargeReading(self._shared.large, self._read_on, self._fail_slow)
+        self._large.pause()
 
     def _read_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _check_place(self, place: Place | None) -> None:
-        """Fail a response that keeps others waiting for longer than it may."""
-        if self._reader is None or self._place is not place:
-            return
-        if self._shared.large.wanted:
-            self._fail(
-                ScrapeError(
-                    Cause.TIMEOUT,
-                    f"{self.where} took more than {PLACE_TIME:g} s for the rest of a large answer "
-                    "while others waited",
-                )
-            )
-        else:
-            self._loop.call_later(PLACE_TIME, self._check_place, place)
+    def _fail_slow(self) -> None:
+        """Fail a large response that keeps others waiting for longer than it may."""
+        if self._reader is not None:
+            message = f"{self.where} took more than {PLACE_TIME:g} s for the rest of a large answer"
+            self._fail(ScrapeError(Cause.TIMEOUT, f"{message} while others waited"))
 
-    def _leave_place(self) -> None:
-        place, self._place = self._place, None
-        if place is not None:
-            place.leave()
+    def _end_large(self) -> None:
+        large, self._large = self._large, None
+        if large is not None:
+            large.end()
 
     def _end(self, *, clean: bool) -> None:
         """Take the end of what the peer sends."""

@@ -6,11 +6,13 @@ socket until it has one of few places, which it gives back once it is decoded.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from metricsapi.scrape.concurrency import InFlightLimit
 
 LARGE = 512 * 1024  # bytes of a body
+GAP = 0.002  # seconds between two reads of a large response, in which requests are served
 PLACES = 1  # large responses that are read or decoded at once
 PLACE_TIME = 2.0  # seconds for the rest of a large response while others wait for a place
 
@@ -42,3 +44,46 @@ class Place:
     def leave(self) -> None:
         """Give up the place, or stop waiting for it. May be called more than once."""
         self._limit.remove(self)
+
+
+class LargeReading:
+    """Reads one large response from its socket, in bursts between which others are served.
+
+    Calls `read_on` after each pause, and `too_slow` when the rest has not come within `PLACE_TIME`
+    and others wait for the place.
+    """
+
+    def __init__(
+        self, large: LargeResponses, read_on: Callable[[], None], too_slow: Callable[[], None]
+    ) -> None:
+        self._large = large
+        self._read_on = read_on
+        self._too_slow = too_slow
+        self._place: Place | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def pause(self) -> None:
+        """Read on after a pause: the first time once there is a place."""
+        if self._place is None:
+            self._place = Place(self._large, self._start)
+            self._place.enter()
+        else:
+            self._loop.call_later(GAP, self._read_on)
+
+    def end(self) -> None:
+        """Give up the place."""
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
+
+    def _start(self) -> None:
+        self._read_on()
+        self._loop.call_later(PLACE_TIME, self._check)
+
+    def _check(self) -> None:
+        if self._place is None:
+            return
+        if self._large.wanted:
+            self._too_slow()
+        else:
+            self._loop.call_later(PLACE_TIME, self._check)
