@@ -127,8 +127,10 @@ def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
 def _cpu_times(pods: Iterable[PodStats]) -> Mapping[KubeletTime, int]:
     """Count the containers that have each time."""
     return Counter(
-        container.cpu.time
-        for pod in pods
-        for container in pod.containers or ()
-        if container.cpu is not None
+        [
+            container.cpu.time
+            for pod in pods
+            for container in pod.containers or ()
+            if container.cpu is not None
+        ]
     )

@@ -52,9 +52,10 @@ class Pod:
                 return self.put(newest_of_each(containers), rules)
             last = before.get(name)
             stats[name] = stat = advance(last, new, rules)
-            if stat is not last and not changed:
-                changed = last is None or stat.rated is not last.rated or not same_usage(stat, last)
-            renamed = renamed or last is None
+            if last is None:
+                changed = renamed = True
+            elif not changed and stat is not last:
+                changed = stat.rated is not last.rated or not same_usage(stat, last)
         if renamed and not well_named(self, stats):
             return False
         self.stats = stats

@@ -106,10 +106,10 @@ def reading_after(
 ) -> Reading:
     """Give the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
     grown, length = counter - (last.counter or 0), between.length
-    if grown <= 0:  # it stands still, or the last counter was rounded up
-        return Reading(at, counter, 0, length or KUBELET_WINDOW)
-    if between.exact:
+    if between.exact and grown > 0:
         rate = round(grown / length)
+    elif grown <= 0:  # it stands still, or the last counter was rounded up
+        rate, grown, length = 0, 0, length or KUBELET_WINDOW
     else:
         kubelet = kubelet_rate(cpu, limits)
         if not length or (between.jumped and _stood_still(between, last, at, grown, kubelet)):

@@ -7,13 +7,15 @@ from metricsapi.storage.rates import Interval, interval
 from metricsapi.storage.timing import Instant, Timing
 from metricsapi.storage.windows import Windows
 
+COARSEST = 1.0  # seconds that a kubelet's times are cut to at most
+
 
 class Rules:
-    """The times and limits of one answer, and which of its stats are read at request time."""
+    """The times and limits of one answer, and what its containers have in common."""
 
     __slots__ = (
-        "between", "instants", "limits", "rates_known", "run_needed", "since",
-        "timing", "trusted", "until", "windows",
+        "between", "instants", "limits", "rates_known", "run_needed", "since", "timing", "until",
+        "windows",
     )  # fmt: skip
 
     def __init__(
@@ -32,17 +34,19 @@ class Rules:
         self.rates_known = rates_known  # the kubelet has run for long enough to have rates
         # Agreeing readings in a row that make a stat one that is read at request time.
         self.run_needed = run_needed
-        # The time that was measured last; it is the same for most containers of an answer.
-        self.between = Interval(0.0, 0.0, 0.0)
+        # Of the last container about which there was no doubt: the instants of its two readings
+        # and the time between, which are the same for most containers of an answer.
         self.since: Instant | None = None
         self.until: Instant | None = None
-        self.trusted = False
+        self.between = Interval(0.0, 0.0, 0.0)
 
     def measure(self, since: Instant, until: Instant, *, trusted: bool) -> Interval:
-        """Give the time between two readings of one stat, which also is `between` from now on.
+        """Give the time between two readings of one stat.
 
         `trusted` is whether the stat is known to be read at request time.
         """
-        self.since, self.until, self.trusted = since, until, trusted
-        self.between = interval(since, until, self.timing, self.limits, trusted=trusted)
-        return self.between
+        between = interval(since, until, self.timing, self.limits, trusted=trusted)
+        apart = until.time - since.time >= COARSEST
+        if trusted and apart and until.requested - since.requested >= self.windows.enough:
+            self.since, self.until, self.between = since, until, between
+        return between

@@ -18,7 +18,7 @@ from metricsapi.storage.rates import (
     kubelet_rate,
     reading_after,
 )
-from metricsapi.storage.rules import Rules
+from metricsapi.storage.rules import COARSEST, Rules
 from metricsapi.storage.timing import LONG_RUN, OLD, Instant, Timing, exact_time
 from metricsapi.storage.types import (
     ContainerStats,
@@ -31,7 +31,6 @@ from metricsapi.storage.types import (
 SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
 LARGEST = 2**64 - 1  # what the kernel counts in
-COARSEST = 1.0  # seconds that a kubelet's times are cut to at most
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
@@ -83,7 +82,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     memory = new.memory
     # Whatever runs has some memory.
     if memory is not None and 0 < (latest := memory.working_set_bytes or 0) <= limits.memory:
-        read = rules.timing.instants.get(memory.time) or _memory_read(new, rules.timing)
+        read = rules.instants.get(memory.time) or _memory_read(new, rules.timing)
         if latest != working_set or at is None or at.time != read.time:
             working_set, at = latest, read
     if limits.swap and new.swap is not None:
@@ -169,6 +168,16 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     if counter is None or not 0 < counter <= LARGEST:
         return _next_without_counter(stat, cpu, at, rules)
     run = stat.run
+    if (
+        last is not None
+        and last.at is rules.since
+        and at is rules.until
+        and run == LONG_RUN
+        and last.counter is not None
+        and counter >= last.counter
+    ):  # as the container before
+        new = reading_after(last, at, counter, rules.between, cpu, rules.limits)
+        return (new, stat.rated, (), run) if new.cpu is None else (new, new, (last,), run)
     if last is not None and (
         at.received - last.at.received < CLOSEST
         or (at.time - last.at.time < COARSEST and _is_again(last, at.time, counter))
@@ -183,17 +192,15 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     earlier: tuple[Reading, ...] = (last,)
     if at.requested - last.at.requested < rules.windows.enough:
         earlier = rules.windows.readings(stat.earlier, last, at, epoch_seconds(stat.start))
-    since, between = earlier[0], rules.between
-    trusted = timing.trusted and run >= rules.run_needed
-    if since.at is not rules.since or at is not rules.until or trusted is not rules.trusted:
-        between = rules.measure(since.at, at, trusted=trusted)
+    since, trusted = earlier[0], timing.trusted and run >= rules.run_needed
+    between = rules.measure(since.at, at, trusted=trusted)
     new = reading_after(since, at, counter, between, cpu, rules.limits)
     if not trusted:
         exact = exact_time(since.at.exact + new.window, at.time, timing.step)
         new = replace(new, at=replace(at, exact=exact))
-    if new.cpu is None:
-        return new, stat.rated, (), run
-    return new, new, () if timing.refuted else earlier, run
+    if new.cpu is None or timing.refuted:
+        earlier = ()
+    return new, stat.rated if new.cpu is None else new, earlier, run
 
 
 def _is_again(last: Reading, time: float, counter: int) -> bool:

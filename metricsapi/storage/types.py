@@ -79,7 +79,7 @@ class ContainerStats(Struct, gc=False, rename="camel"):
     logs: DiskStats | None = None
 
 
-class PodRef(Struct, frozen=True, gc=False):
+class PodRef(Struct, frozen=True, gc=False, cache_hash=True):
     name: str
     namespace: str
     uid: str = ""  # tells a recreated pod; not its API object's uid for a static pod
