@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import pytest
 
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from tests.storage.simulation import NODE, Load, SimKubelet, SimStat
+from tests.support.decoding import decode_summary
 
 PERIOD = 15.0
 UNTIL = 3000.0

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricsapi.scrape.summary import decode_summary
 from metricsapi.storage.store import MetricsStore
 from tests.storage.simulation import NODE, Load, SimStat, housekeeping, scrapes
 from tests.storage.test_never_wrong import container, put
 from tests.storage.test_simulated_claims import means
 from tests.storage.test_simulated_truth import SEEDS, SKEWS, ask, kubelet, served
+from tests.support.decoding import decode_summary
 
 PERIOD = 15.0
 SHORTEST = 10.0
