@@ -113,11 +113,12 @@ class Node:
 
 def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
     time, last = epoch_seconds(cpu.time), stat.reading
-    if time is None or (last is not None and time == last.at.time):
-        return
-    moment = last.at.moment if last is not None else None
     counter = last.counter if last is not None else None
     grown, rate = cpu.usage_core_nano_seconds, cpu.usage_nano_cores or 0
+    # A clock that is set back may give two readings the same time.
+    if time is None or (last is not None and time == last.at.time and grown == counter):
+        return
+    moment = last.at.moment if last is not None else None
     implied = 0.0
     if counter is not None and grown is not None and rate >= EXACT:
         implied = (grown - counter) / rate
