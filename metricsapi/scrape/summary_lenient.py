@@ -28,10 +28,10 @@ def lenient_pod(value: Any) -> PodStats | None:
         return None
     containers = fields(value).get("containers")
     listed = containers if isinstance(containers, list) else []
-    names = [(text(fields(one).get("name")), one) for one in listed]
+    names = [(text(fields(value).get("name")), value) for value in listed]
     return PodStats(
         PodRef(name, namespace, text(uid) or ""),
-        [_stats(known, one) for known, one in names if known is not None],
+        [_stats(known, value) for known, value in names if known is not None],
     )
 
 

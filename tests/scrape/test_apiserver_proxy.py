@@ -53,7 +53,7 @@ async def test_the_request_counts_from_when_it_is_written_not_from_the_connectin
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause", "said"),
+    ("answer", "cause", "text"),
     [
         (lambda _: http(b"nodes/proxy is forbidden", 403), Cause.FORBIDDEN, '["nodes/proxy"]'),
         (lambda _: http(b"error trying to reach service", 503), Cause.API_SERVER, "reach service"),
@@ -63,11 +63,11 @@ async def test_the_request_counts_from_when_it_is_written_not_from_the_connectin
         (lambda _: http(b"{"), Cause.DECODE, "not a Summary"),
     ],
 )
-async def test_what_the_api_server_refuses_is_named(answer, cause, said):
+async def test_what_the_api_server_refuses_is_named(answer, cause, text):
     async with Kubelet(answer) as server:
         failure = await read(server)
         assert failure.cause is cause
-        assert said in failure.message
+        assert text in failure.message
 
 
 async def test_a_hanging_node_ends_at_the_deadline():
@@ -102,7 +102,7 @@ async def test_no_more_connections_than_the_bound():
         ]
         await until(lambda: len(server.requests) == bound)
         waiting.set()
-        assert all(is_sample(one) for one in await asyncio.gather(*reads))
+        assert all(is_sample(result) for result in await asyncio.gather(*reads))
         assert server.connections <= bound
         client.close()
         await until(lambda: not server.open)

@@ -178,9 +178,9 @@ async def test_a_refused_connection_is_named():
 
 
 async def test_a_403_names_the_rule_that_is_missing():
-    said = b"Forbidden (user=system:anonymous, verb=get, resource=nodes, subresource=stats)"
+    body = b"Forbidden (user=system:anonymous, verb=get, resource=nodes, subresource=stats)"
     async with (
-        Kubelet(lambda _: http(said, 403)) as kubelet,
+        Kubelet(lambda _: http(body, 403)) as kubelet,
         Reader(kubelet, endpoint="summary") as read,
     ):
         failure = await read()

@@ -1,4 +1,4 @@
-"""Kubelets that speak HTTP in other ways than most do, over real sockets and TLS."""
+"""Kubelets that speak HTTP differently from most, over real sockets and TLS."""
 
 import asyncio
 import gzip

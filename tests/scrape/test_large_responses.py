@@ -72,7 +72,7 @@ async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
         good.answer = lambda _: http(BODIES["n1"])
         async with Reader(first, seconds=60) as read:
             deadline = asyncio.get_running_loop().time() + 60
-            held = [
+            waiting = [
                 asyncio.create_task(
                     read.client.scrape(Target(f"n0-{k.port}", ("127.0.0.1",), k.port), deadline)
                 )
@@ -82,8 +82,8 @@ async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
             await asyncio.sleep(0.05)
             result = await read.client.scrape(Target("n1", ("127.0.0.1",), good.port), deadline)
             assert is_sample(result)
-            done, _ = await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             assert {task.result().cause for task in done} == {Cause.TIMEOUT}
-            for task in held:
+            for task in waiting:
                 task.cancel()
-            await asyncio.gather(*held, return_exceptions=True)
+            await asyncio.gather(*waiting, return_exceptions=True)

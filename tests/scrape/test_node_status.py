@@ -53,8 +53,8 @@ def test_nodes_are_counted_as_their_rows_tell():
     tried.changed_at = refused.changed_at = reset.changed_at = 90.0
     refused.failure, reset.failure = Failure(Cause.REFUSED, "no"), Failure(Cause.RESET, "no")
     states = [state(), tried, refused, refused, reset]
-    rows = [row(one) for one in states]
-    assert counted(states) == Counter((one.state, one.cause) for one in rows)
+    rows = [row(each) for each in states]
+    assert counted(states) == Counter((each.state, each.cause) for each in rows)
     assert sum(counted(states).values()) == 5
 
 

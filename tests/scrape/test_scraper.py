@@ -27,12 +27,12 @@ class Nodes:
     """The nodes informer's part that the pool uses."""
 
     def __init__(self, *nodes):
-        self.nodes = {one.name: one for one in nodes}
+        self.nodes = {each.name: each for each in nodes}
 
     def subscribe(self, callback):
         self.callback = callback
-        for one in self.nodes.values():
-            callback(None, one)
+        for each in self.nodes.values():
+            callback(None, each)
 
     def put(self, new):
         old, self.nodes[new.name] = self.nodes.get(new.name), new
@@ -428,9 +428,9 @@ async def test_a_node_without_usable_usage_is_neither_well_nor_failing(caplog):
     missing = ["no usable CPU"] * 5 + [""] * 100
 
     async def answer(target):
-        found = sample(target.node)
-        found.unusable = missing.pop(0)
-        return found
+        result = sample(target.node)
+        result.unusable = missing.pop(0)
+        return result
 
     client.answer = answer
     async with running(Nodes(node("n1")), client, store, resolution=0.02) as pool:

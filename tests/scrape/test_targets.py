@@ -65,9 +65,9 @@ def test_a_node_that_tells_no_port_has_the_flags():
     assert target_of(node(), settings).port == 1234
 
 
-@pytest.mark.parametrize(("said", "path"), [("/x/y", "/x/y"), ("x", "/x"), ("", None)])
-def test_the_annotation_names_the_path(said, path):
-    annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": said})
+@pytest.mark.parametrize(("annotation", "path"), [("/x/y", "/x/y"), ("x", "/x"), ("", None)])
+def test_the_annotation_names_the_path(annotation, path):
+    annotated = node(annotations={"metrics.k8s.io/resource-metrics-path": annotation})
     assert target_of(annotated, KubeletSettings()).path == path
 
 
