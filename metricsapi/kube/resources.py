@@ -41,11 +41,10 @@ class Node(Struct, frozen=True, gc=False):
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """A Running pod's metadata, and what the watch tells beside it.
+    """A Running pod's metadata; its node is known from the kubelet that reports it.
 
     `static_uid` is the uid that the kubelet has for a static pod; its object, the mirror pod, has
-    another one. `node` is empty and `ready` False as long as only a list has told of the pod, and
-    where an API server watches metadata alone.
+    another one.
     """
 
     namespace: str
@@ -53,8 +52,6 @@ class Pod(Struct, frozen=True, gc=False):
     labels: dict[str, str]
     uid: str = ""
     static_uid: str = ""
-    node: str = ""  # that it is bound to
-    ready: bool = False  # all of its containers and readiness gates are
 
     @property
     def key(self) -> tuple[str, str]:

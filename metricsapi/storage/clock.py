@@ -30,7 +30,7 @@ times is the window between the two moments, for all stats of the node alike.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from math import inf
 from typing import NamedTuple
@@ -45,7 +45,7 @@ from metricsapi.storage.timing import (
     Timing,
     exact_time,
 )
-from metricsapi.storage.types import KubeletTime, epoch_seconds
+from metricsapi.storage.types import KubeletTime, Located, epoch_seconds
 
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
 ENOUGH = 10  # evidence from which on a node has stats that are read at request time
@@ -135,18 +135,16 @@ class NodeClock(Struct, gc=False):
         node_time: KubeletTime,
         at: Exchange,
         previous: Callable[[], list[Previous]],
-    ) -> Timing:
+    ) -> tuple[Timing, Located]:
         """Tell when the stats of an answer were read, and learn from it.
 
         `times` are those of its containers, of which alone it learns, each with the number of
         containers that have it; `previous` gives the new readings of containers seen before, and is
         not asked once all is clear.
         """
-        seconds = {time: parsed for time in times if (parsed := epoch_seconds(time)) is not None}
+        seconds = _parsed(times)
         distinct = set(seconds.values())
         usual = _usual({parsed: times[time] for time, parsed in seconds.items()})
-        if (parsed := epoch_seconds(node_time)) is not None:
-            seconds[node_time] = parsed
         self.bounds = self.bounds.widened(SLEW * max(0.0, at.answered - self.at))
         self.at = at.answered
         agreeing = self.bounds.agreeing(distinct, at)
@@ -156,11 +154,41 @@ class NodeClock(Struct, gc=False):
         if certain := agreeing & usual:
             self.bounds = self.bounds.narrowed(certain, at)
             self.shift = min(max(self.shift, self.bounds.low), self.bounds.high)
-        instants = {time: self._instant(time, agreeing, at) for time in set(seconds.values())}
+        found = Located(
+            *self.bounds,
+            self.shift,
+            self.evidence,
+            self.jumped_at,
+            finding is Finding.REFUTED,
+            [(time, *self.bounds.moment(time, at)) for time in agreeing],
+        )
+        return self._timing({**seconds, **_parsed((node_time,))}, at, found), found
+
+    def adopt(
+        self, found: Located, times: Iterable[KubeletTime], node_time: KubeletTime, at: Exchange
+    ) -> Timing:
+        """Tell the same by what another store found, and go on from there."""
+        self.bounds = Bounds(found.low, found.high)
+        self.at, self.shift = at.answered, found.shift
+        self.evidence, self.jumped_at = found.evidence, found.jumped_at
+        return self._timing(_parsed((*times, node_time)), at, found)
+
+    def move(self, seconds: float) -> None:
+        """Go by a monotonic clock that is `seconds` ahead of the one so far."""
+        self.bounds = Bounds(self.bounds.low - seconds, self.bounds.high - seconds)
+        self.at += seconds
+        self.shift -= seconds
+        self.jumped_at += seconds
+
+    def _timing(self, seconds: Mapping[KubeletTime, float], at: Exchange, found: Located) -> Timing:
+        moments = {time: (moment, error) for time, moment, error in found.moments}
+        instants = {
+            time: self._instant(time, moments.get(time), at) for time in set(seconds.values())
+        }
         return Timing(
             {time: instants[parsed] for time, parsed in seconds.items()},
             self.reads_at_request,
-            finding is Finding.REFUTED,
+            found.refuted,
             self.jumped_at,
             at.quick,
             at.answered,
@@ -204,12 +232,17 @@ class NodeClock(Struct, gc=False):
             return Finding.JUMPED if agreeing.isdisjoint(known) else Finding.CONSISTENT
         return Finding.CONSISTENT if newest in agreeing else Finding.REFUTED
 
-    def _instant(self, time: float, agreeing: set[float], at: Exchange) -> Instant:
-        if time not in agreeing:
+    def _instant(self, time: float, read: tuple[float, float] | None, at: Exchange) -> Instant:
+        if read is None:
             return Instant(time, time + at.step / 2, None, 0.0, at.answered, at.requested)
-        moment, error = self.bounds.moment(time, at)
+        moment, error = read
         exact = exact_time(moment + self.shift, time, at.step)
         return Instant(time, exact, moment, error, at.answered, at.requested)
+
+
+def _parsed(times: Iterable[KubeletTime]) -> dict[KubeletTime, float]:
+    """Give the times that are times, each with its seconds since the epoch."""
+    return {time: parsed for time in times if (parsed := epoch_seconds(time)) is not None}
 
 
 def _usual(times: Mapping[float, int]) -> set[float]:

@@ -9,7 +9,7 @@ from metricsapi.storage.clock import NodeClock, Previous
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
 from metricsapi.storage.rules import Rules
-from metricsapi.storage.stat import Stat, advance
+from metricsapi.storage.stat import Stat, advance, instants
 from metricsapi.storage.timing import LONG_RUN, RUN, Exchange, Timing
 from metricsapi.storage.types import (
     CpuStats,
@@ -45,6 +45,8 @@ class Node:
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; give the rules for its containers."""
+        if sample.moved:
+            self._move(sample.moved)
         timing = self._locate(sample)
         self.last_good = sample.answered_at
         self.wall_offset = sample.wall_offset
@@ -94,12 +96,28 @@ class Node:
         step = max(sample.time_step, self.step)
         self.step = sample.time_step
         own = sample.stats.cpu if sample.stats is not None else None
-        return self.clock.locate(
-            _cpu_times(sample.pods),
-            own.time if own is not None else None,
-            Exchange(sample.requested_at, sample.answered_at, step),
-            lambda: list(self._previous(sample.pods)),
+        node_time = own.time if own is not None else None
+        exchange = Exchange(sample.requested_at, sample.answered_at, step)
+        times = _cpu_times(sample.pods)
+        if sample.located is not None:
+            return self.clock.adopt(sample.located, times, node_time, exchange)
+        timing, sample.located = self.clock.locate(
+            times, node_time, exchange, lambda: list(self._previous(sample.pods))
         )
+        return timing
+
+    def _move(self, seconds: float) -> None:
+        """Take the times of another replica's answers so far to be later by `seconds`."""
+        self.clock.move(seconds)
+        self.last_good += seconds
+        stats = [stat for pod in self.pods.values() for stat in pod.stats.values()]
+        if self.stat is not None:
+            stats.append(self.stat)
+        # Containers of one answer share them.
+        for instant in {id(at): at for stat in stats for at in instants(stat)}.values():
+            instant.move(seconds)
+        for pod in self.pods.values():
+            pod.since += seconds
 
     def _previous(self, pods: Iterable[PodStats]) -> Iterator[Previous]:
         """Give each new reading of a container that was in the answer before, too."""

@@ -7,6 +7,7 @@ object, which is how usage that was made of it is known to be current.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -97,6 +98,15 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     ):
         return _with_nothing_new(stat, new, run)
     return Stat(stat.name, stat.start, reading, rated, earlier, run, working_set, at, swap, disk)
+
+
+def instants(stat: Stat) -> Iterator[Instant]:
+    """Give every instant that is kept, one perhaps more than once."""
+    for reading in (stat.reading, stat.rated, *stat.earlier):
+        if reading is not None:
+            yield reading.at
+    if stat.working_set_at is not None:
+        yield stat.working_set_at
 
 
 def started(stat: Stat) -> float:

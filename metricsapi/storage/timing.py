@@ -29,8 +29,11 @@ class Exchange(NamedTuple):
         return self.answered - self.requested <= QUICK
 
 
-class Instant(Struct, frozen=True, gc=False, eq=False):
-    """When the stats of one answer that have the same kubelet time were read."""
+class Instant(Struct, gc=False, eq=False):
+    """When the stats of one answer that have the same kubelet time were read.
+
+    It changes only by `move`, for all who share it.
+    """
 
     time: float  # the kubelet's, cut to the answer's step
     exact: float  # the kubelet's, with the best estimate of the fraction that was cut off
@@ -38,6 +41,13 @@ class Instant(Struct, frozen=True, gc=False, eq=False):
     error: float  # seconds by which `moment` may be off, either way
     received: float  # monotonic seconds when the answer came
     requested: float  # monotonic seconds when the answer was asked for
+
+    def move(self, seconds: float) -> None:
+        """Go by a monotonic clock that is `seconds` ahead of the one so far."""
+        if self.moment is not None:
+            self.moment += seconds
+        self.received += seconds
+        self.requested += seconds
 
 
 class Timing(Struct, frozen=True, gc=False):

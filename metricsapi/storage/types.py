@@ -92,8 +92,42 @@ class PodStats(Struct, gc=False, rename="camel"):
     containers: list[ContainerStats] | None = None
 
 
+class Located(Struct, gc=False):
+    """What a store found of the times of one answer, with which another one reads it alike.
+
+    `low` and `high` bound the kubelet's clock minus our monotonic one, in seconds. `moments` are
+    of stats that may have been read at request time: the kubelet's time in seconds since the epoch,
+    our monotonic seconds, and by how many these may be off. See `clock.NodeClock` for the others.
+    """
+
+    low: float
+    high: float
+    shift: float
+    evidence: int
+    jumped_at: float  # monotonic seconds
+    refuted: bool
+    moments: list[tuple[float, float, float]]
+
+    def moved(self, seconds: float) -> Located:
+        """Give the same by a monotonic clock that is `seconds` ahead."""
+        return Located(
+            self.low - seconds,
+            self.high - seconds,
+            self.shift - seconds,
+            self.evidence,
+            self.jumped_at + seconds,
+            self.refuted,
+            [(time, moment + seconds, error) for time, moment, error in self.moments],
+        )
+
+
 class NodeSample(Struct):
-    """One decoded answer of one kubelet, with the times of the exchange by our own clocks."""
+    """One decoded answer of one kubelet, with the times of the exchange by our own clocks.
+
+    A store that learns from the answer notes in `located` what it found; one that gets the answer
+    from another replica takes that over. `moved` is then the seconds by which the other replica's
+    clock is known to be further behind ours than was taken for the last answer of the node.
+    """
 
     node: str
     requested_at: float  # monotonic seconds just before the request was written
@@ -104,6 +138,8 @@ class NodeSample(Struct):
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
     nameless: int = 0  # entries of the answer from which nothing says which pod it is
     unusable: str = ""  # which usage cannot follow from it, in words; empty if all may
+    located: Located | None = None  # None before it is stored
+    moved: float = 0.0
 
 
 def ephemeral_storage(of: ContainerStats) -> int | None:

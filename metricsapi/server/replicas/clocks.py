@@ -4,9 +4,9 @@ The two start at unrelated values and run at nearly the same speed. A message th
 its clock and arrives at R by ours was on its way for some time, so R - S is the offset plus that
 time: the smallest R - S of the last while is the best estimate.
 
-Samples of one node keep their distance only while the offset stands still, and a rate is taken
-over that distance. So the offset moves only once it is off by `TOLERANCE`, which changes one rate
-by a seventh of a percent at a period of 15 s.
+The offset moves only once it is off by `TOLERANCE`: each time it does, all that is stored of the
+nodes has to be moved, too (`reception`). Off by that much at a takeover, one rate is a seventh of a
+percent off at a period of 15 s.
 """
 
 from __future__ import annotations

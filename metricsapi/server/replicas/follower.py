@@ -16,21 +16,9 @@ from contextlib import asynccontextmanager
 import httpx
 
 from metricsapi.kube.lease import Record
-from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.server.replicas.clocks import ClockRelation
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
-from metricsapi.server.replicas.messages import (
-    PATH,
-    QUERIES_PATH,
-    Complete,
-    Failed,
-    FrameReader,
-    Heartbeat,
-    Hello,
-    Message,
-    Sample,
-)
-from metricsapi.storage.types import NodeSample
+from metricsapi.server.replicas.messages import PATH, QUERIES_PATH
+from metricsapi.server.replicas.reception import Received, Reception
 
 SILENCE = 3.0  # seconds without a message after which a stream counts as lost
 AGAIN = 1.0  # seconds between two attempts to follow
@@ -44,7 +32,7 @@ class FollowError(Exception):
 
 
 class Follower:
-    """Follows whoever leads, and hands each result to `accept`, with the time at which it came.
+    """Follows whoever leads, and hands each of its results to `accept`.
 
     `clock` gives monotonic seconds, `wall` seconds since the epoch. `identity` gives what to show
     to the leader, whose certificate has to be for `server_name`. `on_end` is called when a stream
@@ -56,7 +44,7 @@ class Follower:
         self,
         *,
         leader: Callable[[], Record | None],
-        accept: Callable[[str, NodeSample | Failure, float], None],
+        accept: Callable[[Received], None],
         identity: Callable[[], Shown],
         server_name: str,
         clock: Callable[[], float],
@@ -123,7 +111,7 @@ class Follower:
 
         Raises FollowError when it does not end well.
         """
-        relation, reader = ClockRelation(), FrameReader()
+        reception = Reception()
         try:
             shown = self._identity()
             async with self._stream(address_of(leader), shown) as pieces:
@@ -133,9 +121,7 @@ class Follower:
                     if received_at - before > STALL:
                         raise FollowError(f"this replica stood still for {STALL:g} s")
                     before = received_at
-                    for message in reader.feed(piece):
-                        self._take(message, leader, relation, received_at)
-                    self._last_message = received_at
+                    self._take(piece, reception, leader, received_at)
                     if self._leader() != leader and not self._same_holder(leader):
                         return False
                     if self._identity() != shown:
@@ -152,24 +138,15 @@ class Follower:
         now = self._leader()
         return now is not None and (now.holder, now.address) == (leader.holder, leader.address)
 
-    def _take(
-        self, message: Message, leader: Record, relation: ClockRelation, received_at: float
-    ) -> None:
-        match message:
-            case Hello(sent_at=sent_at) | Heartbeat(sent_at=sent_at):
-                relation.update(sent_at, received_at)
-            case Sample(sample=sample):
-                sample.requested_at = relation.ours(sample.requested_at)
-                sample.answered_at = relation.ours(sample.answered_at)
-                sample.wall_offset = self._wall() - self._clock()
-                self._accept(sample.node, sample, sample.answered_at)
-            case Failed(node=node, cause=cause, message=text, ended_at=ended_at):
-                known = Cause(cause) if cause in set(Cause) else Cause.INTERNAL
-                self._accept(node, Failure(known, text), relation.ours(ended_at))
-            case Complete():
-                self._complete, self._problem, self.since = True, "", self._wall()
-                data = {"leader": leader.holder, "address": leader.address}
-                log.info("following the leader", extra={"data": data})
+    def _take(self, piece: bytes, reception: Reception, leader: Record, now: float) -> None:
+        before = reception.complete
+        for received in reception.feed(piece, now, self._wall() - now):
+            self._accept(received)
+        if reception.complete and not before:
+            self._complete, self._problem, self.since = True, "", self._wall()
+            data = {"leader": leader.holder, "address": leader.address}
+            log.info("following the leader", extra={"data": data})
+        self._last_message = now
 
     @asynccontextmanager
     async def _stream(self, address: str, shown: Shown) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -4,11 +4,16 @@ A frame is four bytes, the length of the message in network byte order, then the
 fields and unknown types of messages are skipped, so that neighbouring versions of the server follow
 each other in a rolling update; a change that cannot be read that way gets another path than `PATH`.
 
+Results of scrapes, which are nearly all of the bytes, are compressed (`Packed`): once, by the
+replica that scraped, for every replica that ever sends or keeps them.
+
 Times are the sender's monotonic seconds; `clocks` relates them to the receiver's.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Collection
 from typing import get_args
 
 import msgspec
@@ -52,6 +57,20 @@ class Failed(Struct, tag=True):
     ended_at: float
 
 
+Result = Sample | Failed
+
+
+class Packed(Struct, tag=True):
+    """A result, compressed by zlib.
+
+    Its times are those of the replica that scraped, whose monotonic clock is `behind` seconds
+    behind the sender's.
+    """
+
+    data: bytes
+    behind: float = 0.0
+
+
 class Complete(Struct, tag=True):
     """Everything that the leader held when the stream began has been sent."""
 
@@ -73,7 +92,7 @@ class Asked(Struct, tag=True):
     name: str | None = None
 
 
-Message = Hello | Sample | Failed | Complete | Heartbeat | Asked
+Message = Hello | Packed | Complete | Heartbeat | Asked
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -82,7 +101,12 @@ class _Typed(Struct):
     type: str
 
 
+_result_decoder: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
+_FAST = 1  # zlib's level: 0.05 ms for a node with 30 pods, and an eighth of the bytes
+
+
 _TYPES = frozenset(kind.__name__ for kind in get_args(Message))
+_RESULTS = frozenset(kind.__name__ for kind in get_args(Result))
 _type_decoder = msgspec.msgpack.Decoder(_Typed)
 
 
@@ -90,6 +114,26 @@ def frame(message: Message) -> bytes:
     """Give the frame of a message."""
     body = _encoder.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
+
+
+def pack(result: Result) -> Packed:
+    """Give a result as it is sent."""
+    return Packed(zlib.compress(_encoder.encode(result), _FAST))
+
+
+def unpack(packed: Packed) -> Result | None:
+    """Give the result; None for a type that this version does not know. Raises ProtocolError."""
+    data = b""
+    try:
+        inflating = zlib.decompressobj()
+        data = inflating.decompress(packed.data, LARGEST)
+        if not inflating.eof:
+            raise ProtocolError(f"a result of more than {LARGEST} bytes, or cut off")
+        return _result_decoder.decode(data)
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if _is_of_unknown_type(data, _RESULTS):
+            return None
+        raise ProtocolError(f"a result that cannot be decoded: {error}") from error
 
 
 class FrameReader:
@@ -132,13 +176,13 @@ def _decoded(body: bytes) -> Message | None:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if _is_of_unknown_type(body):
+        if _is_of_unknown_type(body, _TYPES):
             return None
         raise ProtocolError(f"a message that cannot be decoded: {error}") from error
 
 
-def _is_of_unknown_type(body: bytes) -> bool:
+def _is_of_unknown_type(body: bytes, known: Collection[str]) -> bool:
     try:
-        return _type_decoder.decode(body).type not in _TYPES
+        return _type_decoder.decode(body).type not in known
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

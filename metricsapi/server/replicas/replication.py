@@ -31,6 +31,7 @@ from metricsapi.server.replicas.follower import SILENCE, STALL, Follower
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import QueryForwarder
+from metricsapi.server.replicas.reception import Received
 from metricsapi.server.replicas.stale import RefuseStale
 from metricsapi.server.supervisor import Task
 from metricsapi.storage.types import NodeSample
@@ -241,7 +242,8 @@ class Replication:
     def _on_query(self, query: Query, at: float) -> None:
         self._observe(query, at)
 
-    def _accept(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
+    def _accept(self, received: Received) -> None:
         """Store a result of the leader, and keep it for those who will follow us."""
+        node, result, ended_at, packed = received
         if self._scraper is not None and self._scraper.accept(node, result, ended_at):
-            self._publisher.publish(node, result, ended_at)
+            self._publisher.keep(node, packed)

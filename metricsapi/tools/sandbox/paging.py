@@ -15,15 +15,16 @@ from starlette.responses import Response
 from metricsapi.tools.sandbox.answers import (
     METADATA,
     METADATA_LIST,
+    answer,
     encoded,
     shape_asked,
     status,
     wrong_shape,
 )
 from metricsapi.tools.sandbox.collection import Collection
-from metricsapi.tools.sandbox.record import Record
+from metricsapi.tools.sandbox.record import Objects, Record
 from metricsapi.tools.sandbox.selecting import Test
-from metricsapi.tools.sandbox.tables import included, table
+from metricsapi.tools.sandbox.tables import table
 
 SNAPSHOTS = 16  # unfinished paged lists that can be gone on with
 _TOO_OLD = (
@@ -65,7 +66,7 @@ class Lists:
             page = self._page(collection, version, wanted, query.get("continue"), limit)
         except Expired:
             return status(410, _TOO_OLD)
-        return listed(collection, request, *page)
+        return listed(collection, request.headers.get("accept", ""), *page)
 
     def _page(
         self, collection: Collection, version: int, wanted: Test, token: str | None, limit: int
@@ -96,14 +97,13 @@ class Lists:
 
 
 def listed(
-    collection: Collection, request: Request, records: Sequence[Record], metadata: dict[str, Any]
+    collection: Collection, accept: str, records: Sequence[Record], metadata: dict[str, Any]
 ) -> Response:
-    """Answer with a list in the form that the request asks for."""
+    """Answer with a list in the form that `accept` names."""
     kind = collection.kind
-    shape = shape_asked(request.headers.get("accept", ""))
+    shape = shape_asked(accept)
     if shape == "Table":
-        include = included(request.query_params.get("includeObject", ""))
-        return encoded(table(kind.plural, records, metadata, include))
+        return answer(table(kind.plural, Objects(records), metadata))
     if shape == METADATA:
         return wrong_shape(shape, f"is a list (*core.{kind.kind}List)")
     if shape == METADATA_LIST:

@@ -66,7 +66,7 @@ async def following(leader, *, clock=time.monotonic, shown=None):
     forwarder, accepted = QueryForwarder(clock), []
     follower = Follower(
         leader=lambda: Record(holder="a", address=leader.address),
-        accept=lambda *result: accepted.append(result),
+        accept=accepted.append,
         identity=shown or identity().shown,
         server_name=SERVICE,
         clock=clock,

@@ -17,6 +17,7 @@ from metricsapi.server.replicas.messages import (
     Hello,
     Sample,
     frame,
+    pack,
 )
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_authority, make_serving
@@ -60,7 +61,7 @@ async def following(address, frozen_after_first=0.0):
     identity.update([OURS], OURS)
     follower = Follower(
         leader=lambda: Record(holder="somebody", address=address),
-        accept=lambda *result: accepted.append(result),
+        accept=accepted.append,
         identity=identity.shown,
         server_name=SERVICE,
         clock=lambda: time.monotonic() + (frozen_after_first if accepted else 0.0),
@@ -92,10 +93,10 @@ async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
     theirs = time.monotonic() + 5000.0
     sample = node_sample("n1", theirs - 0.2, theirs - 0.1, 0.0, [])
     failed = Failed("n2", "timeout", "late", theirs - 0.3)
-    messages = (Hello("a", theirs, 1), Sample(sample), failed, Complete())
+    messages = (Hello("a", theirs, 1), pack(Sample(sample)), pack(failed), Complete())
     async with leader(OURS, stream(*messages)) as (address, _), following(address) as (f, accepted):
         await until(f.follows, what="following")
-        (node, taken, at), (name, failure, failed_at) = accepted
+        (node, taken, at, _), (name, failure, failed_at, _) = accepted
         assert (node, at) == ("n1", taken.answered_at)
         assert taken.answered_at - taken.requested_at == pytest.approx(0.1, abs=1e-6)
         assert abs(taken.answered_at - time.monotonic()) < 5.0
@@ -110,7 +111,7 @@ async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
 async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_nothing(
     authority, name
 ):
-    response = stream(Hello("a", 1.0, 1), Failed("n1", "timeout", "lie", 1.0), Complete())
+    response = stream(Hello("a", 1.0, 1), pack(Failed("n1", "timeout", "lie", 1.0)), Complete())
     async with (
         leader(authority, response, name) as (address, received),
         following(address) as (follower, accepted),
@@ -125,7 +126,7 @@ async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_n
     [
         OK + chunk(b"<html>captive portal</html>"),
         OK + chunk(b"\xff" * 10),
-        OK + chunk(frame(Sample(node_sample("n1", 1.0, 1.1, 0.0, [])))),
+        OK + chunk(frame(pack(Sample(node_sample("n1", 1.0, 1.1, 0.0, []))))),
         b"HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
         b"SSH-2.0-x\r\n\r\n",
@@ -140,7 +141,7 @@ async def test_a_stream_that_is_none_is_a_problem_and_changes_nothing(response):
 
 
 async def test_what_was_sent_while_this_process_stood_still_is_not_taken():
-    first, last = (Failed(name, "timeout", "late", 0.0) for name in ("n1", "n2"))
+    first, last = (pack(Failed(name, "timeout", "late", 0.0)) for name in ("n1", "n2"))
     buffered = stream(Hello("a", 0.0, 2), first, *[Heartbeat(0.0)] * 10_000, last)
     async with (
         leader(OURS, buffered) as (address, _),
@@ -148,7 +149,7 @@ async def test_what_was_sent_while_this_process_stood_still_is_not_taken():
     ):
         await until(lambda: follower.problem, what="a problem")
         assert "stood still" in follower.problem
-        assert {name for name, _, _ in accepted} == {"n1"}
+        assert {received.node for received in accepted} == {"n1"}
 
 
 async def test_a_silent_stream_counts_as_lost_after_some_seconds():

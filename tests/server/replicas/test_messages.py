@@ -1,6 +1,7 @@
 """The stream between replicas: what is framed is what is read, however the bytes come."""
 
 import contextlib
+import zlib
 
 import msgspec
 import pytest
@@ -14,16 +15,19 @@ from metricsapi.server.replicas.messages import (
     FrameReader,
     Heartbeat,
     Hello,
+    Packed,
     ProtocolError,
     Sample,
     frame,
+    pack,
+    unpack,
 )
 from tests.support.samples import container_stats, node_sample
 
 TIMES = st.floats(0.0, 1e9)
 MESSAGES = st.one_of(
     st.builds(Hello, st.text(max_size=20), TIMES, st.integers(0, 10**6)),
-    st.builds(Failed, *[st.text(max_size=20)] * 3, TIMES),
+    st.builds(Packed, st.binary(max_size=50), TIMES),
     st.builds(Heartbeat, TIMES),
     st.just(Complete()),
 )
@@ -47,7 +51,37 @@ def test_a_sample_arrives_as_it_was_scraped():
     container = container_stats("c", "2026-01-01T00:00:00Z", 1.7e9, 5, 2, 1.7e9, 4096, swap=1)
     own = container_stats("n1", None, 1.7e9, 2**63 - 1, None, None, None)
     sample = node_sample("n1", 10.0, 10.1, 1.7e9, [("ns", "p", "u", [container])], own=own)
-    assert FrameReader().feed(frame(Sample(sample))) == [Sample(sample)]
+    (packed,) = FrameReader().feed(frame(pack(Sample(sample))))
+    assert unpack(packed) == Sample(sample)
+
+
+def test_a_failure_arrives_as_it_was():
+    failed = Failed("n1", "timeout", "late", 5.0)
+    assert unpack(pack(failed)) == failed
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_result_raise_nothing_but_a_protocol_error(data):
+    for compressed in (data, zlib.compress(data)):
+        with contextlib.suppress(ProtocolError):
+            unpack(Packed(compressed))
+
+
+def test_a_result_that_is_cut_off_is_refused():
+    with pytest.raises(ProtocolError, match="cut off"):
+        unpack(Packed(pack(Failed("n1", "timeout", "late", 5.0)).data[:-5]))
+
+
+def test_a_result_that_would_inflate_without_end_is_refused():
+    bomb = zlib.compress(b"\0" * (LARGEST + 1))
+    assert len(bomb) < LARGEST / 500
+    with pytest.raises(ProtocolError, match="more than"):
+        unpack(Packed(bomb))
+
+
+def test_a_result_of_a_newer_version_is_skipped():
+    later = msgspec.msgpack.encode({"type": "Later", "node": "n1"})
+    assert unpack(Packed(zlib.compress(later))) is None
 
 
 def test_a_message_that_is_too_long_is_refused_before_it_is_kept():

@@ -9,7 +9,9 @@ from metricsapi.server.replicas.messages import (
     FrameReader,
     Heartbeat,
     Hello,
+    Packed,
     Sample,
+    unpack,
 )
 from metricsapi.server.replicas.publisher import KEPT, Publisher
 from tests.support.samples import node_sample
@@ -25,7 +27,8 @@ class Stream:
 
     async def next(self):
         while not self._messages:
-            self._messages += self._reader.feed(await anext(self.pieces))
+            messages = self._reader.feed(await anext(self.pieces))
+            self._messages += [unpack(m) if isinstance(m, Packed) else m for m in messages]
         return self._messages.pop(0)
 
     async def until(self, kind):

@@ -1,0 +1,86 @@
+"""What a follower makes of the bytes of one stream: results with times of its own clock.
+
+All times of one node go by one offset between the clocks, since rates are taken over their
+differences. When the offset turns out to be another one, a sample says by how much (`moved`), and
+the store moves what it has of the node: so rates are the leader's, whatever the messages took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from metricsapi.scrape.errors import Cause, Failure
+from metricsapi.server.replicas.clocks import ClockRelation
+from metricsapi.server.replicas.messages import (
+    Complete,
+    FrameReader,
+    Heartbeat,
+    Hello,
+    Packed,
+    Sample,
+    unpack,
+)
+from metricsapi.storage.types import NodeSample
+
+
+class Received(NamedTuple):
+    """The result of a scrape of the leader's, that ended at `ended_at` in our monotonic seconds.
+
+    `packed` is the same as another follower could get it from us.
+    """
+
+    node: str
+    result: NodeSample | Failure
+    ended_at: float
+    packed: Packed
+
+
+class Reception:
+    """Reads one stream; `complete` once its snapshot has come."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._relation = ClockRelation()
+        self._reader = FrameReader()
+        self._offsets: dict[str, float] = {}  # by node: what its last sample's times went by
+
+    def feed(self, data: bytes, received_at: float, wall_offset: float) -> Iterator[Received]:
+        """Yield the results that end in these bytes, which came at `received_at`.
+
+        `wall_offset` is our wall clock minus our monotonic clock. Raises ValueError, which
+        ProtocolError is, for what is no stream of ours.
+        """
+        for message in self._reader.feed(data):
+            match message:
+                case Hello(sent_at=sent_at) | Heartbeat(sent_at=sent_at):
+                    self._relation.update(sent_at, received_at)
+                case Complete():
+                    self.complete = True
+                case Packed():
+                    if (received := self._received(message, wall_offset)) is not None:
+                        yield received
+
+    def _received(self, packed: Packed, wall_offset: float) -> Received | None:
+        offset = self._relation.ours(packed.behind)
+        if (message := unpack(packed)) is None:
+            return None
+        kept = Packed(packed.data, offset)
+        if isinstance(message, Sample):
+            sample = message.sample
+            self._take_over(sample, offset)
+            sample.wall_offset = wall_offset
+            return Received(sample.node, sample, sample.answered_at, kept)
+        known = Cause(message.cause) if message.cause in set(Cause) else Cause.INTERNAL
+        failure = Failure(known, message.message)
+        return Received(message.node, failure, message.ended_at + offset, kept)
+
+    def _take_over(self, sample: NodeSample, offset: float) -> None:
+        """Give a sample the times of our clock."""
+        before = self._offsets.get(sample.node, offset)
+        self._offsets[sample.node] = offset
+        sample.moved = offset - before
+        sample.requested_at += offset
+        sample.answered_at += offset
+        if sample.located is not None:
+            sample.located = sample.located.moved(offset)
