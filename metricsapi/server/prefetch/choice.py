@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 from metricsapi.server.prefetch.learner import RememberedQuery
 
-MOST = 2.0  # scrapes that the budget holds
 # The gap before a moment may be longer than a period by this part of it. A controller's queries are
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
 # after the last one, shortly before the moment, would take the budget of the one that is wanted.
@@ -46,6 +45,7 @@ class Limits(NamedTuple):
     period: float  # --metric-resolution
     shortest: float  # --min-scrape-interval
     budget: float  # scrapes a period
+    most: float  # scrapes that the budget holds
 
     @property
     def room(self) -> float:
@@ -59,7 +59,7 @@ class Limits(NamedTuple):
 
     def after(self, level: float, seconds: float) -> float:
         """Give the budget's level so many seconds later, once a scrape has been made."""
-        return min(MOST, level + seconds * self.rate) - 1
+        return min(self.most, level + seconds * self.rate) - 1
 
     def horizon(self, last: float) -> float:
         """Give until when moments matter for the scrape after the one at `last`."""

@@ -29,7 +29,7 @@ SHORTEST_LEAD, LONGEST_LEAD, LEAD_STEP = 0.5, 3.0, 0.25  # seconds
 class RememberedQuery:
     """A query and its times. Of callers and of queries, those with lesser numbers are older."""
 
-    __slots__ = ("caller", "gaps", "last", "nodes", "number", "query", "resolved_at", "rhythm")
+    __slots__ = ("caller", "gaps", "last", "nodes", "number", "query", "rhythm", "version")
 
     def __init__(self, query: Query, caller: int, number: int, at: float) -> None:
         self.query = query
@@ -38,8 +38,8 @@ class RememberedQuery:
         self.last = at
         self.gaps: array[float] | None = None
         self.rhythm = NONE
-        self.nodes: frozenset[str] = frozenset()  # that host what it matches
-        self.resolved_at = -math.inf  # when these were looked up
+        self.nodes: tuple[str, ...] = ()  # that host what it matches
+        self.version = -1  # of the pods of which these are
 
     def expected(self, after: float, until: float) -> list[float]:
         """Give when it is expected between two times; never if it is not regular or has stopped."""
@@ -166,4 +166,5 @@ class Learner:
         if not user.queries:
             del self._users[known.query.user]
         self._size -= 1
+        known.rhythm = NONE
         self._forgotten(known)

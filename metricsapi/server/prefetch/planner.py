@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from metricsapi.scrape.parts import Plan, Reason
-from metricsapi.server.prefetch.choice import MOST, Choice, Limits, Moment, Node, choose, hurry
+from metricsapi.server.prefetch.choice import Choice, Limits, Moment, Node, choose, hurry
 from metricsapi.server.prefetch.learner import RememberedQuery
 
-BUDGET = 1.25  # scrapes a period of a node whose stats are made when they are asked for
-PLAIN_BUDGET = 1.0  # of any other: a scrape more often may give the same readings again
+# Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
+BUDGET, MOST = 1.25, 3.0  # of a node whose stats are made when they are asked for
+PLAIN_BUDGET, PLAIN_MOST = 1.0, 2.0  # of any other: more would give the same readings again
 QUERIES = 32  # of one node, the oldest: with more, there is hardly half a second between two
 
 _age = attrgetter("caller", "number")
@@ -23,7 +24,7 @@ class QueryPlanner:
 
     `period` and `shortest` are --metric-resolution and --min-scrape-interval in seconds. Of a node,
     `exact` tells whether its stats are made at request time, `answer_time` how many seconds a
-    scrape takes, and `wanted` when scrapes are wanted because pods have started.
+    scrape takes, and `wanted` when scrapes after the last one are wanted since pods have started.
     """
 
     def __init__(
@@ -34,14 +35,14 @@ class QueryPlanner:
         clock: Callable[[], float],
         exact: Callable[[str], bool],
         answer_time: Callable[[str], float],
-        wanted: Callable[[str], Sequence[float]] = lambda _: (),
+        wanted: Callable[[str, float], Sequence[float]] = lambda _node, _last: (),
     ) -> None:
         self._clock = clock
         self._exact = exact
         self._answer_time = answer_time
         self._wanted = wanted
-        self._limits = Limits(period, shortest, BUDGET)
-        self._plain_limits = Limits(period, shortest, PLAIN_BUDGET)
+        self._limits = Limits(period, shortest, BUDGET, MOST)
+        self._plain_limits = Limits(period, shortest, PLAIN_BUDGET, PLAIN_MOST)
         self._queries: dict[str, list[RememberedQuery]] = {}  # of each node, the oldest first
         self._levels: dict[str, tuple[float, float]] = {}  # last scrape, and the budget after it
         self._choices: dict[str, Choice] = {}  # of the nodes that are scraped next for a query
@@ -54,7 +55,7 @@ class QueryPlanner:
         """
         self._set_choice(node, None)
         queries = self._queries.get(node)
-        wanted = min([at for at in self._wanted(node) if at > last], default=None)
+        wanted = min([at for at in self._wanted(node, last) if at > last], default=None)
         if not queries and wanted is None:
             if node in self._levels:
                 self._state(node, last)
@@ -81,15 +82,18 @@ class QueryPlanner:
         """Give the nodes whose next scrape is for a query, or the one after that."""
         return list(self._waiting.get(query, ()))
 
-    def set_nodes(self, query: RememberedQuery, nodes: frozenset[str]) -> None:
+    def follows(self, query: RememberedQuery) -> bool:
+        """Whether scrapes can follow a query: it does not come more often than they may."""
+        return query.rhythm.regular and query.rhythm.interval >= self._limits.shortest
+
+    def set_nodes(self, query: RememberedQuery, nodes: Sequence[str]) -> None:
         """Take which nodes host what a query matches."""
-        if nodes == query.nodes:
-            return
-        for node in query.nodes - nodes:
+        before, after = set(query.nodes), set(nodes)
+        for node in before - after:
             self._remove(node, query)
-        for node in nodes - query.nodes:
+        for node in after - before:
             insort(self._queries.setdefault(node, []), query, key=_age)
-        query.nodes = nodes
+        query.nodes = tuple(nodes)
 
     def forget_node(self, node: str) -> None:
         """Drop a node that is gone."""
@@ -105,7 +109,7 @@ class QueryPlanner:
     def _state(self, node: str, last: float) -> Node:
         """Give a node, whose budget was charged for the scrape at `last` if that is new."""
         limits = self._limits if self._exact(node) else self._plain_limits
-        before, level = self._levels.get(node, (last, MOST - 1))
+        before, level = self._levels.get(node, (last, limits.most - 1))
         if last > before:
             level = limits.after(level, last - before)
         self._levels[node] = last, level
@@ -117,7 +121,7 @@ class QueryPlanner:
         until = state.limits.horizon(last)
         moments = []
         for query in queries[:QUERIES]:
-            if query.rhythm.interval < state.limits.shortest:
+            if not self.follows(query):
                 continue
             lead = query.lead(answer)
             moments += [

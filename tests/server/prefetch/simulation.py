@@ -38,7 +38,7 @@ class Caller:
 
     query: Query
     times: Iterator[float]
-    nodes: frozenset[str] = frozenset({"node"})
+    nodes: tuple[str, ...] = ("node",)
     ages: list[tuple[float, float]] = field(default_factory=list)  # when asked, and how old
 
 
@@ -51,16 +51,14 @@ class Simulation:
         self.now = 0.0
         self.scrapes = defaultdict(list)  # by node: when they began
         self.counts = [0, 0]  # expected queries that came, and that were missed
-        self.learner = Learner(
-            self._count, lambda known: self.planner.set_nodes(known, frozenset())
-        )
+        self.learner = Learner(self._count, lambda known: self.planner.set_nodes(known, ()))
         self.planner = QueryPlanner(
             PERIOD,
             SHORTEST,
             clock=lambda: self.now,
             exact=lambda _: exact,
             answer_time=lambda _: answer,
-            wanted=wanted or (lambda _: ()),
+            wanted=wanted or (lambda _node, _last: ()),
         )
         self._answer = answer
         self._prefetch = prefetch

@@ -1,0 +1,117 @@
+"""Prefetch put together: from the queries that clients ask to the next scrape of each node.
+
+queries → `learner` → `hosts` → `planner` → the scraper pool. What a query changes is planned by a
+task of its own, so no query waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from metricsapi.api.entries import Entry
+from metricsapi.api.queries import Query
+from metricsapi.api.slices import in_slices
+from metricsapi.server.prefetch.hosts import HostFinder
+from metricsapi.server.prefetch.learner import Learner, RememberedQuery
+from metricsapi.server.prefetch.planner import QueryPlanner
+
+TIDY = 15.0  # seconds between two searches for queries that have stopped
+# Pairs of a query and a node that hosts its pods, for one user and in all. Every one takes some 16
+# bytes. 15,000 HPAs with 30 pods each have 450,000.
+PAIRS_PER_USER = 500_000
+PAIRS = 2 * PAIRS_PER_USER
+
+
+class Prefetcher:
+    """Observes queries, and has nodes planned again when it knows better when they come.
+
+    `replan` makes the scraper pool ask the planner again; `clock` gives monotonic seconds;
+    `counted` is called with how many expected queries came (0 or 1) and were missed.
+    """
+
+    def __init__(
+        self,
+        planner: QueryPlanner,
+        hosts: HostFinder,
+        replan: Callable[[str], None],
+        *,
+        clock: Callable[[], float],
+        counted: Callable[[int, int], None] = lambda _came, _missed: None,
+    ) -> None:
+        self._planner = planner
+        self._hosts = hosts
+        self._replan = replan
+        self._clock = clock
+        self._learner = Learner(counted, self._forget)
+        self._changed: dict[RememberedQuery, None] = {}
+        self._pairs: Counter[str] = Counter()  # of a query and a node, by user
+        self._wake = asyncio.Event()
+
+    @property
+    def remembered(self) -> int:
+        """How many queries are remembered."""
+        return len(self._learner)
+
+    def asked(self, query: Query) -> None:
+        """Take a query that comes now."""
+        self.observe(query, self._clock())
+
+    def sent(self, query: Query, entries: Sequence[Entry]) -> None:
+        """What is sent matters not."""
+
+    def observe(self, query: Query, at: float) -> None:
+        """Take a query that came at `at`, to this replica or to another one."""
+        known = self._learner.observe(query, at)
+        if known is not None and known.rhythm.regular:
+            self._changed[known] = None
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Plan for what has changed, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tidy())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                async for _ in in_slices(self._planning()):
+                    pass
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY)
+            self._learner.forget_stopped(self._clock())
+
+    def _planning(self) -> Iterator[None]:
+        while self._changed:
+            known = next(iter(self._changed))
+            del self._changed[known]
+            if self._planner.follows(known):
+                yield from self._plan(known)
+
+    def _plan(self, known: RememberedQuery) -> Iterator[None]:
+        if known.version != self._hosts.version(known.query):
+            hosts = yield from self._hosts.find(known.query, self._clock())
+            if not known.rhythm.regular:  # it was forgotten meanwhile
+                return
+            known.version = hosts.version
+            self._set_nodes(known, hosts.nodes)
+        for node in self._planner.waiting(known):
+            self._replan(node)
+            yield
+
+    def _set_nodes(self, known: RememberedQuery, nodes: Sequence[str]) -> None:
+        """Take the hosts of a query; none if those of its user's queries are too many."""
+        user = known.query.user
+        self._pairs[user] -= len(known.nodes)
+        if self._pairs[user] + len(nodes) > PAIRS_PER_USER or self._pairs.total() > PAIRS:
+            nodes = ()
+        self._planner.set_nodes(known, nodes)
+        self._pairs[user] += len(nodes)
+        if not self._pairs[user]:
+            del self._pairs[user]
+
+    def _forget(self, known: RememberedQuery) -> None:
+        self._set_nodes(known, ())
+        self._changed.pop(known, None)
