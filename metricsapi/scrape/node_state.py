@@ -12,6 +12,8 @@ from metricsapi.scrape.targets import Target
 
 LOG_AGAIN_AFTER = 600.0  # seconds before a node that keeps failing and recovering is logged again
 
+SMOOTHING = 0.25  # the share of the last scrape in the usual time of one
+
 log = logging.getLogger(__name__)
 
 
@@ -20,8 +22,8 @@ class NodeState:
 
     __slots__ = (
         "_logged_at", "changed_at", "duration", "failure", "first_start", "known_at",
-        "last_result", "last_scrape", "last_success", "limit", "logged", "offset", "periodic",
-        "reason", "scraped_for", "skipped", "target", "task", "unusable",
+        "last_result", "last_scrape", "last_success", "limit", "logged", "next_scrape", "offset",
+        "periodic", "reason", "scraped_for", "skipped", "target", "task", "unusable", "usual_time",
     )  # fmt: skip
 
     def __init__(self, target: Target, offset: float, known_at: float) -> None:
@@ -38,7 +40,9 @@ class NodeState:
         self.last_result: float | None = None  # when the last scrape ended
         self.last_success: float | None = None
         self.duration: float | None = None  # seconds that the last scrape took
+        self.usual_time = 0.0  # seconds from when a scrape is due to its end; smoothed, 0: unknown
         self.periodic: float | None = None  # when the schedule scrapes it next
+        self.next_scrape: float | None = None  # when the next scrape is due
         self.reason = Reason.PERIODIC  # of the next scrape
         self.scraped_for = Reason.START  # the reason of the last scrape
         self.skipped = 0  # periodic scrapes skipped because the one before was still in flight
@@ -57,6 +61,11 @@ class NodeState:
     def is_newer(self, ended_at: float) -> bool:
         """Tell whether a scrape that ended then is newer than the last one that is known."""
         return self.last_result is None or ended_at > self.last_result
+
+    def took(self, seconds: float) -> None:
+        """Take for how long a scrape was due before it had ended."""
+        share = SMOOTHING if self.usual_time else 1.0
+        self.usual_time += share * (seconds - self.usual_time)
 
     def succeeded(self, now: float, unusable: str = "") -> None:
         """Note a scrape that succeeded at `now`.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.node_state import NodeState
+from metricsapi.scrape.parts import Reason
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeInfo, NodeUsage
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, UNUSABLE, NodeStatus, States
@@ -44,6 +45,7 @@ class Rows:
     store: Usages
     kubelets: Kubelets
     nodes: KnownNodes
+    expected: Callable[[str], str] = lambda _: ""  # the query for which a node is scraped next
 
     def of(
         self, states: Iterable[NodeState], now: float, wall_offset: float
@@ -73,6 +75,9 @@ class Rows:
             last_attempt=_wall(state.last_scrape, wall_offset),
             last_good=_wall(state.last_success, wall_offset),
             duration=state.duration,
+            next_scrape=_wall(state.next_scrape, wall_offset),
+            next_reason=state.reason,
+            expected_query=self.expected(name) if state.reason is Reason.PREFETCH else "",
             served_until=_wall(self.store.served_until(name), wall_offset) if usage else None,
             sample_age=max(0.0, now + wall_offset - usage.timestamp) if usage else None,
             pods=info.pods if info else None,

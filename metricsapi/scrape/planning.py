@@ -78,6 +78,7 @@ class ScrapePlans:
         if last is not None and state.failure is None and self._planner_decides():
             plan = self._ask(state.target.node, last, periodic)
             at, state.reason = self._bounded(plan.at, last, now), plan.reason
+        state.next_scrape = at
         self._schedule.plan(at, state)
 
     def _ask(self, node: str, last: float, periodic: float) -> Plan:

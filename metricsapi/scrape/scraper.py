@@ -230,6 +230,8 @@ class ScraperPool:
             result = await self._intake.store(result)
         now = time.monotonic()
         state.duration = now - begun
+        if state.last_scrape is not None and isinstance(result, NodeSample):
+            state.took(now - state.last_scrape)
         self._sharing.publish(state.target.node, result, now)
         return self._report(state, result, now)
 

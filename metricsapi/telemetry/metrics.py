@@ -44,6 +44,7 @@ class Telemetry:
         self.series: list[Series] = []
         self._of_the_reference(resolution)
         self._of_scraping()
+        self._of_prefetch()
         self._of_serving()
         self._of_the_process(version)
 
@@ -91,6 +92,19 @@ class Telemetry:
             "list it, and it is being looked up which of them is right), name (no pod can have "
             "such names).",
             ["reason"],
+        )
+
+    def _of_prefetch(self) -> None:
+        self.expected_queries = self._counter(
+            "metricsapi_expected_queries_total",
+            "Queries that were expected, by result: predicted (they came in time) or missed (they "
+            "did not come, or at another time).",
+            ["result"],
+        )
+        self.expected_query(0, 0)  # both are there before the first query
+        self.remembered_queries = self._gauge(
+            "metricsapi_remembered_queries",
+            "Distinct queries for pods whose times are remembered, so that the next is expected.",
         )
 
     def _of_serving(self) -> None:
@@ -191,6 +205,11 @@ class Telemetry:
     def withheld_pod(self, reason: str) -> None:
         """Count a pod in an answer of a node that is not served, since the node may not own it."""
         self.withheld_pods.labels(reason).inc()
+
+    def expected_query(self, came: int, missed: int) -> None:
+        """Count expected queries that came in time, and those that were missed."""
+        self.expected_queries.labels("predicted").inc(came)
+        self.expected_queries.labels("missed").inc(missed)
 
     def totals(self) -> dict[str, float]:
         """Return what happened since the start: requests, scrapes, and failed scrapes."""

@@ -8,7 +8,7 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.read import read_settings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.config.settings import Settings, StorageSettings
-from metricsapi.server.run import advertised_address
+from metricsapi.server.assembly import advertised_address
 
 
 def test_plain_http_has_the_kubelets_read_only_port_unless_one_is_named():

@@ -63,7 +63,7 @@ def _replica(replica: ReplicaStatus | None) -> dict[str, Any] | None:
 
 def _node(node: NodeStatus) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(node)
-    for name in ("since", "last_attempt", "last_good", "served_until"):
+    for name in ("since", "last_attempt", "last_good", "next_scrape", "served_until"):
         row[name] = iso(row[name])
     if node.state in TROUBLED:
         row["what_to_do"] = remedy(node.cause).fix

@@ -25,6 +25,7 @@ _COLUMNS = (
     ("Memory", ""),
     ("Pods", "n"),
     ("Containers", "n"),
+    ("Next scrape", ""),
     ("Remark", ""),
 )
 _TROUBLED_COLUMNS = (
@@ -138,6 +139,7 @@ def _row(node: NodeStatus, ages: Ages, shares: Shares) -> str:
         f'<td data-v="{_number(node.cpu)}">{shares.cpu(node)}</td>'
         f'<td data-v="{_number(node.memory)}">{shares.memory(node)}</td>'
         f'<td class="n">{_count(node.pods)}</td><td class="n">{_count(node.containers)}</td>'
+        f'<td data-v="{_number(node.next_scrape)}">{_next(node, ages)}</td>'
         f'<td class="why">{escape(_remark(node))}</td></tr>'
     )
 
@@ -158,6 +160,13 @@ def _heads(columns: Sequence[tuple[str, str]]) -> str:
 
 def _last_good(node: NodeStatus, ages: Ages) -> str:
     return "never" if node.last_good is None else ages.since(node.last_good, " ago")
+
+
+def _next(node: NodeStatus, ages: Ages) -> str:
+    """Give when a node is scraped next, and for which query if it is for one that is expected."""
+    query = escape(node.expected_query)
+    text = f' <span class="soft query" title="{query}">for {query}</span>' if query else ""
+    return f"{ages.until(node.next_scrape)}{text}"
 
 
 def _sampled_at(node: NodeStatus, ages: Ages) -> float | None:

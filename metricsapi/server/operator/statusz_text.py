@@ -16,7 +16,7 @@ from metricsapi.telemetry.troubleshooting import remedy
 _COLUMNS = (  # their heads and widths; a column is as wide as its longest cell where there is none
     ("NODE", None), ("STATE", None), ("FOR", 7), ("LAST GOOD", 20), ("AGE", 7), ("SERVED FOR", 10),
     ("TOOK", 7), ("CPU", 8), ("CPU%", 4), ("MEMORY", 9), ("MEMORY%", 7), ("PODS", 5),
-    ("CONTAINERS", 10),
+    ("CONTAINERS", 10), ("NEXT", 7), ("FOR QUERY", 9),
 )  # fmt: skip
 _HEAD = tuple(head for head, _ in _COLUMNS)
 _WIDTHS = tuple(width for _, width in _COLUMNS if width is not None)
@@ -98,6 +98,8 @@ def _cells(node: NodeStatus, now: float) -> tuple[str, ...]:
         _percent(node.memory, node.memory_allocatable),
         "-" if node.pods is None else str(node.pods),
         "-" if node.containers is None else str(node.containers),
+        "-" if node.next_scrape is None else duration(node.next_scrape - now),
+        _plain(node.expected_query),
     )
 
 

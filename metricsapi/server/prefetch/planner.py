@@ -73,10 +73,14 @@ class QueryPlanner:
         self._set_choice(node, choice)
         return Plan(choice.at, Reason.PREFETCH)
 
-    def moment(self, node: str) -> Moment | None:
-        """Give the moment for which a node is scraped next; None if that is for no query."""
+    def expected(self, node: str) -> str:
+        """Give the query for which a node is scraped next, as text; empty if it is for none."""
         choice = self._choices.get(node)
-        return None if choice is None else choice.moment
+        if choice is None or choice.moment is None:
+            return ""
+        query = choice.moment.query.query
+        what = query.name or query.selector or "*"
+        return f"{'*' if query.namespace is None else query.namespace}/{what}"
 
     def waiting(self, query: RememberedQuery) -> list[str]:
         """Give the nodes whose next scrape is for a query, or the one after that."""

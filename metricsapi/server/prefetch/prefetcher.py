@@ -7,15 +7,21 @@ task of its own, so no query waits for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
+from metricsapi.api.catalog import Catalog, Watched
 from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Query
 from metricsapi.api.slices import in_slices
+from metricsapi.kube.resources import Pod
+from metricsapi.scrape.node_state import NodeState
 from metricsapi.server.prefetch.hosts import HostFinder
 from metricsapi.server.prefetch.learner import Learner, RememberedQuery
 from metricsapi.server.prefetch.planner import QueryPlanner
+from metricsapi.storage.store import MetricsStore
 
 TIDY = 15.0  # seconds between two searches for queries that have stopped
 # Pairs of a query and a node that hosts its pods, for one user and in all. Every one takes some 16
@@ -24,30 +30,56 @@ PAIRS_PER_USER = 500_000
 PAIRS = 2 * PAIRS_PER_USER
 
 
+class Pool(Protocol):
+    """Scrapes nodes when the planner says: `ScraperPool`."""
+
+    states: dict[str, NodeState]
+
+    def replan(self, node: str) -> None: ...
+
+
 class Prefetcher:
     """Observes queries, and has nodes planned again when it knows better when they come.
 
-    `replan` makes the scraper pool ask the planner again; `clock` gives monotonic seconds;
-    `counted` is called with how many expected queries came (0 or 1) and were missed.
+    `attach` names what scrapes by its `planner`. `period` and `min_interval` are
+    --metric-resolution and --min-scrape-interval in seconds; `clock` gives monotonic seconds;
+    `counted` is called with how many expected queries came (0 or 1) and were missed, `forward` with
+    each query that this replica gets.
     """
 
     def __init__(
         self,
-        planner: QueryPlanner,
-        hosts: HostFinder,
-        replan: Callable[[str], None],
+        catalog: Catalog,
+        pods: Watched[Pod],
+        store: MetricsStore,
         *,
-        clock: Callable[[], float],
+        period: float,
+        min_interval: float,
+        clock: Callable[[], float] = time.monotonic,
         counted: Callable[[int, int], None] = lambda _came, _missed: None,
+        forward: Callable[[Query, float], None] = lambda _query, _at: None,
     ) -> None:
-        self._planner = planner
-        self._hosts = hosts
-        self._replan = replan
+        self.planner = QueryPlanner(
+            period,
+            min_interval,
+            clock=clock,
+            exact=store.read_at_request,
+            answer_time=self._answer_time,
+        )
+        self._pool: Pool | None = None
+        self._store = store
         self._clock = clock
+        self._forward = forward
+        self._hosts = HostFinder(catalog.pods, self._node_of)
+        pods.subscribe(self._hosts.pod_changed)
         self._learner = Learner(counted, self._forget)
         self._changed: dict[RememberedQuery, None] = {}
         self._pairs: Counter[str] = Counter()  # of a query and a node, by user
         self._wake = asyncio.Event()
+
+    def attach(self, pool: Pool) -> None:
+        """Have nodes planned again by this pool."""
+        self._pool = pool
 
     @property
     def remembered(self) -> int:
@@ -55,8 +87,10 @@ class Prefetcher:
         return len(self._learner)
 
     def asked(self, query: Query) -> None:
-        """Take a query that comes now."""
-        self.observe(query, self._clock())
+        """Take a query that this replica is asked."""
+        now = self._clock()
+        self.observe(query, now)
+        self._forward(query, now)
 
     def sent(self, query: Query, entries: Sequence[Entry]) -> None:
         """What is sent matters not."""
@@ -87,7 +121,7 @@ class Prefetcher:
         while self._changed:
             known = next(iter(self._changed))
             del self._changed[known]
-            if self._planner.follows(known):
+            if self.planner.follows(known):
                 yield from self._plan(known)
 
     def _plan(self, known: RememberedQuery) -> Iterator[None]:
@@ -97,8 +131,9 @@ class Prefetcher:
                 return
             known.version = hosts.version
             self._set_nodes(known, hosts.nodes)
-        for node in self._planner.waiting(known):
-            self._replan(node)
+        for node in self.planner.waiting(known):
+            if self._pool is not None:
+                self._pool.replan(node)
             yield
 
     def _set_nodes(self, known: RememberedQuery, nodes: Sequence[str]) -> None:
@@ -107,7 +142,7 @@ class Prefetcher:
         self._pairs[user] -= len(known.nodes)
         if self._pairs[user] + len(nodes) > PAIRS_PER_USER or self._pairs.total() > PAIRS:
             nodes = ()
-        self._planner.set_nodes(known, nodes)
+        self.planner.set_nodes(known, nodes)
         self._pairs[user] += len(nodes)
         if not self._pairs[user]:
             del self._pairs[user]
@@ -115,3 +150,11 @@ class Prefetcher:
     def _forget(self, known: RememberedQuery) -> None:
         self._set_nodes(known, ())
         self._changed.pop(known, None)
+
+    def _answer_time(self, node: str) -> float:
+        state = self._pool.states.get(node) if self._pool is not None else None
+        return state.usual_time if state is not None else 0.0
+
+    def _node_of(self, pod: Pod) -> str:
+        stored = self._store.pod(pod.namespace, pod.name)
+        return stored.node if stored is not None else ""

@@ -1,0 +1,244 @@
+"""The parts of the running server, built in the order in which data flows.
+
+kubelets → `ScraperPool` → `MetricsStore` → app → handler chain → HTTPS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from fastapi import FastAPI
+
+from metricsapi.api.app import create_app
+from metricsapi.api.catalog import Catalog
+from metricsapi.api.freshness import UsageAges
+from metricsapi.api.queries import QueryObserver
+from metricsapi.config.settings import Settings
+from metricsapi.kube.client import KubeClient
+from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.informer import Informer
+from metricsapi.kube.resources import Node, Pod
+from metricsapi.kube.watch import NODES, RUNNING_PODS
+from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
+from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
+from metricsapi.scrape.node_status import Rows
+from metricsapi.scrape.parts import Periodic, ScrapesAlone
+from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.scrape.targets import cluster_family
+from metricsapi.server.cluster import ClusterView
+from metricsapi.server.handler_chain import build_handler_chain
+from metricsapi.server.http.refusal_log import RefusalLog
+from metricsapi.server.http.server import Server
+from metricsapi.server.operator.operations import Operations
+from metricsapi.server.operator.parts import Parts
+from metricsapi.server.prefetch.prefetcher import Prefetcher
+from metricsapi.server.replicas.replication import Replication
+from metricsapi.server.security import Security
+from metricsapi.server.supervisor import Supervisor, Task
+from metricsapi.storage.store import MetricsStore
+from metricsapi.telemetry.metrics import Telemetry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What all parts are built on."""
+
+    settings: Settings
+    credentials: Credentials
+    telemetry: Telemetry
+    supervisor: Supervisor
+    client: KubeClient
+    leaving: asyncio.Event  # set when the process is asked to end
+
+
+class Cluster(NamedTuple):
+    """From the API server: what there is."""
+
+    nodes: Informer[Node]
+    pods: Informer[Pod]
+    view: ClusterView
+
+
+class Usage(NamedTuple):
+    """From kubelets: what it uses."""
+
+    store: MetricsStore
+    kubelets: KubeletClient
+    measured: MeasuredScraper
+    scraper: ScraperPool
+    catalog: Catalog
+    prefetcher: Prefetcher | None
+
+
+def cluster_of(process: Process) -> Cluster:
+    nodes, pods = Informer(process.client, NODES), Informer(process.client, RUNNING_PODS)
+    return Cluster(nodes, pods, ClusterView(nodes, pods, process.client))
+
+
+def replication_of(process: Process, security: Security, cluster: Cluster) -> Replication | None:
+    """Give this replica among the others; None without --leader-elect."""
+    if not process.settings.leader_election.enabled:
+        return None
+    identity = security.replica_identity
+    return Replication(process.settings, process.client, identity, cluster.nodes, process.leaving)
+
+
+def usage_of(process: Process, cluster: Cluster, replication: Replication | None) -> Usage:
+    settings, telemetry = process.settings, process.telemetry
+    store = MetricsStore(
+        max_age=settings.max_age,
+        period=settings.kubelet.resolution,
+        swap="swap" in settings.storage.resources,
+        cluster=cluster.view,
+        withheld=telemetry.withheld_pod,
+    )
+    cluster.view.follow(store)
+    kubelets = kubelet_client(
+        settings.kubelet,
+        process.credentials,
+        full_summary="ephemeral-storage" in settings.storage.resources,
+    )
+    measured = MeasuredScraper(kubelets, telemetry)
+    catalog = Catalog(cluster.nodes, cluster.pods, store)
+    prefetcher = _prefetcher(process, cluster, catalog, store, replication)
+    scraper = ScraperPool(
+        nodes=cluster.nodes,
+        client=measured,
+        store=MeasuredStore(store, telemetry),
+        settings=settings.kubelet,
+        ip_family=cluster_family(process.credentials.server),
+        sharing=replication or ScrapesAlone(),
+        planner=prefetcher.planner if prefetcher else Periodic(),
+    )
+    if prefetcher is not None:
+        prefetcher.attach(scraper)
+    return Usage(store, kubelets, measured, scraper, catalog, prefetcher)
+
+
+def _prefetcher(
+    process: Process,
+    cluster: Cluster,
+    catalog: Catalog,
+    store: MetricsStore,
+    replication: Replication | None,
+) -> Prefetcher | None:
+    """Give what lets scrapes follow queries; None without --prefetch."""
+    settings, telemetry = process.settings, process.telemetry
+    if not settings.prefetches:
+        return None
+    prefetcher = Prefetcher(
+        catalog,
+        cluster.pods,
+        store,
+        period=settings.kubelet.resolution,
+        min_interval=settings.min_scrape_interval,
+        counted=telemetry.expected_query,
+        forward=replication.forward if replication else lambda *_: None,
+    )
+    telemetry.remembered_queries.set_function(lambda: prefetcher.remembered)
+    return prefetcher
+
+
+def operations_of(
+    process: Process,
+    security: Security,
+    cluster: Cluster,
+    usage: Usage,
+    replication: Replication | None,
+) -> Operations:
+    """Give what operators see: how all this works."""
+    expected = usage.prefetcher.planner.expected if usage.prefetcher else lambda _: ""
+    parts = Parts(
+        nodes=cluster.nodes,
+        pods=cluster.pods,
+        scraper=usage.scraper,
+        measured=usage.measured,
+        statuses=Rows(usage.store, usage.kubelets, cluster.nodes, expected),
+        store=usage.store,
+        caches=security.caches,
+        leaving=process.leaving,
+        supervisor=process.supervisor,
+        replica=replication.status if replication else lambda: None,
+    )
+    name = process.credentials.cluster
+    return Operations(process.settings, process.telemetry, parts, cluster=name)
+
+
+def application(process: Process, usage: Usage, operations: Operations) -> FastAPI:
+    """Give what clients get: the usage of what there is."""
+    telemetry = process.telemetry
+    ages = UsageAges(telemetry.freshness, telemetry.query_usage_age, time.time)
+    observers: list[QueryObserver] = [ages]
+    if usage.prefetcher is not None:
+        observers.append(usage.prefetcher)
+    return create_app(
+        catalog=usage.catalog,
+        clock=time.monotonic,
+        routes=operations.routes,
+        observers=observers,
+        address=advertised_address(process.settings),
+        started=time.time(),
+    )
+
+
+def https_server(
+    process: Process, app: FastAPI, security: Security, replication: Replication | None
+) -> Server:
+    """Give the HTTPS server of an app behind the handler chain."""
+    settings, telemetry = process.settings, process.telemetry
+    refusals = RefusalLog(telemetry.refusal)
+    chain = build_handler_chain(
+        app,
+        telemetry=telemetry,
+        request_timeout=settings.limits.request_timeout,
+        authenticator=security.authenticator,
+        authorizer=security.authorizer,
+        in_flight=security.in_flight,
+        refusals=refusals,
+        replicas=replication.middleware() if replication else None,
+    )
+    return Server(
+        chain,
+        tls=security.tls,
+        limits=settings.limits,
+        serving=settings.serving,
+        leaving=process.leaving,
+        refusals=refusals,
+    )
+
+
+def tasks_of(
+    security: Security,
+    cluster: Cluster,
+    usage: Usage,
+    operations: Operations,
+    replication: Replication | None,
+) -> list[Task]:
+    """Give what runs until the process ends, in the order in which data flows."""
+    return [
+        *(
+            Task(f"{each.resource.name}-informer", each.run, each.failing)
+            for each in (cluster.nodes, cluster.pods)
+        ),
+        Task("pod-nodes", partial(cluster.view.run, usage.store)),
+        *security.tasks(),
+        Task("scraper", usage.scraper.run),
+        *([Task("prefetch", usage.prefetcher.run)] if usage.prefetcher else []),
+        *operations.tasks(),
+        *(replication.tasks() if replication else []),
+    ]
+
+
+def advertised_address(settings: Settings) -> str:
+    """Give the address of this server for discovery: `host:port`, or `:port`."""
+    host = settings.api.external_hostname or settings.api.advertise_address
+    if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
+        return host
+    bare = ":" in host and not host.startswith("[")
+    port = settings.serving.port
+    return f"[{host}]:{port}" if bare else f"{host}:{port}"
