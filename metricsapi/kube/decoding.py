@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from metricsapi.kube.errors import InvalidResponse
 
@@ -13,6 +14,16 @@ T = TypeVar("T")
 # What msgspec raises for bytes that are not the JSON asked for: DecodeError for syntax and types,
 # UnicodeDecodeError within strings, RecursionError for nesting that is too deep.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Metadata(Struct, gc=False):
+    """The part of ObjectMeta that we read."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 def decode_json(body: bytes | msgspec.Raw, into: type[T] | Any, what: str) -> T:

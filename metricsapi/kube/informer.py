@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -160,12 +160,14 @@ class Informer(Generic[T]):
             accept=self.resource.accept_watch,
             idle_timeout=self._idle_timeout,
         )
+        columns: Sequence[str] = ()
         working = asyncio.get_running_loop().call_later(SHORT_WATCH, self._recovered)
         try:
             async with asyncio.timeout(LONGEST_WATCH), aclosing(lines):
                 async for line in lines:
                     self.last_progress = time.monotonic()
-                    event = decode_event(self.resource, line)
+                    event = decode_event(self.resource, line, columns)
+                    columns = event.columns
                     self._apply(event)
                     version = event.resource_version or version
                     self._recovered()
@@ -184,7 +186,8 @@ class Informer(Generic[T]):
             await asyncio.sleep(0)
         for keys in _slices(list(objects)):
             for key in keys:
-                self._set(key, objects[key])
+                new, old = objects[key], self._objects.get(key)
+                self._set(key, new if old is None else self.resource.completed(new, old))
             await asyncio.sleep(0)
 
     def _apply(self, event: Event[T]) -> None:

@@ -41,10 +41,11 @@ class Node(Struct, frozen=True, gc=False):
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """A Running pod's metadata; its node is known from the kubelet that reports it.
+    """A Running pod's metadata, and what the watch tells beside it.
 
     `static_uid` is the uid that the kubelet has for a static pod; its object, the mirror pod, has
-    another one.
+    another one. `node` is empty and `ready` False as long as only a list has told of the pod, and
+    where an API server watches metadata alone.
     """
 
     namespace: str
@@ -52,6 +53,8 @@ class Pod(Struct, frozen=True, gc=False):
     labels: dict[str, str]
     uid: str = ""
     static_uid: str = ""
+    node: str = ""  # that it is bound to
+    ready: bool = False  # all of its containers and readiness gates are
 
     @property
     def key(self) -> tuple[str, str]:

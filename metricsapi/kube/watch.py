@@ -6,7 +6,7 @@ of it. Unknown fields are skipped by msgspec at almost no cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from metricsapi.kube.decoding import UNDECODABLE, decode_json
 from metricsapi.kube.errors import ApiError, Gone, InvalidResponse, error_from_response
-from metricsapi.kube.quantity import parse_quantity
-from metricsapi.kube.resources import Address, Capacity, Node, Pod
+from metricsapi.kube.nodes import decode_node
+from metricsapi.kube.pods import completed_pod, decode_pod, decode_pod_row
 
 T = TypeVar("T")
 
@@ -24,22 +24,9 @@ T = TypeVar("T")
 # as one object, each without looking at what else would be accepted.
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-
-
-# What a mirror pod has: the kubelet's uid of the static pod is in the second one.
-_CONFIG_MIRROR = "kubernetes.io/config.mirror"
-_CONFIG_HASH = "kubernetes.io/config.hash"
-
-
-class Metadata(Struct, gc=False, rename="camel"):
-    """The part of ObjectMeta that we read."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    resource_version: str = ""
+# A Table whose rows have, by default, the metadata of their objects. Every kube-apiserver since
+# 1.15 makes them; the next that is asked for is for what else may be behind a URL.
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 
 class _ListMeta(Struct, gc=False, rename="camel"):
@@ -57,15 +44,19 @@ class _Event(Struct):
     object: msgspec.Raw
 
 
-class _OnlyMetadata(Struct):
-    metadata: Metadata
+class _Column(Struct):
+    name: str
 
 
-class _OnlyVersion(Struct):
+class _EventObject(Struct, rename="camel"):
+    """What is read of the object of any event; only a Table has rows, and no more than one."""
+
     class _Version(Struct, rename="camel"):
         resource_version: str = ""
 
     metadata: _Version | None = None
+    rows: list[msgspec.Raw] | None = None
+    column_definitions: list[_Column] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,9 @@ class Resource(Generic[T]):
     """Objects of one kind: `path` and `params` of their list, `decode` for one object's JSON.
 
     `decode` gives None for an object that cannot be used, and never raises; `key` is an object's
-    identity.
+    identity. Where `accept_watch` asks for Tables, `decode_row` does the same for a row and the
+    names of its columns, and `completed` gives an object of a list, which says less than a row,
+    with what was known of it before.
     """
 
     name: str
@@ -83,6 +76,8 @@ class Resource(Generic[T]):
     params: dict[str, str] = field(default_factory=dict)
     accept_list: str = "application/json"
     accept_watch: str = "application/json"
+    decode_row: Callable[[bytes | msgspec.Raw, Sequence[str]], T | None] | None = None
+    completed: Callable[[T, T], T] = lambda new, _before: new
 
 
 @dataclass(frozen=True)
@@ -106,6 +101,7 @@ class Event(Generic[T]):
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: T | None
     resource_version: str
+    columns: Sequence[str] = ()  # of the Tables of this watch
 
 
 def decode_page(resource: Resource[T], body: bytes) -> Page[T]:
@@ -117,8 +113,10 @@ def decode_page(resource: Resource[T], body: bytes) -> Page[T]:
     return Page(items, page.metadata.resource_version, page.metadata.continue_, skipped)
 
 
-def decode_event(resource: Resource[T], line: bytes) -> Event[T]:
+def decode_event(resource: Resource[T], line: bytes, columns: Sequence[str] = ()) -> Event[T]:
     """Decode one line of a watch.
+
+    Only the first Table of a watch names its columns: `columns` are those of the event before.
 
     Raises Gone when the version has expired, ApiError for any other ERROR event, InvalidResponse
     when the line is no event.
@@ -130,17 +128,24 @@ def decode_event(resource: Resource[T], line: bytes) -> Event[T]:
     if event.type not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
         raise InvalidResponse(f"{what} has the unknown type {event.type[:40]!r}")
     kind: Any = event.type
-    version = _resource_version(event.object)
-    return Event(kind, None if kind == "BOOKMARK" else resource.decode(event.object), version)
+    seen = _event_object(event.object)
+    version = seen.metadata.resource_version if seen.metadata else ""
+    columns = [column.name for column in seen.column_definitions or ()] or columns
+    if kind == "BOOKMARK":
+        return Event(kind, None, version, columns)
+    if seen.rows is not None and resource.decode_row is not None:
+        item = resource.decode_row(seen.rows[0], columns) if seen.rows else None
+    else:
+        item = resource.decode(event.object)
+    return Event(kind, item, version, columns)
 
 
-def _resource_version(body: msgspec.Raw) -> str:
-    """Give an object's resource version; empty when it has none that can be read."""
+def _event_object(body: msgspec.Raw) -> _EventObject:
+    """Give the object of an event; without a version when it has none that can be read."""
     try:
-        metadata = msgspec.json.decode(body, type=_OnlyVersion).metadata
+        return msgspec.json.decode(body, type=_EventObject)
     except UNDECODABLE:
-        return ""
-    return metadata.resource_version if metadata else ""
+        return _EventObject()
 
 
 def _watch_error(body: bytes) -> ApiError:
@@ -155,103 +160,6 @@ def _watch_error(body: bytes) -> ApiError:
     return error
 
 
-class _Condition(Struct, gc=False):
-    type: str = ""
-    status: str = ""
-
-
-class _Endpoint(Struct, gc=False):
-    port: int | None = msgspec.field(default=None, name="Port")
-
-
-class _DaemonEndpoints(Struct, gc=False, rename="camel"):
-    kubelet_endpoint: _Endpoint | None = None
-
-
-class _Amounts(Struct, gc=False):
-    cpu: str = ""
-    memory: str = ""
-    pods: str = ""
-    ephemeral_storage: str = msgspec.field(default="", name="ephemeral-storage")
-
-
-class _Swap(Struct, gc=False):
-    capacity: int | None = None
-
-
-class _NodeInfo(Struct, gc=False):
-    swap: _Swap | None = None
-
-
-class _NodeStatus(Struct, gc=False, rename="camel"):
-    addresses: tuple[Address, ...] | None = None
-    conditions: tuple[_Condition, ...] | None = None
-    daemon_endpoints: _DaemonEndpoints | None = None
-    allocatable: _Amounts | None = None
-    capacity: _Amounts | None = None
-    node_info: _NodeInfo | None = None
-
-
-class _WireNode(Struct, gc=False):
-    metadata: Metadata
-    status: _NodeStatus | None = None
-
-
-def decode_node(body: bytes | msgspec.Raw) -> Node | None:
-    """Give what we use of a v1 Node; None when it has no name or cannot be decoded."""
-    try:
-        wire = msgspec.json.decode(body, type=_WireNode)
-    except UNDECODABLE:
-        return None
-    if not wire.metadata.name:
-        return None
-    status = wire.status or _NodeStatus()
-    daemon = status.daemon_endpoints
-    endpoint = daemon.kubelet_endpoint if daemon else None
-    amounts = status.allocatable or _Amounts()
-    ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
-    return Node(
-        name=wire.metadata.name,
-        labels=wire.metadata.labels or {},
-        annotations=wire.metadata.annotations or {},
-        addresses=status.addresses or (),
-        kubelet_port=_port(endpoint.port) if endpoint else None,
-        ready=ready,
-        cpu=parse_quantity(amounts.cpu, 10**9),
-        memory=parse_quantity(amounts.memory),
-        capacity=_capacity(status),
-    )
-
-
-def _capacity(status: _NodeStatus) -> Capacity:
-    amounts = status.capacity or _Amounts()
-    swap = status.node_info.swap if status.node_info else None
-    return Capacity(
-        parse_quantity(amounts.cpu, 10**9),
-        parse_quantity(amounts.memory),
-        swap.capacity if swap else None,
-        parse_quantity(amounts.ephemeral_storage),
-        parse_quantity(amounts.pods),
-    )
-
-
-def _port(number: int | None) -> int | None:
-    return number if number is not None and 0 < number < 65536 else None
-
-
-def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
-    """Give what we use of a pod's PartialObjectMetadata; None when it has no name or namespace."""
-    try:
-        metadata = msgspec.json.decode(body, type=_OnlyMetadata).metadata
-    except UNDECODABLE:
-        return None
-    if not metadata.name or not metadata.namespace:
-        return None
-    annotations = metadata.annotations or {}
-    static = annotations.get(_CONFIG_HASH, "") if _CONFIG_MIRROR in annotations else ""
-    return Pod(metadata.namespace, metadata.name, metadata.labels or {}, metadata.uid, static)
-
-
 NODES = Resource("nodes", "/api/v1/nodes", decode_node, lambda node: node.key)
 RUNNING_PODS = Resource(
     "pods",
@@ -259,8 +167,12 @@ RUNNING_PODS = Resource(
     decode_pod,
     lambda pod: pod.key,
     params={"fieldSelector": "status.phase=Running"},
+    # A list of Tables costs kube-apiserver three times the CPU, and a watch of them less: see
+    # docs/scaling.md.
     accept_list=METADATA_LIST,
-    accept_watch=METADATA,
+    accept_watch=f"{TABLE},{METADATA}",
+    decode_row=decode_pod_row,
+    completed=completed_pod,
 )
 
 

@@ -213,7 +213,72 @@ async def test_pods_are_asked_for_as_metadata_of_running_ones(start):
         assert request.params["fieldSelector"] == "status.phase=Running"
         assert "as=PartialObjectMetadataList;" in request.headers["accept"]
         assert "as=PartialObjectMetadata;" in watch.headers["accept"]
+        assert watch.headers["accept"].startswith("application/json;as=Table;")
         assert request.headers["authorization"] == "Bearer token"
+
+
+def pod(name, version, uid="u", **labels):
+    return {"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version,
+                         "labels": labels}}  # fmt: skip
+
+
+def row(kind, item, node="n1", ready="1/1", columns=("Ready", "Node")):
+    definitions = columns and [{"name": column} for column in columns]
+    table = {"rows": [{"cells": [ready, node], "object": item}], "columnDefinitions": definitions}
+    version = {"resourceVersion": item["metadata"]["resourceVersion"]}
+    return {"type": kind, "object": {"kind": "Table", "metadata": version, **table}}
+
+
+async def test_a_watch_of_tables_tells_where_pods_are_and_whether_they_are_ready(start):
+    watches = []
+
+    def answer(request):
+        if not request.watching:
+            return 200, page(pod("a", "5"), pod("b", "6"))
+        watches.append(request.params["resourceVersion"])
+        if len(watches) > 1:
+            return 200, lines(row("MODIFIED", pod("a", "14"), "n3"))
+        return 200, lines(
+            row("ADDED", pod("c", "11"), "n2", "0/1"),
+            row("MODIFIED", pod("c", "12"), "n2", columns=None),
+            row("DELETED", pod("b", "13"), columns=None),
+            then_hang=False,
+        )
+
+    async with ScriptedApiServer(answer) as server:
+        informer = Informer(server.client, RUNNING_PODS)
+        seen = []
+        informer.subscribe(lambda _, new: seen.append(new and (new.name, new.node, new.ready)))
+        task = asyncio.create_task(informer.run())
+        await until(lambda: len(seen) == 6)
+        task.cancel()
+    assert seen[:2] == [("a", "", False), ("b", "", False)]
+    assert seen[2:] == [("c", "n2", False), ("c", "n2", True), None, ("a", "n3", True)]
+    assert watches[:2] == ["10", "13"]
+
+
+async def test_what_a_table_told_of_a_pod_outlasts_a_list_that_does_not_tell_it(start):
+    lists = []
+    gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
+
+    def answer(request):
+        if not request.watching:
+            lists.append(1)
+            again = len(lists) > 1
+            return 200, page(pod("a", "12"), pod("b", "13", "other" if again else "u"))
+        if len(lists) > 1:
+            return 200, hang()
+        return 200, lines(row("MODIFIED", pod("a", "11")), row("MODIFIED", pod("b", "12")), gone)
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server, RUNNING_PODS)
+        changed = []
+        informer.subscribe(lambda old, new: changed.append(new.name) if old else None)
+        await until(lambda: informer.restarts and len(changed) == 3)
+        a, b = (informer.objects["ns", name] for name in "ab")
+        assert (a.node, a.ready) == ("n1", True)
+        assert (b.node, b.ready, b.uid) == ("", False, "other"), "another pod of this name"
+        assert changed == ["a", "b", "b"], "a list that changes nothing is silent"
 
 
 async def test_a_list_of_many_objects_lets_others_run_meanwhile(start):

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.api.render.quantity import bytes_text, cpu_text
+from metricsapi.kube.nodes import decode_node
 from metricsapi.kube.quantity import parse_quantity
-from metricsapi.kube.watch import decode_node
 
 NANO = 10**9
 

@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 
+from metricsapi.kube.nodes import decode_node
+from metricsapi.kube.pods import decode_pod
 from metricsapi.kube.resources import Capacity
-from metricsapi.kube.watch import decode_node, decode_pod
 from metricsapi.server.cluster import PENDING, ClusterView
 from tests.api.cluster import Objects
 from tests.support.apiserver import ScriptedApiServer

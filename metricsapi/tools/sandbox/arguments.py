@@ -41,6 +41,8 @@ def size_of(options: argparse.Namespace) -> Size:
         host=not options.no_host,
         changing=options.changing,
         swap_every=options.swap_every,
+        step=options.step,
+        groups=options.groups,
         faults=dict(options.fault),
         manifests=options.manifests,
     )
@@ -89,6 +91,21 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         help=f"1,100: in {WORKLOADS}, one pod has the label workload=1, 100 others workload=100",
     )
     parser.add_argument("--changing", action="store_true", help="their usage swings; else constant")
+    parser.add_argument(
+        "--step",
+        type=_number(0, 86400),
+        default=0,
+        metavar="SECONDS",
+        help="their usage doubles and halves by turns, at each multiple of so many seconds of Unix "
+        "time, and the last 20 bits of a working set are the milliseconds of its reading",
+    )
+    parser.add_argument(
+        "--groups",
+        type=_number(0, MOST_NODES),
+        default=0,
+        metavar="N",
+        help="their pods have the label group: the node's number modulo N",
+    )
     parser.add_argument(
         "--swap-every",
         type=_number(0, MOST_NODES),

@@ -59,6 +59,8 @@ class Size:
     host: bool = True
     changing: bool = False
     swap_every: int = 0
+    step: float = 0.0
+    groups: int = 0
     faults: dict[str, Fault] = field(default_factory=dict)
     manifests: Manifests | None = None  # the server's objects, instead of built-in ones
 
@@ -161,6 +163,7 @@ class Embedded:
             tokens=tokens,
             changing=size.changing,
             swap_every=size.swap_every,
+            step=size.step,
         )
         self._fleet = Fleet(plan, self.api.ca)
         stack.push_async_callback(self._fleet.stop)
@@ -183,6 +186,8 @@ class Embedded:
             labels = pod.labels
             if pod.namespace == WORKLOADS and (workload := next(self._members, None)):
                 labels = {**labels, "workload": workload}
+            if size.groups:
+                labels = {**labels, "group": str(i % size.groups)}
             self.cluster.apply(
                 "pods", pod_object(pod.namespace, pod.name, node.name, containers, labels)
             )

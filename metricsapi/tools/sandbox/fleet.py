@@ -46,6 +46,7 @@ class Plan:
     first: int = 0
     changing: bool = False
     swap_every: int = 0  # each so many-th node has swap; none at 0
+    step: float = 0.0  # seconds after which usage steps up or down; it does not at 0
 
 
 _OPENSSL = Path(__file__).with_name("kubelet-openssl.cnf")
@@ -142,6 +143,7 @@ async def _start(plan: Plan, authority: Authority) -> tuple[Kubelets, Addresses]
             started,
             changing=plan.changing,
             swap=bool(plan.swap_every) and i % plan.swap_every == 0,
+            step=plan.step,
         )
         kubelet = await kubelets.start(source, loopback(i))
         addresses[source.name] = (kubelet.address, kubelet.port)

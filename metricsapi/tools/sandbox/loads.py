@@ -1,9 +1,12 @@
-"""Usage that is known at every moment: constant, or swinging around its mean.
+"""Usage that is known at every moment: constant, swinging around its mean, or stepping.
 
 A counter is the integral of the usage since a beginning. Of a swing that is the difference of two
 cosines; by the sum formula it is a sum of two products, of which the one factors belong to the
 load and the others to the moment. So thousands of counters of one moment need one sine and one
 cosine.
+
+Stepping usage is its mean, and `HIGH` times as much, by turns; then a working set also tells when
+it was read, to the millisecond (`read_at`), whatever times an answer has.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from metricsapi.tools.sandbox.state import timestamp
 SWING = 0.3  # the part of its mean by which changing usage swings
 CYCLE = 97.0  # seconds of one swing
 HOUSEKEEPING = 10  # seconds over which a kubelet takes its own rate
+HIGH = 2.0  # times its mean that stepping usage is after a step up
+MILLISECONDS = 2**20  # after which the milliseconds in a working set begin again
 _RADIANS = 2 * math.pi / CYCLE  # radians a second
 _PAGES, _PAGE = 64, 4096  # bytes by which a changing working set grows each second, again and again
 
@@ -40,14 +45,22 @@ def load_of(cpu: int, memory: int, phase: float | None) -> Load:
 
 
 class Moment:
-    """When loads are read: `now`, after `age` seconds."""
+    """When loads are read: `now`, after `age` seconds.
 
-    def __init__(self, now: float, age: float, *, changing: bool) -> None:
+    With `step` they step up and down by turns of so many seconds, up to `now` in epoch seconds.
+    """
+
+    def __init__(self, now: float, age: float, *, changing: bool, step: float = 0.0) -> None:
         self.text = timestamp(now).encode()
-        self._age = age
+        self._age, self._age_before = age, age - HOUSEKEEPING
         self._fallen, self._sine = _swung(age)
         self._fallen_before, self._sine_before = _swung(age - HOUSEKEEPING)
         self._grown = (int(now) % _PAGES) * _PAGE if changing else 0
+        if step:
+            began = _worked(now - age, step)
+            self._age = _worked(now, step) - began
+            self._age_before = _worked(now - HOUSEKEEPING, step) - began
+            self._grown = int(now * 1000) % MILLISECONDS
 
     def counter(self, of: Load) -> int:
         """Give the CPU counter in nanocore-seconds."""
@@ -60,7 +73,7 @@ class Moment:
     # One loop: calls for each of 90 loads would take most of the time of an answer.
     def stats(self, loads: Iterable[Load]) -> list[bytes | int]:
         """Give for each load CPU time, rate and counter, memory time and working set."""
-        text, grown, age, earlier = self.text, self._grown, self._age, self._age - HOUSEKEEPING
+        text, grown, age, earlier = self.text, self._grown, self._age, self._age_before
         fallen, sine = self._fallen, self._sine
         fallen_before, sine_before = self._fallen_before, self._sine_before
         values: list[bytes | int] = []
@@ -75,3 +88,20 @@ class Moment:
 def _swung(age: float) -> tuple[float, float]:
     """Give how far the cosine has fallen from 1, and the sine."""
     return 1 - math.cos(_RADIANS * age), math.sin(_RADIANS * age)
+
+
+def is_high(at: float, step: float) -> bool:
+    """Whether stepping usage is high at a time in epoch seconds."""
+    return bool(at // step % 2)
+
+
+def _worked(now: float, step: float) -> float:
+    """Give the integral of a usage that is 1 and `HIGH` by turns, up to `now` in epoch seconds."""
+    turns, rest = divmod(now, step)
+    return turns // 2 * step * (1 + HIGH) + (step + HIGH * rest if turns % 2 else rest)
+
+
+def read_at(working_set: int, now: float) -> float:
+    """Give when a working set of a stepping load was read, in epoch seconds, not after `now`."""
+    milliseconds = int(now * 1000)
+    return (milliseconds - (milliseconds - working_set) % MILLISECONDS) / 1000

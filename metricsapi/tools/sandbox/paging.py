@@ -15,16 +15,15 @@ from starlette.responses import Response
 from metricsapi.tools.sandbox.answers import (
     METADATA,
     METADATA_LIST,
-    answer,
     encoded,
     shape_asked,
     status,
     wrong_shape,
 )
 from metricsapi.tools.sandbox.collection import Collection
-from metricsapi.tools.sandbox.record import Objects, Record
+from metricsapi.tools.sandbox.record import Record
 from metricsapi.tools.sandbox.selecting import Test
-from metricsapi.tools.sandbox.tables import table
+from metricsapi.tools.sandbox.tables import included, table
 
 SNAPSHOTS = 16  # unfinished paged lists that can be gone on with
 _TOO_OLD = (
@@ -66,7 +65,7 @@ class Lists:
             page = self._page(collection, version, wanted, query.get("continue"), limit)
         except Expired:
             return status(410, _TOO_OLD)
-        return listed(collection, request.headers.get("accept", ""), *page)
+        return listed(collection, request, *page)
 
     def _page(
         self, collection: Collection, version: int, wanted: Test, token: str | None, limit: int
@@ -97,13 +96,14 @@ class Lists:
 
 
 def listed(
-    collection: Collection, accept: str, records: Sequence[Record], metadata: dict[str, Any]
+    collection: Collection, request: Request, records: Sequence[Record], metadata: dict[str, Any]
 ) -> Response:
-    """Answer with a list in the form that `accept` names."""
+    """Answer with a list in the form that the request asks for."""
     kind = collection.kind
-    shape = shape_asked(accept)
+    shape = shape_asked(request.headers.get("accept", ""))
     if shape == "Table":
-        return answer(table(kind.plural, Objects(records), metadata))
+        include = included(request.query_params.get("includeObject", ""))
+        return encoded(table(kind.plural, records, metadata, include))
     if shape == METADATA:
         return wrong_shape(shape, f"is a list (*core.{kind.kind}List)")
     if shape == METADATA_LIST:

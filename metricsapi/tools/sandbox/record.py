@@ -72,7 +72,7 @@ class Record(msgspec.Struct, gc=False, frozen=True):
 
 
 def record(kind: Kind, item: Object, version: int) -> Record:
-    """Encode an object whose metadata is complete."""
+    """Encode an object whose metadata is complete; a bookmark's has no name."""
     metadata = item["metadata"]
     head = f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
     meta = msgspec.json.encode(metadata)
@@ -81,7 +81,7 @@ def record(kind: Kind, item: Object, version: int) -> Record:
     tail = b"," + tail[1:] if rest else b"}"
     return Record(
         metadata.get("namespace", ""),
-        metadata["name"],
+        metadata.get("name", ""),
         version,
         b"".join((head, meta, tail)),
         len(head),

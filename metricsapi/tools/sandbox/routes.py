@@ -27,7 +27,7 @@ from metricsapi.tools.sandbox.patching import BadPatch, patched
 from metricsapi.tools.sandbox.record import Object, Record
 from metricsapi.tools.sandbox.selecting import BadSelector, selection
 from metricsapi.tools.sandbox.state import Cluster, Conflict
-from metricsapi.tools.sandbox.tables import table
+from metricsapi.tools.sandbox.tables import included, table
 from metricsapi.tools.sandbox.validation import refusal
 from metricsapi.tools.sandbox.watching import BOOKMARK_EVERY, Asked, Watch
 
@@ -93,7 +93,7 @@ class Resources:
             accept = request.headers.get("accept", "")
             shape = shape_asked(accept)
             if shape == "Table":
-                return answer(table(kind.plural, [record.object()], {}))
+                return _row_of(kind, record, request.query_params.get("includeObject", ""))
             if shape == METADATA_LIST:
                 return wrong_shape(shape, f"is not a list (*core.{kind.kind})")
             return encoded(record.partial if shape == METADATA else record.json)
@@ -177,3 +177,12 @@ class Resources:
                 "modified; please apply your changes to the latest version and try again"
             )
             return status(409, message, details=details)
+
+
+def _row_of(kind: Kind, record: Record, include: str) -> Response:
+    """Answer with one object as a Table."""
+    try:
+        metadata = {"resourceVersion": str(record.version)}
+        return encoded(table(kind.plural, [record], metadata, included(include)))
+    except ValueError as error:
+        return status(400, str(error))

@@ -4,47 +4,65 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-Object = dict[str, Any]
+import msgspec
+
+from metricsapi.tools.sandbox.record import Object, Record
+
 Column = tuple[str, int, Callable[[Object], Any]]  # name, priority (1: only with -o wide), cell
+INCLUDED = ("Metadata", "Object", "None", "")  # what `includeObject` may ask for beside the cells
 
 
-def table(plural: str, items: Sequence[Object], metadata: Object) -> Object:
-    """Give the Table of these objects."""
+def included(asked: str) -> str:
+    """Give what a row has beside its cells. Raises ValueError for what is none of `INCLUDED`."""
+    if asked not in INCLUDED:
+        raise ValueError(
+            f"Unable to convert to Table as requested: includeObject: Invalid value: "
+            f"\"{asked}\": must be 'Metadata', 'Object', 'None', or empty"
+        )
+    return asked or "Metadata"
+
+
+def table(
+    plural: str, records: Iterable[Record], metadata: Object, include: str, *, headers: bool = True
+) -> bytes:
+    """Give the Table of these objects as JSON; later events of a watch have no `headers`."""
     columns = COLUMNS.get(plural, DEFAULT)
-    return {
+    head = {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": [
-            {
-                "name": name,
-                "type": "string",
-                "format": "name" if name == "Name" else "",
-                "description": "",
-                "priority": priority,
-            }
-            for name, priority, _ in columns
-        ],
-        "rows": [
-            {
-                "cells": [cell(item) for _, _, cell in columns],
-                "object": {
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": item["metadata"],
-                },
-            }
-            for item in items
-        ],
+        "columnDefinitions": [_definition(*column[:2]) for column in columns] if headers else None,
     }
+    rows = b",".join([_row(columns, record, include) for record in records])
+    return b'%b,"rows":[%b]}' % (msgspec.json.encode(head)[:-1], rows)
+
+
+def _definition(name: str, priority: int) -> Object:
+    return {
+        "name": name,
+        "type": "string",
+        "format": "name" if name == "Name" else "",
+        "description": "",
+        "priority": priority,
+    }
+
+
+def _row(columns: tuple[Column, ...], record: Record, include: str) -> bytes:
+    item = record.object()
+    cells = msgspec.json.encode([cell(item) for _, _, cell in columns])
+    shown = {"Metadata": record.partial, "Object": record.json}.get(include, b"null")
+    return b'{"cells":%b,"object":%b}' % (cells, shown)
 
 
 def age(item: Object) -> str:
     """Give the age of an object as kubectl shows it."""
-    made = dt.datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+    text = item["metadata"].get("creationTimestamp")
+    if not text:  # as in a bookmark
+        return "<unknown>"
+    made = dt.datetime.fromisoformat(text)
     seconds = max(0, int(time.time() - made.timestamp()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
@@ -53,7 +71,7 @@ def age(item: Object) -> str:
 
 
 def _name(item: Object) -> str:
-    return str(item["metadata"]["name"])
+    return str(item["metadata"].get("name", ""))
 
 
 def _address(kind: str) -> Callable[[Object], str]:
@@ -90,6 +108,13 @@ def _ready_containers(item: Object) -> str:
     statuses = item.get("status", {}).get("containerStatuses")
     ready = total if statuses is None else sum(1 for s in statuses if s.get("ready"))
     return f"{ready}/{total}"
+
+
+def _readiness_gates(item: Object) -> str:
+    gates = [gate["conditionType"] for gate in item.get("spec", {}).get("readinessGates", [])]
+    conditions = item.get("status", {}).get("conditions", [])
+    true = {condition["type"] for condition in conditions if condition["status"] == "True"}
+    return f"{len(true.intersection(gates))}/{len(gates)}" if gates else "<none>"
 
 
 def _ports(item: Object) -> str:
@@ -143,7 +168,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("IP", 1, lambda item: item.get("status", {}).get("podIP", "<none>")),
         ("Node", 1, lambda item: item.get("spec", {}).get("nodeName", "<none>")),
         ("Nominated Node", 1, lambda _: "<none>"),
-        ("Readiness Gates", 1, lambda _: "<none>"),
+        ("Readiness Gates", 1, _readiness_gates),
     ),
     "services": (
         ("Name", 0, _name),

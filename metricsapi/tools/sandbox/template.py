@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from metricsapi.tools.sandbox.loads import HOUSEKEEPING, Load, Moment, load_of
+from metricsapi.tools.sandbox.loads import HOUSEKEEPING, MILLISECONDS, Load, Moment, load_of
 from metricsapi.tools.sandbox.state import timestamp
 from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod, synthetic_uid
 
@@ -31,16 +31,24 @@ class SyntheticSource:
     Container stats are read while a request is served, node stats by housekeeping, as with a
     kubelet over containerd, and each answer lists pods and containers in another order, as its maps
     do. Counters are the integral of the usage since `started`, which is constant, or swings if
-    `changing`; each container was started at a time of its own before that, and was idle.
+    `changing`, or steps every `step` seconds; each container was started at a time of its own
+    before that, and was idle.
     """
 
     def __init__(
-        self, node: SyntheticNode, started: float, *, changing: bool = False, swap: bool = False
+        self,
+        node: SyntheticNode,
+        started: float,
+        *,
+        changing: bool = False,
+        swap: bool = False,
+        step: float = 0.0,
     ) -> None:
         self.name = node.name
         self.node = node
         self.started = started
         self.changing = changing
+        self.step = step
         self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
         self._phase = float(node.index % 89)
         self._random = Random(node.index)
@@ -95,9 +103,11 @@ class SyntheticSource:
         return self._moment(now).counter(self._load_of(mean, 0))
 
     def _moment(self, now: float) -> Moment:
-        return Moment(now, now - self.started, changing=self.changing)
+        return Moment(now, now - self.started, changing=self.changing, step=self.step)
 
     def _load_of(self, cpu: int, memory: int) -> Load:
+        if self.step:
+            return load_of(cpu, memory // MILLISECONDS * MILLISECONDS, None)
         return load_of(cpu, memory, self._phase if self.changing else None)
 
     def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:

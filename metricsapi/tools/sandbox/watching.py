@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,7 +15,7 @@ from metricsapi.tools.sandbox.outages import Outages
 from metricsapi.tools.sandbox.record import Record, record
 from metricsapi.tools.sandbox.selecting import Test
 from metricsapi.tools.sandbox.state import Cluster
-from metricsapi.tools.sandbox.tables import table
+from metricsapi.tools.sandbox.tables import included, table
 
 BOOKMARK_EVERY = 60.0  # seconds
 _TRUE = ("true", "1")
@@ -31,6 +31,7 @@ class Asked:
     seconds: float  # until the server ends it
     initial: bool  # a bookmark says where what was there ends
     shape: str  # METADATA alone, "Table" of one row each, or empty
+    include: str  # what is in the rows of Tables beside their cells
 
     @classmethod
     def of(cls, query: Mapping[str, str], accept: str) -> Asked:
@@ -43,6 +44,7 @@ class Asked:
             float(query.get("timeoutSeconds") or 3600.0),
             initial,
             shape_asked(accept),
+            included(query.get("includeObject", "") if shape_asked(accept) == "Table" else ""),
         )
 
 
@@ -57,6 +59,7 @@ class Watch:
         self._asked = asked
         self._wanted = wanted
         self._outages = outages
+        self._headers = True  # the first Table of a watch tells the columns, also in a bookmark
 
     async def lines(self, bookmark_every: float) -> AsyncIterator[bytes]:
         """Yield lines until its time is over, or its version has expired."""
@@ -127,24 +130,25 @@ class Watch:
         item["metadata"]["resourceVersion"] = str(version)
         return record(self._collection.kind, item, version)
 
-    def _event(self, word: Word, record: Record) -> bytes:
+    def _event(self, word: Word | Literal["BOOKMARK"], record: Record) -> bytes:
         shown = record.partial if self._asked.shape == METADATA else record.json
         if self._asked.shape == "Table":
-            metadata = {"resourceVersion": str(record.version)}
-            shown = msgspec.json.encode(
-                table(self._collection.kind.plural, [record.object()], metadata)
+            shown = table(
+                self._collection.kind.plural,
+                [record],
+                {"resourceVersion": str(record.version)},
+                self._asked.include,
+                headers=self._headers,
             )
+            self._headers = False
         return b'{"type":"%b","object":%b}\n' % (word.encode(), shown)
 
     def _bookmark(self, version: int, annotations: dict[str, str] | None = None) -> bytes:
-        kind = self._collection.kind
         metadata: dict[str, Any] = {"resourceVersion": str(version), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
-        item = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-        if self._asked.shape == METADATA:
-            item |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-        return _encoded("BOOKMARK", item)
+        kind = self._collection.kind
+        return self._event("BOOKMARK", record(kind, {"metadata": metadata}, version))
 
 
 def _encoded(word: str, item: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from metricsapi.tools.sandbox.faults import Fault
 from metricsapi.tools.sandbox.fleet import Fleet, Plan, by_tokens
 from metricsapi.tools.sandbox.kubelets import Kubelets, loopback
+from metricsapi.tools.sandbox.loads import HIGH, is_high, read_at
 from metricsapi.tools.sandbox.pki import Authority
 from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.synthetic import synthetic_node
@@ -106,6 +107,27 @@ async def test_changing_memory_grows_and_both_endpoints_tell_the_same():
         line = rb"container_memory_working_set_bytes{.*} (\d+) "
         assert re.findall(line, source.exposition(now)) == [b"%d" % reported[-1]]
     assert reported[1] - reported[0] == 3 * 4096
+
+
+async def test_stepping_usage_doubles_and_halves_and_its_memory_tells_when_it_was_read():
+    node = synthetic_node(1, 1, 1)
+    source = SyntheticSource(node, 1.8e9 - 3600, step=50.0)
+    ((_, mean, size),) = node.pods[0].containers
+    assert not is_high(1.8e9 + 49.0, 50.0)
+    assert is_high(1.8e9 + 51.0, 50.0)
+    for second in (10.0, 60.5, 110.25):
+        now = 1.8e9 + second
+        grown = source.counter(mean, now) - source.counter(mean, now - 10.0)
+        factor = HIGH if is_high(now, 50.0) else 1.0
+        assert grown / 10 == pytest.approx(mean * factor, rel=1e-6)
+        (pod,) = json.loads(source.summary(now))["pods"]
+        (container,) = pod["containers"]
+        assert container["cpu"]["usageNanoCores"] == pytest.approx(mean * factor, rel=1e-6)
+        working_set = container["memory"]["workingSetBytes"]
+        assert abs(working_set - size) < 2**20
+        assert read_at(working_set, now + 500.25) == pytest.approx(now, abs=0.0011)
+    both = source.counter(mean, 1.8e9 + 100.0) - source.counter(mean, 1.8e9)
+    assert both == pytest.approx(50 * mean * (1 + HIGH), rel=1e-6)
 
 
 async def test_containers_start_at_times_of_their_own_before_their_counters():

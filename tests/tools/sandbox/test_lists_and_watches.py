@@ -121,15 +121,84 @@ async def test_a_list_is_no_object_and_an_event_is_no_list(api, http):
     assert (watch.status_code, watch.content) == (200, b"")
 
 
+TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+
+
 async def test_a_table_of_one_row_for_each_event(api, http):
-    api.cluster.apply("configmaps", {**pod("ns", "a"), "data": {"x": "1", "y": "2"}})
-    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    """As kube-apiserver 1.36 sends them: only the first one has the columns."""
     path = "/api/v1/namespaces/ns/configmaps"
-    listed = (await http.get(path, headers=accept)).json()
-    ((word, item),) = await watched(http, path, 1, accept)
+    configmap = api.cluster.apply("configmaps", {**pod("ns", "a"), "data": {"x": "1", "y": "2"}})
+    listed = (await http.get(path, headers=TABLE)).json()
+    first, last = await watched(
+        http, path, 2, TABLE, allowWatchBookmarks="true", timeoutSeconds="1"
+    )
+    word, item = first
     assert (word, item["kind"]) == ("ADDED", "Table")
     assert item["columnDefinitions"] == listed["columnDefinitions"]
+    assert item["metadata"]["resourceVersion"] == configmap["metadata"]["resourceVersion"]
     assert [row["cells"][:2] for row in item["rows"]] == [["a", "2"]]
+    word, item = last
+    assert (word, item["columnDefinitions"]) == ("BOOKMARK", None)
+    assert item["metadata"] == {"resourceVersion": str(api.cluster.version)}
+
+
+async def test_a_bookmark_that_comes_first_has_the_columns(api, http):
+    api.resources.bookmark_every = 0.05
+    where = {"resourceVersion": str(api.cluster.version), "allowWatchBookmarks": "true"}
+    first, second = await watched(http, "/api/v1/pods", 2, TABLE, **where)
+    assert [column["name"] for column in first[1]["columnDefinitions"]][:2] == ["Name", "Ready"]
+    assert second[1]["columnDefinitions"] is None
+    (row,) = first[1]["rows"]
+    assert row["cells"][:2] == ["", "0/0"]
+    assert row["object"]["metadata"] == {
+        "resourceVersion": str(api.cluster.version),
+        "creationTimestamp": None,
+    }
+
+
+async def test_the_rows_of_a_table_have_what_is_to_be_included(api, http):
+    made = api.cluster.apply("pods", pod("ns", "a"))
+
+    async def objects(path, include):
+        answer = await http.get(f"{path}?includeObject={include}", headers=TABLE)
+        return answer.status_code, [row["object"] for row in answer.json().get("rows", ())]
+
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    partial["metadata"] = made["metadata"]
+    for path in ("/api/v1/pods", "/api/v1/namespaces/ns/pods/a"):
+        for include in ("", "Metadata"):
+            assert await objects(path, include) == (200, [partial])
+        assert await objects(path, "None") == (200, [None])
+        assert await objects(path, "Object") == (200, [made])
+        assert await objects(path, "All") == (400, [])
+    refused = await http.get("/api/v1/pods?watch=true&includeObject=All", headers=TABLE)
+    assert refused.status_code == 400
+    assert (await http.get("/api/v1/pods?includeObject=All")).status_code == 200
+
+
+async def test_a_table_of_pods_tells_node_and_readiness(api, http):
+    def told(**status):
+        item = pod("ns", "a")
+        spec = {
+            "nodeName": "n1",
+            "containers": [{"name": "x"}, {"name": "y"}],
+            **status.pop("spec"),
+        }
+        api.cluster.apply("pods", {**item, "spec": spec, "status": {"phase": "Running", **status}})
+
+    async def cells():
+        listed = (await http.get("/api/v1/pods", headers=TABLE)).json()
+        names = [column["name"] for column in listed["columnDefinitions"]]
+        cells = dict(zip(names, listed["rows"][0]["cells"], strict=True))
+        return [cells[name] for name in ("Node", "Ready", "Readiness Gates")]
+
+    told(spec={})
+    assert await cells() == ["n1", "2/2", "<none>"]
+    told(spec={}, containerStatuses=[{"ready": True}, {"ready": False}])
+    assert await cells() == ["n1", "1/2", "<none>"]
+    gates = {"readinessGates": [{"conditionType": "lb"}, {"conditionType": "dns"}]}
+    told(spec=gates, conditions=[{"type": "lb", "status": "True"}])
+    assert await cells() == ["n1", "2/2", "1/2"]
 
 
 async def test_a_watch_goes_on_from_a_version_and_sees_what_selectors_see(api, http):

@@ -20,6 +20,18 @@ async def test_workloads_have_so_many_pods_in_one_namespace(tmp_path):
     assert found == {("ns-0", None): 10, ("ns-1", "1"): 1, ("ns-1", "6"): 6, ("ns-1", None): 3}
 
 
+async def test_groups_are_nodes_whose_pods_have_one_label(tmp_path):
+    size = Size(nodes=5, pods=2, containers=1, groups=3, host=False)
+    async with Embedded(size, tmp_path, port=0) as embedded:
+        found = Counter(
+            (pod["metadata"]["labels"]["group"], pod["metadata"]["labels"]["app"])
+            for pod in embedded.cluster.list("pods")
+            if pod["metadata"]["namespace"].startswith("ns-")
+        )
+    nodes = {"0": 2, "1": 2, "2": 1}
+    assert found == {(group, f"app-{p}"): n for group, n in nodes.items() for p in range(2)}
+
+
 @pytest.mark.parametrize(
     ("flag", "said"),
     [

@@ -1,0 +1,83 @@
+"""A pod's JSON, decoded: its metadata, and what a row of a Table tells beside it.
+
+A pod's PartialObjectMetadata has neither the node that it is bound to nor whether it is ready. A
+Table with `includeObject=Metadata` has both in its cells, and the same metadata in each row. Its
+columns are those of `kubectl get pods -o wide`, known by name: no API promises their order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from metricsapi.kube.decoding import UNDECODABLE, Metadata
+from metricsapi.kube.resources import Pod
+
+# What a mirror pod has: the kubelet's uid of the static pod is in the second one.
+_CONFIG_MIRROR = "kubernetes.io/config.mirror"
+_CONFIG_HASH = "kubernetes.io/config.hash"
+_NONE = "<none>"  # in a cell: there is no such thing
+
+
+class _Partial(Struct, gc=False):
+    metadata: Metadata
+
+
+class _Row(Struct, gc=False):
+    object: _Partial
+    cells: list[Any] | None = None
+
+
+def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
+    """Give what we use of a pod's PartialObjectMetadata; None when it has no name or namespace."""
+    try:
+        metadata = msgspec.json.decode(body, type=_Partial).metadata
+    except UNDECODABLE:
+        return None
+    return _pod(metadata)
+
+
+def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:
+    """Give what we use of a row of a Table of pods; `columns` are the names of its cells.
+
+    None when its object has no name or namespace. A cell that is not there, or whose text is
+    another one than kube-apiserver's, leaves unknown what it would tell.
+    """
+    try:
+        row = msgspec.json.decode(body, type=_Row)
+    except UNDECODABLE:
+        return None
+    cells = dict(zip(columns, row.cells or (), strict=False))
+    node = cells.get("Node")
+    if not isinstance(node, str) or node == _NONE:
+        node = ""
+    gates = cells.get("Readiness Gates", _NONE)
+    ready = _all_of(cells.get("Ready")) and (gates == _NONE or _all_of(gates))
+    return _pod(row.object.metadata, sys.intern(node), ready=ready)
+
+
+def completed_pod(new: Pod, before: Pod) -> Pod:
+    """Give a pod of a list, which is metadata alone, with what a Table told of it before."""
+    if new.node or not before.node or new.uid != before.uid:
+        return new
+    return replace(new, node=before.node, ready=before.ready)
+
+
+def _pod(metadata: Metadata, node: str = "", *, ready: bool = False) -> Pod | None:
+    if not metadata.name or not metadata.namespace:
+        return None
+    annotations = metadata.annotations or {}
+    static = annotations.get(_CONFIG_HASH, "") if _CONFIG_MIRROR in annotations else ""
+    labels = metadata.labels or {}
+    return Pod(metadata.namespace, metadata.name, labels, metadata.uid, static, node, ready)
+
+
+def _all_of(cell: object) -> bool:
+    """Whether a cell says that all of them are, as `2/2` does."""
+    number, slash, total = cell.partition("/") if isinstance(cell, str) else ("", "", "")
+    return bool(slash) and number == total and number not in ("", "0")
