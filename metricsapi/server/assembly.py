@@ -27,7 +27,7 @@ from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.node_status import Rows
-from metricsapi.scrape.parts import Periodic, ScrapesAlone
+from metricsapi.scrape.parts import Periodic, ScrapesAlone, Store
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.targets import cluster_family
 from metricsapi.server.cluster import ClusterView
@@ -106,10 +106,11 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
     measured = MeasuredScraper(kubelets, telemetry)
     catalog = Catalog(cluster.nodes, cluster.pods, store)
     prefetcher = _prefetcher(process, cluster, catalog, store, replication)
+    kept: Store = MeasuredStore(store, telemetry)
     scraper = ScraperPool(
         nodes=cluster.nodes,
         client=measured,
-        store=MeasuredStore(store, telemetry),
+        store=prefetcher.noting(kept) if prefetcher else kept,
         settings=settings.kubelet,
         ip_family=cluster_family(process.credentials.server),
         sharing=replication or ScrapesAlone(),

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from metricsapi.server.prefetch.learner import RememberedQuery
 
+SOON = 1.5  # seconds by which pods that have started wait for the scrape of a query
 # The gap before a moment may be longer than a period by this part of it. A controller's queries are
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
 # after the last one, shortly before the moment, would take the budget of the one that is wanted.
@@ -57,9 +58,9 @@ class Limits(NamedTuple):
         """How many scrapes the budget gains in a second."""
         return self.budget / self.period
 
-    def after(self, level: float, seconds: float) -> float:
-        """Give the budget's level so many seconds later, once a scrape has been made."""
-        return min(self.most, level + seconds * self.rate) - 1
+    def after(self, level: float, seconds: float, scrapes: int) -> float:
+        """Give the budget's level so many seconds later, once so many scrapes have been made."""
+        return min(self.most, level + seconds * self.rate) - scrapes
 
     def horizon(self, last: float) -> float:
         """Give until when moments matter for the scrape after the one at `last`."""
@@ -110,16 +111,19 @@ def choose(node: Node, moments: Sequence[Moment]) -> Choice:
     return Choice(extra.at, extra, main)
 
 
-def hurry(node: Node, wanted: float, at: float, *, for_query: bool) -> float | None:
-    """Give when to scrape a node because that is wanted soon; None if the scrape at `at` will do.
+def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
+    """Give when to scrape a node because pods have started; None if the scrape chosen will do.
 
-    It will do if it is close enough, or if it is for a query and both are more than the budget has.
+    Who wants it has a budget of its own (see `early`). A scrape for a query will do if it comes
+    `SOON` later, and so will any where there is no budget for more than one a period.
     """
-    soonest = max(wanted, node.earliest)
-    if not for_query:
-        return soonest if soonest < at else None
-    before = soonest <= at - node.limits.room and node.affords(2, at)
-    return soonest if before else None
+    if node.limits.budget <= 1:
+        soonest = max(wanted, node.earliest)
+        will_do = choice.moment is not None and not node.affords(2, choice.at)
+        return None if will_do or soonest >= choice.at else soonest
+    soonest = max(wanted, node.now, node.last + node.limits.shortest)
+    room = SOON if choice.moment is not None else 0.0
+    return soonest if soonest < choice.at - room else None
 
 
 def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:

@@ -47,6 +47,7 @@ class QueryPlanner:
         self._levels: dict[str, tuple[float, float]] = {}  # last scrape, and the budget after it
         self._choices: dict[str, Choice] = {}  # of the nodes that are scraped next for a query
         self._waiting: defaultdict[RememberedQuery, set[str]] = defaultdict(set)
+        self._unbudgeted: set[str] = set()  # nodes whose next scrape is for pods that start
 
     def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
         """Give the next scrape of a node that was last due at `last`.
@@ -65,8 +66,10 @@ class QueryPlanner:
         if queries:
             choice = choose(state, self._expected(node, queries, state))
         if wanted is not None:
-            soon = hurry(state, wanted, choice.at, for_query=choice.moment is not None)
+            soon = hurry(state, wanted, choice)
             if soon is not None:
+                if state.limits.budget > 1:
+                    self._unbudgeted.add(node)
                 return Plan(soon, Reason.START)
         if choice.moment is None:
             return Plan(choice.at, Reason.PERIODIC)
@@ -103,6 +106,7 @@ class QueryPlanner:
         """Drop a node that is gone."""
         self._set_choice(node, None)
         self._levels.pop(node, None)
+        self._unbudgeted.discard(node)
 
     def _remove(self, node: str, query: RememberedQuery) -> None:
         queries = self._queries[node]
@@ -115,7 +119,8 @@ class QueryPlanner:
         limits = self._limits if self._exact(node) else self._plain_limits
         before, level = self._levels.get(node, (last, limits.most - 1))
         if last > before:
-            level = limits.after(level, last - before)
+            level = limits.after(level, last - before, 0 if node in self._unbudgeted else 1)
+        self._unbudgeted.discard(node)
         self._levels[node] = last, level
         return Node(last, level, limits, self._clock())
 

@@ -1,7 +1,7 @@
 """Prefetch put together: from the queries that clients ask to the next scrape of each node.
 
 queries → `learner` → `hosts` → `planner` → the scraper pool. What a query changes is planned by a
-task of its own, so no query waits for it.
+task of its own, so no query waits for it. Pods that start come to the planner by `starts`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from metricsapi.api.catalog import Catalog, Watched
+from metricsapi.api.catalog import Catalog
 from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Query
 from metricsapi.api.slices import in_slices
 from metricsapi.kube.resources import Pod
 from metricsapi.scrape.node_state import NodeState
+from metricsapi.scrape.parts import Store
 from metricsapi.server.prefetch.hosts import HostFinder
 from metricsapi.server.prefetch.learner import Learner, RememberedQuery
 from metricsapi.server.prefetch.planner import QueryPlanner
+from metricsapi.server.prefetch.starts import Pods, Starts
 from metricsapi.storage.store import MetricsStore
 
 TIDY = 15.0  # seconds between two searches for queries that have stopped
@@ -50,7 +52,7 @@ class Prefetcher:
     def __init__(
         self,
         catalog: Catalog,
-        pods: Watched[Pod],
+        pods: Pods,
         store: MetricsStore,
         *,
         period: float,
@@ -59,12 +61,14 @@ class Prefetcher:
         counted: Callable[[int, int], None] = lambda _came, _missed: None,
         forward: Callable[[Query, float], None] = lambda _query, _at: None,
     ) -> None:
+        self._starts = Starts(pods, period=period, min_interval=min_interval, clock=clock)
         self.planner = QueryPlanner(
             period,
             min_interval,
             clock=clock,
             exact=store.read_at_request,
             answer_time=self._answer_time,
+            wanted=self._starts.wanted,
         )
         self._pool: Pool | None = None
         self._store = store
@@ -80,6 +84,11 @@ class Prefetcher:
     def attach(self, pool: Pool) -> None:
         """Have nodes planned again by this pool."""
         self._pool = pool
+        self._starts.attach(pool)
+
+    def noting(self, store: Store) -> Store:
+        """Give a store that also notes which pods the answers of kubelets list."""
+        return self._starts.noting(store)
 
     @property
     def remembered(self) -> int:
