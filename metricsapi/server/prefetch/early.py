@@ -200,6 +200,8 @@ class Early:
     def _stop_waiting(self, start: _Start) -> None:
         if (node := self._nodes.get(start.node)) is not None:
             node.waiting.pop(start.pod.key, None)
+            if not node.waiting and node.last == -inf:  # it is not scraped, as far as is known
+                del self._nodes[start.node]
 
     def _forget(self, key: Key) -> None:
         if (start := self._young.pop(key, None)) is not None:

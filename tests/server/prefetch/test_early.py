@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import random
+import tracemalloc
 
 import pytest
 
@@ -341,3 +342,14 @@ def test_what_has_started_is_forgotten_when_it_is_no_longer_young(early):
         early.pod_changed(None, pod(f"p{number}", node=""), 100.0 + number)
     assert early.pod_changed(None, pod("last", node=""), 100.0 + 10_000.0) == ""
     assert not early.scraped(sample(10_100.0, *(listed(f"p{number}") for number in range(1000))))
+
+
+def test_nodes_that_nobody_scrapes_leave_nothing():
+    early = Early(min_interval=INTERVAL, period=PERIOD)
+    tracemalloc.start()
+    for number in range(20_000):
+        early.pod_changed(None, pod(f"p{number}", f"n{number}"), 100.0 + number)
+    early.pod_changed(None, pod("last", "n"), 1e6)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 1_000_000
