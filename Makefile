@@ -79,7 +79,7 @@ chaos: $(VENV)/dev.stamp ## faults at random at every boundary; SEED= for the sa
 fuzz: $(VENV)/fuzz.stamp ## bytes that a fuzzer finds into every reader of bytes; SECONDS=60 of each
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
 
-ha: $(VENV)/dev.stamp ## faults of replicas that share their scrapes, and what clients see; ARGS="--nodes=20 --resolution=5"
+ha: $(VENV)/dev.stamp ## faults of replicas that share their scrapes, and what clients see; ARGS="--nodes=20 --resolution=5", ARGS=--cost, OUT=file
 	@$(BIN)/python -m tests.ha $(ARGS)
 
 conformance: $(VENV)/dev.stamp ## replay the recorded exchanges of metrics-server and compare

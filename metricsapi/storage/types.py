@@ -42,27 +42,27 @@ def _parsed(text: str) -> float | None:
         return None
 
 
-class CpuStats(Struct, gc=False, rename="camel"):
+class CpuStats(Struct, gc=False, rename="camel", omit_defaults=True):
     time: KubeletTime = None  # when the counter was read, by the kubelet's clock
     usage_nano_cores: int | None = None  # the kubelet's own rate over its own last interval
     usage_core_nano_seconds: int | None = None  # cumulative since the start
 
 
-class MemoryStats(Struct, gc=False, rename="camel"):
+class MemoryStats(Struct, gc=False, rename="camel", omit_defaults=True):
     time: KubeletTime = None
     working_set_bytes: int | None = None
 
 
-class SwapStats(Struct, gc=False, rename="camel"):
+class SwapStats(Struct, gc=False, rename="camel", omit_defaults=True):
     swap_available_bytes: int | None = None
     swap_usage_bytes: int | None = None
 
 
-class DiskStats(Struct, gc=False, rename="camel"):
+class DiskStats(Struct, gc=False, rename="camel", omit_defaults=True):
     used_bytes: int | None = None
 
 
-class ContainerStats(Struct, gc=False, rename="camel"):
+class ContainerStats(Struct, gc=False, rename="camel", omit_defaults=True):
     """One container (or node) in a kubelet's answer, named and nested as in the Summary API.
 
     Decoding fills in these objects, and the store reads them. A stat that the kubelet did not give
@@ -85,7 +85,7 @@ class PodRef(Struct, frozen=True, gc=False, cache_hash=True):
     uid: str = ""  # tells a recreated pod; not its API object's uid for a static pod
 
 
-class PodStats(Struct, gc=False, rename="camel"):
+class PodStats(Struct, gc=False, rename="camel", omit_defaults=True):
     """One pod in a kubelet's answer: only its running containers are listed."""
 
     pod_ref: PodRef

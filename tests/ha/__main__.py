@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -9,83 +11,123 @@ from pathlib import Path
 from tests.ha.cluster import HighAvailability
 from tests.ha.cost import report
 from tests.ha.faults import FAULTS
-from tests.install.objects import rendered
 
 COLUMNS = "{:28} {:>7} {:>7} {:>8} {:>8} {:>9} {:>7} {:>6}"
+HEAD = ("fault", "before", "during", "after", "failed", "oldest", "CPU off", "no leader")
 
 
-async def run(name, fault, options):
-    """Put up two (or three) replicas, let the fault happen, and see it through; give the row."""
-    flags = (f"--metric-resolution={options.resolution:g}s",)
+async def trial(name, options):
+    """Put up replicas, let the fault happen, and see it through; give the numbers."""
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
-            rendered("high-availability"), Path(directory), nodes=options.nodes,
-            pods=options.pods, flags=flags, period=options.resolution,
-        ) as cluster:  # fmt: skip
+            Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
+        ) as cluster:
             for _ in range(3 if "three" in name else 2):
                 await cluster.start()
             await cluster.settle()
             await asyncio.sleep(options.resolution)
             before = await cluster.reads_per_period(2 * options.resolution)
             cluster.watch()
-            during = await cluster.reads_while(fault(cluster))
+            during = await cluster.reads_while(FAULTS[name](cluster))
             if len([member for member in cluster.members if member.up]) > 1:
                 await cluster.settle()
             await asyncio.sleep(2 * options.resolution)
             after = await cluster.reads_per_period(2 * options.resolution)
-            return cluster.seen, before, during, after
+            seen = cluster.seen
+            return {
+                "before": before,
+                "during": during,
+                "after": after,
+                "answers": seen.answers,
+                "failed": seen.failed,
+                "oldest": seen.oldest,
+                "cpu_error": seen.cpu_error,
+                "leaderless": seen.leaderless,
+            }
 
 
-def problems(seen, after, resolution):
-    """Give what the issue of high availability does not allow."""
-    if seen.failed:
-        yield f"{len(seen.failed)} failed answers, the first: {seen.failed[0]}"
-    if seen.oldest > 2 * resolution + 1:
-        yield f"usage {seen.oldest:.1f} s old"
-    if seen.cpu_error > 0.01:
-        yield f"CPU {seen.cpu_error:.2%} off"
-    if not 0.9 <= after <= 1.1:
-        yield f"{after:.2f} reads per node and period afterwards"
+def problems(numbers, resolution):
+    """Give what high availability does not allow."""
+    if failed := numbers["failed"]:
+        yield f"{len(failed)} failed answers, the first: {failed[0]}"
+    if numbers["oldest"] > 2 * resolution + 1:
+        yield f"usage {numbers['oldest']:.1f} s old"
+    if numbers["cpu_error"] > 0.01:
+        yield f"CPU {numbers['cpu_error']:.2%} off"
+    if not 0.9 <= numbers["after"] <= 1.1:
+        yield f"{numbers['after']:.2f} reads per node and period afterwards"
+
+
+def row(name, numbers):
+    return COLUMNS.format(
+        name, f"{numbers['before']:.2f}", f"{numbers['during']:.2f}", f"{numbers['after']:.2f}",
+        f"{len(numbers['failed'])}/{numbers['answers']}", f"{numbers['oldest']:.1f} s",
+        f"{numbers['cpu_error']:.2%}", f"{numbers['leaderless']:.0f} s",
+    )  # fmt: skip
+
+
+async def in_a_process(name, options, jobs):
+    """Run one trial in a process of its own; give its lines, and whether all is as it should be."""
+    command = [sys.executable, "-m", "tests.ha", f"--trial={name}", f"--nodes={options.nodes}",
+               f"--pods={options.pods}", f"--resolution={options.resolution}"]  # fmt: skip
+    async with jobs:
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+    if process.returncode:
+        return [f"{name:28} ended with status {process.returncode}"], False
+    numbers = json.loads(output)
+    wrong = [f"  FAILED: {problem}" for problem in problems(numbers, options.resolution)]
+    return [row(name, numbers), *wrong], not wrong
+
+
+async def faults(options, say):
+    """Run the trials, some at once; print their rows in order. Give whether all went well."""
+    say(
+        f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s; "
+        "reads per node and period before, during and after; what clients saw that ask each "
+        "replica once a second"
+    )
+    say(COLUMNS.format(*HEAD))
+    jobs, good = asyncio.Semaphore(options.jobs), True
+    trials = []
+    for name in options.fault or FAULTS:
+        if getattr(FAULTS[name], "needs", lambda: True)():
+            trials.append(asyncio.create_task(in_a_process(name, options, jobs)))
+        else:
+            say(f"{name:28} skipped: a command that it needs is missing")
+    for pending in trials:
+        lines, well = await pending
+        good = good and well
+        say("\n".join(lines))
+    return good
 
 
 def main():
     parser = argparse.ArgumentParser(prog="make ha", description=__doc__)
-    parser.add_argument("--nodes", type=int, default=100)
-    parser.add_argument("--pods", type=int, default=3, help="pods a node, of two containers each")
+    parser.add_argument("--nodes", type=int)
+    parser.add_argument("--pods", type=int, help="pods a node, of two containers each")
     parser.add_argument("--resolution", type=float, default=15.0)
     parser.add_argument("--fault", action="append", choices=FAULTS)
+    parser.add_argument("--jobs", type=int, default=4, help="faults that are tried at once")
+    parser.add_argument("--trial", choices=FAULTS, help=argparse.SUPPRESS)
     parser.add_argument("--cost", action="store_true", help="measure CPU and memory, no faults")
-    parser.add_argument("--seconds", type=float, default=90.0, help="measured by --cost")
+    parser.add_argument("--seconds", type=float, default=75.0, help="measured by --cost")
     options = parser.parse_args()
-    if options.cost:
-        lines, met = report(options)
-        print("\n".join(lines))
-        return int(not met)
-    print(
-        f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s; "
-        "reads per node and period before, during and after; what clients saw that ask each "
-        "replica once a second\n"
-        + COLUMNS.format("fault", "before", "during", "after", "failed", "oldest", "CPU off",
-                         "no leader"),
-        flush=True,
-    )  # fmt: skip
-    failed = False
-    for name in options.fault or FAULTS:
-        needs = getattr(FAULTS[name], "needs", lambda: True)
-        if not needs():
-            print(f"{name:28} skipped: a command that it needs is missing")
-            continue
-        seen, before, during, after = asyncio.run(run(name, FAULTS[name], options))
-        row = COLUMNS.format(
-            name, f"{before:.2f}", f"{during:.2f}", f"{after:.2f}",
-            f"{len(seen.failed)}/{seen.answers}", f"{seen.oldest:.1f} s",
-            f"{seen.cpu_error:.2%}", f"{seen.leaderless:.0f} s",
-        )  # fmt: skip
-        print(row, flush=True)
-        for problem in problems(seen, after, options.resolution):
-            failed = True
-            print(f"  FAILED: {problem}", flush=True)
-    return int(failed)
+    options.nodes = options.nodes or (1000 if options.cost else 100)
+    options.pods = options.pods or (30 if options.cost else 3)
+    if options.trial:
+        print(json.dumps(asyncio.run(trial(options.trial, options))))
+        return 0
+    lines = []
+
+    def say(text):
+        print(text, flush=True)
+        lines.append(text)
+
+    good = report(options, say) if options.cost else asyncio.run(faults(options, say))
+    if out := os.environ.get("OUT"):
+        Path(out).write_text("\n".join(lines) + "\n")
+    return int(not good)
 
 
 if __name__ == "__main__":

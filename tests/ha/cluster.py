@@ -2,24 +2,29 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 import time
 from dataclasses import dataclass, field
 
 import httpx
 
+from metricsapi.kube.leader_election import Timing
+from metricsapi.server.replicas.follower import SILENCE
 from tests.ha.link import Link
 from tests.install.cluster import ACCOUNT, Installation
+from tests.install.objects import rendered
 from tests.support.conditions import until
 from tests.support.pki import client_context
 
 API = "/apis/metrics.k8s.io/v1beta1"
 LEASE = ("leases", "metrics-server", "kube-system")
+KUBERNETES = Timing()  # as every Kubernetes component has it
 
 
 @dataclass
 class Seen:
-    """What clients saw of the replicas that were up, asked once a second."""
+    """What clients saw of the replicas that were up."""
 
     answers: int = 0
     failed: list = field(default_factory=list)
@@ -70,13 +75,27 @@ class Member:
 class HighAvailability:
     """An installation whose replicas share their scrapes; `seen` is what clients saw."""
 
-    def __init__(self, objects, directory, *, nodes, pods, flags, period):
-        self.installation = Installation(objects, directory)
+    def __init__(self, directory, *, nodes, pods, period, timing=KUBERNETES, asking=1.0, grace=2.0):
+        """Take seconds: `period` between two scrapes, `asking` between two requests of a client.
+
+        A replica that is told to end serves on for `grace` seconds.
+        """
+        self.installation = Installation(
+            rendered("high-availability"), directory, shutdown_delay=f"{grace:g}s"
+        )
+        self.installation.probe_period = 0.2
         self.nodes, self.pods = nodes, nodes * pods
         self._per_node = pods
-        self._flags = flags
+        self._flags = (
+            f"--metric-resolution={period:g}s",
+            f"--leader-elect-lease-duration={timing.lease_duration:g}s",
+            f"--leader-elect-renew-deadline={timing.renew_deadline:g}s",
+            f"--leader-elect-retry-period={timing.retry_period:g}s",
+        )
         self.period = period
-        self.lease_duration = 15.0
+        self.lease_duration = timing.lease_duration
+        self.lost = max(2 * period, SILENCE + period)  # until a follower has noticed a silence
+        self._interval = asking
         self._stack = contextlib.AsyncExitStack()
         self._truth = {}
         self.members = []
@@ -150,7 +169,7 @@ class HighAvailability:
         return self.installation.cluster.get(*LEASE) or {}
 
     def watch(self):
-        """Ask every replica once a second from now on."""
+        """Ask every replica again and again from now on."""
         self.seen = Seen()
         self._asking = asyncio.create_task(self._ask())
 
@@ -179,7 +198,7 @@ class HighAvailability:
             else:
                 without_since = without_since or started
                 self.seen.leaderless = max(self.seen.leaderless, time.monotonic() - without_since)
-            await asyncio.sleep(max(0.0, started + 1.0 - time.monotonic()))
+            await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
 
     async def _ask_one(self, member):
         try:
@@ -198,9 +217,12 @@ def _follows(member):
 
 
 def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Give a port below those that the system gives to clients, who would take it meanwhile."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _epoch(text):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tests.bench.meter import Meter
 from tests.ha.cluster import HighAvailability
-from tests.install.objects import rendered
 
 GOAL = 1.5  # CPU of the two replicas together, as a multiple of a single server's
 WARM = 6  # periods until a node's clock is known well enough for what every later read does
@@ -19,12 +18,10 @@ MIB = 2**20
 
 async def measure(options):
     """Give CPU (millicores) and resident memory (bytes) by server."""
-    flags = (f"--metric-resolution={options.resolution:g}s",)
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
-            rendered("high-availability"), Path(directory), nodes=options.nodes,
-            pods=options.pods, flags=flags, period=options.resolution,
-        ) as cluster:  # fmt: skip
+            Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
+        ) as cluster:
             single = await cluster.start(flags=("--leader-elect=false",))
             single.up = False  # it takes no part in the election
             for _ in range(2):
@@ -51,8 +48,12 @@ async def measure(options):
             }
 
 
-def report(options):
-    """Measure, and give the lines of a table and whether the goal is met."""
+def report(options, say):
+    """Measure, print a table, and give whether the goal is met."""
+    say(
+        f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s, "
+        f"{options.seconds:g} s; a single server beside a leader and its follower"
+    )
     measured = asyncio.run(measure(options))
     rows = [("server", "CPU", "memory")]
     rows += [
@@ -64,4 +65,6 @@ def report(options):
     rows.append(("leader + follower / single", f"{ratio:.2f}", f"goal {GOAL:g}"))
     rows.append(("follower / single", f"{follower[0] / single[0]:.2f}",
                  f"{follower[1] / single[1]:.2f}"))  # fmt: skip
-    return ["{:28} {:>10} {:>10}".format(*row) for row in rows], ratio <= GOAL
+    for cells in rows:
+        say("{:28} {:>10} {:>10}".format(*cells))
+    return ratio <= GOAL

@@ -3,8 +3,13 @@
 import asyncio
 import shutil
 import signal
+import subprocess
+import time
 
+from metricsapi.server.tls.ca_rotation import RotationSchedule, read_authorities, secret_data
+from metricsapi.server.tls.issue import make_authority
 from tests.ha.cluster import LEASE
+from tests.support.conditions import until
 
 
 async def leader_killed(cluster):
@@ -56,7 +61,7 @@ async def cut_off_from_followers(cluster):
     """Followers cannot reach the leader."""
     leader = cluster.leader
     leader.peers.cut()
-    await asyncio.sleep(2 * cluster.period)
+    await asyncio.sleep(cluster.lost)
     leader.peers.heal()
 
 
@@ -73,18 +78,22 @@ async def cut_off_from_both(cluster):
     leader = cluster.leader
     leader.api.cut()
     leader.peers.cut()
-    await asyncio.sleep(cluster.lease_duration + 2 * cluster.period)
+    await asyncio.sleep(cluster.lease_duration + cluster.lost)
     leader.api.heal()
     leader.peers.heal()
 
 
-async def api_server_away(cluster):
-    """No replica can reach the API server for two minutes."""
-    for member in cluster.members:
-        member.api.cut()
-    await asyncio.sleep(120.0)
-    for member in cluster.members:
-        member.api.heal()
+def api_server_away(seconds):
+    """Give the fault that no replica can reach the API server for so long."""
+
+    async def away(cluster):
+        for member in cluster.members:
+            member.api.cut()
+        await asyncio.sleep(seconds)
+        for member in cluster.members:
+            member.api.heal()
+
+    return away
 
 
 async def lease_deleted(cluster):
@@ -120,13 +129,42 @@ async def clocks_apart(cluster):
     """The clock of the leader's successor is hours ahead of the leader's."""
     await cluster.start("unshare", "--time", "--monotonic", "20000", "--boottime", "20000")
     await cluster.settle()
-    for member in list(cluster.members[:-1]):
+    for member in [member for member in cluster.members[:-1] if member.up]:
         member.up = False
         member.process.kill()
         await member.process.wait()
 
 
-clocks_apart.needs = lambda: shutil.which("unshare")
+async def certificate_rotated(cluster):
+    """Another CA signs from now on; the one so far is still trusted."""
+    state, name = cluster.installation.cluster, ("secrets", "metrics-server-ca", "kube-system")
+    secret = state.get(*name)
+    made = time.time() - 1.5 * RotationSchedule().overlap  # known for long enough to sign
+    newer = make_authority("newer", now=made, lifetime=86400.0)
+    data = secret_data([newer, *read_authorities(secret["data"])])
+    before = [len(member.lines("presenting another certificate")) for member in cluster.members]
+    state.apply("secrets", {**secret, "data": data})
+
+    def rotated():
+        now = (len(member.lines("presenting another certificate")) for member in cluster.members)
+        return all(count > earlier for count, earlier in zip(now, before, strict=True))
+
+    await until(rotated, seconds=90, what="certificates of the newer CA")
+    await asyncio.sleep(cluster.period)
+
+
+def _other_clocks():
+    """Tell whether this machine lets us give a process clocks of its own."""
+    command = shutil.which("unshare")
+    return (
+        command
+        and not subprocess.run(
+            [command, "--time", "--monotonic", "1", "true"], check=False, stderr=subprocess.DEVNULL
+        ).returncode
+    )
+
+
+clocks_apart.needs = _other_clocks
 
 FAULTS = {
     "leader killed": leader_killed,
@@ -138,10 +176,11 @@ FAULTS = {
     "cut off from followers": cut_off_from_followers,
     "cut off from the API server": cut_off_from_the_api_server,
     "cut off from both": cut_off_from_both,
-    "API server away 2 min": api_server_away,
+    "API server away 2 min": api_server_away(120),
     "Lease deleted": lease_deleted,
     "Lease held by a stranger": lease_held_by_a_stranger,
     "Lease of garbage": lease_of_garbage,
     "clocks hours apart": clocks_apart,
+    "certificate rotated": certificate_rotated,
     "rolling update of three": rolling_update,
 }
