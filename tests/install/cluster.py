@@ -46,6 +46,7 @@ class Replica:
     port: int
     log: object
     ready: bool = False
+    lag: float = LAG
     leaving_since: float = field(default=float("inf"))
 
     async def get(self, client, path):
@@ -63,11 +64,11 @@ class Replica:
 class Installation:
     """`with` it: an API server with the objects, kubelets, and as many replicas as are started."""
 
-    def __init__(self, objects, directory, *, shutdown_delay="2s"):
+    def __init__(self, objects, directory, *, shutdown_delay="2s", api=ApiServer):
         self.objects = objects
         self.directory = directory
         self.cluster = Cluster()
-        self.api = ApiServer(self.cluster)
+        self.api = api(self.cluster)
         self.kubelets = Kubelets(Certificates(self.api.ca), self.decide)
         self.replicas = []
         self.asked = []
@@ -97,9 +98,7 @@ class Installation:
         self.direct = httpx.AsyncClient(verify=context, trust_env=False, timeout=5.0)
         self.admin = self.client(self.api.add_user(ADMIN, ("system:masters",)))
         self._service = await self._stack.enter_async_context(
-            ServiceForwarder(
-                "metrics-server", lambda: self.api.aggregator.endpoints.get(SERVICE, ())
-            )
+            ServiceForwarder("metrics-server", lambda: self.endpoints)
         )
         duties = (self._probe_replicas(), self._follow_endpoints())
         self._following = [asyncio.create_task(duty) for duty in duties]
@@ -169,18 +168,20 @@ class Installation:
         command += ["--secure-port=0", f"--cert-dir={directory}", *flags]
         return await self.start(command, directory / "log")
 
-    async def start(self, command, log):
-        """Run a command that becomes a replica, and that logs to its standard output."""
+    async def start(self, command, log, port=0):
+        """Run a command that becomes a replica; without `port` its log names the port."""
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **self._service.environment},
+                env={**os.environ, **self.service_environment},
             )
-        replica = Replica(process, 0, log)
+        replica = Replica(process, port, log)
         self.replicas.append(replica)
+        if port:
+            return replica
         await until(lambda: _port(replica), seconds=30, what=f"listening: {log}")
         replica.port = _port(replica)
         return replica
@@ -224,12 +225,30 @@ class Installation:
         Apart from the probes, which take their time, and a replica that leaves has little.
         """
         while True:
-            self.api.aggregator.endpoints[SERVICE] = [
-                ("127.0.0.1", one.port)
-                for one in self.replicas
-                if one.ready and time.monotonic() < one.leaving_since + LAG and self.selects(one)
-            ]
+            await self.route(
+                [
+                    ("127.0.0.1", one.port)
+                    for one in self.replicas
+                    if one.ready
+                    and time.monotonic() < one.leaving_since + one.lag
+                    and self.selects(one)
+                ]
+            )
             await asyncio.sleep(0.02)
+
+    @property
+    def service_environment(self):
+        """What a kubelet tells a pod of the Service."""
+        return self._service.environment
+
+    @property
+    def endpoints(self):
+        """The addresses behind the Service."""
+        return self.api.aggregator.endpoints.get(SERVICE, [])
+
+    async def route(self, addresses):
+        """Let the Service lead to these addresses."""
+        self.api.aggregator.endpoints[SERVICE] = addresses
 
     async def _probe(self, replica):
         if replica.process.returncode is not None:

@@ -11,9 +11,9 @@ class Relay:
     what the server sends; while `stalled` nothing passes.
     """
 
-    def __init__(self, server=None, *, listen="127.0.0.1"):
+    def __init__(self, server=None, *, listen="127.0.0.1", port=0):
         self.server = server
-        self.host, self.port = listen, 0
+        self.host, self.port = listen, port
         self.damage = None
         self.refusing = False  # connections are accepted and closed at once
         self._flowing = asyncio.Event()
@@ -23,7 +23,9 @@ class Relay:
         self._listening = None
 
     async def __aenter__(self):
-        self._listening = await asyncio.start_server(self._connected, self.host, 0, backlog=512)
+        self._listening = await asyncio.start_server(
+            self._connected, self.host, self.port, backlog=512
+        )
         self.port = self._listening.sockets[0].getsockname()[1]
         return self
 

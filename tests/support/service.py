@@ -11,8 +11,8 @@ class ServiceForwarder(Relay):
     `environment` is what a kubelet tells a pod of the Service.
     """
 
-    def __init__(self, name, endpoints, seed=1):
-        super().__init__()
+    def __init__(self, name, endpoints, seed=1, **options):
+        super().__init__(**options)
         self._name = name.upper().replace("-", "_")
         self._endpoints = endpoints
         self._random = random.Random(seed)

@@ -217,7 +217,7 @@ def _apiserver_flags(directory: Path, etcd: int, port: int) -> list[str]:
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         "--endpoint-reconciler-type=none",  # it would refuse a loopback address
-        "--service-cluster-ip-range=10.96.0.0/16",
+        "--service-cluster-ip-range=127.96.0.0/16",  # where something can listen on this machine
         f"--tls-cert-file={directory / 'serving.crt'}",
         f"--tls-private-key-file={directory / 'serving.key'}",
         f"--client-ca-file={directory / 'ca.crt'}",

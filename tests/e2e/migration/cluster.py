@@ -16,12 +16,16 @@ from pathlib import Path
 import httpx
 
 from metricsapi.tools.sandbox.state import Conflict
+from metricsapi.tools.sandbox.users import ADMIN
 from tests.install.cluster import SERVICE, Installation
 from tests.support.paths import ROOT
 
 NAMESPACE, NAME = SERVICE
 USAGE = "/apis/metrics.k8s.io/v1beta1/nodes"
 PULLED_IN = 0.3  # seconds
+APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+SERVICE_PATH = f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}"
+DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
 
 
 @dataclass
@@ -39,12 +43,14 @@ class Pod:
 class Migration(Installation):
     """`with` it: a cluster with a node; `client_failures` has what a client got but usage."""
 
-    def __init__(self, directory, kubectl):
-        super().__init__({}, directory)
+    def __init__(self, directory, kubectl, **options):
+        super().__init__({}, directory, **options)
         self.selects = self._selected
         self.pods = []
         self.client_failures = []
         self.answers = 0
+        self.tops = 0  # of `kubectl top nodes` that showed a node
+        self._selector = None  # the Service's
         self._folder = directory / "work"
         self._path = f"{directory / 'bin'}{os.pathsep}{Path(kubectl).parent}"
 
@@ -54,7 +60,7 @@ class Migration(Installation):
         (self._folder / "dist").mkdir(parents=True)
         (self._folder / "dist" / "manifests").symlink_to(ROOT / "manifests" / "rendered")
         (self._folder / "manifests").symlink_to(ROOT / "manifests")
-        (self.directory / "admin").write_text(self.api.kubeconfig("admin", ("system:masters",)))
+        (self.directory / "admin").write_text(self.api.kubeconfig(ADMIN, ("system:masters",)))
         helm = self.directory / "bin" / "helm"
         helm.parent.mkdir()
         helm.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.e2e.migration.helm "$@"\n')
@@ -74,13 +80,24 @@ class Migration(Installation):
 
     async def shell(self, script):
         """Run shell lines as an administrator; a line that fails ends them. Give the output."""
+        done = await self._run_shell(script)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    async def refused(self, script):
+        """Run shell lines that fail; give what is written to standard error."""
+        done = await self._run_shell(script)
+        assert done.returncode != 0, f"{script}\n{done.stdout}"
+        return done.stderr
+
+    async def _run_shell(self, script):
         environment = os.environ | {
             "KUBECONFIG": str(self.directory / "admin"),
             "PATH": f"{self._path}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "HELM_STATE": str(self.directory / "releases"),
         }
-        done = await asyncio.to_thread(
+        return await asyncio.to_thread(
             subprocess.run,
             ["sh", "-e", "-c", script],
             cwd=self._folder,
@@ -90,21 +107,31 @@ class Migration(Installation):
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
-    def begin_asking(self, every=0.1):
-        """Ask for usage again and again, as a client that must never fail."""
-        self._following.append(asyncio.create_task(self._ask(every)))
+    def begin_asking(self):
+        """Ask for usage ten times a second, and by kubectl each second, which must never fail."""
+        duties = (self._ask(0.1), self._top(1.0))
+        self._following += [asyncio.create_task(duty) for duty in duties]
+
+    async def get(self, path):
+        """Give an object, None where there is none."""
+        answer = await self.admin.get(path)
+        return answer.json() if answer.status_code == 200 else None
+
+    async def is_available(self):
+        """Whether the API server says so of the Metrics API."""
+        item = await self.get(f"{APISERVICES}/v1beta1.metrics.k8s.io") or {}
+        conditions = item.get("status", {}).get("conditions", [])
+        return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
 
     async def served(self):
         """Give the names of the nodes with usage."""
-        answer = await self.admin.get(USAGE)
-        return [one["metadata"]["name"] for one in answer.json().get("items", ())]
+        usage = await self.get(USAGE) or {"items": []}
+        return [one["metadata"]["name"] for one in usage["items"]]
 
-    def trust(self):
+    async def trust(self):
         """Give what the APIService says about verification: (insecureSkipTLSVerify, caBundle)."""
-        spec = self.cluster.get("apiservices", "v1beta1.metrics.k8s.io")["spec"]
+        spec = (await self.get(f"{APISERVICES}/v1beta1.metrics.k8s.io"))["spec"]
         return bool(spec.get("insecureSkipTLSVerify")), spec.get("caBundle", "")
 
     async def _ask(self, every):
@@ -119,23 +146,33 @@ class Migration(Installation):
             self.answers += 1
             await asyncio.sleep(max(0.0, began + every - time.monotonic()))
 
+    async def _top(self, every):
+        while True:
+            began = time.monotonic()
+            done = await self._run_shell("kubectl top nodes --no-headers")
+            if done.returncode or not done.stdout:
+                self.client_failures.append(done.stderr)
+            self.tops += 1
+            await asyncio.sleep(max(0.0, began + every - time.monotonic()))
+
     async def _follow_deployment(self):
         while True:
-            await asyncio.sleep(0.02)
-            deployment = self.cluster.get("deployments", NAME, NAMESPACE)
+            await asyncio.sleep(0.05)
+            service, deployment = await self.get(SERVICE_PATH), await self.get(DEPLOYMENT_PATH)
+            self._selector = service and service["spec"]["selector"]
             if deployment is None:
                 continue
             template = deployment["spec"]["template"]
             if not self.pods or self.pods[-1].template != template:
                 self.pods.append(Pod(template))
-                self._write_status(deployment)
+                await self._write_status(deployment)
                 await self._run(self.pods[-1])
             if len(self.pods) > 1 and self.pods[-1].replica and self.pods[-1].replica.ready:
                 for pod in self.pods[:-1]:
                     if pod.replica is not None:
                         pod.replica.leave()
                 del self.pods[:-1]
-            self._write_status(deployment)
+            await self._write_status(deployment)
 
     async def _run(self, pod):
         """Pull the pod's image and start it."""
@@ -147,11 +184,13 @@ class Migration(Installation):
             arguments = pod.template["spec"]["containers"][0]["args"]
             pod.replica = await self.start_replica(rendered=arguments)
             return
-        command = [sys.executable, "-m", "tests.e2e.migration.metrics_server"]
-        log = self.directory / f"metrics-server-{len(self.replicas)}"
-        pod.replica = await self.start(command, log)
+        pod.replica = await self.start_metrics_server()
 
-    def _write_status(self, deployment):
+    async def start_metrics_server(self):
+        command = [sys.executable, "-m", "tests.e2e.migration.metrics_server"]
+        return await self.start(command, self.directory / f"metrics-server-{len(self.replicas)}")
+
+    async def _write_status(self, deployment):
         """Write the status that `kubectl rollout status` waits for."""
         newest = self.pods[-1].replica
         ready = [pod for pod in self.pods if pod.replica is not None and pod.replica.ready]
@@ -164,13 +203,15 @@ class Migration(Installation):
             "availableReplicas": 1 if newest is not None and newest.ready else 0,
         }
         if deployment.get("status") != status:
-            with contextlib.suppress(Conflict):  # it was changed meanwhile; the next time
-                self.cluster.apply("deployments", deployment | {"status": status})
+            await self.write_status(status)
+
+    async def write_status(self, status):
+        live = self.cluster.get("deployments", NAME, NAMESPACE)
+        with contextlib.suppress(Conflict):  # it was changed meanwhile; the next time
+            self.cluster.apply("deployments", live | {"status": status})
 
     def _selected(self, replica):
-        service = self.cluster.get("services", NAME, NAMESPACE)
         template = next((pod.template for pod in self.pods if pod.replica is replica), None)
-        if service is None or template is None:
-            return template is None and service is not None  # it leaves
-        labels = template["metadata"]["labels"]
-        return labels.items() >= service["spec"]["selector"].items()
+        if self._selector is None or template is None:
+            return template is None and self._selector is not None  # it leaves
+        return template["metadata"]["labels"].items() >= self._selector.items()
