@@ -78,10 +78,7 @@ async def cluster(kubectl_binary, tmp_path):
 async def served_by_metrics_server(cluster):
     await until(cluster.is_available, seconds=60, what="metrics-server's API")
 
-    async def served():
-        return await cluster.served() == [OLD_NODE]
-
-    await until(served, seconds=60, what="usage")
+    await until(lambda: is_served(cluster, [OLD_NODE]), seconds=60, what="usage")
     assert await cluster.trust() == (True, "")
 
 
@@ -94,6 +91,10 @@ async def taken_over(cluster):
 
     await until(verified, seconds=60, what="the bundle")
     assert await cluster.served() == ["node-0"]
+
+
+async def is_served(cluster, nodes):
+    return await cluster.served() == nodes
 
 
 async def is_unverified(cluster):
@@ -126,6 +127,24 @@ async def test_to_this_server_and_back_without_a_failed_request(cluster, install
         "/apis/rbac.authorization.k8s.io/v1/clusterroles/metrics-server:ca-bundle",
     ):
         assert await cluster.get(path) is None
+
+
+@pytest.mark.parametrize("install", [by_components, by_helm])
+async def test_the_way_back_without_its_first_step_is_refused_and_mended(cluster, install):
+    forward, back = await install(cluster)
+    await served_by_metrics_server(cluster)
+    await cluster.shell(forward)
+    await taken_over(cluster)
+    printed, command = commands("Back to metrics-server")[5:]
+    assert printed in await cluster.refused(back)
+    await until(lambda: len(cluster.pods) == 1, seconds=60, what="the rollout")
+    assert (await cluster.trust())[1]
+    await until(lambda: is_served(cluster, []), seconds=30, what="the end of our pod")
+    await cluster.shell(commands("Back to metrics-server")[0])
+    if install is by_helm:
+        back = command.replace("REVISION", "1")
+    await cluster.shell(back)
+    await served_by_metrics_server(cluster)
 
 
 async def test_an_image_that_cannot_be_pulled_changes_nothing(cluster):

@@ -27,15 +27,20 @@ def main():
         command.add_argument("-f", dest="values", type=Path, action="append", default=[])
         flag = "--reset-values" if name == "upgrade" else "--take-ownership"
         command.add_argument(flag, action="store_true")
-    commands.add_parser("rollback").add_argument("release")
+    rollback = commands.add_parser("rollback")
+    rollback.add_argument("release")
+    rollback.add_argument("revision", type=int, nargs="?", default=0)
     options = parser.parse_args()
     folder = Path(os.environ["HELM_STATE"], options.release)
     folder.mkdir(parents=True, exist_ok=True)
     revisions = sorted(folder.iterdir(), key=lambda path: int(path.stem))
-    text = revisions[-2].read_text() if options.command == "rollback" else rendered(options)
+    if options.command == "rollback":
+        text = revisions[options.revision - 1 if options.revision else -2].read_text()
+    else:
+        text = rendered(options)
     before = revisions[-1].read_text() if revisions else ""
+    Path(folder, f"{len(revisions) + 1}.yaml").write_text(text)  # also of one that fails
     apply(text, before)
-    Path(folder, f"{len(revisions) + 1}.yaml").write_text(text)
 
 
 def rendered(options):
