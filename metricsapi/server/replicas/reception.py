@@ -7,6 +7,7 @@ the store moves what it has of the node: so rates are the leader's, whatever the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,14 +15,19 @@ from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.clocks import ClockRelation
 from metricsapi.server.replicas.messages import (
     Complete,
+    Failed,
     FrameReader,
     Heartbeat,
     Hello,
     Packed,
+    ProtocolError,
     Sample,
     unpack,
 )
-from metricsapi.storage.types import NodeSample
+from metricsapi.storage.types import Located, NodeSample
+
+FUTURE = 1.0  # seconds by which a result may seem to have ended after it came
+MOST = 50_000  # nodes; many more than Kubernetes takes, and no more memory than that
 
 
 class Received(NamedTuple):
@@ -58,13 +64,18 @@ class Reception:
                 case Complete():
                     self.complete = True
                 case Packed():
-                    if (received := self._received(message, wall_offset)) is not None:
+                    received = self._received(message, received_at, wall_offset)
+                    if received is not None:
                         yield received
 
-    def _received(self, packed: Packed, wall_offset: float) -> Received | None:
+    def _received(self, packed: Packed, now: float, wall_offset: float) -> Received | None:
         offset = self._relation.ours(packed.behind)
         if (message := unpack(packed)) is None:
             return None
+        if not math.isfinite(offset):
+            raise ProtocolError("a clock that cannot be")
+        _check(message, now - offset)
+        _check(message, now - offset)
         kept = Packed(packed.data, offset)
         if isinstance(message, Sample):
             sample = message.sample
@@ -77,6 +88,8 @@ class Reception:
 
     def _take_over(self, sample: NodeSample, offset: float) -> None:
         """Give a sample the times of our clock."""
+        if len(self._offsets) >= MOST:
+            self._offsets.clear()
         before = self._offsets.get(sample.node, offset)
         self._offsets[sample.node] = offset
         sample.moved = offset - before
@@ -84,3 +97,30 @@ class Reception:
         sample.answered_at += offset
         if sample.located is not None:
             sample.located = sample.located.moved(offset)
+
+
+def _check(message: Sample | Failed, now: float) -> None:
+    """Raise ProtocolError for a result whose times cannot be; `now` is by the clock that it has.
+
+    Of those nothing newer would be taken, and what is stored by them would not expire.
+    """
+    if isinstance(message, Failed):
+        possible = math.isfinite(message.ended_at) and message.ended_at <= now + FUTURE
+    else:
+        sample = message.sample
+        possible = (
+            math.isfinite(sample.requested_at)
+            and sample.requested_at <= sample.answered_at <= now + FUTURE
+            and (sample.located is None or _possible(sample.located))
+        )
+    if not possible:
+        raise ProtocolError("a result with times that cannot be")
+
+
+def _possible(located: Located) -> bool:
+    return (
+        located.low <= located.high
+        and math.isfinite(located.shift)
+        and located.jumped_at < math.inf
+        and all(math.isfinite(value) for moment in located.moments for value in moment)
+    )

@@ -19,6 +19,7 @@ from metricsapi.tools.doctor.installation import (
     find_installation,
     get,
 )
+from metricsapi.tools.doctor.leader import check_leader
 from metricsapi.tools.doctor.permissions import check_permissions
 from metricsapi.tools.doctor.result import CLUSTER, Findings, Result
 
@@ -167,4 +168,5 @@ CHECKS: dict[str, Check] = {
     "authentication ConfigMap": _configmap,
     "APIService": check_api_services,
     "Service": _service,
+    "leader": check_leader,
 }

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+import time
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from metricsapi.config.flags import with_values
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
+from metricsapi.kube.lease import ADDRESS_ANNOTATION, micro_time
 from metricsapi.tools.doctor.cluster import check_cluster
 from metricsapi.tools.doctor.main import main
 from tests.support.pki import DAY, Authority
@@ -253,3 +255,41 @@ def test_bad_usage_is_told_apart():
     assert status == 2
     assert "unknown flag: --outptu (did you mean --output?)" in text
     assert "--concurrency must be 1 or more" in text
+
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/metrics-server"
+
+
+def lease(*, renewed=0.0, address="10.0.0.1:10250", **spec):
+    metadata = {"annotations": {ADDRESS_ANNOTATION: address}} if address else {}
+    times = {"renewTime": micro_time(time.time() - renewed)}
+    return {"metadata": metadata, "spec": {"holderIdentity": "pod-1_ab", **times, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "evidence"),
+    [
+        ({}, "ok", "pod-1_ab at 10.0.0.1:10250 holds the Lease kube-system/metrics-server"),
+        ({"renewed": 3600.0}, "warn", "renewed 36[0-9][0-9]s ago; it lasts 15s"),
+        ({"renewed": -3600.0}, "ok", "renewed 0s ago"),  # this machine's clock is behind
+        ({"renewTime": "garbage"}, "warn", "at no time that can be read"),
+        ({"renewTime": [5]}, "warn", "at no time that can be read"),
+        ({"renewTime": "2026-01-01T00:00:00"}, "warn", "at no time that can be read"),
+        ({"address": ""}, "warn", "at no address"),
+        ({"holderIdentity": ""}, "warn", "nobody holds the Lease"),
+        ({"holderIdentity": None}, "warn", "nobody holds the Lease"),
+        (404, "warn", "does not exist"),
+        (403, "skip", "not permitted"),
+    ],
+)
+async def test_who_leads_is_told_by_the_lease(tmp_path, answer, status, evidence):
+    answers = {LEASE: lease(**answer) if isinstance(answer, dict) else answer}
+    results = await ApiServer(tmp_path, answers=answers).examine({"leader-elect": True})
+    (leader,) = [one for one in results if one.check == "leader"]
+    assert str(leader.status) == status
+    assert re.search(evidence, leader.evidence)
+
+
+async def test_without_leader_election_no_lease_is_looked_at(tmp_path):
+    results = await ApiServer(tmp_path).examine()
+    assert "leader" not in {one.check for one in results}
