@@ -141,6 +141,7 @@ def _prefetcher(
         counted=telemetry.expected_query,
         forward=replication.forward if replication else lambda *_: None,
     )
+    cluster.nodes.subscribe(prefetcher.node_changed)
     telemetry.remembered_queries.set_function(lambda: prefetcher.remembered)
     return prefetcher
 

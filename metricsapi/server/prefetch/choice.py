@@ -134,10 +134,8 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
         older = [moment for moment in moments if moment.caller < caller]
         usable = [m for m in reached if m.caller == caller and not _takes_any(node, m.at, older)]
         if usable:
-            ages = _ages(node, usable, own)
-            return min(zip(ages, usable, strict=True), key=lambda pair: (pair[0], pair[1].number))[
-                1
-            ]
+            ages = zip(_ages(node, usable, own), usable, strict=True)
+            return min(ages, key=lambda aged: (aged[0], aged[1].number))[1]
     return None
 
 

@@ -74,4 +74,4 @@ class HostFinder:
 
 def _is_same(old: Pod, new: Pod) -> bool:
     """Whether a pod is on the same node and matches the same selectors as before."""
-    return old.uid == new.uid and old.labels == new.labels
+    return (old.uid, old.node, old.labels) == (new.uid, new.node, new.labels)

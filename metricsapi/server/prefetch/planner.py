@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from metricsapi.server.prefetch.learner import RememberedQuery
 BUDGET, MOST = 1.25, 3.0  # of a node whose stats are made when they are asked for
 PLAIN_BUDGET, PLAIN_MOST = 1.0, 2.0  # of any other: more would give the same readings again
 QUERIES = 32  # of one node, the oldest: with more, there is hardly half a second between two
+
+SHARED = 0.05  # seconds for which a choice is good for other nodes
+ANSWER_STEP = 0.05  # seconds: nodes that take about as long are planned together
 
 _age = attrgetter("caller", "number")
 
@@ -47,6 +51,9 @@ class QueryPlanner:
         self._levels: dict[str, tuple[float, float]] = {}  # last scrape, and the budget after it
         self._choices: dict[str, Choice] = {}  # of the nodes that are scraped next for a query
         self._waiting: defaultdict[RememberedQuery, set[str]] = defaultdict(set)
+        # Choices by what they depend on, as long as no query has come.
+        self._shared: dict[tuple[object, ...], Choice] = {}
+        self._shared_until = -math.inf
         self._unbudgeted: set[str] = set()  # nodes whose next scrape is for pods that start
 
     def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
@@ -64,7 +71,7 @@ class QueryPlanner:
         state = self._state(node, last)
         choice = Choice(periodic)
         if queries:
-            choice = choose(state, self._expected(node, queries, state))
+            choice = self._chosen(node, queries, state)
         if wanted is not None:
             soon = hurry(state, wanted, choice)
             if soon is not None:
@@ -88,6 +95,10 @@ class QueryPlanner:
     def waiting(self, query: RememberedQuery) -> list[str]:
         """Give the nodes whose next scrape is for a query, or the one after that."""
         return list(self._waiting.get(query, ()))
+
+    def came(self) -> None:
+        """Take that a query has come, so that choices made before hold no longer."""
+        self._shared.clear()
 
     def follows(self, query: RememberedQuery) -> bool:
         """Whether scrapes can follow a query: it does not come more often than they may."""
@@ -124,12 +135,27 @@ class QueryPlanner:
         self._levels[node] = last, level
         return Node(last, level, limits, self._clock())
 
-    def _expected(self, node: str, queries: Sequence[RememberedQuery], state: Node) -> list[Moment]:
+    def _chosen(self, node: str, queries: Sequence[RememberedQuery], state: Node) -> Choice:
+        """Choose the next scrape of a node, once for all nodes of the same queries and history."""
+        if state.now > self._shared_until:
+            self._shared.clear()
+            self._shared_until = state.now + SHARED
+        answer = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
+        queries = queries[:QUERIES]
+        key = (state.last, state.level, state.limits, answer, *map(id, queries))
+        choice = self._shared.get(key)
+        if choice is None:
+            choice = self._shared[key] = choose(state, self._expected(queries, state, answer))
+        return choice
+
+    def _expected(
+        self, queries: Sequence[RememberedQuery], state: Node, answer: float
+    ) -> list[Moment]:
         """Give the moments of the queries that are expected of a node, in order."""
-        answer, last = self._answer_time(node), state.last
+        last = state.last
         until = state.limits.horizon(last)
         moments = []
-        for query in queries[:QUERIES]:
+        for query in queries:
             if not self.follows(query):
                 continue
             lead = query.lead(answer)

@@ -16,7 +16,7 @@ from metricsapi.api.catalog import Catalog
 from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Query
 from metricsapi.api.slices import in_slices
-from metricsapi.kube.resources import Pod
+from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Store
 from metricsapi.server.prefetch.hosts import HostFinder
@@ -86,6 +86,11 @@ class Prefetcher:
         self._pool = pool
         self._starts.attach(pool)
 
+    def node_changed(self, old: Node | None, new: Node | None) -> None:
+        """Take one event of the nodes informer: what is known of a node ends with it."""
+        if new is None and old is not None:
+            self.planner.forget_node(old.name)
+
     def noting(self, store: Store) -> Store:
         """Give a store that also notes which pods the answers of kubelets list."""
         return self._starts.noting(store)
@@ -108,6 +113,7 @@ class Prefetcher:
         """Take a query that came at `at`, to this replica or to another one."""
         known = self._learner.observe(query, at)
         if known is not None and known.rhythm.regular:
+            self.planner.came()
             self._changed[known] = None
             self._wake.set()
 
@@ -165,5 +171,7 @@ class Prefetcher:
         return state.usual_time if state is not None else 0.0
 
     def _node_of(self, pod: Pod) -> str:
+        if pod.node:
+            return pod.node
         stored = self._store.pod(pod.namespace, pod.name)
         return stored.node if stored is not None else ""
