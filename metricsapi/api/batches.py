@@ -1,7 +1,7 @@
 """Lists in batches: tuples of some hundred items.
 
 As a single list they would be young objects in each collection of the garbage collector while an
-answer is made: for 150,000 pods that held the event loop for 17 to 87 ms each time. Tuples of
+answer is made: for 150,000 pods that blocked the event loop for 17 to 87 ms each time. Tuples of
 objects without references of their own, such as entries and bytes, are untracked at the first
 collection.
 """

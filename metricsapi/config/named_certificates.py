@@ -30,10 +30,10 @@ def parse_named_certificates(text: str) -> tuple[NamedCertificate, ...]:
     The flag is repeated for several; an environment variable is not, and /flagz shows one text.
     Raises ValueError.
     """
-    return tuple(_parse_one(part) for part in text.split(";"))
+    return tuple(_named_certificate(part) for part in text.split(";"))
 
 
-def _parse_one(text: str) -> NamedCertificate:
+def _named_certificate(text: str) -> NamedCertificate:
     if "\0" in text:
         raise ValueError("must be paths, and a path has no NUL character")
     files, colon, rest = text.partition(":")

@@ -187,7 +187,7 @@ def _leader_election_problems(settings: Settings) -> list[str]:
 def _is_file(path: Path) -> bool:
     try:
         return path.exists() and not path.is_dir()
-    except OSError:  # what is wrong with it is said when the certificate is to be kept
+    except OSError:  # reported when the certificate is to be written
         return False
 
 

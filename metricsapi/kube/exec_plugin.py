@@ -36,7 +36,7 @@ REJECTED_AGAIN = 60.0  # seconds between two runs because of a 401
 
 @dataclass(frozen=True)
 class ExecPlugin:
-    """The `exec` of a kubeconfig's user. `cluster` is what the program is told of the cluster."""
+    """The `exec` of a kubeconfig's user. `cluster` is passed to the program."""
 
     command: str
     args: Sequence[str] = ()

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """What is told when the API server's view changes."""
+    """What `ClusterView` notifies when the API server's view changes."""
 
     def reconsider(self, namespace: str, name: str) -> None: ...
     def bind(self, namespace: str, name: str, uid: str, node: str) -> None: ...
@@ -67,8 +67,8 @@ class ClusterView:
 
     def capacity(self, node: str) -> Capacity:
         """Give how much a node has."""
-        found = self._nodes.objects.get(node)
-        return found.capacity if found is not None else UNKNOWN
+        known = self._nodes.objects.get(node)
+        return known.capacity if known is not None else UNKNOWN
 
     def uids(self, namespace: str, name: str) -> Collection[str]:
         """Give the uids under which a kubelet may list a pod; none if there is no such pod."""
@@ -83,7 +83,7 @@ class ClusterView:
             self._wake.set()
 
     def follow(self, store: Store) -> None:
-        """Tell the store from now on when a pod has become another one."""
+        """Notify the store from now on when a pod is replaced by another of its name."""
 
         def changed(old: Pod | None, new: Pod | None) -> None:
             if old is None or new is None or (old.uid, old.static_uid) != (new.uid, new.static_uid):
@@ -94,7 +94,7 @@ class ClusterView:
         self._pods.subscribe(changed)
 
     async def run(self, store: Store) -> None:
-        """Look up what is pending until cancelled, and tell the store."""
+        """Look up the nodes of pending pods, and pass them to the store, until cancelled."""
         backoff = Backoff()
         while True:
             while not self._pending:
@@ -103,7 +103,7 @@ class ClusterView:
             namespace, name = key = next(iter(self._pending))
             del self._pending[key]
             try:
-                found = await self._bound(namespace, name)
+                pod = await self._bound(namespace, name)
             except KubeError as error:
                 data = {"pod": f"{namespace}/{name}", "error": str(error)}
                 log.debug("cannot look up the node of a pod", extra={"data": data})
@@ -111,8 +111,8 @@ class ClusterView:
                 await asyncio.sleep(backoff.delay())
                 continue
             self._looked_up[key] = None
-            if found is not None:
-                store.bind(namespace, name, found.metadata.uid, found.spec.node_name)
+            if pod is not None:
+                store.bind(namespace, name, pod.metadata.uid, pod.spec.node_name)
             await asyncio.sleep(SPACING)
 
     async def _bound(self, namespace: str, name: str) -> _Pod | None:

@@ -200,6 +200,6 @@ def _text(error: BaseException) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Give what somebody else wrote in one line, without what a terminal would obey."""
+    """Give foreign text in one line, without control characters of terminals."""
     line = " ".join(text.split())[:LONGEST_TEXT]
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

@@ -32,7 +32,7 @@ SCRAPES = Series(
     "its usage is expected), start (the node is new or answers again, or pods on it have started).",
     ("reason",),
 )
-TURNS_SKIPPED = Series(
+SCRAPES_SKIPPED = Series(
     "metricsapi_scrape_turns_skipped_total",
     "counter",
     "Periodic scrapes left out because the node's scrape before was still under way.",
@@ -85,7 +85,7 @@ SERIES = (
     STORAGE_POINTS,
     WATCH_RESTARTS,
     SCRAPES,
-    TURNS_SKIPPED,
+    SCRAPES_SKIPPED,
     CACHE_REQUESTS,
     NODES,
     SAMPLE_AGE,
@@ -121,7 +121,7 @@ class Snapshot:
         restarts = self.watch_restarts.items()
         yield _family(WATCH_RESTARTS, [([resource], count) for resource, count in restarts])
         yield _family(SCRAPES, [([reason], count) for reason, count in self.scrapes.items()])
-        yield _family(TURNS_SKIPPED, [([], self.scrapes_skipped)])
+        yield _family(SCRAPES_SKIPPED, [([], self.scrapes_skipped)])
         looked_up = [
             ([cache, result], count)
             for cache, counts in self.caches.items()

@@ -10,8 +10,8 @@ pool of roots and the usage ClientAuth, signatures checked by `cryptography`:
 - extended key usage, where a certificate of the chain has it, includes client authentication;
 - signatures with MD5 or SHA-1, and RSA keys below 1024 bits, count for nothing.
 
-Of name constraints only that is known that there are any: a chain with them is refused for a leaf
-that has alternative names.
+Name constraints are not evaluated: a chain that has any is refused for a leaf that has alternative
+names.
 """
 
 from __future__ import annotations

@@ -45,7 +45,10 @@ class FrontProxy:
 
 @dataclass(frozen=True)
 class AuthConfiguration:
-    """Authorities of client and of front-proxy certificates; neither stands for the other."""
+    """Authorities of client and of front-proxy certificates.
+
+    A certificate of one kind is never taken for the other.
+    """
 
     clients: CertificateAuthorities = NOBODY
     front_proxy: FrontProxy = field(default_factory=FrontProxy)

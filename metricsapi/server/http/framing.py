@@ -1,4 +1,4 @@
-"""Where a request ends and whom it is for: refused is what two readers could take differently."""
+"""Request framing: what two readers could understand differently is refused."""
 
 from __future__ import annotations
 

@@ -22,6 +22,6 @@ def peer_certificates(transport: asyncio.BaseTransport) -> PeerCertificates | No
         return PeerCertificates(chain() or [der])
     inner = getattr(tls, "_sslobj", None)
     chain = getattr(inner, "get_unverified_chain", None)
-    found = chain() if chain is not None else None
+    sent = chain() if chain is not None else None
     encoding = 2  # _ssl.ENCODING_DER
-    return PeerCertificates([c.public_bytes(encoding) for c in found] if found else [der])
+    return PeerCertificates([c.public_bytes(encoding) for c in sent] if sent else [der])

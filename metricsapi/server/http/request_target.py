@@ -1,7 +1,7 @@
 """What a request's target means, decided once, before authorization and routing look at it.
 
-Two readers who understand one target differently are how a permission for one thing opens
-another. So a target that is ambiguous is refused, and all others are normalized.
+If two readers understood one target differently, a permission for one resource could open another.
+So an ambiguous target is refused, and all others are normalized.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class ReadTimeLimit:
             self._timer = self._loop.call_later(seconds, self._expire)
 
     def cancel(self) -> None:
-        """Limit nothing any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -61,7 +61,7 @@ class WriteTimeLimit:
         self._timer = self._loop.call_later(self._limits.write_timeout, self._check, waiting)
 
     def cancel(self) -> None:
-        """Note that it has."""
+        """Note that the client has taken it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -29,17 +29,17 @@ async def answer_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) 
 
     All of it is made before the first byte is sent, so a failure is a 500, and the values are of
     one moment however slowly the caller reads. It is never joined: to copy or encrypt 7 MB at once
-    held the event loop for 20 ms.
+    blocked the event loop for 20 ms.
     """
     parts: deque[bytes] = deque()
     async for slice_ in in_slices(pieces):
         text = b"".join(slice_)
         parts += [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
     length = str(sum(map(len, parts)))
-    return StreamingResponse(_one_by_one(parts), headers={**headers, "Content-Length": length})
+    return StreamingResponse(_one_at_a_time(parts), headers={**headers, "Content-Length": length})
 
 
-async def _one_by_one(parts: deque[bytes]) -> AsyncIterator[bytes]:
+async def _one_at_a_time(parts: deque[bytes]) -> AsyncIterator[bytes]:
     while parts:
         yield parts.popleft()  # and free it: all of them at once took 13 ms
         await asyncio.sleep(0)

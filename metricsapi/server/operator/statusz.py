@@ -25,7 +25,7 @@ from metricsapi.server.operator.statusz_page import CONTENT_SECURITY_POLICY, as_
 from metricsapi.server.operator.statusz_text import as_text
 
 # Each gives a body in small pieces: of thousands of nodes it takes longer to make at once than the
-# event loop may be held.
+# event loop may be blocked.
 WRITERS: dict[str, Callable[[Status], Iterator[str]]] = {
     "text": as_text,
     "json": as_json,

@@ -112,5 +112,5 @@ def _percent(value: int | None, allocatable: int | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Replace what a terminal would obey."""
+    """Replace control characters of terminals."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -73,5 +73,5 @@ def remarks(states: States) -> list[str]:
 
 
 def pointing(remarks: Sequence[str]) -> list[str]:
-    """Add where to look, for everywhere but the status page."""
+    """Append where to look for more; the status page shows remarks without that."""
     return [f"{remark}; /statusz says why" if "could" in remark else remark for remark in remarks]

@@ -59,8 +59,8 @@ class ServingTLS:
         if cipher_suites and not self._ciphers:  # as in Go: none is left for older versions
             self._min_version = ssl.TLSVersion.TLSv1_3
         self._curve = offered_curve(curves)
-        self._names = [one.names for one in named]
-        self._use((pair, *(one.pair for one in named)), authorities)
+        self._names = [each.names for each in named]
+        self._use((pair, *(each.pair for each in named)), authorities)
         self.context = self._build(pair, "")
         # The listening context's own mode is what a handshake asks for, whatever it is handed to.
         self.context.verify_mode = ssl.CERT_OPTIONAL

@@ -1,8 +1,8 @@
-"""Whose certificates the callers of our Service meet: repeated fresh connections to it.
+"""A probe of our Service: whose certificates its callers are shown, by repeated new connections.
 
-While this server takes the place of another one, both may be behind the Service. A `caBundle` that
-verifies only ours makes the API server refuse the other, so it is written once every connection of
-some in a row was answered by a server whose certificate our authorities signed.
+While this server replaces another, both may be behind the Service. A `caBundle` that verifies only
+ours makes the API server refuse the other. So it is written only after several connections in a row
+have met a server whose certificate our authorities signed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMEOUT = 5.0  # seconds for each
 
 @dataclass(frozen=True)
 class ProbeFailure:
-    """Why a probe ended early; `other_server` is normal while one takes the other's place."""
+    """Why a probe ended early; `other_server` is normal while this server replaces another."""
 
     text: str
     other_server: bool

@@ -15,7 +15,7 @@ from metricsapi.tools.sandbox.record import Object
 
 Address = tuple[str, int]
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=25, keepalive_expiry=90.0)
-_ONE = httpx.Limits(max_keepalive_connections=0)
+_NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
 
 
 class NoEndpoints(LookupError):
@@ -89,7 +89,9 @@ class Backends:
         if self._probing is None or self._probing[0] is not issued:
             self._probing = issued, self._context(None, insecure=True)
         context = self._probing[1]
-        async with httpx.AsyncClient(verify=context, trust_env=False, limits=_ONE) as client:
+        async with httpx.AsyncClient(
+            verify=context, trust_env=False, limits=_NO_KEEP_ALIVE
+        ) as client:
             client.headers.clear()
             return (await client.get(url, headers=headers, timeout=5.0)).status_code
 

@@ -80,7 +80,7 @@ class Discovery:
         items = []
         for name, services in self._by_group().items():
             if core == (name == ""):
-                versions = [await self._one_version(service) for service in services]
+                versions = [await self._version_of(service) for service in services]
                 items.append({"metadata": {"name": name}, "versions": versions})
         document = {
             "kind": "APIGroupDiscoveryList",
@@ -96,7 +96,7 @@ class Discovery:
         headers["Content-Type"] = DISCOVERY.format(version)
         return Response(content, headers=headers)
 
-    async def _one_version(self, item: Object) -> Object:
+    async def _version_of(self, item: Object) -> Object:
         """Give the resources of one APIService; without its server what is known is stale."""
         spec = item["spec"]
         if not spec.get("service"):

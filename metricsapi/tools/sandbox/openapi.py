@@ -27,8 +27,8 @@ class OpenApi:
         return [
             Route("/openapi/v2", self._v2),
             Route(_PREFIX, self._v3),
-            Route(_PREFIX + "/api/{version}", self._one),
-            Route(_PREFIX + "/apis/{group}/{version}", self._one),
+            Route(_PREFIX + "/api/{version}", self._group_version),
+            Route(_PREFIX + "/apis/{group}/{version}", self._group_version),
         ]
 
     async def _v2(self, request: Request) -> Response:
@@ -53,7 +53,7 @@ class OpenApi:
             paths |= {path: entry for path, entry in others.items() if path == own}
         return answer({"paths": paths})
 
-    async def _one(self, request: Request) -> Response:
+    async def _group_version(self, request: Request) -> Response:
         """Pass the reading of one document on, as the aggregator itself."""
         path = request.path_params
         if own := document(path.get("group", ""), path["version"]):
