@@ -24,7 +24,7 @@ from metricsapi.tools.sandbox.credentials import admin_client, kubeconfig
 from metricsapi.tools.sandbox.mirror import Mirror
 from metricsapi.tools.sandbox.objects import SERVER
 from metricsapi.tools.sandbox.pki import Authority, Certificate
-from metricsapi.tools.sandbox.processes import start_child
+from metricsapi.tools.sandbox.processes import end_child, start_child
 from metricsapi.tools.sandbox.rbac import MASTERS
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import ADMIN, Users
@@ -144,14 +144,7 @@ class KubeApiServer:
 
     async def _end_processes(self) -> None:
         while self._processes:
-            process = self._processes.pop()
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await end_child(self._processes.pop())
 
     async def _wait_ready(self, client: httpx.AsyncClient) -> None:
         try:

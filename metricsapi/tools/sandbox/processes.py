@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -24,6 +25,17 @@ async def start_child(*command: str, **options: Any) -> asyncio.subprocess.Proce
     return await asyncio.create_subprocess_exec(
         *command, start_new_session=True, preexec_fn=_tied_to(os.getpid()), **options
     )
+
+
+async def end_child(process: asyncio.subprocess.Process, patience: float = 10.0) -> None:
+    """End a command by SIGTERM, or by SIGKILL when it takes longer than `patience` seconds."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), patience)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def _tied_to(parent: int) -> Callable[[], None] | None:

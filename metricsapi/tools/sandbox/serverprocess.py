@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from metricsapi.tools.sandbox.processes import start_child
+from metricsapi.tools.sandbox.processes import end_child, start_child
 
 
 class ServerProcess:
@@ -79,14 +78,7 @@ class ServerProcess:
 
     async def stop(self) -> None:
         """End it, and kill it when it takes longer than 10 s."""
-        process = self._running()
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 10)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end_child(self._running())
         if self._reserved is not None:
             self._reserved.close()
 
