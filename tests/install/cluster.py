@@ -126,10 +126,10 @@ class Installation:
             base_url=self.api.url, verify=context, headers=headers, trust_env=False, timeout=20.0
         )
 
-    async def add_node(self, number, pods=3):
-        """A node with its kubelet and its running pods."""
+    async def add_node(self, number, pods=3, **options):
+        """A node with its kubelet and its running pods; `options` are the kubelet's source's."""
         node = synthetic_node(number, pods, 2)
-        kubelet = await self.kubelets.start(SyntheticSource(node, time.time() - 3600))
+        kubelet = await self.kubelets.start(SyntheticSource(node, time.time() - 3600, **options))
         self.add_node_at(node.name, kubelet.port)
         for pod in node.pods:
             names = [name for name, _, _ in pod.containers]

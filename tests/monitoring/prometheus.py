@@ -19,9 +19,10 @@ from tests.monitoring.rules import alerts, groups, panels
 
 API = "/apis/metrics.k8s.io/v1beta1"
 NODES = 4
-# Scrapes of Prometheus in each phase, one a second. A kubelet reads its node's counters every 10 to
-# 20 s, and a rate needs two readings.
-SAMPLES_HEALTHY, SAMPLES_FAULTY = 26, 12
+# Scrapes of Prometheus in each phase, one a second. A kubelet here reads its node's counters every
+# 2 to 4 s, and a rate needs two readings.
+SAMPLES_HEALTHY, SAMPLES_FAULTY = 10, 10
+HOUSEKEEPING = 2.0
 READERS = "readers"
 RBAC = "rbac.authorization.k8s.io"
 BINDING = {
@@ -213,7 +214,7 @@ async def observed(program, folder):
     data.mkdir()
     async with Installation(rendered("high-availability") | BINDING, cluster) as installation:
         for number in range(NODES):
-            await installation.add_node(number)
+            await installation.add_node(number, housekeeping=HOUSEKEEPING)
         replica = await installation.start_replica(*FLAGS)
         other = await installation.start_replica(*FLAGS)
         await installation.ready(replica, other)

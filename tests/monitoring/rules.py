@@ -7,8 +7,8 @@ import yaml
 from tests.support.paths import ROOT
 
 COMPONENTS = ROOT / "manifests" / "components"
-# What Grafana puts in place of its variables.
-VARIABLES = {"$instance": ".+", "$__rate_interval": "1m"}
+# What Grafana puts in place of its variables where targets are scraped each second or so.
+VARIABLES = {"$instance": ".+", "$__rate_interval": "15s"}
 
 
 def groups():

@@ -43,13 +43,15 @@ class SyntheticSource:
         changing: bool = False,
         swap: bool = False,
         step: float = 0.0,
+        housekeeping: float = HOUSEKEEPING,
     ) -> None:
+        """Take what the node is; `housekeeping` is its least period, in seconds."""
         self.name = node.name
         self.node = node
         self.started = started
         self.changing = changing
         self.step = step
-        self._period = HOUSEKEEPING * (1 + (node.index % 11) / 11)
+        self._period = housekeeping * (1 + (node.index % 11) / 11)
         self._phase = float(node.index % 89)
         self._random = Random(node.index)
         self._load = self._load_of(node.cpu, node.memory)
