@@ -95,15 +95,19 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' metricsapi/__init__.p
 IMAGE_PYTHON ?= 3.13
 IMAGE_MACHINE ?= $(shell uname -m)
 GLIBCS := 2_17 2_24 2_26 2_27 2_28 2_31 2_34 2_35 2_36
-wheelhouse: $(VENV)/pip.stamp ## every wheel that `make image` and `make rootfs` need, to work offline
+WHEELS := wheelhouse/.complete-$(IMAGE_PYTHON)-$(IMAGE_MACHINE)
+wheelhouse: $(WHEELS) ## every wheel that `make image` and `make rootfs` need, to work offline
+	@echo "wheelhouse/: $$(ls wheelhouse | wc -l) wheels for $$($(BIN)/python --version) and for" \
+		"Python $(IMAGE_PYTHON) on $(IMAGE_MACHINE)"
+
+$(WHEELS): $(VENV)/pip.stamp requirements/run.txt
 	@$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --dest=wheelhouse \
 		--only-binary=:all: -r requirements/run.txt
 	@$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --dest=wheelhouse \
 		--only-binary=:all: -r requirements/run.txt --python-version=$(IMAGE_PYTHON) \
 		--platform=manylinux2014_$(IMAGE_MACHINE) \
 		$(foreach glibc,$(GLIBCS),--platform=manylinux_$(glibc)_$(IMAGE_MACHINE))
-	@echo "wheelhouse/: $$(ls wheelhouse | wc -l) wheels for $$($(BIN)/python --version) and for" \
-		"Python $(IMAGE_PYTHON) on $(IMAGE_MACHINE)"
+	@touch $@
 
 # The first engine that answers.
 ENGINES ?= docker podman

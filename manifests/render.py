@@ -8,6 +8,7 @@ work, offline. With --image, a temporary kustomization names the image instead o
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import tempfile
@@ -68,7 +69,9 @@ def _parts(image: str) -> dict[str, str]:
     return parts | {"newTag": tag or "latest"}
 
 
+@functools.cache
 def kustomize(folder: Path) -> str:
+    """Render a folder, once: most variants share their APIServices."""
     command = ["kubectl", "kustomize", str(folder)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
