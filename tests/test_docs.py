@@ -66,6 +66,7 @@ def test_every_flag_that_a_page_names_exists(page):
         "show-swap",
         "sort-by",
         "containers",
+        "cost",
         "nodes",
         "manifests",
         "requestheader",
