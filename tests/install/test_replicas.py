@@ -3,13 +3,16 @@
 import asyncio
 import re
 import signal
+import time
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from metricsapi.server.replicas.follower import STALL
-from tests.install.cluster import Installation
+from metricsapi.server.replicas.token_identity import AUDIENCE
+from metricsapi.server.tls.issue import make_authority, make_serving
+from tests.install.cluster import ACCOUNT, Installation
 from tests.install.objects import rendered
 from tests.support.conditions import until
 from tests.support.pki import client_context
@@ -223,3 +226,36 @@ async def test_what_others_do_to_the_lease_costs_no_usage_and_is_over_soon(tmp_p
             )
         _, followers = await cluster.roles(*both)
         await cluster.one_read_per_period(*followers)
+
+
+async def test_replicas_with_a_certificate_of_others_know_each_other_by_projected_tokens(tmp_path):
+    now = time.time()
+    authority = make_authority("cert-manager", now=now, lifetime=86400.0)
+    names = ["metrics-server.kube-system.svc"]
+    pair = make_serving(names, [], now=now, lifetime=86400.0, authority=authority)
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "issuer.crt": authority.certificate}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    flags = (
+        "--manage-ca-bundle=false",
+        f"--tls-cert-file={tmp_path / 'tls.crt'}",
+        f"--tls-private-key-file={tmp_path / 'tls.key'}",
+        f"--replica-certificate-authority={tmp_path / 'issuer.crt'}",
+    )
+    async with replicas(tmp_path) as cluster:
+        state = cluster.installation.cluster
+        service = state.get("apiservices", "v1beta1.metrics.k8s.io")
+        service["spec"]["insecureSkipTLSVerify"] = True
+        state.apply("apiservices", service)
+        started = []
+        for number, account in enumerate((ACCOUNT, ACCOUNT, ACCOUNT.replace("metrics", "other"))):
+            token = tmp_path / f"token-{number}"
+            token.write_text(cluster.installation.api.add_user(account, (), (AUDIENCE,)))
+            started += await cluster.start(1, *flags, f"--replica-token-file={token}")
+        leader, followers = await cluster.roles(*started)
+        assert leader is started[0]
+        await until(lambda: follows(followers[0]), seconds=15, what="following")
+        refused = followers[1].log
+        await until(lambda: "responded 401" in refused.read_text(), seconds=15, what="a refusal")
+        assert not follows(followers[1]), "its token is that of another account"
+        assert len(await cluster.usage(followers[0])) == PODS
