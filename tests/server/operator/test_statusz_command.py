@@ -10,6 +10,7 @@ import stat
 import sys
 
 import httpx
+import psutil
 import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded, Size
@@ -182,5 +183,12 @@ async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, tm
         assert arguments.endswith(f" {server.port}:443")
         process.terminate()
         await process.wait()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid), 0)
+    await until(lambda: has_ended(int(pid)), what="the forward has ended")
+
+
+def has_ended(pid):
+    """Whether a process is gone, or waits for its parent to notice."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
