@@ -30,18 +30,23 @@ class PortForward:
         self._port = ""  # a free one
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> str:
         self._start()
         return f"127.0.0.1:{self._port}"
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
+        while not self._lock.acquire(timeout=0.1):  # a restart may be waiting for kubectl
+            self._stop()
         self._stop()
 
     def restart_if_ended(self) -> None:
         """Start it again if it has ended; it may fail again, as long as there is no pod."""
         with self._lock, contextlib.suppress(PortForwardError):
-            if self._process is None or self._process.poll() is not None:
+            ended = self._process is None or self._process.poll() is not None
+            if ended and not self._closed:
                 self._stop()
                 self._start()
 
