@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.files import FileError, is_pipe, read_file
 from metricsapi.kube.key_pair import read_pair, validity_problem
 from metricsapi.kube.pem import read_authorities
+
+_BEARER_TOKEN = re.compile(rb"[\w.~+/-]+=*")  # RFC 6750, 2.1
 
 
 def file_problems(settings: object) -> dict[str, str]:
@@ -35,6 +38,13 @@ def content_problems(settings: Settings) -> list[str]:
                 read_authorities(path)
         except FileError as error:
             texts.append(f"--{name}: {error}")
+    token = settings.leader_election.replica_token_file
+    if token and "replica-token-file" not in unread:
+        try:
+            if not _BEARER_TOKEN.fullmatch(read_file(token).strip()):
+                texts.append(f"--replica-token-file: {token} holds no bearer token")
+        except FileError as error:
+            texts.append(f"--replica-token-file: {error}")
     for flags, certificate, key in _pairs(settings):
         try:
             if unread.keys().isdisjoint(flags):
