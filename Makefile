@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help run test lint types layers check e2e accuracy faults ha chaos fuzz conformance security bench bench-quick \
-	bench-hostile pictures docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
+	bench-hostile react pictures docs wheel wheel-check manifests wheelhouse image rootfs release workflows lock clean
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -66,6 +66,10 @@ security: $(VENV)/dev.stamp ## attempts on identity, permission and availability
 bench: $(VENV)/dev.stamp ## cost and latency at NODES=100; PEER_PID= and PEER_URL= measure a peer beside (see tests/bench)
 	@$(MAKE) --no-print-directory VENV=$(VENV)-run $(VENV)-run/run.stamp
 	@SERVER_PYTHON="$(or $(SERVER_PYTHON),$(VENV)-run/bin/python)" $(BIN)/python -m tests.bench
+
+react: $(VENV)/dev.stamp ## age of usage when an HPA asks, and how soon it sees a load step; PEER_BINARY= and KUBEBUILDER_ASSETS= (see tests/react)
+	@$(MAKE) --no-print-directory VENV=$(VENV)-run $(VENV)-run/run.stamp
+	@SERVER_PYTHON="$(or $(SERVER_PYTHON),$(VENV)-run/bin/python)" $(BIN)/python -m tests.react
 
 bench-quick: $(VENV)/dev.stamp ## amounts of work (bytes, items, allocations) against a stored baseline; UPDATE=1 stores it
 	@$(BIN)/python -m tests.bench.quick

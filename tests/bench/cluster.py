@@ -1,4 +1,4 @@
-"""The cluster and the server of a benchmark: processes of their own, each cost apart."""
+"""The cluster and the servers of a benchmark: processes of their own, each cost apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.measure import Server
@@ -28,12 +28,12 @@ def context_of(directory: Path) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def sandbox(directory: Path, nodes: int, pods: int) -> Iterator[Path]:
+def sandbox(directory: Path, nodes: int, pods: int, flags: Sequence[str] = FLAGS) -> Iterator[Path]:
     """Run the stand-in API server and kubelets; give the folder with their kubeconfigs."""
     output = directory / "sandbox.log"
     command = [
         *(sys.executable, "-m", "metricsapi", "sandbox", "--without-server", "--no-host"),
-        *(*FLAGS, f"--nodes={nodes}", f"--pods={pods}", f"--state-dir={directory}"),
+        *(*flags, f"--nodes={nodes}", f"--pods={pods}", f"--state-dir={directory}"),
     ]
     with output.open("wb") as out, _process(command, out) as process:
         deadline = time.monotonic() + 60 + nodes * 0.1
@@ -45,23 +45,48 @@ def sandbox(directory: Path, nodes: int, pods: int) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def server(directory: Path, port: int, resolution: int) -> Iterator[Server]:
+def server(
+    directory: Path, port: int, resolution: int, flags: Sequence[str] = (), name: str = "ours"
+) -> Iterator[Server]:
     """Run the server as in production: TLS both sides, authentication and authorization on.
 
     SERVER_PYTHON has nothing installed but what the server needs: libraries of the tests that are
     there would be imported (httpx takes rich and pygments, 3 MiB, where it finds them).
     """
-    kubeconfig = directory / "server.kubeconfig"
     python = os.environ.get("SERVER_PYTHON", sys.executable)
+    command = [python, "-m", "metricsapi", "serve", *_flags(directory, port, resolution, name)]
+    with _serving([*command, *flags], directory, port, name) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def metrics_server(binary: str, directory: Path, port: int, resolution: int) -> Iterator[Server]:
+    """Run a metrics-server in the same manner, as the peer."""
+    kubeconfig = directory / "server.kubeconfig"
     command = [
-        *(python, "-m", "metricsapi", "serve", f"--kubeconfig={kubeconfig}"),
-        *(f"--secure-port={port}", "--bind-address=127.0.0.1", f"--cert-dir={directory / 'certs'}"),
+        *(binary, *_flags(directory, port, resolution, "peer")),
+        *(f"--authentication-kubeconfig={kubeconfig}", f"--authorization-kubeconfig={kubeconfig}"),
+    ]
+    with _serving(command, directory, port, "peer") as running:
+        yield running
+
+
+def _flags(directory: Path, port: int, resolution: int, name: str) -> list[str]:
+    return [
+        f"--kubeconfig={directory / 'server.kubeconfig'}",
+        *(f"--secure-port={port}", "--bind-address=127.0.0.1"),
+        f"--cert-dir={directory / f'certs-{name}'}",
         *(f"--metric-resolution={resolution}s", "--kubelet-use-node-status-port"),
         "--kubelet-preferred-address-types=InternalIP",
         f"--kubelet-certificate-authority={directory / 'ca.crt'}",
     ]
-    with (directory / "server.log").open("wb") as out, _process(command, out) as process:
-        yield Server("ours", Meter(process.pid), f"https://127.0.0.1:{port}", context_of(directory))
+
+
+@contextlib.contextmanager
+def _serving(command: list[str], directory: Path, port: int, name: str) -> Iterator[Server]:
+    with (directory / f"{name}.log").open("wb") as out, _process(command, out) as process:
+        url = f"https://127.0.0.1:{port}"
+        yield Server(name, Meter(process.pid), url, context_of(directory))
 
 
 @contextlib.contextmanager
