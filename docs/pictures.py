@@ -11,6 +11,7 @@ import io
 import json
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parent
-PEER = "metrics-server"  # what results call "peer"
+# What results call servers.
+NAMES = {
+    "prefetch": "metricsapi",
+    "--prefetch=false": "metricsapi --prefetch=false",
+    "peer": "metrics-server",
+}
+EVENTS = {
+    "changed_seconds": "Replicas begin to change",
+    "whole_seconds": "The HPA shows the whole step",
+}
 ROW = 1.5  # the height of a histogram's row: its highest bar is 1, above it is text
 PROBLEM = 1
 
@@ -34,7 +44,7 @@ class Theme:
     page: str
     text: str
     faint: str
-    servers: tuple[str, ...]  # the peer's is the last
+    servers: tuple[str, ...]  # of NAMES
 
 
 LIGHT = Theme("", "#ffffff", "#1f2328", "#d1d9e0", ("#0072b2", "#8c959f", "#d55e00"))
@@ -92,7 +102,7 @@ def _read(folder: Path) -> list[dict[str, Any]]:
             result = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        if not ({"nodes", "measured", "servers"} <= result.keys() or "samples" in result):
+        if not isinstance(result, dict) or not result.keys() & {"measured", "controller"}:
             raise ValueError(f"{path} is no result of `make bench` or `make react`")
         results.append(result)
     if not results:
@@ -102,8 +112,8 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
 def pictures(results: Sequence[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
     """Give the name and the SVG of each picture that the results have numbers for."""
-    sizes = sorted((each for each in results if "measured" in each), key=lambda each: each["nodes"])
-    reactions = [each for each in results if "samples" in each]
+    sizes = sorted((each for each in results if "servers" in each), key=lambda each: each["nodes"])
+    reactions = [each for each in results if "servers" not in each]
     for theme in (LIGHT, DARK):
         if sizes:
             yield f"scale{theme.suffix}.svg", _svg(theme, (9.6, 3.5), _scale, sizes)
@@ -185,7 +195,7 @@ def _line(axes: Axes, name: str, values: dict[int, float], colour: str, *, above
         )
     at = list(values.items())[-1 if above else min(1, len(values) - 1)]
     offset, side = ((10, 21), "right") if above else ((-8, -21), "left")
-    _near(axes, at, PEER if name == "peer" else name, offset, colour, side, above=above, bold=True)
+    _near(axes, at, NAMES.get(name, name), offset, colour, side, above=above, bold=True)
 
 
 def _near(
@@ -213,34 +223,35 @@ def _near(
 
 
 def _react(figure: Figure, theme: Theme, result: dict[str, Any]) -> None:
-    """Draw a column for each event, in it a histogram of its seconds for each server."""
-    events = result["samples"]
-    columns = figure.subplots(1, len(events), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (event, by_server) in zip(columns, events.items(), strict=True):
-        axes.set(title=event, xlabel="seconds after the load step", yticks=[])
+    """Draw a column for each event, in it a histogram of its seconds for each server.
+
+    It is of the real controller's first case where that was measured, else of the simulated HPAs'.
+    """
+    measured = next(iter((result.get("controller") or result["measured"]).values()))
+    columns = figure.subplots(1, len(EVENTS), sharex=True, sharey=True)
+    for axes, (event, title) in zip(columns, EVENTS.items(), strict=True):
+        axes.set(title=title, xlabel="seconds after the load step", yticks=[])
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
         axes.set_axisbelow(True)
         axes.grid(axis="x")
-        servers = [name for name in result["servers"] if by_server.get(name)]
-        for row, name in enumerate(servers):
-            colour = theme.servers[-1 if row and row == len(servers) - 1 else row]
-            _distribution(axes, name, by_server[name], colour, len(servers) - 1 - row)
-        axes.set_ylim(0, len(servers) * ROW)
+        for row, (name, numbers) in enumerate(reversed(measured.items())):
+            colour = theme.servers[list(NAMES).index(name)]
+            _distribution(axes, name, numbers[event], colour, row)
+        axes.set_ylim(0, len(measured) * ROW)
     columns[0].set_xlim(left=0)
 
 
 def _distribution(axes: Axes, name: str, seconds: Sequence[float], colour: str, row: int) -> None:
     """Draw a histogram with bins of a second in a row of its own, from below, and its median."""
-    bottom, last = row * ROW, int(max(seconds)) + 1
-    counts = [0] * last
-    for each in seconds:
-        counts[int(each)] += 1
-    heights = [count / max(counts) for count in counts]
-    axes.bar(range(last), heights, 0.92, bottom, align="edge", color=colour)
+    if not seconds:
+        raise ValueError(f"no step of the load was seen with {name}: STEPS=4 make react")
+    bottom, counts = row * ROW, Counter(map(int, seconds))
+    heights = [count / max(counts.values()) for count in counts.values()]
+    axes.bar(list(counts), heights, 0.92, bottom, align="edge", color=colour)
     median, most = statistics.median(seconds), max(seconds)
     axes.plot([median] * 2, [bottom, bottom + 1.04], color=axes.xaxis.label.get_color(), lw=1.5)
-    label = f"{PEER if name == 'peer' else name}: median {median:.1f} s, longest {most:.1f} s"
+    label = f"{NAMES[name]}: median {median:.1f} s, longest {most:.1f} s"
     axes.text(0.3, bottom + 1.16, label, fontsize=8.5)
 
 
