@@ -176,7 +176,9 @@ async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, tm
         url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         assert (await browser.get(url)).status_code == 200
         await server.stop()
-        os.kill(int(runs.read_text().split()[0]), signal.SIGKILL)
+        first = int(runs.read_text().split()[0])
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: has_ended(first), what="the first forward has ended")
         assert (await browser.get(url)).status_code == 502
         await until(lambda: len(runs.read_text().splitlines()) == 2)
         pid, arguments = runs.read_text().splitlines()[1].split(maxsplit=1)
