@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import platform
-import socket
 import sys
 import tempfile
 import time
@@ -35,6 +34,7 @@ from tests.bench.measure import (
 )
 from tests.bench.meter import Meter
 from tests.bench.report import table
+from tests.support.ports import free_port
 
 NODES = int(os.environ.get("NODES", "100"))
 PODS = int(os.environ.get("PODS", "30"))
@@ -53,10 +53,7 @@ def main() -> int:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             say(f"starting {NODES} kubelets with {PODS} pods of two containers")
             stack.enter_context(sandbox(directory, NODES, PODS))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        ours = stack.enter_context(server(directory, port, RESOLUTION))
+        ours = stack.enter_context(server(directory, free_port(), RESOLUTION))
         servers = [ours, *_peer(directory)]
         measured = asyncio.run(measure(servers))
     result = {

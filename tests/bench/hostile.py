@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from tests.bench.cases import query
 from tests.bench.client import PROTOBUF
 from tests.bench.cluster import sandbox, server
 from tests.bench.measure import Server, percentile, wait_served
+from tests.support.ports import free_port
 
 NODES = int(os.environ.get("NODES", "100"))
 HOSTILE = int(os.environ.get("HOSTILE", "10"))
@@ -34,10 +34,7 @@ def main() -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         say(f"starting {NODES} kubelets with {PODS} pods of two containers")
         stack.enter_context(sandbox(directory, NODES, PODS))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        ours = stack.enter_context(server(directory, port, RESOLUTION))
+        ours = stack.enter_context(server(directory, free_port(), RESOLUTION))
         return asyncio.run(compare(ours, directory))
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import socket
 import ssl
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from metricsapi.tools.sandbox.rbac import User
 from tests.install.cluster import Installation
 from tests.install.objects import rendered
 from tests.monitoring.rules import alerts, groups, panels
+from tests.support.ports import free_port
 
 API = "/apis/metrics.k8s.io/v1beta1"
 NODES = 4
@@ -59,9 +59,7 @@ class Prometheus:
     """A process of Debian's Prometheus in a folder."""
 
     def __init__(self, program, folder, targets):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         jobs = [
             {
                 "job_name": path,

@@ -19,7 +19,6 @@ import contextlib
 import json
 import os
 import platform
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +32,7 @@ from tests.react.autoscaler import NAMESPACES, targets
 from tests.react.controller import Watched, measure_controller
 from tests.react.measure import Plan, measure
 from tests.react.report import table
+from tests.support.ports import free_port
 
 NODES = int(os.environ.get("NODES", "100"))
 PODS = int(os.environ.get("PODS", "10"))
@@ -112,12 +112,6 @@ def _peer(stack: contextlib.ExitStack, directory: Path) -> list[Server]:
     if os.environ.get("PEER_BINARY"):
         return [stack.enter_context(_server("peer", directory))]
     return []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def say(text: str) -> None:

@@ -3,13 +3,13 @@
 What a cluster's controllers, kubelets and kube-proxy would do is still done here.
 """
 
-import socket
 from functools import partial
 from pathlib import Path
 
 from metricsapi.tools.sandbox.kubeapiserver import KubeApiServer
 from tests.e2e.migration.cluster import DEPLOYMENT_PATH, NAME, NAMESPACE, SERVICE_PATH, Migration
 from tests.install.cluster import ACCOUNT
+from tests.support.ports import free_port
 from tests.support.service import ServiceForwarder
 
 SLICE_PATH = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices/{NAME}"
@@ -73,7 +73,7 @@ class RealMigration(Migration):
     async def start_metrics_server(self):
         """Start it with the flags of its own manifests, at its shortest resolution."""
         number = len(self.replicas)
-        port = _free_port()
+        port = free_port()
         kubeconfig = self.directory / "kubeconfig"
         command = [
             str(self._assets / "metrics-server"),
@@ -98,9 +98,3 @@ class RealMigration(Migration):
         path = f"{DEPLOYMENT_PATH}/status"
         answer = await self.admin.patch(path, json={"status": status}, headers=headers)
         assert answer.is_success, answer.text
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
