@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from metricsapi.kube.progress import Progress, unobserved
+
 T = TypeVar("T")
 
 PERIOD = 5.0  # seconds between two reads
@@ -121,13 +123,14 @@ class FollowedFiles(Generic[T]):
         self._value = value
         return changed
 
-    async def follow(self, changed: Callable[[T], None]) -> None:
+    async def follow(self, changed: Callable[[T], None], progress: Progress = unobserved) -> None:
         """Read the files every `period` and call `changed` with each new value, until cancelled.
 
         `changed` may raise ValueError for a value that cannot be used after all.
         """
         while True:
             await asyncio.sleep(self._period)
+            progress()
             if self.reload():
                 try:
                     changed(self._value)

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from metricsapi.kube.backoff import Backoff
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, Gone, IdleTimeout, KubeError, Unreachable
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.subscription import Callback, Subscription
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
 
@@ -56,6 +57,7 @@ class Informer(Generic[T]):
         self.restarts = 0  # lists after the first one
         # When something was last received or tried, in monotonic seconds.
         self.last_progress = time.monotonic()
+        self._progress = unobserved
         self._client = client
         self._idle_timeout = idle_timeout
         self._objects: dict[Hashable, T] = {}
@@ -87,10 +89,14 @@ class Informer(Generic[T]):
                 return subscription.failing_since, subscription.error
         return None
 
-    async def run(self) -> None:
-        """Keep the objects current until cancelled; failures are logged when they change."""
+    async def run(self, progress: Progress = unobserved) -> None:
+        """Keep the objects current until cancelled; failures are logged when they change.
+
+        `progress` is called at least each `idle_timeout`, or while it waits to list again.
+        """
+        self._progress = progress
         while True:
-            self.last_progress = time.monotonic()
+            self._note_progress()
             retry_after = 0.0
             try:
                 await self._list_and_watch()
@@ -108,7 +114,8 @@ class Informer(Generic[T]):
         """List, then watch for as long as versions can be resumed. Raises KubeError."""
         version = await self._list()
         while True:
-            began = self.last_progress = time.monotonic()
+            self._note_progress()
+            began = self.last_progress
             resumed = await self._watch(version)
             if time.monotonic() - began < SHORT_WATCH:
                 if resumed == version:
@@ -134,7 +141,7 @@ class Informer(Generic[T]):
                 accept=self.resource.accept_list,
                 timeout=LIST_TIMEOUT,
             )
-            self.last_progress = time.monotonic()
+            self._note_progress()
             page = decode_page(self.resource, body)
             objects.update((self.resource.key(item), item) for item in page.items)
             skipped += page.skipped
@@ -165,7 +172,7 @@ class Informer(Generic[T]):
         try:
             async with asyncio.timeout(LONGEST_WATCH), aclosing(lines):
                 async for line in lines:
-                    self.last_progress = time.monotonic()
+                    self._note_progress()
                     event = decode_event(self.resource, line, columns)
                     columns = event.columns
                     self._apply(event)
@@ -207,6 +214,10 @@ class Informer(Generic[T]):
             self._objects[key] = new
         for subscription in self._subscriptions:
             subscription.deliver(key, old, new)
+
+    def _note_progress(self) -> None:
+        self.last_progress = time.monotonic()
+        self._progress()
 
     def _note_skipped(self, count: int) -> None:
         if count and not self._skipped:

@@ -11,7 +11,6 @@ read, so of two candidates the API server refuses one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import Conflict, KubeError, NotFound
 from metricsapi.kube.lease import Lease, Record, decode, lease_of, micro_time, record_of
+from metricsapi.kube.progress import Progress, unobserved, wait_for
 
 JITTER = 1.2  # client-go: candidates wait up to so many retry periods between two attempts
 
@@ -131,10 +131,11 @@ class LeaderElector:
         leader = self.leader()
         return leader if leader and leader.holder != self.identity else None
 
-    async def run(self) -> None:
+    async def run(self, progress: Progress = unobserved) -> None:
         """Take part in the election until cancelled; then release the Lease."""
         try:
             while True:
+                progress()
                 await self.attempt()
                 period = self._timing.retry_period
                 jitter = 1.0 if self.leads() else random.uniform(1.0, JITTER)  # noqa: S311
@@ -183,9 +184,7 @@ class LeaderElector:
         return self._timing.renew_deadline / (2 if self.leads() else 1)
 
     async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
+        await wait_for(self._hurry, seconds)
         self._hurry.clear()
 
     async def _read_and_write(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
 from metricsapi.kube.selectors import parse_labels
 from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
@@ -56,6 +57,7 @@ class ScraperPool:
         self.skipped = 0  # periodic scrapes, also of nodes that are gone
         self.scrapes = dict.fromkeys(map(str, Reason), 0)  # that were begun
         self._newest_scrape: float | None = None
+        self._progress = unobserved
         self._nodes = nodes
         self._client = client
         self._intake = Intake(client, store)
@@ -76,11 +78,23 @@ class ScraperPool:
         """When a scrape was last due, in monotonic seconds; None if there are no nodes."""
         return self._newest_scrape if self.states else None
 
-    async def run(self) -> None:
-        """Scrape nodes until cancelled; then end every scrape and close every connection."""
+    @property
+    def patience(self) -> float:
+        """The seconds in which a node has a result, whoever scrapes it."""
+        return 2 * self._settings.resolution + self._settings.timeout
+
+    async def run(self, progress: Progress = unobserved) -> None:
+        """Scrape nodes until cancelled; then end every scrape and close every connection.
+
+        `progress` is called with each result, and once per period while there are no nodes.
+        """
+        self._progress = progress
         self._nodes.subscribe(self._on_node)
         try:
-            await asyncio.get_running_loop().create_future()
+            while True:
+                if not self.states:
+                    progress()
+                await asyncio.sleep(self._settings.resolution)
         finally:
             tasks = [state.task for state in self.states.values() if state.task is not None]
             self._plans.clear()
@@ -174,8 +188,7 @@ class ScraperPool:
 
     def _missed(self, state: NodeState) -> bool:
         """Tell whether whoever scrapes for us seems not to know a node."""
-        patience = 2 * self._settings.resolution + self._settings.timeout
-        return state.without_result(time.monotonic()) > patience
+        return state.without_result(time.monotonic()) > self.patience
 
     def _cancel(self, state: NodeState) -> None:
         """End the scrape that is queued or in flight, if there is one."""
@@ -237,6 +250,7 @@ class ScraperPool:
 
     def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
         """Note how a scrape went; tell whether it succeeded."""
+        self._progress()
         failed_before = state.failure is not None
         if isinstance(result, Failure):
             state.failed(result, now)

@@ -39,7 +39,7 @@ from metricsapi.server.operator.parts import Parts
 from metricsapi.server.prefetch.prefetcher import Prefetcher
 from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.security import Security
-from metricsapi.server.supervisor import Supervisor, Task
+from metricsapi.server.supervisor import LONGEST_SILENCE, Supervisor, Task
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -229,7 +229,9 @@ def tasks_of(
         ),
         Task("pod-nodes", partial(cluster.view.run, usage.store)),
         *security.tasks(),
-        Task("scraper", usage.scraper.run),
+        Task(
+            "scraper", usage.scraper.run, longest_silence=LONGEST_SILENCE + usage.scraper.patience
+        ),
         *([Task("prefetch", usage.prefetcher.run)] if usage.prefetcher else []),
         *operations.tasks(),
         *(replication.tasks() if replication else []),

@@ -18,6 +18,7 @@ from metricsapi.kube.backoff import Backoff
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import KubeError
 from metricsapi.kube.informer import Informer
+from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Capacity, Node, Pod
 
 PENDING = 1000  # lookups that wait, at most; the store asks again for what is beyond
@@ -93,13 +94,15 @@ class ClusterView:
 
         self._pods.subscribe(changed)
 
-    async def run(self, store: Store) -> None:
+    async def run(self, store: Store, progress: Progress = unobserved) -> None:
         """Look up the nodes of pending pods, and pass them to the store, until cancelled."""
         backoff = Backoff()
         while True:
-            while not self._pending:
+            progress()
+            if not self._pending:
                 self._wake.clear()
-                await self._wake.wait()
+                await wait_for(self._wake)
+                continue
             namespace, name = key = next(iter(self._pending))
             del self._pending[key]
             try:

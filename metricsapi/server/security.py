@@ -130,16 +130,15 @@ class Security:
 
     def tasks(self) -> list[Task]:
         """Give what keeps certificates and authorities current, until the process ends."""
-        follow = self._certificate.follow
         tasks = [
-            Task("authentication-configuration", self._configuration.run),
-            Task("serving-certificate", lambda: follow(self.tls)),
+            *self._configuration.tasks(),
+            Task("serving-certificate", partial(self._certificate.follow, self.tls)),
         ]
         for which, files in enumerate(self._named_certificates, 1):
             run = partial(files.follow, self.tls, which=which)
             tasks.append(Task(f"sni-certificate-{which}", run))
         if self._ca_bundle is not None:
-            tasks.append(Task("ca-bundle-controller", self._ca_bundle.run))
+            tasks += self._ca_bundle.tasks()
         return tasks
 
     def _configuration_source(self, client: KubeClient) -> ConfigurationSource:

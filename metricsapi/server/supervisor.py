@@ -1,8 +1,10 @@
-"""Long-running tasks that are started again when they fail, and what is known of their health.
+"""Long-running tasks that are started again when they fail or hang, and their health.
 
 A task handles the failures that it expects. Any other exception comes from a bug, or from an input
 that nobody thought of, and must not end the process: after a backoff the task starts again on the
-same objects, so what it stores is kept. `TaskHealth` shows it, so nothing is hidden by that.
+same objects, so what it stores is kept. A task that hangs raises nothing: its loop reports progress
+each time that it comes round, and one that has reported none for too long has failed, too.
+`TaskHealth` shows all this, so nothing is hidden by a restart.
 """
 
 from __future__ import annotations
@@ -15,11 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from metricsapi.kube.backoff import Backoff
+from metricsapi.kube.progress import Progress
 
 FIRST_BACKOFF = 1.0  # seconds
 LONGEST_BACKOFF = 30.0
 LONGEST_TEXT = 300  # characters of an error
 HEALTHY_AFTER = 60.0  # seconds without a failure: then a task that had failed works again
+LONGEST_SILENCE = 300.0  # seconds without progress: then a task hangs
+# Seconds in which tasks may still report it when that time is over: if the whole process stood
+# still meanwhile, they come round first.
+LAST_CHANCE = 5.0
+HANGS = "it hangs: it makes no progress"
 
 Clock = Callable[[], float]  # monotonic seconds
 
@@ -28,15 +36,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """What is to run until the process ends. `run` can be called again after it has raised.
+    """One loop that is to run until the process ends.
 
+    `run(progress)` calls `progress` each time that its loop comes round, at least once in
+    `longest_silence` seconds, and can be called again after it has raised or was cancelled.
     `failing` gives since when (monotonic seconds) and why the task does not work although it runs,
     as an informer whose API server is away; None while it works.
     """
 
     name: str
-    run: Callable[[], Coroutine[Any, Any, None]]
+    run: Callable[[Progress], Coroutine[Any, Any, None]]
     failing: Callable[[], tuple[float, str] | None] = lambda: None
+    longest_silence: float = LONGEST_SILENCE
 
 
 @dataclass(frozen=True)
@@ -124,11 +135,16 @@ class _Run:
         self._restarts = 0
         self._failing_since: float | None = None
         self._error = ""
+        self._progress_at = clock()
+        self._hung = False  # in the last attempt: then running on for some time proves nothing
+        self._may_recover = False  # with the next progress
 
     def health(self) -> TaskHealth:
         since, error = self._failing_since, self._error
         if since is None and (failing := self._failing()) is not None:
             since, error = failing[0], in_one_line(failing[1])
+        if since is None and self._hangs():
+            since, error = self._progress_at, HANGS
         seconds = 0.0 if since is None else max(0.0, self._clock() - since)
         return TaskHealth(self.task.name, self._restarts, seconds, error)
 
@@ -139,49 +155,88 @@ class _Run:
             return self._clock(), _text(error)
 
     async def forever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            healthy = loop.call_later(self._healthy_after, self._has_recovered)
-            # An asyncio task for each attempt: a cancellation, which may come from anywhere inside
-            # and may be pending when the attempt has ended, is then that of the attempt alone.
-            attempt = asyncio.create_task(self._attempt(), name=self.task.name)
-            try:
-                await asyncio.wait([attempt])
-            finally:
-                healthy.cancel()
-                if not attempt.done():  # this is being cancelled
-                    attempt.cancel()
-                    await asyncio.wait([attempt])
-            cancelled = attempt.cancelled()
-            self._has_failed(asyncio.CancelledError() if cancelled else attempt.result())
+            await self._run_until_failure()
             await asyncio.sleep(self._backoff.delay())
             self._restarts += 1
+
+    async def _run_until_failure(self) -> None:
+        """Run the task until it fails or hangs, and note that."""
+        self._progress_at = self._clock()
+        self._may_recover = False
+        loop = asyncio.get_running_loop()
+        healthy = loop.call_later(self._healthy_after, self._has_run_long_enough)
+        # An asyncio task for each attempt: a cancellation, which may come from anywhere inside
+        # and may be pending when the attempt has ended, is then that of the attempt alone.
+        attempt = asyncio.create_task(self._attempt(), name=self.task.name)
+        hung = False
+        try:
+            hung = await self._hangs_before_it_ends(attempt)
+        finally:
+            healthy.cancel()
+            if not attempt.done():  # it hangs, or this is being cancelled
+                attempt.cancel()
+                await asyncio.wait([attempt])
+        error = asyncio.CancelledError() if attempt.cancelled() else attempt.result()
+        if hung:
+            self._has_failed(error, since=self._progress_at, text=HANGS)
+        else:
+            self._has_failed(error, since=self._clock(), text=_text(error))
+        self._hung = hung
+
+    async def _hangs_before_it_ends(self, attempt: asyncio.Task[BaseException]) -> bool:
+        """Wait until an attempt has ended or hangs; tell whether it hangs."""
+        while not attempt.done():
+            rest = self.task.longest_silence - self._silence()
+            await asyncio.wait([attempt], timeout=max(rest, LAST_CHANCE))
+            if rest <= 0 and not attempt.done() and self._hangs():
+                return True
+        return False
+
+    def _silence(self) -> float:
+        return self._clock() - self._progress_at
+
+    def _hangs(self) -> bool:
+        return self._silence() > self.task.longest_silence
+
+    def _progress(self) -> None:
+        self._progress_at = self._clock()
+        if self._may_recover:
+            self._has_recovered()
 
     async def _attempt(self) -> BaseException:
         """Run the task until it fails; give what it failed with."""
         try:
             if self._restarts:
                 self._restarted(self.task.name)
-            await self.task.run()
+            await self.task.run(self._progress)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001  such as a panic of a library in Rust
             return error
         return RuntimeError("the task ended, which nothing had asked for")
 
-    def _has_failed(self, error: BaseException) -> None:
-        text = _text(error)
+    def _has_failed(self, error: BaseException, *, since: float, text: str) -> None:
+        """Note a failure; of one that hung the error is the cancellation, which shows where."""
         if self._failing_since is None:
-            self._failing_since = self._clock()
+            self._failing_since = since
         if text != self._error:  # once, not at each restart
-            log.error(
-                "a task failed and will be started again, with what it stores kept",
-                exc_info=error,
-                extra={"data": {"task": self.task.name}},
+            message = (
+                "a task hangs and will be started again, with what it stores kept"
+                if text == HANGS
+                else "a task failed and will be started again, with what it stores kept"
             )
+            log.error(message, exc_info=error, extra={"data": {"task": self.task.name}})
         self._error = text
 
+    def _has_run_long_enough(self) -> None:
+        if self._hung:
+            self._may_recover = True
+        else:
+            self._has_recovered()
+
     def _has_recovered(self) -> None:
+        self._hung = self._may_recover = False
         if self._failing_since is not None:
             data = {"task": self.task.name, "restarts": self._restarts}
             log.info("a task that had failed works again", extra={"data": data})

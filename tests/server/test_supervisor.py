@@ -4,7 +4,10 @@ import asyncio
 import builtins
 import contextlib
 import logging
+import math
+import re
 import ssl
+import traceback
 from collections import Counter
 
 import httpx
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from metricsapi.server.supervisor import Supervisor, Task
 from tests.support.conditions import until
+from tests.support.simulated_time import run_simulated
 
 
 class Panic(BaseException):
@@ -40,18 +44,20 @@ ERRORS.sort(key=lambda error: type(error).__name__)
 
 
 class Failing:
-    """A task that raises each of `errors` once, and then runs on."""
+    """A task that raises each of `errors` once, and then runs on and makes progress."""
 
     def __init__(self, *errors):
         self.errors = list(errors)
         self.runs = 0
 
-    async def run(self):
+    async def run(self, progress):
         self.runs += 1
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
-        await asyncio.Event().wait()
+        while True:
+            progress()
+            await asyncio.sleep(0.005)
 
 
 async def supervised(*tasks, **options):
@@ -85,7 +91,7 @@ async def test_whatever_a_task_raises_it_is_started_again_and_others_run_on(erro
 async def test_a_task_that_ends_is_started_again():
     runs = 0
 
-    async def ends():
+    async def ends(_):
         nonlocal runs
         runs += 1
 
@@ -96,9 +102,9 @@ async def test_a_task_that_ends_is_started_again():
 
 
 async def test_a_group_of_errors_is_told_by_its_first_one():
-    async def group():
+    async def group(progress):
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Failing(OSError("the cause")).run())
+            tasks.create_task(Failing(OSError("the cause")).run(progress))
 
     supervisor, running = await supervised(Task("group", group))
     await until(supervisor.problems)
@@ -109,7 +115,7 @@ async def test_a_group_of_errors_is_told_by_its_first_one():
 async def test_cancelling_ends_every_task_at_once():
     ended = []
 
-    async def run():
+    async def run(_):
         try:
             await asyncio.Event().wait()
         finally:
@@ -227,7 +233,7 @@ def test_any_sequence_of_failures_is_counted_and_survived_and_then_it_can_be_end
     async def check():
         steps, running_well = list(failures), asyncio.Event()
 
-        async def run():
+        async def run(_):
             if steps:
                 await steps.pop(0)()
             else:
@@ -248,11 +254,11 @@ def test_any_sequence_of_failures_is_counted_and_survived_and_then_it_can_be_end
 async def test_whatever_a_task_makes_of_being_cancelled_the_supervisor_ends():
     """One that takes no notice had been started again, and the process did not end."""
 
-    async def ignores():
+    async def ignores(_):
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
 
-    async def fails():
+    async def fails(_):
         try:
             await asyncio.Event().wait()
         finally:
@@ -290,3 +296,111 @@ async def test_a_counter_that_fails_ends_nothing():
     await until(lambda: "RuntimeError: counter" in str(supervisor.problems()))
     assert not running.done()
     running.cancel()
+
+
+def simulated(*tasks, seconds, **options):
+    """Supervise tasks for some simulated time; give the supervisor and what was restarted when."""
+    restarts = []
+
+    async def check():
+        loop = asyncio.get_running_loop()
+        supervisor = Supervisor(
+            lambda name: restarts.append((name, loop.time() - began)), clock=loop.time, **options
+        )
+        supervisor.add(*tasks)
+        began = loop.time()
+        running = asyncio.create_task(supervisor.run())
+        await asyncio.sleep(seconds)
+        health = supervisor.health()
+        running.cancel()
+        await asyncio.wait([running])
+        return health
+
+    return run_simulated(check()), restarts
+
+
+class Hanging:
+    """A loop that comes round once a `period`, and hangs after each of these rounds."""
+
+    def __init__(self, *rounds, period=10.0):
+        self.rounds = list(rounds)
+        self.period = period
+
+    async def run(self, progress):
+        rounds = self.rounds.pop(0) if self.rounds else math.inf
+        while rounds > 0:
+            rounds -= 1
+            progress()
+            await asyncio.sleep(self.period)
+        await asyncio.Event().wait()
+
+
+def test_a_task_that_hangs_is_named_and_started_again(caplog):
+    health, restarts = simulated(Task("watch", Hanging(6).run), seconds=340.0)
+    assert health[0].problem is None
+    assert restarts == []
+    health, restarts = simulated(Task("watch", Hanging(6).run), seconds=380.0)
+    assert [name for name, _ in restarts] == ["watch"]
+    assert re.fullmatch(
+        r"task watch has not worked for 3\d\d s, restarted 1 times: it hangs: it makes no progress",
+        health[0].problem,
+    )
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage().startswith("a task hangs and will be started again")
+    where = "".join(traceback.format_exception(record.exc_info[1]))
+    assert "await asyncio.Event().wait()" in where
+
+
+def test_a_task_that_hung_works_again_once_it_has_made_progress_for_long_enough():
+    health, restarts = simulated(Task("watch", Hanging(6).run), seconds=450.0)
+    assert len(restarts) == 1
+    assert health[0].problem is None
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_a_task_that_hangs_again_and_again_is_named_all_the_time(rounds):
+    seconds = 3000.0
+    health, restarts = simulated(Task("watch", Hanging(*[rounds] * 99).run), seconds=seconds)
+    assert len(restarts) > 5
+    assert health[0].failing_seconds > seconds - 50
+
+
+def test_a_task_that_hangs_in_spite_of_being_cancelled_is_named():
+    async def ignores(_):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1e4)
+        await asyncio.sleep(1e4)
+
+    health, restarts = simulated(Task("stubborn", ignores), seconds=1000.0)
+    assert restarts == []
+    assert health[0].problem == (
+        "task stubborn has not worked for 1000 s: it hangs: it makes no progress"
+    )
+
+
+def test_a_task_may_be_silent_for_as_long_as_it_says():
+    task = Task("slow", Hanging(period=900.0).run, longest_silence=1000.0)
+    health, restarts = simulated(task, seconds=5000.0)
+    assert (health[0].problem, restarts) == (None, [])
+
+
+def test_tasks_of_a_process_that_stood_still_do_not_hang():
+    """As after SIGSTOP, or in a machine that was suspended: all timers are due at once."""
+    restarts, loop_time = [], []
+
+    async def check():
+        loop = asyncio.get_running_loop()
+        stood_still = 0.0
+        supervisor = Supervisor(restarts.append, clock=lambda: loop.time() + stood_still)
+        supervisor.add(Task("watch", Hanging().run))
+        running = asyncio.create_task(supervisor.run())
+        await asyncio.sleep(299.0)
+        stood_still = 1000.0
+        await asyncio.sleep(100.0)
+        loop_time.append(loop.time())
+        running.cancel()
+        await asyncio.wait([running])
+
+    run_simulated(check())
+    assert loop_time
+    assert restarts == []

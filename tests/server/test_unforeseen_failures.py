@@ -48,10 +48,11 @@ FAULTS = {
         "AttributeError('RSA')",
     ),
     "authentication-configuration": (
-        "server.auth.configuration_source",
-        "ConfigurationSource",
-        "run",
+        "kube.client",
+        "KubeClient",
+        "stream_lines",
         "UnicodeError('label')",
+        "/api/v1/namespaces/kube-system/configmaps",
     ),
     "readiness": (
         "server.operator.readiness", "Readiness", "problems", "KeyError('check')"

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from metricsapi.config.authentication import AuthenticationSettings
@@ -24,6 +25,7 @@ from metricsapi.server.auth.configuration import (
     from_configmap,
     front_proxy,
 )
+from metricsapi.server.supervisor import Task
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +55,21 @@ class ConfigurationSource:
         if cluster is not None:
             cluster.subscribe(self._changed)
 
-    async def run(self) -> None:
-        """Follow the ConfigMap and the files until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            if self._cluster is not None:
-                group.create_task(self._cluster.run())
-            for files in (self._clients, self._front_proxies):
-                if files is not None:
-                    group.create_task(files.follow(lambda _: self._use()))
+    def tasks(self) -> list[Task]:
+        """Give what runs until the process ends: the ConfigMap and each file are followed."""
+        tasks = []
+        if (cluster := self._cluster) is not None:
+            tolerated = self._flags.tolerate_lookup_failure
+            failing = (lambda: None) if tolerated else cluster.failing
+            tasks.append(Task("authentication-configuration", cluster.run, failing))
+        followed = {
+            "client-ca-file": self._clients,
+            "requestheader-client-ca-file": self._front_proxies,
+        }
+        for name, files in followed.items():
+            if files is not None:
+                tasks.append(Task(name, partial(files.follow, lambda _: self._use())))
+        return tasks
 
     async def ready(self, timeout: float) -> bool:
         """Wait until the cluster has been asked; tell whether it answered within `timeout`."""

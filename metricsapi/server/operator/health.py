@@ -88,11 +88,12 @@ def _add_endpoint(
         if unknown := sorted(excluded - set(checks)):
             names = ", ".join(f'"{_printable(key)}"' for key in unknown)
             lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+        if not failed and "verbose" not in query:
+            return _answer(200, "ok")
+        if "verbose" in query:
+            lines += [f"warn: {remark}" for remark in remarks()]
         if failed:
             return _answer(500, "\n".join([*lines, f"{name} check failed\n"]))
-        if "verbose" not in query:
-            return _answer(200, "ok")
-        lines += [f"warn: {remark}" for remark in remarks()]
         return _answer(200, "\n".join([*lines, f"{name} check passed\n"]))
 
     for key, check in checks.items():

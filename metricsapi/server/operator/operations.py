@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from fastapi.routing import APIRoute
 from prometheus_client.core import Metric
@@ -18,6 +19,7 @@ from metricsapi import __version__
 from metricsapi.api.slices import gather
 from metricsapi.config.read import flag_texts
 from metricsapi.config.settings import Settings
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.health import Liveness, health_routes
 from metricsapi.server.operator.metrics import metrics_routes
@@ -34,7 +36,7 @@ from metricsapi.server.operator.summary import (
     remarks,
 )
 from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
-from metricsapi.server.supervisor import Task
+from metricsapi.server.supervisor import LONGEST_SILENCE, Task
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -61,23 +63,25 @@ class Operations:
 
     def tasks(self) -> list[Task]:
         """Give what must run beside the server, until the process ends."""
-        telemetry, parts = self._telemetry, self._parts
+        cycle = self._settings.kubelet.resolution
         return [
             Task("event-loop-monitor", self._loop.run),
-            Task(
-                "summary",
-                lambda: log_summaries(self._minute, parts.states, self._numbers),
-            ),
-            Task("readiness", lambda: self._readiness.follow(telemetry.ready)),
-            Task("scrape-cycle", self._end_cycles),
+            Task("summary", self._summarize),
+            Task("readiness", partial(self._readiness.follow, self._telemetry.ready)),
+            Task("scrape-cycle", self._end_cycles, longest_silence=LONGEST_SILENCE + cycle),
         ]
 
     def is_ready(self) -> bool:
         """Tell whether this replica is ready: behind the Service, or about to be."""
         return not self._readiness.problems()
 
-    async def _end_cycles(self) -> None:
+    async def _summarize(self, progress: Progress = unobserved) -> None:
+        states = self._parts.states
+        await log_summaries(self._minute, states, self._numbers, progress=progress)
+
+    async def _end_cycles(self, progress: Progress = unobserved) -> None:
         while True:
+            progress()
             await asyncio.sleep(self._settings.kubelet.resolution)
             self._parts.end_cycle()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from prometheus_client import Gauge
 
+from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.server.operator.health import Check, problems
 from metricsapi.server.operator.parts import Parts
 from metricsapi.server.operator.summary import pointing, remarks
@@ -41,7 +42,7 @@ class Readiness:
         """Return what is wrong, by name of the check; empty when ready."""
         return problems(self.checks)
 
-    async def follow(self, gauge: Gauge) -> None:
+    async def follow(self, gauge: Gauge, progress: Progress = unobserved) -> None:
         """Set the gauge and log each change, until cancelled.
 
         Once ready nothing but a shutdown makes the server unready: what the checks wait for has
@@ -49,6 +50,7 @@ class Readiness:
         """
         was_ready = False
         while True:
+            progress()
             failing = self.problems()
             ready = not failing
             gauge.set(ready)
@@ -57,7 +59,7 @@ class Readiness:
             elif was_ready and not ready:
                 LOG.info("not ready", extra={"data": {"why": failing}})
             was_ready = ready
-            await (self._parts.leaving.wait() if ready else asyncio.sleep(INTERVAL))
+            await (wait_for(self._parts.leaving) if ready else asyncio.sleep(INTERVAL))
 
     def _became_ready(self) -> None:
         notes = pointing(remarks(self._parts.states()))

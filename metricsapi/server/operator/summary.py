@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.operator.watchdog import Watchdog
 from metricsapi.telemetry.logs import LOG
 from metricsapi.telemetry.node_status import (
@@ -25,11 +26,14 @@ async def log_summaries(
     states: Callable[[], States],
     numbers: Callable[[], Mapping[str, object]],
     interval: float = SUMMARY_INTERVAL,
+    *,
+    progress: Progress = unobserved,
 ) -> None:
     """Log nodes by state and `numbers` each `interval` (seconds), until cancelled."""
     while True:
         await asyncio.sleep(interval)
         watchdog.progress()
+        progress()
         LOG.info("summary", extra={"data": {**summary(states()), **numbers()}})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.telemetry.histogram import Histogram
 
 # Seconds between two measurements of the event loop. An idle process wakes up for nothing else, and
@@ -51,12 +52,13 @@ class EventLoopMonitor:
         self._interval = interval
         self._longest = 0.0
 
-    async def run(self) -> None:
+    async def run(self, progress: Progress = unobserved) -> None:
         """Measure once per interval, until cancelled."""
         while True:
             due = self._clock() + self._interval
             await asyncio.sleep(self._interval)
             self.watchdog.progress()
+            progress()
             late = max(0.0, self._clock() - due)
             self._lag.observe(late)
             self._longest = max(self._longest, late)

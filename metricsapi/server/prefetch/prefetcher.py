@@ -16,6 +16,7 @@ from metricsapi.api.catalog import Catalog
 from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Query
 from metricsapi.api.slices import in_slices
+from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Store
@@ -117,20 +118,18 @@ class Prefetcher:
             self._changed[known] = None
             self._wake.set()
 
-    async def run(self) -> None:
-        """Plan for what has changed, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._tidy())
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                async for _ in in_slices(self._planning()):
-                    pass
-
-    async def _tidy(self) -> None:
+    async def run(self, progress: Progress = unobserved) -> None:
+        """Plan for what has changed, and forget queries that have stopped, until cancelled."""
+        tidied = time.monotonic()
         while True:
-            await asyncio.sleep(TIDY)
-            self._learner.forget_stopped(self._clock())
+            progress()
+            await wait_for(self._wake, TIDY)
+            self._wake.clear()
+            async for _ in in_slices(self._planning()):
+                pass
+            if time.monotonic() - tidied >= TIDY:
+                tidied = time.monotonic()
+                self._learner.forget_stopped(self._clock())
 
     def _planning(self) -> Iterator[None]:
         while self._changed:

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from metricsapi.kube.lease import Record
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.replicas.messages import PATH, QUERIES_PATH
 from metricsapi.server.replicas.reception import Received, Reception
@@ -63,6 +64,7 @@ class Follower:
         self._complete = False
         self._last_message = float("-inf")
         self._problem = ""
+        self._progress = unobserved
         self.tried = False  # whether an attempt to follow has ended, well or not
         self.since: float | None = None  # seconds since the epoch; None while nobody is followed
 
@@ -79,9 +81,11 @@ class Follower:
         """Why the leader cannot be followed; empty while it is, or while there is none."""
         return self._problem
 
-    async def run(self) -> None:
+    async def run(self, progress: Progress = unobserved) -> None:
         """Follow until cancelled; a stream that ends is begun again."""
+        self._progress = progress
         while True:
+            progress()
             leader = self._leader()
             if leader is not None:
                 await self._attempt(leader)
@@ -139,6 +143,7 @@ class Follower:
         return now is not None and (now.holder, now.address) == (leader.holder, leader.address)
 
     def _take(self, piece: bytes, reception: Reception, leader: Record, now: float) -> None:
+        self._progress()
         before = reception.complete
         for received in reception.feed(piece, now, self._wall() - now):
             self._accept(received)

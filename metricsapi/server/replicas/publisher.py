@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
+from metricsapi.kube.progress import wait_for
 from metricsapi.scrape.errors import Failure
 from metricsapi.server.replicas.messages import (
     Complete,
@@ -128,8 +129,4 @@ class _Follower:
 
     async def wait(self, seconds: float) -> None:
         """Wait until something is pending, `seconds` at most."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._added.wait()
-        except TimeoutError:
-            return
+        await wait_for(self._added, seconds)

@@ -23,6 +23,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.leader_election import LeaderElector, Timing
 from metricsapi.kube.lease import Record
+from metricsapi.kube.progress import ROUND, Progress, unobserved
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.scraper import ScraperPool
@@ -33,7 +34,7 @@ from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import QueryForwarder
 from metricsapi.server.replicas.reception import Received
 from metricsapi.server.replicas.stale import RefuseStale
-from metricsapi.server.supervisor import Task
+from metricsapi.server.supervisor import LONGEST_SILENCE, Task
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.replicas import ReplicaStatus
 
@@ -70,6 +71,7 @@ class Replication:
     ) -> None:
         election = settings.leader_election
         self._identity = identity
+        self._lease_duration = election.lease_duration
         self._host = settings.api.advertise_address
         self._nodes = nodes
         self._leaving = leaving
@@ -185,30 +187,38 @@ class Replication:
     def tasks(self) -> list[Task]:
         """Give what runs until the process ends."""
         return [
-            Task("leader-election", self._elect, self._elector.failing),
+            Task(
+                "leader-election",
+                self._elect,
+                self._elector.failing,
+                longest_silence=LONGEST_SILENCE + self._lease_duration,
+            ),
             Task("replica-follower", self._follower.run),
             Task("replica-check", self._check),
         ]
 
-    async def _elect(self) -> None:
+    async def _elect(self, progress: Progress = unobserved) -> None:
         """Take part in the election until the process is asked to end."""
         async with asyncio.TaskGroup() as group:
-            electing = group.create_task(self._elector.run())
+            electing = group.create_task(self._elector.run(progress))
             await self._leaving.wait()
             electing.cancel()
-        await asyncio.get_running_loop().create_future()
+        while True:
+            progress()
+            await asyncio.sleep(ROUND)
 
-    async def _check(self) -> None:
+    async def _check(self, progress: Progress = unobserved) -> None:
         """Start scrapes when they become necessary, and notice when the process stood still."""
         self._checked_at = self._clock()
         try:
-            await self._check_forever()
+            await self._check_forever(progress)
         finally:  # while no checks run, nothing is known of a stall
             self._checked_at = math.inf
 
-    async def _check_forever(self) -> None:
+    async def _check_forever(self, progress: Progress) -> None:
         scraped = False
         while True:
+            progress()
             now = self._clock()
             if now - self._checked_at >= STALL:
                 self._stalled_at = now

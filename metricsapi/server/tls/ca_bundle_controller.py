@@ -14,10 +14,13 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import KubeError
 from metricsapi.kube.key_pair import KeyPair
+from metricsapi.kube.progress import Progress, unobserved
+from metricsapi.server.supervisor import LONGEST_SILENCE, Task
 from metricsapi.server.tls.apiservice import (
     APISERVICES,
     V1,
@@ -29,7 +32,7 @@ from metricsapi.server.tls.apiservice import (
     spec_of,
     verifies_nobody,
 )
-from metricsapi.server.tls.ca_objects import RELIST, Object, ObjectAccess
+from metricsapi.server.tls.ca_objects import IDLE, RELIST, Object, ObjectAccess
 from metricsapi.server.tls.ca_rotation import (
     InvalidSecret,
     RotationSchedule,
@@ -91,25 +94,41 @@ class CABundleController:
         self._probed: tuple[str, float] = ("", float("-inf"))  # bundle, monotonic seconds
         self._waiting = False  # for our replica, and for the Service to lead to ours alone
 
-    async def run(self) -> None:
+    def tasks(self) -> list[Task]:
+        """Give what runs until the process ends: the controller, and a watch of each object."""
+        watched = {
+            "ca-secret-watch": (self._secrets, self._secret),
+            "apiservice-v1beta1-watch": (APISERVICES, V1BETA1),
+            "apiservice-v1-watch": (APISERVICES, V1),
+        }
+        return [
+            Task("ca-bundle-controller", self._run),
+            *(
+                Task(
+                    name,
+                    partial(self._objects.watch, *which),
+                    longest_silence=LONGEST_SILENCE + IDLE,
+                )
+                for name, which in watched.items()
+            ),
+        ]
+
+    async def _run(self, progress: Progress = unobserved) -> None:
         """Reconcile at each change, and once a minute, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._objects.watch(self._secrets, self._secret))
-            group.create_task(self._objects.watch(APISERVICES, V1BETA1))
-            group.create_task(self._objects.watch(APISERVICES, V1))
-            while True:
-                self._objects.changed.clear()
-                again = False
-                try:
-                    again = await self.reconcile()
-                    self._objects.resolved("")
-                except KubeError as error:
-                    self._objects.report("", f"cannot look after the CA bundle now: {error}")
-                self.reconciled.set()
-                contested = self._objects.is_contested()
-                await asyncio.sleep(_CONTESTED_PAUSE if contested else _PAUSE)
-                if not again:
-                    await self._wait()
+        while True:
+            progress()
+            self._objects.changed.clear()
+            again = False
+            try:
+                again = await self.reconcile()
+                self._objects.resolved("")
+            except KubeError as error:
+                self._objects.report("", f"cannot look after the CA bundle now: {error}")
+            self.reconciled.set()
+            contested = self._objects.is_contested()
+            await asyncio.sleep(_CONTESTED_PAUSE if contested else _PAUSE)
+            if not again:
+                await self._wait()
 
     async def reconcile(self) -> bool:
         """Bring everything into agreement once; tell whether to do so again soon.

@@ -14,9 +14,11 @@ from typing import Any
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import Conflict, Forbidden, KubeError, NotFound
+from metricsapi.kube.progress import Progress, unobserved
 
 RELIST = 60.0  # seconds between two reads of what may not be watched
 _WATCH = 300  # seconds that a watch is asked for
+IDLE = _WATCH + 30.0  # seconds that nothing may come of a watch
 _MANY = 5  # writes in ten minutes, after which someone else keeps writing something different
 _TEN_MINUTES = 600.0
 
@@ -68,7 +70,7 @@ class ObjectAccess:
         log.info("wrote our CA", extra={"data": {"object": f"{path}/{name}"}})
         return True
 
-    async def watch(self, path: str, name: str) -> None:
+    async def watch(self, path: str, name: str, progress: Progress = unobserved) -> None:
         """Set `changed` at each change of an object, until cancelled."""
         params: dict[str, str | int] = {
             "watch": "true",
@@ -76,12 +78,14 @@ class ObjectAccess:
             "timeoutSeconds": _WATCH,
         }
         while True:
+            progress()
             try:
                 lines = self._client.stream_lines(
-                    path, params=params, accept="application/json", idle_timeout=_WATCH + 30.0
+                    path, params=params, accept="application/json", idle_timeout=IDLE
                 )
                 async with aclosing(lines):
                     async for _ in lines:
+                        progress()
                         self.changed.set()
                         self.resolved(f"watch {name}")
                 await asyncio.sleep(1.0)

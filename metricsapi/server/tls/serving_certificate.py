@@ -15,6 +15,7 @@ from cryptography import x509
 from metricsapi.kube.files import PERIOD, FileError, FollowedFiles
 from metricsapi.kube.key_pair import KeyPair, parse_pair, read_pair
 from metricsapi.kube.pem import UNREADABLE
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.tls.context import ServingTLS, TLSError
 from metricsapi.server.tls.issue import make_serving, renew_at
 
@@ -60,14 +61,16 @@ class CertificateFiles:
         """Give the pair of the last time that the files were read."""
         return self._files.value
 
-    async def follow(self, tls: ServingTLS, which: int = 0) -> None:
+    async def follow(
+        self, tls: ServingTLS, progress: Progress = unobserved, *, which: int = 0
+    ) -> None:
         """Present what the files hold, as number `which` of the certificates, until cancelled."""
 
         def present(pair: KeyPair) -> None:
             tls.present(pair, which)
             log.info("presenting another certificate", extra={"data": describe(pair)})
 
-        await self._files.follow(present)
+        await self._files.follow(present, progress)
 
 
 class SelfSigned:
@@ -103,9 +106,10 @@ class SelfSigned:
         self._keep(made)
         return made
 
-    async def follow(self, tls: ServingTLS) -> None:
+    async def follow(self, tls: ServingTLS, progress: Progress = unobserved) -> None:
         """Replace the certificate before it expires, until cancelled."""
         while True:
+            progress()
             await asyncio.sleep(self._period)
             if renew_at(tls.pair) <= self._clock():
                 tls.present(self.read())

@@ -12,6 +12,7 @@ import pytest
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
+from metricsapi.server.supervisor import Supervisor
 from metricsapi.server.tls.apiservice import V1, V1BETA1
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
 from metricsapi.server.tls.ca_rotation import (
@@ -133,7 +134,9 @@ class Installation:
 
     async def run(self, keeper):
         """Run a keeper in the background."""
-        task = asyncio.create_task(keeper.run())
+        supervisor = Supervisor()
+        supervisor.add(*keeper.tasks())
+        task = asyncio.create_task(supervisor.run())
         self._stack.callback(task.cancel)
         await asyncio.wait_for(keeper.reconciled.wait(), 10)
 
