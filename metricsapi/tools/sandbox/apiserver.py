@@ -16,6 +16,7 @@ from metricsapi.tools.sandbox import control
 from metricsapi.tools.sandbox.aggregator import Aggregator
 from metricsapi.tools.sandbox.answers import status
 from metricsapi.tools.sandbox.authorities import Authorities
+from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.builtin import apply_builtin_roles, apply_local_services
 from metricsapi.tools.sandbox.credentials import kubeconfig
 from metricsapi.tools.sandbox.discovery import Discovery
@@ -95,7 +96,7 @@ class ApiServer:
         self._listener = listener
         self._host, self._port = host, listener.port
         self.url = f"https://{host}:{listener.port}"
-        self._probing = asyncio.create_task(self.aggregator.run())
+        self._probing = asyncio.create_task(forever("probing APIServices", self.aggregator.run))
 
     async def stop(self) -> None:
         """Close the port and reset every connection at once."""

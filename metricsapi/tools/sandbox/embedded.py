@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
 from metricsapi.tools.sandbox.api import Api
 from metricsapi.tools.sandbox.apiserver import ApiServer
+from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
 from metricsapi.tools.sandbox.host import Host
@@ -107,7 +109,7 @@ class Embedded:
             for name in sorted(namespaces | {"default", NAMESPACE}):
                 self.cluster.apply("namespaces", {"metadata": {"name": name}})
             await self.api.publish()
-            self._in_background(stack, self._follow_faults())
+            self._in_background(stack, "following the nodes' faults", self._follow_faults)
             self._stack = stack.pop_all()
         return self
 
@@ -115,9 +117,12 @@ class Embedded:
         await self._stack.aclose()
 
     def _in_background(
-        self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]
+        self,
+        stack: contextlib.AsyncExitStack,
+        what: str,
+        run: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(forever(what, run))
         stack.callback(task.cancel)
 
     async def _listen(self) -> None:
@@ -145,7 +150,8 @@ class Embedded:
         self.cluster.apply("nodes", host_node(self.host, kubelet.port))
         self.host.read(time.time())
         follow_host(self.cluster, self.host, source.namespace)
-        self._in_background(stack, self._follow(source.namespace))
+        follow = partial(self._follow, source.namespace)
+        self._in_background(stack, "following this machine's processes", follow)
 
     async def _start_fleet(self, stack: contextlib.AsyncExitStack) -> None:
         size = self.size

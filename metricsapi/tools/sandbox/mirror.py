@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.kinds import BY_PLURAL, KINDS
 from metricsapi.tools.sandbox.record import Key, Object
 from metricsapi.tools.sandbox.state import Cluster, timestamp
@@ -42,7 +43,8 @@ class Mirror:
     async def start(self) -> None:
         """Copy everything, then follow. Raises MirrorError for what is refused."""
         await self._copy()
-        self._following = asyncio.create_task(self._follow())
+        following = forever("copying objects to the API server", self._follow)
+        self._following = asyncio.create_task(following)
 
     async def stop(self) -> None:
         if self._following is not None:

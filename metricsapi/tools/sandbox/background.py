@@ -1,0 +1,29 @@
+"""What the sandbox does in the background: it goes on after a failure, and says what failed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+AGAIN = 1.0  # seconds from a failure to the next attempt
+
+
+async def forever(
+    what: str, run: Callable[[], Coroutine[Any, Any, None]], *, again: float = AGAIN
+) -> None:
+    """Run something until cancelled; after a failure run it again after `again` seconds.
+
+    A failure is printed to standard error, once until it is another one.
+    """
+    printed = ""
+    while True:
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001  whatever it is, the sandbox goes on
+            text = f"{what} failed and is tried again: {type(error).__name__}: {error}"
+            if text != printed:
+                printed = text
+                print(f"metricsapi sandbox: {text}", file=sys.stderr, flush=True)
+        await asyncio.sleep(again)
