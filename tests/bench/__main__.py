@@ -3,7 +3,8 @@
 NODES=100, PODS=30 a node; SECONDS of scraping are measured; after MEMORY_AFTER seconds memory is.
 With PEER_PID and PEER_URL a peer is measured in the same run. It must read the same cluster: run
 `metricsapi sandbox --without-server --no-host --changing --namespaces=2 --workloads=1,100,1000
---nodes=… --pods=30 --state-dir=DIR`, start the peer with DIR/server.kubeconfig, tell CLUSTER=DIR.
+--kubelet-latency=100 --nodes=… --pods=30 --state-dir=DIR`, start the peer with
+DIR/server.kubeconfig, tell CLUSTER=DIR.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.bench.measure import Server
 from tests.bench.meter import Meter
 
 READY = "export KUBECONFIG="
-FLAGS = ("--changing", "--namespaces=2", "--workloads=1,100,1000")
+FLAGS = ("--changing", "--namespaces=2", "--workloads=1,100,1000", "--kubelet-latency=100")
 
 
 def context_of(directory: Path) -> ssl.SSLContext:

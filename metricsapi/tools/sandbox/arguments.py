@@ -42,6 +42,7 @@ def size_of(options: argparse.Namespace) -> Size:
         changing=options.changing,
         swap_every=options.swap_every,
         step=options.step,
+        latency=options.kubelet_latency / 1000,
         groups=options.groups,
         faults=dict(options.fault),
         manifests=options.manifests,
@@ -98,6 +99,14 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="their usage doubles and halves by turns, at each multiple of so many seconds of Unix "
         "time, and the last 20 bits of a working set are the milliseconds of its reading",
+    )
+    parser.add_argument(
+        "--kubelet-latency",
+        type=_number(0, 60_000),
+        default=0,
+        metavar="MILLISECONDS",
+        help="their kubelets begin to respond after so long in the mean, from half of it to one "
+        "and a half times; a real kubelet of 60 pods takes some 100",
     )
     parser.add_argument(
         "--groups",

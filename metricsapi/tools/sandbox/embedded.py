@@ -62,6 +62,7 @@ class Size:
     changing: bool = False
     swap_every: int = 0
     step: float = 0.0
+    latency: float = 0.0  # seconds
     groups: int = 0
     faults: dict[str, Fault] = field(default_factory=dict)
     manifests: Manifests | None = None  # the server's objects, instead of built-in ones
@@ -170,6 +171,7 @@ class Embedded:
             changing=size.changing,
             swap_every=size.swap_every,
             step=size.step,
+            latency=size.latency,
         )
         self._fleet = Fleet(plan, self.api.ca)
         stack.push_async_callback(self._fleet.stop)

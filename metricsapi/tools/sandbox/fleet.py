@@ -47,6 +47,7 @@ class Plan:
     changing: bool = False
     swap_every: int = 0  # each so many-th node has swap; none at 0
     step: float = 0.0  # seconds after which usage steps up or down; it does not at 0
+    latency: float = 0.0  # seconds until a response begins, in the mean
 
 
 _OPENSSL = Path(__file__).with_name("kubelet-openssl.cnf")
@@ -134,7 +135,7 @@ async def _serve() -> None:
 async def _start(plan: Plan, authority: Authority) -> tuple[Kubelets, Addresses]:
     numbers = range(plan.first, plan.first + plan.nodes)
     certificates = Certificates(authority, [(f"node-{i}", loopback(i)) for i in numbers])
-    kubelets = Kubelets(certificates, by_tokens(plan.tokens))
+    kubelets = Kubelets(certificates, by_tokens(plan.tokens), plan.latency)
     started = time.time() - 3600.0
     addresses: Addresses = {}
     for i in numbers:

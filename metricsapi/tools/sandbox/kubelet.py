@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from typing import Protocol
 
 from metricsapi.tools.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, enlarge, spoil
 from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.tls_records import Listener, buffered_writes
 
 TEXT = "text/plain; charset=utf-8"
 Decide = Callable[[str, str], int]  # (token, subresource) -> 200, 401 or 403
 SLOW_SECONDS = 3.0
 TRICKLE_SECONDS = 0.2  # between two bytes
 OVERSIZE = 100_000_000
+WITHOUT_LENGTH = 2048  # bytes of a body above which net/http declares no length
 _ENDLESS_CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
@@ -32,10 +35,19 @@ class Source(Protocol):
 
 
 class Kubelet:
-    """One kubelet on one address. `fault` may be changed at any time."""
+    """One kubelet on one address. `fault` may be changed at any time.
+
+    It responds after `latency` seconds, half as much or one and a half times as much: that is how
+    far apart a real kubelet's responses were.
+    """
 
     def __init__(
-        self, source: Source, address: str, decide: Decide, certificates: Certificates
+        self,
+        source: Source,
+        address: str,
+        decide: Decide,
+        certificates: Certificates,
+        latency: float = 0.0,
     ) -> None:
         self.source = source
         self.address = address
@@ -44,14 +56,14 @@ class Kubelet:
         self.requests = 0
         self._decide = decide
         self._certificates = certificates
-        self._server: asyncio.Server | None = None
+        self._latency = latency
+        self._listener: Listener | None = None
         self.port = 0
         self.connections: set[KubeletConnection] = set()
 
     async def start(self, port: int = 0) -> int:
         """Listen; give the port. Raises OSError when it is taken."""
-        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.address, port))
@@ -59,18 +71,15 @@ class Kubelet:
             listening.close()
             raise
         self.port = int(listening.getsockname()[1])
-        loop = asyncio.get_running_loop()
         context = self._certificates.context(self.source.name, self.address, self.fault)
-        self._server = await loop.create_server(
-            lambda: KubeletConnection(self), sock=listening, ssl=context
-        )
+        self._listener = Listener(listening, context, lambda: KubeletConnection(self))
         return self.port
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         for connection in list(self.connections):
             connection.abort()
 
@@ -82,6 +91,12 @@ class Kubelet:
             await self.stop()
             if fault is not Fault.REFUSE:
                 await self.start(self.port)
+
+    def latency(self) -> float:
+        """Give after how many seconds the next response begins."""
+        if self.fault is Fault.SLOW:
+            return self.slow_seconds
+        return self._latency * random.uniform(0.5, 1.5)
 
     def answer(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
         """Give status line, content type and body of an answer."""
@@ -151,13 +166,18 @@ class KubeletConnection(asyncio.Protocol):
             pairs = (line.partition(":") for line in lines)
             headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
             token = headers.get("authorization", "").removeprefix("Bearer ")
-            self._respond(method, target, token)
+            latency = self._kubelet.latency()
+            if latency:
+                loop = asyncio.get_running_loop()
+                loop.call_later(latency, self._respond, method, target, token)
+            else:
+                self._respond(method, target, token)
             return
         self.abort()
 
     def _respond(self, method: str, target: str, token: str) -> None:
         fault, transport = self._kubelet.fault, self._transport
-        if transport is None or fault is Fault.HANG:
+        if transport is None or transport.is_closing() or fault is Fault.HANG:
             return
         if fault is Fault.RESET:
             transport.abort()
@@ -171,24 +191,30 @@ class KubeletConnection(asyncio.Protocol):
                 body = b"\x00\xff<html>" + body[:1000]
             if fault in (Fault.CHUNKED, Fault.ENDLESS):
                 self._send_chunked(transport, head, body)
+            elif fault is Fault.OVERSIZE:
+                transport.write(f"{head}Content-Length: {OVERSIZE}\r\n\r\n".encode() + body)
             else:
-                size = OVERSIZE if fault is Fault.OVERSIZE else len(body)
-                self._send(transport, f"{head}Content-Length: {size}\r\n\r\n".encode() + body)
+                self._send(transport, head, body)
 
-    def _send(self, transport: asyncio.Transport, answer: bytes) -> None:
-        """Send an answer whose length is declared, with the fault in its delivery."""
+    def _send(self, transport: asyncio.Transport, head: str, body: bytes) -> None:
+        """Send a response as a kubelet does, with the fault in its delivery."""
         fault = self._kubelet.fault
+        if len(body) > WITHOUT_LENGTH:
+            coded = f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode()
+            writes = buffered_writes(coded, body, b"\r\n0\r\n\r\n")
+        else:
+            coded = f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
+            writes = buffered_writes(coded, body, b"")
         if fault in (Fault.TRUNCATE, Fault.HANG_BODY):
-            transport.write(answer[: len(answer) // 2])
+            response = b"".join(writes)
+            transport.write(response[: len(response) // 2])
             if fault is Fault.TRUNCATE:
                 transport.close()
-        elif fault is Fault.SLOW:
-            delay = self._kubelet.slow_seconds
-            asyncio.get_running_loop().call_later(delay, transport.write, answer)
         elif fault is Fault.TRICKLE:
-            self._trickle(transport, answer)
+            self._trickle(transport, b"".join(writes))
         else:
-            transport.write(answer)
+            for each in writes:
+                transport.write(each)
 
     def _send_chunked(self, transport: asyncio.Transport, head: str, body: bytes) -> None:
         transport.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())

@@ -10,11 +10,12 @@ from metricsapi.tools.sandbox.serving import Certificates
 
 
 class Kubelets:
-    """The kubelets by node name; `decide` says what a token may do."""
+    """The kubelets by node name; `decide` says what a token may do, `latency` is in seconds."""
 
-    def __init__(self, certificates: Certificates, decide: Decide) -> None:
+    def __init__(self, certificates: Certificates, decide: Decide, latency: float = 0.0) -> None:
         self._certificates = certificates
         self._decide = decide
+        self._latency = latency
         self._kubelets: dict[str, Kubelet] = {}
 
     def __getitem__(self, name: str) -> Kubelet:
@@ -25,16 +26,19 @@ class Kubelets:
 
         All of 127.0.0.0/8 is loopback on Linux, only 127.0.0.1 elsewhere.
         """
-        kubelet = Kubelet(source, address, self._decide, self._certificates)
+        kubelet = self._kubelet(source, address)
         try:
             await kubelet.start()
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
-            kubelet = Kubelet(source, "127.0.0.1", self._decide, self._certificates)
+            kubelet = self._kubelet(source, "127.0.0.1")
             await kubelet.start()
         self._kubelets[source.name] = kubelet
         return kubelet
+
+    def _kubelet(self, source: Source, address: str) -> Kubelet:
+        return Kubelet(source, address, self._decide, self._certificates, self._latency)
 
     async def set_fault(self, name: str, fault: Fault) -> None:
         """Make one kubelet misbehave. Raises KeyError when there is none of that name."""
