@@ -13,7 +13,7 @@ class PrefetchSettings:
 
     enabled: bool = SERVER.boolean(
         "prefetch",
-        False,
+        True,
         "Learn when each query for pods comes again, and scrape the nodes that it reads shortly "
         "before. Without effect with --kubelet-transport=apiserver-proxy.",
     )

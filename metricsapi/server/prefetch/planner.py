@@ -18,6 +18,9 @@ PLAIN_BUDGET, PLAIN_MOST = 1.0, 2.0  # of any other: more would give the same re
 QUERIES = 32  # of one node, the oldest: with more, there is hardly half a second between two
 
 SHARED = 0.05  # seconds for which a choice is good for other nodes
+# Seconds of which moments are multiples. Nodes that are read together cost less CPU than as many
+# apart; with this 100 queries make no more than 30 groups in 15 s, and usage is 0.25 s older.
+MOMENT_STEP = 0.5
 ANSWER_STEP = 0.05  # seconds: nodes that take about as long are planned together
 
 _age = attrgetter("caller", "number")
@@ -160,8 +163,8 @@ class QueryPlanner:
                 continue
             lead = query.lead(answer)
             moments += [
-                Moment(at - lead, query.caller, query.number, query)
-                for at in query.expected(last + lead, until + lead)
+                Moment(_step_down(at - lead), query.caller, query.number, query)
+                for at in query.expected(last + lead + MOMENT_STEP, until + lead)
             ]
         moments.sort()
         return moments
@@ -177,6 +180,10 @@ class QueryPlanner:
             self._choices[node] = choice
             for query in _queries_of(choice):
                 self._waiting[query].add(node)
+
+
+def _step_down(at: float) -> float:
+    return math.floor(at / MOMENT_STEP) * MOMENT_STEP
 
 
 def _queries_of(choice: Choice | None) -> set[RememberedQuery]:
