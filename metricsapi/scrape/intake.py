@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from metricsapi.scrape.decoding import run_in_slices
+from metricsapi.scrape.decoding import run, run_in_slices
 from metricsapi.scrape.errors import CANCELLED, Cause, Failure
 from metricsapi.scrape.parts import Scraper, Store
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
-
-MANY_PODS = 200  # of one node: storing them takes some 3 ms
 
 log = logging.getLogger(__name__)
 
@@ -32,30 +30,24 @@ class Intake:
             return _internal("scraping a node failed", target.node, error)
 
     async def store(self, sample: NodeSample) -> NodeSample | Failure:
-        """Store a sample, one of many pods in slices between which others are served."""
-        if len(sample.pods) <= MANY_PODS:
-            return self.store_at_once(sample)
+        """Store a sample, in slices between which others are served; give it, or the failure."""
         try:
             await run_in_slices(self._store.put_in_steps(sample))
         except CANCELLED:
             raise
         except BaseException as error:  # noqa: BLE001  it is logged
-            return _not_stored(sample.node, error)
+            return _internal("storing a sample failed", sample.node, error)
         return sample
 
     def store_at_once(self, sample: NodeSample) -> NodeSample | Failure:
-        """Store a sample; give it, or the failure to store it."""
+        """Store a sample without a pause."""
         try:
-            self._store.put(sample)
+            run(self._store.put_in_steps(sample))
         except CANCELLED:
             raise
         except BaseException as error:  # noqa: BLE001  it is logged
-            return _not_stored(sample.node, error)
+            return _internal("storing a sample failed", sample.node, error)
         return sample
-
-
-def _not_stored(node: str, error: BaseException) -> Failure:
-    return _internal("storing a sample failed", node, error)
 
 
 def _internal(message: str, node: str, error: BaseException) -> Failure:

@@ -5,6 +5,7 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
+from metricsapi.scrape.decoding import run
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.targets import Target
@@ -33,7 +34,8 @@ class Client:
 
 
 class Store:
-    def put(self, _sample):
+    def put_in_steps(self, _sample):
+        yield
         raise RuntimeError("a bug")
 
 
@@ -50,5 +52,5 @@ async def test_a_bug_is_counted_as_internal_wherever_it_is():
     assert failures(series, "internal") == 1
     now = time.monotonic()
     with pytest.raises(RuntimeError):
-        MeasuredStore(Store(), series).put(NodeSample("n1", now, now, 0.0, None, []))
+        run(MeasuredStore(Store(), series).put_in_steps(NodeSample("n1", now, now, 0.0, None, [])))
     assert failures(series, "internal") == 2

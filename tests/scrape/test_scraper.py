@@ -79,8 +79,9 @@ class Store:
         self.samples = {}
         self.forgotten = []
 
-    def put(self, one):
-        self.samples[one.node] = one
+    def put_in_steps(self, sample):
+        self.samples[sample.node] = sample
+        yield
 
     def forget(self, name):
         self.samples.pop(name, None)

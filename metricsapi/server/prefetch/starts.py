@@ -85,18 +85,11 @@ class _NotingStore:
         self._early = early
         self._replan = replan
 
-    def put(self, sample: NodeSample) -> None:
-        self._inner.put(sample)
-        self._note(sample)
-
     def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]:
         yield from self._inner.put_in_steps(sample)
-        self._note(sample)
+        if self._early.scraped(sample):
+            self._replan(sample.node)
 
     def forget(self, node: str) -> None:
         self._inner.forget(node)
         self._early.forget(node)
-
-    def _note(self, sample: NodeSample) -> None:
-        if self._early.scraped(sample):
-            self._replan(sample.node)

@@ -243,7 +243,8 @@ async def test_reads_are_counted_by_outcome_cause_and_phase():
     inner = MetricsStore(max_age=60.0)
     store = MeasuredStore(inner, telemetry)
     target = Target("a", ("127.0.0.1",), 10250)
-    store.put(await scraper.scrape(target, now + 1))
+    for _ in store.put_in_steps(await scraper.scrape(target, now + 1)):
+        pass
     assert isinstance(await scraper.scrape(target, now + 1), Failure)
     scraper.tick()
     text = generate_latest(telemetry.registry).decode()
