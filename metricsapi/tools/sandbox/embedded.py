@@ -16,7 +16,8 @@ from metricsapi.tools.sandbox.api import Api
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
-from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
+from metricsapi.tools.sandbox.fleet import Addresses, Plan
+from metricsapi.tools.sandbox.fleets import Fleets
 from metricsapi.tools.sandbox.host import Host
 from metricsapi.tools.sandbox.hostsource import HostSource
 from metricsapi.tools.sandbox.kubeapiserver import KubeApiServer
@@ -90,8 +91,7 @@ class Embedded:
         self._port = port
         self._stack = contextlib.AsyncExitStack()
         self._kubelets = Kubelets(Certificates(self.api.ca), self._decide)
-        self._fleet: Fleet | None = None
-        self._synthetic: frozenset[str] = frozenset()
+        self._fleets: Fleets | None = None
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -173,12 +173,11 @@ class Embedded:
             step=size.step,
             latency=size.latency,
         )
-        self._fleet = Fleet(plan, self.api.ca)
-        stack.push_async_callback(self._fleet.stop)
-        addresses = await self._fleet.start()
+        self._fleets = Fleets(plan, self.api.ca)
+        stack.push_async_callback(self._fleets.stop)
+        addresses = await self._fleets.start()
         for i in range(size.nodes):
             self._apply_node(i, addresses)
-        self._synthetic = frozenset(addresses)
 
     def _apply_node(self, i: int, addresses: Addresses) -> None:
         size = self.size
@@ -224,8 +223,8 @@ class Embedded:
                 await self.cluster.wait_change(60.0, "nodes")
 
     async def _set_fault(self, name: str, fault: Fault) -> None:
-        if self._fleet is not None and name in self._synthetic:
-            await self._fleet.set_fault(name, fault)
+        if self._fleets is not None and name in self._fleets:
+            await self._fleets.set_fault(name, fault)
         elif name == self.host.name:
             await self._kubelets.set_fault(name, fault)
 

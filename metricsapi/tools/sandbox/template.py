@@ -5,6 +5,7 @@ Only times and numbers differ from one answer to the next, so everything else is
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -17,7 +18,9 @@ from metricsapi.tools.sandbox.loads import HOUSEKEEPING, MILLISECONDS, Load, Mom
 from metricsapi.tools.sandbox.state import timestamp
 from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod, synthetic_uid
 
-_SLOT = re.compile(rb'"([@#])"')  # where a time stands, or a number
+# Where a time stands, or a number, in each response; and a text that stays.
+_SLOT = re.compile(rb'"([@#$])"')
+_SLOTS = {b"@": b'"%%b"', b"#": b"%%d", b"$": b'"%b"'}
 DAY = 86400
 
 SWAP_AVAILABLE, SWAP_USED = 2**30, 2**24  # bytes, where there is swap
@@ -55,7 +58,8 @@ class SyntheticSource:
         self._phase = float(node.index % 89)
         self._random = Random(node.index)
         self._load = self._load_of(node.cpu, node.memory)
-        self._node = _template(_node(node, started, swap), depth=1)
+        own = (node.name, timestamp(started - DAY))
+        self._node = _node_form(swap=swap) % tuple(text.encode() for text in own)
         self._pods = [self._prepared(pod, step, swap) for pod in node.pods for step in (1, -1)]
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
@@ -114,10 +118,11 @@ class SyntheticSource:
 
     def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:
         containers = pod.containers[::step]
+        own = _own(pod, step, self.started)
         cpu = sum(rate for _, rate, _ in containers)
         memory = sum(size for _, _, size in containers)
         return _Pod(
-            _template(_pod(pod, step, self.started, swap), depth=2),
+            _pod_form(len(containers), swap=swap) % tuple(text.encode() for text in own),
             [self._load_of(rate, size) for _, rate, size in containers],
             [self._load_of(cpu, memory)],
         )
@@ -136,20 +141,33 @@ class _Pod:
     whole: list[Load]  # the pod's own
 
 
-def _template(skeleton: dict[str, Any], depth: int) -> bytes:
-    """Give the text with a slot for each `@` and `#`, indented as so deep in a document."""
-    text = json.dumps(skeleton, indent=1).replace("\n", "\n" + depth * " ").encode()
-    slots = {b"@": b'"%b"', b"#": b"%d"}
-    return _SLOT.sub(lambda slot: slots[slot[1]], text.replace(b"%", b"%%"))
+@functools.lru_cache(maxsize=64)
+def _node_form(*, swap: bool) -> bytes:
+    """Give a node's part of a Summary: see `_form`. Its own are name and start."""
+    return _form({"nodeName": "$", "startTime": "$", **_stats(swap, psi=True)}, depth=1)
 
 
-def _node(node: SyntheticNode, started: float, swap: bool) -> dict[str, Any]:
-    """Give a node's part of a Summary: `@` or `#` for what differs, in the order of the stats."""
-    return {
-        "nodeName": node.name,
-        "startTime": timestamp(started - DAY),
+@functools.lru_cache(maxsize=64)
+def _pod_form(containers: int, *, swap: bool) -> bytes:
+    """Give the part of a pod of so many containers: see `_form`, and `_own` for its own."""
+    container = {"name": "$", "startTime": "$", **_stats(swap)}
+    pod = {
+        "podRef": {"name": "$", "namespace": "$", "uid": "$"},
+        "startTime": "$",
+        "containers": [container] * containers,
         **_stats(swap, psi=True),
     }
+    return _form(pod, depth=2)
+
+
+def _form(skeleton: dict[str, Any], depth: int) -> bytes:
+    """Give a text to format twice: first with what is a pod's own, then with each response's stats.
+
+    `$` stands for a text of the pod, `@` and `#` for a time and a number of a response. Texts are
+    indented as so deep in a document.
+    """
+    text = json.dumps(skeleton, indent=1).replace("\n", "\n" + depth * " ").encode()
+    return _SLOT.sub(lambda slot: _SLOTS[slot[1]], text)
 
 
 def _earlier(pod: SyntheticPod, container: int) -> int:
@@ -157,18 +175,12 @@ def _earlier(pod: SyntheticPod, container: int) -> int:
     return crc32(pod.name.encode()) % DAY - container
 
 
-def _pod(pod: SyntheticPod, step: int, started: float, swap: bool) -> dict[str, Any]:
-    """Give a pod's part, likewise."""
+def _own(pod: SyntheticPod, step: int, started: float) -> list[str]:
+    """Give the texts of a pod that stay, in their order in a Summary."""
     starts = [timestamp(started - _earlier(pod, n)) for n in range(len(pod.containers))]
     named = [(name, start) for (name, _, _), start in zip(pod.containers, starts, strict=True)]
-    return {
-        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": synthetic_uid(pod.name)},
-        "startTime": starts[0],
-        "containers": [
-            {"name": name, "startTime": start, **_stats(swap)} for name, start in named[::step]
-        ],
-        **_stats(swap, psi=True),
-    }
+    containers = [text for each in named[::step] for text in each]
+    return [pod.name, pod.namespace, synthetic_uid(pod.name), starts[0], *containers]
 
 
 def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""Synthetic kubelets in as many processes as their sockets and their work need."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from metricsapi.tools.sandbox.faults import Fault
+from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
+from metricsapi.tools.sandbox.pki import Authority
+
+NODES = 5000  # of a process: two files each, and 333 responses a second when scraped each 15 s
+
+
+class Fleets:
+    """The processes of one plan. Give them one node's name, and the right one is asked."""
+
+    def __init__(self, plan: Plan, authority: Authority) -> None:
+        numbers = range(plan.first, plan.first + plan.nodes)
+        self._fleets = [
+            Fleet(replace(plan, first=part.start, nodes=len(part)), authority)
+            for part in (numbers[at : at + NODES] for at in range(0, len(numbers), NODES))
+        ]
+        self._fleet_of: dict[str, Fleet] = {}
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._fleet_of
+
+    async def start(self) -> Addresses:
+        """Start them all; give every node's address and port, by node name."""
+        started = await asyncio.gather(*(fleet.start() for fleet in self._fleets))
+        addresses: Addresses = {}
+        for fleet, its in zip(self._fleets, started, strict=True):
+            addresses |= its
+            self._fleet_of |= dict.fromkeys(its, fleet)
+        return addresses
+
+    async def set_fault(self, name: str, fault: Fault) -> None:
+        """Make one kubelet misbehave from now on. Raises KeyError for an unknown node."""
+        await self._fleet_of[name].set_fault(name, fault)
+
+    async def stop(self) -> None:
+        """End them all."""
+        await asyncio.gather(*(fleet.stop() for fleet in self._fleets))
