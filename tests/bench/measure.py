@@ -195,6 +195,7 @@ async def stalls(server: Server) -> dict[str, float]:
     return {
         "looks": total,
         "late_by_10_ms": late[min(bound for bound in late if bound >= 0.01)],
+        "late_by_50_ms": late[min(bound for bound in late if bound >= 0.05)],
         "late_by_100_ms": late[min(bound for bound in late if bound >= 0.1)],
     }
 

@@ -17,6 +17,7 @@ UNITS = {
     "peak": "MiB",
     "seconds": "s",
 }
+ENDINGS = {"_ms": "ms", "_seconds": "s"}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -39,8 +40,10 @@ def _rows(measured: dict[str, dict[str, dict[str, float]]]) -> Iterator[tuple[st
     for what, by_server in measured.items():
         keys = dict.fromkeys(key for numbers in by_server.values() for key in numbers)
         for key in keys:
-            unit = UNITS.get(key, "ms" if key.endswith("_ms") else "")
-            label = key.removesuffix("_ms").replace("_", " ")
+            unit = UNITS.get(key) or next(
+                (u for end, u in ENDINGS.items() if key.endswith(end)), ""
+            )
+            label = key.removesuffix("_ms").removesuffix("_seconds").replace("_", " ")
             yield (
                 f"{what}: {label}, {unit}" if unit else f"{what}: {label}",
                 {name: numbers.get(key) for name, numbers in by_server.items()},
