@@ -94,7 +94,7 @@ class KubeletSettings:
     concurrency: int = KUBELET.integer(
         "scrape-concurrency",
         16,
-        "The number of kubelets that are asked at once. One that has not answered after 20 ms "
+        "The number of kubelets that are asked at once. One that has not answered after 10 ms "
         "makes room for the next, as waiting for it costs nothing, until 16 times this number are "
         "in flight; through the API server none does.",
         minimum=1,

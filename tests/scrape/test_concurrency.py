@@ -2,7 +2,8 @@
 
 import asyncio
 
-from metricsapi.scrape.concurrency import MOST_SLOW, InFlightLimit
+from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.scrape.concurrency import MOST_SLOW, SLOW_AFTER, InFlightLimit
 from tests.support.conditions import until
 
 
@@ -72,3 +73,11 @@ async def test_without_a_time_for_slow_items_the_limit_is_hard():
     for _ in range(20):
         await asyncio.sleep(0.002)
     assert started == [0, 1, 2]
+
+
+def test_the_usual_limit_is_enough_for_20_000_kubelets_that_take_150_ms():
+    period, kubelet = 15.0, 0.15  # seconds
+    limit = KubeletSettings.concurrency
+    begun = limit / SLOW_AFTER * period
+    in_flight = limit * (1 + MOST_SLOW) / kubelet * period
+    assert min(begun, in_flight) >= 20_000
