@@ -1,15 +1,17 @@
 """`make react`: how old usage is when an HPA asks, and how soon it sees a change of the load.
 
-NODES=100 with PODS=10 each; PHASES=1,3,10 HPAs ask for pods of each node; STEPS=1 of the load are
-seen in each case, each 47 s after the one before. The server with `--prefetch` is measured beside
-itself with `--prefetch=false`, and beside a peer: PEER_BINARY is a metrics-server to start, or
-PEER_PID and PEER_URL are of one that reads the cluster CLUSTER=DIR, started before with
+NODES=100 with PODS=10 each; PHASES=1,3,10 HPAs ask for pods of each node, of GROUPS=10 groups of
+nodes with HPAs of their own; STEPS=3 of the load are seen in each case, each 50 s after the one
+before. The server with `--prefetch` is measured beside itself with `--prefetch=false`, and beside a
+peer: PEER_BINARY is a metrics-server to start, or PEER_PID and PEER_URL are of one that reads the
+cluster CLUSTER=DIR, started before with
 
-    metricsapi sandbox --without-server --no-host --step=47 --groups=10 --nodes=… --pods=10
+    metricsapi sandbox --without-server --no-host --step=50 --groups=10 --nodes=… --pods=10
     --state-dir=DIR
 
 With KUBEBUILDER_ASSETS, a folder with kube-apiserver, etcd and kube-controller-manager, the real
-HPA controller is measured afterwards. OUT=file.json gets all samples.
+HPA controller is measured afterwards, with each server in a cluster of its own at the same time.
+PHASES=0 measures nothing else. OUT=file.json gets all samples.
 """
 
 from __future__ import annotations
@@ -30,17 +32,19 @@ from tests.bench.measure import Server, wait_served
 from tests.bench.meter import Meter
 from tests.react.autoscaler import NAMESPACES, targets
 from tests.react.controller import Watched, measure_controller
-from tests.react.measure import Plan, measure
+from tests.react.measure import LEARN, Plan, measure
 from tests.react.report import table
 from tests.support.ports import free_port
 
 NODES = int(os.environ.get("NODES", "100"))
 PODS = int(os.environ.get("PODS", "10"))
 PHASES = [int(number) for number in os.environ.get("PHASES", "1,3,10").split(",")]
-STEPS = int(os.environ.get("STEPS", "1"))
+STEPS = int(os.environ.get("STEPS", "3"))
+GROUPS = int(os.environ.get("GROUPS", "10"))
 RESOLUTION = 15
-STEP = 47  # seconds: no multiple of the resolution, and longer than a step takes to be seen
-GROUPS = 10  # of nodes, each with query phases of its own
+# Seconds: longer than a step takes to be seen, and a third of the resolution more than a multiple
+# of it, so that three steps meet a schedule at three moments as far apart as can be.
+STEP = 50
 VARIANTS = {"prefetch": "--prefetch", "--prefetch=false": "--prefetch=false"}
 
 
@@ -51,6 +55,7 @@ def main() -> int:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
+    say(f"it takes about {_minutes():.0f} minutes")
     if PHASES != [0]:
         result["measured"] = asyncio.run(_simulated())
         print(table(result["measured"]), flush=True)
@@ -81,21 +86,47 @@ async def _simulated() -> dict[str, Any]:
 
 
 async def _real(assets: Path) -> dict[str, Any]:
-    """Measure one server after the other, each in a cluster of its own."""
+    """Measure all servers at the same time, each in a cluster of its own: the load steps alike."""
     apps = min(max(PHASES) or 10, PODS)
     watched = Watched(list(targets(NODES, PODS, 0, apps)), NODES, STEP, STEPS)
-    size = Size(NODES, PODS, 2, NAMESPACES, host=False, step=STEP)
+    names = [*VARIANTS, *["peer"] * bool(os.environ.get("PEER_BINARY"))]
+    starting, ended = asyncio.Lock(), asyncio.Barrier(len(names))
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            name: group.create_task(_controlled(name, assets, watched, starting, ended))
+            for name in names
+        }
     measured: dict[str, Any] = {}
-    for name in [*VARIANTS, *["peer"] * bool(os.environ.get("PEER_BINARY"))]:
-        say(f"the real controller with {name}")
-        with tempfile.TemporaryDirectory() as folder:
-            directory = Path(folder)
-            async with Embedded(size, directory, 0, assets) as embedded:
-                with _server(name, directory) as running:
-                    found = await measure_controller(assets, embedded, running, watched)
-        for case, numbers in found.items():
+    for name, task in tasks.items():
+        for case, numbers in task.result().items():
             measured.setdefault(case, {})[name] = numbers
     return measured
+
+
+async def _controlled(
+    name: str, assets: Path, watched: Watched, starting: asyncio.Lock, ended: asyncio.Barrier
+) -> dict[str, Any]:
+    """Measure one server in a cluster of its own; one after the other starts, all stop at last."""
+    size = Size(NODES, PODS, 2, NAMESPACES, host=False, step=STEP)
+    async with contextlib.AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        async with starting:
+            say(f"the real controller with {name}")
+            embedded = await stack.enter_async_context(Embedded(size, directory, 0, assets))
+            running = stack.enter_context(_server(name, directory))
+            await wait_served(running, NODES, 60 + NODES * 0.1)
+        result = await measure_controller(assets, embedded, running, watched)
+        await ended.wait()
+        return result
+
+
+def _minutes() -> float:
+    """Give how long all of it takes; the first counted step is half a step away on average."""
+    case = (LEARN + STEP / 2 + STEPS * STEP) / 60
+    cases = len(PHASES) * (PHASES != [0])
+    start = NODES * 0.03 / 60 + 0.5
+    controller = 2 * case + 1.5 if os.environ.get("KUBEBUILDER_ASSETS") else 0.0
+    return cases * case + start * (cases > 0) + controller
 
 
 def _server(name: str, directory: Path) -> contextlib.AbstractContextManager[Server]:

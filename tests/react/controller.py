@@ -12,7 +12,7 @@ import contextlib
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,28 +59,26 @@ async def measure_controller(
                 raise TimeoutError(f"{server.name}: usage is not served through the API server")
             await asyncio.sleep(0.5)
         result = {}
-        with _controller(assets, embedded.directory):
+        async with _controller(assets, embedded.directory):
             for target in watched.targets:
                 await _create(client, target, watched.nodes)
                 await asyncio.sleep(PERIOD / len(watched.targets))
             result["phases spread"] = await _watch(client, server, watched)
-        with _controller(assets, embedded.directory):
+        async with _controller(assets, embedded.directory):
             result["phases aligned"] = await _watch(client, server, watched)
     return result
 
 
-@contextlib.contextmanager
-def _controller(assets: Path, directory: Path) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _controller(assets: Path, directory: Path) -> AsyncIterator[None]:
     """Run kube-controller-manager with the autoscaler alone."""
     with (directory / "controller.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                assets / "kube-controller-manager",
-                f"--kubeconfig={directory / 'kubeconfig'}",
-                "--controllers=horizontal-pod-autoscaler-controller",
-                "--leader-elect=false",
-                "--secure-port=0",
-            ],
+        process = await asyncio.create_subprocess_exec(
+            assets / "kube-controller-manager",
+            f"--kubeconfig={directory / 'kubeconfig'}",
+            "--controllers=horizontal-pod-autoscaler-controller",
+            "--leader-elect=false",
+            "--secure-port=0",
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -89,7 +87,7 @@ def _controller(assets: Path, directory: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        await asyncio.wait_for(process.wait(), 20)
 
 
 async def _served(client: httpx.AsyncClient, watched: Watched) -> bool:
