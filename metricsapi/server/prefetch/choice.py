@@ -58,6 +58,10 @@ class Limits(NamedTuple):
         """How many scrapes the budget gains in a second."""
         return self.budget / self.period
 
+    def is_period(self, interval: float) -> bool:
+        """Whether an interval is about a period, so that each scrape can be for its query."""
+        return abs(interval - self.period) <= SLACK * self.period
+
     def after(self, level: float, seconds: float, scrapes: int) -> float:
         """Give the budget's level so many seconds later, once so many scrapes have been made."""
         return min(self.most, level + seconds * self.rate) - scrapes
@@ -131,7 +135,7 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
     reached = [moment for moment in moments if node.earliest <= moment.at <= node.latest]
     for caller in sorted({moment.caller for moment in reached}):
         own = [moment for moment in moments if moment.caller == caller]
-        older = [moment for moment in moments if moment.caller < caller]
+        older = [moment.at for moment in moments if moment.caller < caller]
         usable = [m for m in reached if m.caller == caller and not _takes_any(node, m.at, older)]
         if usable:
             ages = zip(_ages(node, usable, own), usable, strict=True)
@@ -139,11 +143,10 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
     return None
 
 
-def _takes_any(node: Node, at: float, moments: Sequence[Moment]) -> bool:
+def _takes_any(node: Node, at: float, moments: Sequence[float]) -> bool:
     """Whether a scrape makes another one impossible that a moment soon after it could have."""
-    return any(
-        0 < moment.at - at < node.limits.room and node.affords(2, moment.at) for moment in moments
-    )
+    index = bisect_left(moments, at + node.limits.room) - 1  # the last one that is too soon
+    return index >= 0 and moments[index] > at and node.affords(2, moments[index])
 
 
 def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
@@ -155,7 +158,7 @@ def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Ite
     sums = [0.0, *accumulate(times)]
     for main in mains:
         interval = main.query.rhythm.interval
-        until = interval if abs(interval - period) <= SLACK * period else period
+        until = interval if node.limits.is_period(interval) else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         yield sums[end] - sums[start] - (end - start) * main.at
 
@@ -195,5 +198,9 @@ def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
     soon = [m for m in moments if node.latest < m.at < at + node.limits.room]
     oldest = min(soon, key=lambda moment: (moment.caller, moment.at), default=None)
     if oldest is not None and node.affords(2, oldest.at):
-        return max(node.earliest, oldest.at - node.limits.room)
+        before = oldest.at - node.limits.room
+        # With a long --min-scrape-interval, this moment and each one of its query after it come
+        # too soon after a scrape, unless scrapes move.
+        moves = before < node.earliest and node.limits.is_period(oldest.query.rhythm.interval)
+        return node.latest if moves else max(node.earliest, before)
     return at

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from metricsapi.api.queries import Query
+from metricsapi.server.prefetch.hosts import UNKNOWN
 from metricsapi.server.prefetch.rhythm import GAPS, NONE, rhythm_of
 
 PER_USER = 16_384  # queries: the HPA controller is one user, and clusters have 15,000 HPAs
@@ -39,7 +40,7 @@ class RememberedQuery:
         self.gaps: array[float] | None = None
         self.rhythm = NONE
         self.nodes: tuple[str, ...] = ()  # that host what it matches
-        self.version = -1  # of the pods of which these are
+        self.version = UNKNOWN  # of the pods of which these are
 
     def expected(self, after: float, until: float) -> list[float]:
         """Give when it is expected between two times; never if it is not regular or has stopped."""

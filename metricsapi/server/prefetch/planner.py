@@ -15,7 +15,9 @@ from metricsapi.server.prefetch.learner import RememberedQuery
 # Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
 BUDGET, MOST = 1.25, 3.0  # of a node whose stats are made when they are asked for
 PLAIN_BUDGET, PLAIN_MOST = 1.0, 2.0  # of any other: more would give the same readings again
-QUERIES = 32  # of one node, the oldest: with more, there is hardly half a second between two
+# Of one node, the oldest that are expected soon: with more, there is hardly half a second between
+# two. They are looked for among the oldest `LOOKED_AT`, since others may come once in minutes.
+QUERIES, LOOKED_AT = 32, 256
 
 SHARED = 0.05  # seconds for which a choice is good for other nodes
 # Seconds of which moments are multiples. Nodes that are read together cost less CPU than as many
@@ -144,7 +146,7 @@ class QueryPlanner:
             self._shared.clear()
             self._shared_until = state.now + SHARED
         answer = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
-        queries = queries[:QUERIES]
+        queries = queries[:LOOKED_AT]
         key = (state.last, state.level, state.limits, answer, *map(id, queries))
         choice = self._shared.get(key)
         if choice is None:
@@ -157,15 +159,19 @@ class QueryPlanner:
         """Give the moments of the queries that are expected of a node, in order."""
         last = state.last
         until = state.limits.horizon(last)
-        moments = []
+        moments: list[Moment] = []
+        expected = 0
         for query in queries:
+            if expected == QUERIES:
+                break
             if not self.follows(query):
                 continue
-            lead = query.lead(answer)
+            lead, before = query.lead(answer), len(moments)
             moments += [
                 Moment(_step_down(at - lead), query.caller, query.number, query)
                 for at in query.expected(last + lead + MOMENT_STEP, until + lead)
             ]
+            expected += len(moments) > before
         moments.sort()
         return moments
 

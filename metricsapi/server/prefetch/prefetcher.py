@@ -20,7 +20,7 @@ from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Store
-from metricsapi.server.prefetch.hosts import HostFinder
+from metricsapi.server.prefetch.hosts import UNKNOWN, HostFinder
 from metricsapi.server.prefetch.learner import Learner, RememberedQuery
 from metricsapi.server.prefetch.planner import QueryPlanner
 from metricsapi.server.prefetch.starts import Pods, Starts
@@ -104,19 +104,26 @@ class Prefetcher:
     def asked(self, query: Query) -> None:
         """Take a query that this replica is asked."""
         now = self._clock()
-        self.observe(query, now)
-        self._forward(query, now)
+        if self._observed(query, now):
+            self._forward(query, now)
 
     def sent(self, query: Query, entries: Sequence[Entry]) -> None:
         """What is sent matters not."""
 
     def observe(self, query: Query, at: float) -> None:
         """Take a query that came at `at`, to this replica or to another one."""
+        self._observed(query, at)
+
+    def _observed(self, query: Query, at: float) -> bool:
+        """Take a query; tell whether it is remembered, and not the same as one just before."""
         known = self._learner.observe(query, at)
-        if known is not None and known.rhythm.regular:
+        if known is None:
+            return False
+        if known.rhythm.regular or known.nodes:
             self.planner.came()
             self._changed[known] = None
             self._wake.set()
+        return True
 
     async def run(self, progress: Progress = unobserved) -> None:
         """Plan for what has changed, and forget queries that have stopped, until cancelled."""
@@ -137,11 +144,14 @@ class Prefetcher:
             del self._changed[known]
             if self.planner.follows(known):
                 yield from self._plan(known)
+            elif known.nodes:  # it is regular no longer, and takes no other query's place
+                self._set_nodes(known, ())
+                known.version = UNKNOWN
 
     def _plan(self, known: RememberedQuery) -> Iterator[None]:
         if known.version != self._hosts.version(known.query):
             hosts = yield from self._hosts.find(known.query, self._clock())
-            if not known.rhythm.regular:  # it was forgotten meanwhile
+            if not self.planner.follows(known):  # it was forgotten meanwhile
                 return
             known.version = hosts.version
             self._set_nodes(known, hosts.nodes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import insort
 from typing import NamedTuple
 
 GAPS = 16  # between queries, from which interval and error follow
@@ -39,10 +38,13 @@ def rhythm_of(gaps: array[float]) -> Rhythm:
     count = len(gaps)
     if count < FEWEST:
         return NONE
-    short = sorted(gaps)[count // 4]
-    intervals = sorted([gap / max(1, round(gap / short)) for gap in gaps])
-    interval = intervals[count // 2]
-    errors: list[float] = []
-    for gap in gaps:
-        insort(errors, abs(gap - interval * max(1, round(gap / interval))))
+    ordered = sorted(gaps)
+    short = ordered[count // 4]
+    if ordered[-1] < 1.5 * short:  # each is one interval, as nearly always
+        interval = ordered[count // 2]
+        errors = [abs(gap - interval) for gap in ordered]
+    else:
+        interval = sorted([gap / max(1, round(gap / short)) for gap in gaps])[count // 2]
+        errors = [abs(gap - interval * max(1, round(gap / interval))) for gap in gaps]
+    errors.sort()
     return Rhythm(interval, errors[math.ceil(0.9 * count) - 1])

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from metricsapi.api.queries import Kind, Query
 from metricsapi.server.prefetch.learner import Learner
 from metricsapi.server.prefetch.planner import QueryPlanner
+from metricsapi.server.prefetch.prefetcher import TIDY
 
 PERIOD, SHORTEST = 15.0, 5.0
 
@@ -46,20 +47,30 @@ class Simulation:
     """The nodes of `callers` and others, scraped until a time."""
 
     def __init__(
-        self, callers, *, nodes=("node",), exact=True, answer=0.1, wanted=None, prefetch=True
+        self,
+        callers,
+        *,
+        nodes=("node",),
+        exact=True,
+        answer=0.1,
+        wanted=None,
+        prefetch=True,
+        period=PERIOD,
+        shortest=SHORTEST,
     ):
         self.now = 0.0
         self.scrapes = defaultdict(list)  # by node: when they began
         self.counts = [0, 0]  # expected queries that came, and that were missed
         self.learner = Learner(self._count, lambda known: self.planner.set_nodes(known, ()))
         self.planner = QueryPlanner(
-            PERIOD,
-            SHORTEST,
+            period,
+            shortest,
             clock=lambda: self.now,
             exact=lambda _: exact,
             answer_time=lambda _: answer,
             wanted=wanted or (lambda _node, _last: ()),
         )
+        self._period = period
         self._answer = answer
         self._prefetch = prefetch
         self._numbers = itertools.count()
@@ -70,7 +81,7 @@ class Simulation:
             self.call_at(0.0, self._scrape, name, 0.0)
         for caller in callers:
             self.add(caller)
-        self.call_at(PERIOD, self._tidy)
+        self.call_at(TIDY, self._tidy)
 
     def add(self, caller):
         """Let a caller ask from now on."""
@@ -87,7 +98,7 @@ class Simulation:
 
     def reads(self, since=0.0, node="node"):
         """Give how often a node was scraped in a period, on average since a time."""
-        return sum(at >= since for at in self.scrapes[node]) * PERIOD / (self.now - since)
+        return sum(at >= since for at in self.scrapes[node]) * self._period / (self.now - since)
 
     def gaps(self, node="node"):
         """Give the seconds between a node's scrapes."""
@@ -107,7 +118,7 @@ class Simulation:
 
     def _tidy(self):
         self.learner.forget_stopped(self.now)
-        self.call_at(self.now + PERIOD, self._tidy)
+        self.call_at(self.now + TIDY, self._tidy)
 
     def _scrape(self, node, planned):
         if self._planned.get(node, planned) != planned:
@@ -118,13 +129,13 @@ class Simulation:
     def plan(self, node):
         """Ask the planner for a node's next scrape."""
         last = self.scrapes[node][-1]
-        periodic = (last // PERIOD + 1) * PERIOD
-        if periodic - last < PERIOD / 3:
-            periodic += PERIOD
+        periodic = (last // self._period + 1) * self._period
+        if periodic - last < self._period / 3:
+            periodic += self._period
         at = periodic
         if self._prefetch:
             at = self.planner.next_scrape(node, last, periodic).at
-        assert last < at <= last + 1.5 * PERIOD
+        assert last < at <= last + 1.5 * self._period
         at = self._planned[node] = max(self.now, at)
         self.call_at(at, self._scrape, node, at)
 
@@ -142,8 +153,8 @@ class Simulation:
                 caller.ages.append((self.now, self.now - read))
         known = self.learner.observe(caller.query, self.now)
         if known is not None and self._prefetch:
-            if known.rhythm.regular:
-                self.planner.set_nodes(known, caller.nodes)
+            follows = self.planner.follows(known)
+            self.planner.set_nodes(known, caller.nodes if follows else ())
             for node in list(self.planner.waiting(known)):
                 self.plan(node)
         self._ask_next(caller)

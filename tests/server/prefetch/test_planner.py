@@ -154,6 +154,29 @@ def test_a_new_callers_query_may_come_just_before_an_older_callers():
     assert max(simulation.ages(hpa, since=LEARNED)) < 1.0
 
 
+def test_more_rare_queries_than_a_node_can_be_scraped_for_are_all_followed():
+    """Each comes once in 200 s: most of the oldest are not expected soon."""
+    rng = random.Random(3)
+    rare = [Caller(query(f"r{i}", user="old"), every(200.0, i * 6.0, rng)) for i in range(33)]
+    hpa = Caller(query(), every(15.0, 200.0, rng))
+    simulation = Simulation([*rare, hpa]).run(3600.0)
+    assert median(simulation.ages(*rare, since=1200.0)) < 2.0
+    assert median(simulation.ages(hpa, since=1200.0)) < 7.0
+    assert simulation.reads(LEARNED) <= 1.27
+
+
+def test_many_callers_with_queries_as_often_as_allowed_stay_within_the_budget():
+    rng = random.Random(5)
+    callers = [
+        Caller(query(user=f"u{i}"), every(SHORTEST + 0.2, rng.random() * SHORTEST, rng, 0.6))
+        for i in range(40)
+    ]
+    simulation = Simulation(callers).run(900.0)
+    assert simulation.reads(LEARNED) <= 1.27
+    assert min(simulation.gaps()) >= SHORTEST - 1e-6
+    assert median(simulation.ages(callers[0], since=LEARNED)) < 7.0
+
+
 def test_an_older_callers_rare_query_is_not_pushed_out():
     rng = random.Random(9)
     vpa = Caller(query(user="vpa"), every(60.0, 1.0, rng))
@@ -187,6 +210,35 @@ def test_whatever_callers_do_the_budget_holds(data):
         for number, later in enumerate(scrapes[index:]):
             # 3.0 saved at most, and the first scrape; a return to the schedule may come early.
             assert number <= (later - first) / PERIOD * budget + 3.7
+
+
+@pytest.mark.parametrize(
+    ("period", "shortest"),
+    [(1.0, 1.0), (5.0, 1.0), (5.0, 5.0), (10.0, 5.0), (15.0, 1.0), (15.0, 15.0), (60.0, 1.0),
+     (60.0, 60.0)],
+)  # fmt: skip
+@pytest.mark.parametrize("queries", [1, 7])
+def test_with_any_period_the_budget_holds_and_usage_is_no_older(period, shortest, queries):
+    """Where no scrape fits between two of a period, only one phase of a node can be fresh."""
+    until = LEARNED + 40 * period
+    plain, simulation = (
+        simulated(queries, 3, until=until, period=period, shortest=shortest, prefetch=prefetch)
+        for prefetch in (False, True)
+    )
+    for each in simulation:
+        assert each.reads(LEARNED) <= 1.25 + 3.7 / 40
+        assert min(each.gaps()) >= shortest - 1e-6
+        assert max(each.gaps()) <= 1.2 * period + 1e-6
+    if queries == 1 or 2 * shortest < period:
+        assert typical(simulation) <= typical(plain)
+
+
+def test_where_scrapes_are_a_period_apart_they_still_find_the_queries():
+    """The next query may come a little less than a period after the scrape for the last one."""
+    simulations = simulated(1, 10, shortest=PERIOD)
+    assert sum(sum(each.ages(since=LEARNED)) for each in simulations) < 1.5 * sum(
+        len(each.ages(since=LEARNED)) for each in simulations
+    )
 
 
 def test_random_selectors_at_regular_times_cost_nothing():

@@ -182,6 +182,31 @@ async def test_each_query_of_our_own_is_forwarded(setup):
     assert setup.forwarded == [(selecting("app=web"), 1015.0), (selecting("app=web"), 1030.0)]
 
 
+async def test_what_is_remembered_nowhere_is_not_forwarded(setup):
+    """A selector as long as a request may be, a thousand times: they would all wait to be sent."""
+    setup.ask(selecting("app in (" + ",".join(f"web-{i}" for i in range(10_000)) + ")"))
+    setup.ask(selecting("app=web"))
+    setup.ask(selecting("app=web"), interval=0.01)  # an HPA's second one
+    assert setup.forwarded == [(selecting("app=web"), 1030.0)]
+
+
+async def test_queries_that_are_regular_no_longer_take_no_place_of_others(setup):
+    setup.add("web-0", "n1", app="web")
+    old = [selecting("app=web", user=f"old-{i}") for i in range(300)]
+    for _ in range(5):
+        setup.ask(old[0])
+        for each in old[1:]:
+            setup.ask(each, interval=0.0)
+    await prefetched(setup, "n1")
+    for interval in (1.1, 290.0) * 9:
+        setup.ask(old[0], interval=interval)
+        for each in old[1:]:
+            setup.ask(each, interval=0.0)
+    await until(lambda: setup.reason("n1") == "periodic")
+    setup.ask(selecting("app=web"), 5)
+    await prefetched(setup, "n1")
+
+
 async def test_a_query_more_often_than_nodes_may_be_scraped_is_not_followed(setup):
     setup.add("web-0", "n1", app="web")
     setup.add("db-0", "n2", app="db")
