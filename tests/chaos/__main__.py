@@ -93,8 +93,10 @@ def main():
             print(observer.world.log[-20_000:])
     for each in observer.schedule.planned:
         print(each)
+    skipped = sum(bool(entry.skipped) for entry in observer.schedule.planned)
     print(
-        f"{len(observer.schedule.planned)} faults; {observer.probes} probes of /livez, the slowest "
+        f"{len(observer.schedule.planned) - skipped} faults, {skipped} skipped; "
+        f"{observer.probes} probes of /livez, the slowest "
         f"{observer.slowest_probe:.2f} s; {observer.looks} looks, CPU off by "
         f"{max(observer.cpu_errors):.1%} at most; {observer.queries} queries; resident "
         f"{observer.first_resident >> 20} MiB at first, {observer.most_resident >> 20} at most; "

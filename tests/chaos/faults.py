@@ -6,8 +6,10 @@ What is random in a fault comes from its own seed in the plan.
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import partial
 
@@ -34,13 +36,14 @@ class Fault:
     """`begin(world, rng, nodes)` gives an async context manager.
 
     While it `lies` answers are sound and wrong: of the node itself a number may stay wrong until
-    its kubelet reads that stat again.
+    its kubelet reads that stat again. `lacking(world)` says what of this machine it would need.
     """
 
     name: str
     scope: Scope
     begin: Callable
     lies: bool = False
+    lacking: Callable = lambda _world: ""
 
 
 # Kubelets.
@@ -309,6 +312,25 @@ async def certificate_folder_without_room(world, _rng, _nodes):
         aside.rename(folder)
 
 
+# The server's own machine.
+@contextlib.asynccontextmanager
+async def own_clock_jumps(world, rng, _nodes):
+    """Within the certificates' validity: from a day ago to a year from now."""
+    jumps = (-72_000.0, -3_600.0, -61.0, -3.7, -0.4, 0.4, 2.5, 59.0, 7_200.0, 86_400.0, 1.5e7)
+    await _set_clock(world, rng.choice(jumps))
+    yield
+    await _set_clock(world, 0.0)
+
+
+async def _set_clock(world, seconds):
+    """Have the server's clock jump, and see by its Date that it has."""
+    world.clock.jump(seconds)
+    async with world.client(anonymous=True, fresh=True) as client:
+        date = (await client.get("/livez")).headers["Date"]
+    ahead = parsedate_to_datetime(date).timestamp() - time.time()
+    assert abs(ahead - seconds) < 30.0, f"the clock is {ahead:.0f} s ahead and not {seconds:g}"
+
+
 # Clients.
 @contextlib.asynccontextmanager
 async def clients(world, rng, _nodes, kind):
@@ -350,4 +372,12 @@ FAULTS = (
     *_faults(Scope.NOTHING, file_of_garbage, *FILES),
     *_faults(Scope.NOTHING, certificate_folder_without_room),
     *_faults(Scope.NOTHING, clients, *CLIENTS),
+)
+
+# Of plans its own part, so that the rest of a plan is what it was without it.
+OWN_CLOCK = Fault(
+    "own-clock-jumps",
+    Scope.NOTHING,
+    own_clock_jumps,
+    lacking=lambda world: "" if world.clock.can_jump else "libfaketime is not installed",
 )

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from metricsapi.tools.sandbox.loads import HOUSEKEEPING
-from tests.chaos.faults import FAULTS, Fault, Scope
+from tests.chaos.faults import FAULTS, OWN_CLOCK, Fault, Scope
 
 AT_ONCE = 4  # faults
 SHORTEST, LONGEST = 1.0, 6.0  # seconds
@@ -27,10 +27,13 @@ class Planned:
     seed: int
     began: float | None = field(default=None, compare=False)  # monotonic seconds, once it has
     ended: float | None = field(default=None, compare=False)
+    skipped: str = field(default="", compare=False)  # why this machine cannot have it
 
     def __str__(self):
         of = f" of nodes {self.nodes}" if self.fault.scope in OF_NODES else ""
-        return f"{self.begins:.1f}-{self.ends:.1f} s {self.fault.name}{of} (seed {self.seed})"
+        skipped = f": SKIPPED, {self.skipped}" if self.skipped else ""
+        times = f"{self.begins:.1f}-{self.ends:.1f} s"
+        return f"{times} {self.fault.name}{of} (seed {self.seed}){skipped}"
 
 
 def plan(seed, seconds, nodes):
@@ -44,7 +47,18 @@ def plan(seed, seconds, nodes):
             victims = sorted(rng.sample(range(nodes), rng.randint(1, MOST_NODES)))
             planned.append(Planned(rng.choice(FAULTS), at, ends, victims, rng.randrange(2**32)))
             at = ends + rng.uniform(0.1, 1.5)
-    return sorted(_apart(planned), key=lambda entry: entry.begins)
+    planned = _apart(planned) + _clock_jumps(random.Random(f"clock {seed}"), seconds)
+    return sorted(planned, key=lambda entry: entry.begins)
+
+
+def _clock_jumps(rng, seconds):
+    jumps = []
+    at = rng.uniform(0.0, LONGEST)
+    while at < seconds - SHORTEST:
+        ends = min(seconds, at + rng.uniform(SHORTEST, LONGEST))
+        jumps.append(Planned(OWN_CLOCK, at, ends, [], rng.randrange(2**32)))
+        at = ends + rng.uniform(SHORTEST, 2 * LONGEST)
+    return jumps
 
 
 def _apart(planned):
@@ -120,6 +134,9 @@ class Schedule:
 
     async def _carry_out(self, world, entry):
         await asyncio.sleep(max(0.0, self._started + entry.begins - time.monotonic()))
+        if skipped := entry.fault.lacking(world):
+            entry.skipped = skipped
+            return
         nodes = [world.nodes[i] for i in entry.nodes]
         entry.began = time.monotonic()
         async with entry.fault.begin(world, random.Random(entry.seed), nodes):

@@ -5,6 +5,7 @@ The server is a process of its own; everything else runs in the test's.
 
 import asyncio
 import contextlib
+import os
 import re
 import sys
 import time
@@ -25,6 +26,7 @@ from metricsapi.tools.sandbox.serving import Certificates
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.synthetic import SyntheticNode, synthetic_node
 from metricsapi.tools.sandbox.template import SyntheticSource
+from tests.chaos.clock import WallClock
 from tests.support.conditions import until
 from tests.support.pki import Authority, client_context
 from tests.support.relay import Relay
@@ -103,6 +105,7 @@ class World:
 
     def __init__(self, directory, *, nodes=NODES):
         self.directory = directory
+        self.clock = WallClock(directory)  # the server's
         self.cluster = Cluster()
         self.api = ApiServer(self.cluster)
         self.front, self.clients = Authority("front-proxy"), Authority("clients")
@@ -209,7 +212,11 @@ class World:
         ]
         with (here / "server.log").open("wb") as log:
             self.process = await start_child(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *command,
+                env={**os.environ, **self.clock.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self._stack.push_async_callback(self._stop_server)
         pattern = re.compile(r"listening on \S+ port (\d+)\W")
