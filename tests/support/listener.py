@@ -8,6 +8,8 @@ import asyncio
 import ssl
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.serving_tasks import ServingTasks
+
 
 class Request:
     """`headers` by name in lower case, `pairs` as they came; `params` has each name's first."""
@@ -46,23 +48,18 @@ class Listener:
         self.requests = []
         self.connections = 0
         self.open = set()
-        self._tasks = set()
+        self._tasks = ServingTasks(self._serve)
         self._server = None
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(
-            self._connected, self.host, self.port, ssl=self.tls, backlog=512
+            self._tasks, self.host, self.port, ssl=self.tls, backlog=512
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
-            await asyncio.sleep(0.001)
+        await self._tasks.end(self._server)
 
     def stop_listening(self):
         """Close the port; connections go on."""
@@ -84,11 +81,6 @@ class Listener:
         writer.write(answer)
         return True
 
-    def _connected(self, reader, writer):
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _serve(self, reader, writer):
         self.connections += 1
         self.open.add(writer)
@@ -105,7 +97,6 @@ class Listener:
             pass
         finally:
             self.open.discard(writer)
-            writer.transport.abort()
 
     async def _read(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+from tests.support.serving_tasks import ServingTasks
+
 
 class Relay:
     """Passes bytes between its own `host:port` and a server, in both directions.
@@ -19,25 +21,18 @@ class Relay:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers = set()
-        self._tasks = set()
+        self._tasks = ServingTasks(self._relay)
         self._listening = None
 
     async def __aenter__(self):
-        self._listening = await asyncio.start_server(
-            self._connected, self.host, self.port, backlog=512
-        )
+        self._listening = await asyncio.start_server(self._tasks, self.host, self.port, backlog=512)
         self.port = self._listening.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
-        self._listening.close()
         self.stalled = False
         self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _ in range(5):  # iterations of the loop in which asyncio closes what was aborted
-            await asyncio.sleep(0.001)
+        await self._tasks.end(self._listening)
 
     async def choose(self, _reader, _writer):
         """Give the (host, port) for a connection of a client; None closes it."""
@@ -56,14 +51,8 @@ class Relay:
         for writer in list(self._writers):
             writer.transport.abort()
 
-    def _connected(self, reader, writer):
-        task = asyncio.create_task(self._relay(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _relay(self, reader, writer):
         with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack:
-            stack.callback(writer.transport.abort)
             server = await self.choose(reader, writer)
             if server is None:
                 return

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import ipaddress
 
+from tests.support.serving_tasks import ServingTasks
+
 SUCCEEDED = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
 
 
@@ -24,29 +26,19 @@ class SocksProxy:
         self.silent = silent
         self.asked = []
         self.users = []
-        self._tasks = set()
+        self._tasks = ServingTasks(self._connected)
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._tasks, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        await self._tasks.end(self._server)
 
     async def _connected(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await self._serve(reader, writer)
-        finally:
-            writer.transport.abort()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await self._serve(reader, writer)
 
     async def _serve(self, reader, writer):
         version, count = await reader.readexactly(2)
