@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import cast
 
-from metricsapi.scrape.errors import Cause, IdleClosed, ScrapeError, from_tls_error
+from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_tls_error
 from metricsapi.scrape.http_response import Response, ResponseReader
 from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeReading, LargeResponses
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
@@ -52,7 +52,9 @@ class Connection(asyncio.BufferedProtocol):
         self._response: asyncio.Future[Response] | None = None
         self._reader: ResponseReader | None = None
         self._large: LargeReading | None = None  # of a large response
-        self._error: ScrapeError | None = None  # why it is not usable
+        # Why it is not usable. Not the error itself, which lives as long as the node: by its
+        # traceback, and those of errors before it, it would keep megabytes of what was received.
+        self._ended: tuple[type[ScrapeError], Failure] | None = None
         self._requests = 0
 
     async def handshake(self) -> None:
@@ -80,8 +82,9 @@ class Connection(asyncio.BufferedProtocol):
 
         Raises ScrapeError; IdleClosed if the peer had closed the connection since the last request.
         """
-        if self._error is not None:
-            raise self._error
+        if self._ended is not None:
+            kind, failure = self._ended
+            raise kind(failure.cause, failure.message)
         self._requests += 1
         response: asyncio.Future[Response] = self._loop.create_future()
         timer = self._loop.call_at(deadline, self._time_out)
@@ -98,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
             timer.cancel()
             self._reader.discard()
             self._response = self._reader = None
+            del response  # which has the error, whose traceback has this frame
         result.release = self._end_large
         return result
 
@@ -242,7 +246,7 @@ class Connection(asyncio.BufferedProtocol):
     def _fail(self, error: ScrapeError) -> None:
         """End the present exchange, or the next one if there is none."""
         self.usable = False
-        if self._error is None:
-            self._error = error
+        if self._ended is None:
+            self._ended = type(error), error.failure
         if self._response is not None and not self._response.done():
             self._response.set_exception(error)

@@ -156,8 +156,9 @@ class ResponseReader:
         self.reusable = False
 
     def discard(self) -> None:
-        """Let go of the parser: the two hold each other, and a body of megabytes with them."""
+        """Let go of the parser, and of a body of megabytes: the two hold each other."""
         self._parser = None
+        self._body = Body(self._where, 0)
 
     def lost(self) -> ScrapeError:
         """Give the error for a connection that broke before the response was whole."""

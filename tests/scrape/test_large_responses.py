@@ -1,12 +1,16 @@
 """Large answers are read one at a time, and none that dawdles keeps others waiting."""
 
 import asyncio
+import gc
+import gzip
 import json
+import time
+import tracemalloc
 
 import pytest
 
 from metricsapi.scrape import connection as module
-from metricsapi.scrape.errors import Cause
+from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
@@ -87,3 +91,50 @@ async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+
+BIG = b" " * (2 * LARGE)
+NEVER_WHOLE = {
+    "longer than may be": http(BIG + BIG, chunks=4),
+    "cut off": http(BIG, chunks=9)[: -LARGE // 2],
+    "no gzip after some": http(
+        gzip.compress(BIG, 0)[:-9] + b"x" * 9, headers=["Content-Encoding: gzip"]
+    ),
+    "not HTTP in the middle": http(BIG, chunks=9)[:-LARGE] + b"no chunk\r\n",
+    "not JSON": http(BIG),
+}
+
+
+@pytest.mark.parametrize("answer", NEVER_WHOLE.values(), ids=NEVER_WHOLE)
+async def test_nothing_is_kept_of_a_large_answer_that_fails(answer):
+    """Its error had kept it until the node was connected to anew: for 1,000 nodes gigabytes."""
+    nodes = 8
+
+    def respond(_):
+        return answer
+
+    async with (
+        Kubelet(respond, certificate=None) as kubelet,
+        Reader(kubelet, plain_http=True, max_response_bytes=3 * LARGE) as read,
+    ):
+        kubelet.closing = True
+        targets = [Target(f"n{i}", ("127.0.0.1",), kubelet.port) for i in range(nodes + 1)]
+
+        async def fail(target):
+            failure = await read.client.scrape(target, time.monotonic() + 5.0)
+            assert isinstance(failure, Failure)
+
+        await fail(targets[-1])  # what is made at the first use stays
+        tracemalloc.start()
+        try:
+            for target in targets[:-1]:
+                await fail(target)
+            await until(lambda: kept() < LARGE, what="the memory of the answers")
+        finally:
+            tracemalloc.stop()
+
+
+def kept():
+    """Give the bytes that are kept of what was allocated meanwhile."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
