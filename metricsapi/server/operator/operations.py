@@ -55,6 +55,7 @@ class Operations:
         self._telemetry = telemetry
         self._parts = parts
         self._started = time.time()
+        self._began = time.monotonic()
         self._loop = EventLoopMonitor(telemetry.loop_lag, time.monotonic)
         self._minute = Watchdog("the minute's summary", SUMMARY_INTERVAL, time.monotonic)
         self._totals = Totals(telemetry.totals)
@@ -109,17 +110,19 @@ class Operations:
 
     async def _status(self) -> Status:
         settings = self._settings
+        now = time.time()
         about = About(
             version=__version__,
             cluster=self._cluster,
-            started=self._started,
+            # As ages of nodes are: by the clock as it is now, which may have been set since.
+            started=now - (time.monotonic() - self._began),
             resolution=settings.kubelet.resolution,
             paths=sorted({route.path for route in self.routes if isinstance(route, APIRoute)}),
         )
         nodes = in_order(await gather(self._parts.rows()))
         return Status(
             about=about,
-            now=time.time(),
+            now=now,
             nodes=nodes,
             unready=self._readiness.problems(),
             remarks=remarks(self._parts.states()),

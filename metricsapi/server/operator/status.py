@@ -72,7 +72,7 @@ class Status:
 
     @property
     def up_seconds(self) -> int:
-        """For how long the process has run; not negative, even if the clock was set back."""
+        """For how long the process has run."""
         return max(0, int(self.now - self.about.started))
 
     @property

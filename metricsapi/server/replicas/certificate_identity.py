@@ -19,7 +19,7 @@ from metricsapi.kube.pem import Bundle, read_bundle
 from metricsapi.server.auth.client_certificates import CertificateAuthorities, PeerCertificates
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.tls.ca_rotation import ca_bundle
-from metricsapi.server.tls.issue import make_client, renew_at
+from metricsapi.server.tls.issue import is_current, make_client
 
 URI = "urn:metricsapi:replica"
 LIFETIME = 86400.0  # seconds; one is made anew after four fifths of it
@@ -60,7 +60,7 @@ class CertificateIdentity:
                 "this replica has no certificate to show to the leader: followers need "
                 "--manage-ca-bundle and the Secret of its CA, or --replica-token-file"
             )
-        if self._pair is None or renew_at(self._pair) <= now:
+        if self._pair is None or not is_current(self._pair, now):
             self._pair, self._context = make_client(URI, self._signer, now, LIFETIME), None
         if self._context is None:
             context = ssl.create_default_context(cadata=self._bundle.decode())

@@ -43,7 +43,7 @@ from metricsapi.server.tls.ca_rotation import (
     signing_authority,
 )
 from metricsapi.server.tls.context import ServingTLS
-from metricsapi.server.tls.issue import make_serving, renew_at
+from metricsapi.server.tls.issue import is_current, make_serving
 from metricsapi.server.tls.service_probe import ServiceProbe
 from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
@@ -185,7 +185,7 @@ class CABundleController:
         return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:
-        if authority == self._signed_by and renew_at(self._tls.pair) > now:
+        if authority == self._signed_by and is_current(self._tls.pair, now):
             return
         pair = make_serving(
             self._names.dns,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from metricsapi.kube.key_pair import KeyPair, parse_pair
 from metricsapi.kube.pem import UNREADABLE, Bundle, read_blocks, read_bundle
-from metricsapi.server.tls.issue import made_at, make_authority, renew_at, signing_key
+from metricsapi.server.tls.issue import begins_at, is_current, made_at, make_authority, signing_key
 
 CERTIFICATES, KEYS = "ca.crt", "ca.key"
 DAY = 86400.0
@@ -108,7 +108,7 @@ def rotate(
     `published` are the certificates (PEM) that are in every bundle of callers.
     """
     kept = [pair for pair in authorities if pair.expires() > now]
-    if not kept or renew_at(kept[0]) <= now:
+    if not kept or not is_current(kept[0], now):
         name = f"metrics-server-ca@{int(now)}"
         kept.insert(0, make_authority(name, now=now, lifetime=schedule.authority))
     signs = kept.index(signing_authority(kept, published, now, schedule))
@@ -123,11 +123,16 @@ def signing_authority(
     now: float,
     schedule: RotationSchedule,
 ) -> KeyPair:
-    """Give the authority that signs: the newest that callers have known for the overlap."""
+    """Give the authority that signs: the newest that callers have known for the overlap.
+
+    Without any it is the oldest, unless that was made while a clock was ahead and there is another:
+    nobody can be verified by it yet.
+    """
     for pair in authorities:
         if pair.certificate in published and now - made_at(pair) >= schedule.overlap:
             return pair
-    return authorities[-1]
+    valid = [pair for pair in authorities if begins_at(pair) <= now]
+    return (valid or authorities)[-1]
 
 
 def bundle_certificates(ca_bundle: str) -> frozenset[bytes]:

@@ -23,13 +23,26 @@ SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 def made_at(pair: KeyPair) -> float:
     """Give when we made a certificate, in epoch seconds."""
-    return pair.leaf.not_valid_before_utc.timestamp() + _SKEW
+    return begins_at(pair) + _SKEW
 
 
 def renew_at(pair: KeyPair) -> float:
     """Give when to replace a certificate of ours, in epoch seconds: after 4/5 of its life."""
     start = made_at(pair)
     return start + 0.8 * (pair.expires() - start)
+
+
+def begins_at(pair: KeyPair) -> float:
+    """Give since when a certificate is valid, in epoch seconds."""
+    return pair.leaf.not_valid_before_utc.timestamp()
+
+
+def is_current(pair: KeyPair, now: float) -> bool:
+    """Tell whether a certificate of ours need not be replaced at epoch seconds `now`.
+
+    One whose life has not begun must be: it was made while a clock was ahead.
+    """
+    return begins_at(pair) <= now < renew_at(pair)
 
 
 def make_authority(name: str, *, now: float, lifetime: float) -> KeyPair:

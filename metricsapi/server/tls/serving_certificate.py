@@ -17,7 +17,7 @@ from metricsapi.kube.key_pair import KeyPair, parse_pair, read_pair
 from metricsapi.kube.pem import UNREADABLE
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.tls.context import ServingTLS, TLSError
-from metricsapi.server.tls.issue import make_serving, renew_at
+from metricsapi.server.tls.issue import is_current, make_serving
 
 LIFETIME = 365 * 86400.0  # seconds that a certificate of our own making is good for
 
@@ -107,11 +107,11 @@ class SelfSigned:
         return made
 
     async def follow(self, tls: ServingTLS, progress: Progress = unobserved) -> None:
-        """Replace the certificate before it expires, until cancelled."""
+        """Replace the certificate before it expires, or if a clock jumped, until cancelled."""
         while True:
             progress()
             await asyncio.sleep(self._period)
-            if renew_at(tls.pair) <= self._clock():
+            if not is_current(tls.pair, self._clock()):
                 tls.present(self.read())
                 log.info("presenting another certificate", extra={"data": describe(tls.pair)})
 
@@ -122,7 +122,7 @@ class SelfSigned:
             pair = read_pair(*(self._directory / name for name in _NAMES))
             names = pair.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             wanted = set(self._names.dns) <= set(names.value.get_values_for_type(x509.DNSName))
-            return pair if wanted and renew_at(pair) > self._clock() else None
+            return pair if wanted and is_current(pair, self._clock()) else None
         except (*UNREADABLE, x509.ExtensionNotFound):
             return None
 

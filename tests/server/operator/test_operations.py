@@ -293,3 +293,10 @@ async def test_long_bodies_are_made_in_turns_with_other_requests(path):
     task.cancel()
     assert got.status_code == 200
     assert max(seen) - min(seen) >= 3
+
+
+@pytest.mark.parametrize("jump", [-72_000.0, 3e8])
+async def test_up_time_is_right_after_the_clock_was_set(monkeypatch, jump):
+    cluster = Cluster().synced(good("a"))
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + jump)
+    assert (await cluster.http.get("/statusz?format=json")).json()["upSeconds"] <= 60

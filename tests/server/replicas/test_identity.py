@@ -75,3 +75,13 @@ def test_a_client_certificate_is_made_anew_before_it_expires():
     assert made.shown().context is first
     now[0] += 0.9 * DAY
     assert made.shown().context is not first
+
+
+def test_a_certificate_of_a_clock_that_was_ahead_is_made_anew():
+    now = [NOW + DAY]
+    follower = CertificateIdentity(clock=lambda: now[0])
+    follower.update([CA], CA)
+    ahead = follower.shown().context
+    now[0] = NOW
+    assert follower.shown().context is not ahead
+    assert follower.shown().context is follower.shown().context

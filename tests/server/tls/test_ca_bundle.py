@@ -22,7 +22,7 @@ from metricsapi.server.tls.ca_rotation import (
     read_authorities,
 )
 from metricsapi.server.tls.context import ServingTLS
-from metricsapi.server.tls.issue import make_serving, renew_at
+from metricsapi.server.tls.issue import begins_at, make_serving, renew_at
 from metricsapi.server.tls.service_probe import ProbeFailure
 from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
@@ -190,6 +190,24 @@ async def test_two_replicas_that_start_at_once_share_one_authority(installation)
     await settle(first, second)
     assert len(installation.authorities()) == 1
     assert all(installation.verified(tls) for _, tls in installation.keepers)
+
+
+@pytest.mark.parametrize("ahead", [DAY, 9 * DAY, 19 * DAY, 30 * DAY, 3650 * DAY])
+async def test_a_clock_that_was_ahead_leaves_nothing_that_is_not_valid_yet(installation, ahead):
+    """As in a machine whose clock is set by NTP only after it has started."""
+    right = installation.now
+    keepers = [await installation.keeper() for _ in range(2)]
+    for now in (right + ahead, right, right + 2 * SCHEDULE.overlap, right + ahead):
+        installation.now = now
+        await settle(*keepers)
+        for _, tls in installation.keepers:
+            assert installation.verified(tls)
+            (signer, *_) = [
+                pair for pair in installation.authorities()
+                if pair.leaf.subject == tls.pair.leaf.issuer
+            ]  # fmt: skip
+            for pair in (tls.pair, signer):
+                assert begins_at(pair) <= now < pair.expires()
 
 
 async def test_a_blanked_bundle_is_written_again(installation):

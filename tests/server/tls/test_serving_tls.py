@@ -14,7 +14,7 @@ from cryptography import x509
 from metricsapi.config.limits import LimitSettings
 from metricsapi.kube.key_pair import KeyPair
 from metricsapi.server.tls.context import ServingTLS, TLSError
-from metricsapi.server.tls.issue import make_serving
+from metricsapi.server.tls.issue import begins_at, make_serving
 from metricsapi.server.tls.serving_certificate import (
     CertificateFiles,
     SelfSigned,
@@ -124,6 +124,17 @@ async def test_its_own_certificate_is_renewed_before_it_expires(tmp_path):
         now[0] += 200.0
         await until(lambda: tls.pair != first, what="a new certificate")
     assert first.expires() > now[0]
+
+
+async def test_its_own_certificate_of_a_clock_that_was_ahead_is_replaced(tmp_path):
+    """It was presented until its time came, and kept across restarts."""
+    now = [time.time() + 86400.0]
+    own = SelfSigned(tmp_path, NAMES, period=0.01, clock=lambda: now[0])
+    tls = ServingTLS(own.read())
+    async with following(own, tls):
+        now[0] -= 86400.0
+        await until(lambda: begins_at(tls.pair) <= now[0], what="a certificate that is valid now")
+    assert SelfSigned(tmp_path, NAMES, clock=lambda: now[0]).read() == tls.pair
 
 
 @pytest.mark.parametrize(
