@@ -19,6 +19,7 @@ PLAIN_BUDGET, PLAIN_MOST = 1.0, 2.0  # of any other: more would give the same re
 # two. They are looked for among the oldest `LOOKED_AT`, since others may come once in minutes.
 QUERIES, LOOKED_AT = 32, 256
 
+LONGEST_SHOWN = 200  # characters of a query: /statusz shows one for each node
 SHARED = 0.05  # seconds for which a choice is good for other nodes
 # Seconds of which moments are multiples. Nodes that are read together cost less CPU than as many
 # apart; with this 100 queries make no more than 30 groups in 15 s, and usage is 0.25 s older.
@@ -95,7 +96,8 @@ class QueryPlanner:
             return ""
         query = choice.moment.query.query
         what = query.name or query.selector or "*"
-        return f"{'*' if query.namespace is None else query.namespace}/{what}"
+        text = f"{'*' if query.namespace is None else query.namespace}/{what}"
+        return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
     def waiting(self, query: RememberedQuery) -> list[str]:
         """Give the nodes whose next scrape is for a query, or the one after that."""

@@ -216,6 +216,15 @@ async def test_a_query_more_often_than_nodes_may_be_scraped_is_not_followed(setu
     assert setup.reason("n1") == "periodic"
 
 
+async def test_what_is_shown_of_an_expected_query_is_short(setup):
+    setup.add("web-0", "n1", app="web")
+    setup.ask(selecting("app=web," + ",".join(f"x{i}!=y" for i in range(100))), 5)
+    await prefetched(setup, "n1")
+    shown = setup.prefetcher.planner.expected("n1")
+    assert shown.startswith("default/app=web,x0!=y,x1!=y")
+    assert len(shown) < 210
+
+
 async def test_a_node_that_is_gone_leaves_nothing(setup):
     setup.add("web-0", "n1", app="web")
     setup.ask(selecting("app=web"), 5)
