@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from metricsapi.tools.sandbox.faults import Fault
 from metricsapi.tools.sandbox.pki import DAY, SERVER, Authority, Certificate, server_context
 
-GROUP = 64  # kubelets that share a certificate, with the names and addresses of them all
+# Kubelets that share a certificate, with the names and addresses of them all. More would make each
+# certificate longer to read and to keep than a real one is.
+GROUP = 8
 
 
 class Certificates:
