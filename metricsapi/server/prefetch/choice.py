@@ -5,8 +5,8 @@ scrape takes one from a budget, which gains so many scrapes a period, and gaps b
 --min-scrape-interval long at least and a period at most. So:
 
 - The main scrape belongs to the caller that has asked for the longest time, of those whose queries
-  have a moment within reach. It is made at the moment where a scrape each period would leave that
-  caller's queries the least age.
+  have a moment within reach. It is made at the moment that leaves that caller's queries the least
+  mean age, from the last scrape until a period after this one.
 - An extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
@@ -150,9 +150,10 @@ def _takes_any(node: Node, at: float, moments: Sequence[float]) -> bool:
 
 
 def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
-    """Give for each main scrape the ages of usage at moments until it comes again, in seconds.
+    """Give for each main scrape the mean age of usage at moments until it comes again, in seconds.
 
-    It comes again with its query if that has about the period for its interval.
+    It comes again with its query if that has about the period for its interval. The moments before
+    it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
     """
     times, period = [moment.at for moment in moments], node.limits.period
     sums = [0.0, *accumulate(times)]
@@ -160,7 +161,7 @@ def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Ite
         interval = main.query.rhythm.interval
         until = interval if node.limits.is_period(interval) else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
-        yield sums[end] - sums[start] - (end - start) * main.at
+        yield (sums[end] - start * node.last - (end - start) * main.at) / end
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

@@ -97,8 +97,8 @@ class Simulation:
         return self
 
     def reads(self, since=0.0, node="node"):
-        """Give how often a node was scraped in a period, on average since a time."""
-        return sum(at >= since for at in self.scrapes[node]) * self._period / (self.now - since)
+        """Give how often a node was scraped in a period, on average after a time until now."""
+        return sum(at > since for at in self.scrapes[node]) * self._period / (self.now - since)
 
     def gaps(self, node="node"):
         """Give the seconds between a node's scrapes."""
