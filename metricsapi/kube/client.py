@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
@@ -17,6 +18,11 @@ from metricsapi.kube.decoding import decode_json
 from metricsapi.kube.errors import InvalidResponse, KubeError, Unreachable, error_from_response
 
 LONGEST_LINE = 16 * 2**20  # bytes of a watch event; etcd takes objects of 1.5 MiB by default
+# Bytes of a response, without which an endless one would take all memory; a page of 500 nodes with
+# many images has some 20 MiB.
+LARGEST = 128 * 2**20
+LARGEST_REFUSAL = 64 * 1024  # bytes that are read of what is no success
+REFUSAL_TIMEOUT = 10.0  # seconds for them
 T = TypeVar("T")
 
 
@@ -54,8 +60,8 @@ class KubeClient:
         that for all of them: a response that trickles in must end, too.
 
         Raises ApiError for a status from 400 on, InvalidResponse for a redirect or a body that
-        does not decompress, Unreachable when there is no response, CredentialsError when there is
-        no token to send.
+        does not decompress or has more than LARGEST bytes, Unreachable when there is no response,
+        CredentialsError when there is no token to send.
         """
         headers = {"Accept": accept}
         content = None
@@ -69,14 +75,13 @@ class KubeClient:
                     method, path, params=params, content=content, headers=headers, timeout=timeout
                 ) as response,
             ):
-                received = await response.aread()
+                if not response.is_success:
+                    raise await self._refused(response)
+                return await _whole(response, path)
         except TimeoutError as error:
             server = self.credentials.server
             text = f"{server}: no whole response to {path} in {2 * timeout:g} s"
             raise Unreachable(text) from error
-        if not response.is_success:
-            raise self._refused(response)
-        return received
 
     async def request_json(self, method: str, path: str, into: type[T] | Any, **options: Any) -> T:
         """Give the body of a success, decoded as type `into`; `options` are those of `request`.
@@ -103,19 +108,42 @@ class KubeClient:
             timeout=httpx.Timeout(CONNECT_TIMEOUT, read=idle_timeout),
         ) as response:
             if not response.is_success:
-                await response.aread()
-                raise self._refused(response)
+                raise await self._refused(response)
             async with aclosing(_lines(response)) as lines:
                 async for line in lines:
                     yield line
 
-    def _refused(self, response: httpx.Response) -> KubeError:
-        """Give the error for a response, read to its end, that is no success."""
+    async def _refused(self, response: httpx.Response) -> KubeError:
+        """Give the error for a response that is no success, by the beginning of its body."""
+        body = await _beginning(response)
         status, headers = response.status_code, response.headers
         if status < 400:
             server, where = self.credentials.server, headers.get("Location", "")
             return InvalidResponse(f"{server} redirects ({status}) to {where!r}")
-        return error_from_response(status, response.content, headers.get("Retry-After", ""))
+        return error_from_response(status, body, headers.get("Retry-After", ""))
+
+
+async def _whole(response: httpx.Response, path: str) -> bytes:
+    """Read a body to its end. Raises InvalidResponse if it has more than LARGEST bytes."""
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST:
+            raise InvalidResponse(f"the response to {path} has more than {LARGEST >> 20} MiB")
+    return b"".join(parts)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Read what comes of a body in some time, up to as much as says why it is no success."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REFUSAL_TIMEOUT):
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > LARGEST_REFUSAL:
+                    break
+    return bytes(body[:LARGEST_REFUSAL])
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -23,6 +23,7 @@ from typing import ClassVar
 import msgspec
 
 LONGEST_RETRY_AFTER = 300.0  # seconds; a proxy that asks for a day is not obeyed
+LONGEST_MESSAGE = 1000  # characters of what a server says, which is logged
 _SECONDS = re.compile("[0-9]{1,9}")
 
 
@@ -109,6 +110,7 @@ def error_from_response(code: int, body: bytes, retry_after: str = "") -> ApiErr
         status = msgspec.json.decode(body, type=_Status)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         status = _Status(message=body[:200].decode("utf-8", "replace").strip())
+    status.message = status.message[:LONGEST_MESSAGE]
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)
     seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else 0.0
     return kind(code, status.reason, status.message, min(seconds, LONGEST_RETRY_AFTER))

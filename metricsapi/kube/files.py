@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -39,8 +40,11 @@ def read_file(path: Path, *, once: bool = False) -> bytes:
         readable = stat.S_ISREG(mode) or (once and not stat.S_ISDIR(mode))
         content = b""
         if readable:
-            with path.open("rb") as file:
-                content = file.read(LARGEST + 1)
+            # It may have become a pipe since, whose end would be waited for.
+            flags = os.O_RDONLY | (0 if once else os.O_NONBLOCK)
+            with os.fdopen(os.open(path, flags), "rb") as file:
+                readable = once or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                content = file.read(LARGEST + 1) if readable else b""
     except FileNotFoundError:
         raise FileError(f"no such file: {path}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
@@ -89,6 +93,8 @@ class FollowedFiles(Generic[T]):
         self._read_at = clock()
         self._error = ""  # of the last read
         self._reported = ""
+        self._failing_since: float | None = None
+        self._refused = False  # by whoever follows: the value is good only in itself
 
     @property
     def value(self) -> T:
@@ -112,12 +118,14 @@ class FollowedFiles(Generic[T]):
             contents = self._read()
             if contents == self._contents:
                 self._error = ""
+                if not self._refused:
+                    self._works()
                 return False
             value = self._parse(contents)
         except ValueError as error:
             self._failed(str(error))
             return False
-        self._error = self._reported = ""
+        self._works()
         self._contents = contents
         changed = value != self._value
         self._value = value
@@ -135,7 +143,17 @@ class FollowedFiles(Generic[T]):
                 try:
                     changed(self._value)
                 except ValueError as error:
+                    self._refused = True
                     self._report(str(error))
+
+    def failing(self) -> tuple[float, str] | None:
+        """Give since when (by `clock`) and why what the files hold is not used; None if it is."""
+        since = self._failing_since
+        return None if since is None else (since, self._reported)
+
+    def _works(self) -> None:
+        self._error = self._reported = ""
+        self._failing_since, self._refused = None, False
 
     def _read(self) -> list[bytes]:
         return [read_file(path) for path in self.paths]
@@ -151,6 +169,8 @@ class FollowedFiles(Generic[T]):
         self._error = error
 
     def _report(self, error: str) -> None:
+        if self._failing_since is None:
+            self._failing_since = self._clock()
         if error != self._reported:
             self._reported = error
             files = [str(path) for path in self.paths]

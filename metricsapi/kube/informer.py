@@ -17,7 +17,14 @@ from typing import Generic, TypeVar
 
 from metricsapi.kube.backoff import Backoff
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Gone, IdleTimeout, KubeError, Unreachable
+from metricsapi.kube.errors import (
+    ApiError,
+    Gone,
+    IdleTimeout,
+    InvalidResponse,
+    KubeError,
+    Unreachable,
+)
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.subscription import Callback, Subscription
 from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
@@ -27,6 +34,7 @@ T = TypeVar("T")
 PAGE = 500  # objects a list request
 SLICE = 500  # objects of a list that are stored without letting other tasks run
 LIST_TIMEOUT = 60.0  # seconds for one page
+MOST_PAGES = 10_000  # of a list, which ends before that or never
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
 SHORT_WATCH = 1.0  # seconds; a watch that lasts longer works, even if nothing changes
 # Seconds. A watch is ended by us if the server, which was asked to, does not.
@@ -130,6 +138,7 @@ class Informer(Generic[T]):
         objects: dict[Hashable, T] = {}
         token = ""
         skipped = 0
+        tokens: set[str] = set()
         while True:
             params: dict[str, str | int] = {**self.resource.params, "limit": PAGE}
             if token:
@@ -147,7 +156,10 @@ class Informer(Generic[T]):
             skipped += page.skipped
             if not page.next:
                 break
+            if page.next in tokens or len(tokens) == MOST_PAGES:
+                raise InvalidResponse(f"the list of {self.resource.name} does not end")
             token = page.next
+            tokens.add(token)
         self._note_skipped(skipped)
         await self._replace(objects)
         self.synced.set()

@@ -153,7 +153,7 @@ def _watch_error(body: bytes) -> ApiError:
         code = msgspec.json.decode(body, type=dict[str, Any]).get("code")
     except UNDECODABLE:
         code = None
-    code = code if isinstance(code, int) else 500
+    code = code if type(code) is int else 500
     error = error_from_response(code, body)
     if error.reason == "Expired":
         return Gone(410, error.reason, error.message)

@@ -130,13 +130,14 @@ class Security:
 
     def tasks(self) -> list[Task]:
         """Give what keeps certificates and authorities current, until the process ends."""
+        own = self._certificate
         tasks = [
             *self._configuration.tasks(),
-            Task("serving-certificate", partial(self._certificate.follow, self.tls)),
+            Task("serving-certificate", partial(own.follow, self.tls), own.failing),
         ]
         for which, files in enumerate(self._named_certificates, 1):
             run = partial(files.follow, self.tls, which=which)
-            tasks.append(Task(f"sni-certificate-{which}", run))
+            tasks.append(Task(f"sni-certificate-{which}", run, files.failing))
         if self._ca_bundle is not None:
             tasks += self._ca_bundle.tasks()
         return tasks

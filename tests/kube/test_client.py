@@ -294,3 +294,56 @@ async def test_an_endless_line_is_not_collected_for_ever(monkeypatch):
         lines = kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=5.0)
         with pytest.raises(errors.InvalidResponse, match="a line of more than"):
             await anext(lines)
+
+
+MIB = b" " * 2**20
+
+
+def endless(head):
+    """Send a body without an end, as fast as it is taken."""
+
+    async def answer(_, writer):
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(MIB)
+            await writer.drain()
+
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["endless", "gzip"])
+async def test_a_response_takes_bounded_memory(monkeypatch, kind):
+    monkeypatch.setattr("metricsapi.kube.client.LARGEST", 4 * 2**20)
+    bomb = http(gzip.compress(MIB * 64), headers=["Content-Encoding: gzip"])
+    answer = endless(b"HTTP/1.1 200 OK\r\n\r\n") if kind == "endless" else lambda _: bomb
+    async with Listener(answer) as server, client(server) as kube:
+        with pytest.raises(errors.InvalidResponse, match="to /x has more than 4 MiB"):
+            await kube.request("GET", "/x")
+
+
+async def test_of_a_refusal_no_more_is_read_than_says_why():
+    async with Listener(endless(b"HTTP/1.1 503 No\r\n\r\n")) as server, client(server) as kube:
+        with pytest.raises(errors.ServerError):
+            await kube.request("GET", "/x")
+        with pytest.raises(errors.ServerError):
+            await anext(kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=5.0))
+
+
+async def test_a_refusal_that_trickles_is_one_in_time(monkeypatch):
+    monkeypatch.setattr("metricsapi.kube.client.REFUSAL_TIMEOUT", 0.2)
+
+    async def answer(_, writer):
+        writer.write(b"HTTP/1.1 503 No\r\n\r\nbusy")
+        await asyncio.Event().wait()
+
+    async with Listener(answer) as server, client(server) as kube:
+        with pytest.raises(errors.ServerError, match="busy"):
+            await anext(kube.stream_lines("/x", params={}, accept="*/*", idle_timeout=60.0))
+
+
+async def test_what_a_server_says_is_not_quoted_without_end():
+    body = {"message": "no" * 50_000, "reason": "No"}
+    async with ScriptedApiServer(lambda _: (403, body)) as server:
+        with pytest.raises(errors.Forbidden) as caught:
+            await server.client.request("GET", "/x")
+    assert len(str(caught.value)) < 1100

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -123,3 +124,52 @@ def test_what_has_no_end_or_is_too_large_is_not_read(tmp_path):
         large.truncate(LARGEST + 1)
     with pytest.raises(FileError, match="larger than 16 MiB"):
         read_file(tmp_path / "large")
+
+
+async def test_files_that_cannot_be_used_are_failing_until_they_can(path):
+    now, refused = [100.0], []
+
+    def changed(value):
+        if value in refused:
+            raise ValueError("no use for it")
+
+    files = FollowedFiles([path], number, period=0.005, clock=lambda: now[0])
+    task = asyncio.create_task(files.follow(changed))
+    assert files.failing() is None
+    path.write_text("x")
+    await until(files.failing)
+    now[0] = 130.0
+    assert files.failing()[0] == 100.0
+    path.write_text("1")  # as it was
+    await until(lambda: files.failing() is None)
+    refused.append([3])
+    path.write_text("3")
+    await until(files.failing)
+    await asyncio.sleep(0.02)
+    assert files.failing() == (130.0, "no use for it")
+    path.write_text("4")
+    await until(lambda: files.failing() is None)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_a_file_that_becomes_a_pipe_while_it_is_looked_at_is_not_waited_for(path, monkeypatch):
+    look = Path.stat
+
+    def swap(self, **options):
+        seen = look(self, **options)
+        if self == path:
+            path.unlink()
+            os.mkfifo(path)
+        return seen
+
+    monkeypatch.setattr(Path, "stat", swap)
+    with pytest.raises(FileError, match="is a pipe or a device"):
+        read_file(path)
+
+
+def test_a_link_that_leads_to_itself_is_named(tmp_path):
+    path = tmp_path / "loop"
+    path.symlink_to(path)
+    with pytest.raises(FileError, match=f"cannot read {path}: Too many levels"):
+        read_file(path)

@@ -498,3 +498,28 @@ async def test_a_server_may_not_ask_for_a_pause_of_a_day(start, monkeypatch):
     async with Busy() as server:
         start(server)
         await until(lambda: len(lists) >= 2)
+
+
+@pytest.mark.parametrize("tokens", [["a"], ["a", "b", "c"], None], ids=["one", "three", "ever new"])
+async def test_a_list_that_does_not_end_is_a_failure_and_what_is_known_stays(
+    start, monkeypatch, tokens
+):
+    monkeypatch.setattr("metricsapi.kube.informer.MOST_PAGES", 50)
+    endless, asked = [], []
+
+    def answer(request):
+        if request.watching:
+            return 200, lines({"type": "ERROR", "object": {"code": 410}}, then_hang=False)
+        if not endless:
+            endless.append(1)
+            return 200, page(node("a"))
+        asked.append(1)
+        token = tokens[len(asked) % len(tokens)] if tokens else str(len(asked))
+        return 200, page(node("b"), token=token)
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.error is not None)
+        assert "the list of nodes does not end" in str(informer.error)
+        assert set(informer.objects) == {"a"}
+        assert len(asked) <= 51

@@ -68,7 +68,8 @@ class ConfigurationSource:
         }
         for name, files in followed.items():
             if files is not None:
-                tasks.append(Task(name, partial(files.follow, lambda _: self._use())))
+                follow = partial(files.follow, lambda _: self._use())
+                tasks.append(Task(name, follow, files.failing))
         return tasks
 
     async def ready(self, timeout: float) -> bool:

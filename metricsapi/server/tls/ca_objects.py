@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Any
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import Conflict, Forbidden, KubeError, NotFound
+from metricsapi.kube.errors import Conflict, Forbidden, InvalidResponse, KubeError, NotFound
 from metricsapi.kube.progress import Progress, unobserved
 
 RELIST = 60.0  # seconds between two reads of what may not be watched
@@ -39,7 +39,7 @@ class ObjectAccess:
         """Give an object; None without it, or without the right to read it.
 
         `optional` is one whose absence is normal. Raises KubeError when the API server cannot be
-        reached.
+        reached, or sends another object.
         """
         try:
             item: Object = await self._client.request_json("GET", f"{path}/{name}", Object)
@@ -49,6 +49,9 @@ class ObjectAccess:
         except Forbidden as error:
             self._forbidden(f"get {name}", error)
         else:
+            metadata = item.get("metadata")
+            if not isinstance(metadata, dict) or metadata.get("name") != name:
+                raise InvalidResponse(f"{path}/{name} is answered with something else")
             self.resolved(f"get {name}")
             return item
         return None

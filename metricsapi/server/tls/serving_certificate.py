@@ -61,6 +61,10 @@ class CertificateFiles:
         """Give the pair of the last time that the files were read."""
         return self._files.value
 
+    def failing(self) -> tuple[float, str] | None:
+        """Give since when (monotonic seconds) and why the files are not used; None if they are."""
+        return self._files.failing()
+
     async def follow(
         self, tls: ServingTLS, progress: Progress = unobserved, *, which: int = 0
     ) -> None:
@@ -105,6 +109,9 @@ class SelfSigned:
         )
         self._keep(made)
         return made
+
+    def failing(self) -> None:
+        """It needs nothing from outside."""
 
     async def follow(self, tls: ServingTLS, progress: Progress = unobserved) -> None:
         """Replace the certificate before it expires, or if a clock jumped, until cancelled."""

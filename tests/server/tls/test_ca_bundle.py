@@ -12,6 +12,7 @@ import pytest
 
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
+from metricsapi.kube.errors import KubeError
 from metricsapi.server.supervisor import Supervisor
 from metricsapi.server.tls.apiservice import V1, V1BETA1
 from metricsapi.server.tls.ca_bundle_controller import CABundleController
@@ -23,7 +24,7 @@ from metricsapi.server.tls.ca_rotation import (
 )
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import begins_at, make_serving, renew_at
-from metricsapi.server.tls.service_probe import ProbeFailure
+from metricsapi.server.tls.service_probe import ProbeFailure, ServiceProbe
 from metricsapi.server.tls.serving_certificate import ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
@@ -440,3 +441,44 @@ async def test_any_data_of_the_secret_is_survived(installation, data):
     installation.cluster.apply("secrets", secret)
     await settle(await installation.keeper())
     assert len(installation.authorities()) == 1
+
+
+ODD = [{}, {"spec": {"service": SERVICE}}, {"metadata": None}, {"metadata": {"name": 3}},
+       {"metadata": {"name": "other"}},
+       {"metadata": {"name": V1BETA1}, "spec": []}, {"metadata": {"name": SECRET}, "data": [1]},
+       {"metadata": {"name": V1BETA1}, "spec": {"service": {**SERVICE, "port": -1}}},
+       {"metadata": {"name": V1BETA1}, "spec": {"service": {**SERVICE, "port": 10**30}}},
+       {"metadata": {"name": V1BETA1}, "spec": {"service": SERVICE, "caBundle": {"a": 1}}},
+       ]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_whatever_the_api_server_answers_the_controller_only_reports_it(odd):
+    """An object without a name was a KeyError, with a traceback in the log."""
+
+    class Client:
+        async def request_json(self, _method, path, _into):
+            right = {"metadata": {"name": path.rpartition("/")[2]}, "spec": {"service": SERVICE}}
+            return odd if path.endswith(str((odd.get("metadata") or odd).get("name"))) else right
+
+        async def request(self, *_, **__):
+            return b"{}"
+
+    names = ServingNames(("metrics-server.kube-system.svc",))
+    for everywhere in (False, True):
+        client = Client()
+        if everywhere:
+            client.request_json = lambda *_: asyncio.sleep(0, odd)
+        controller = CABundleController(
+            client,
+            ServingTLS(make_serving(names.dns, (), now=1.8e9, lifetime=DAY)),
+            names,
+            namespace="kube-system",
+            service="metrics-server",
+            secret=SECRET,
+            is_ready=lambda: True,
+            probe=ServiceProbe("kube-system", "metrics-server", {}, timeout=0.1),
+            clock=lambda: 1.8e9,
+        )
+        with contextlib.suppress(KubeError):
+            await controller.reconcile()
