@@ -76,6 +76,17 @@ async def test_a_sample_is_when_kubelets_were_read_and_how_much_is_used(high):
         assert sample.factor == pytest.approx(HIGH if high else 1.0, rel=0.01)
 
 
+def test_a_step_of_the_load_leaves_no_doubt_that_stats_are_made_at_request_time():
+    store, node = MetricsStore(max_age=60.0), synthetic_node(0, 10, 2, NAMESPACES)
+    source, known = SyntheticSource(node, BEGAN - 7200, step=STEP), []
+    for read in (BEGAN + 14.7 * number for number in range(40)):
+        times = {"requested_at": read - BEGAN, "answered_at": read - BEGAN + 0.001}
+        store.put(decode_summary(node.name, source.summary(read), wall_offset=BEGAN, **times))
+        known.append(store.read_at_request(node.name))
+    assert known.index(True) < 4
+    assert all(known[4:])
+
+
 async def test_an_autoscaler_asks_each_server_and_keeps_what_it_was_given():
     servers = [ServerOfAnApp(time.time()), ServerOfAnApp(time.time() - 5.0)]
     servers[1].name = "peer"

@@ -21,6 +21,9 @@ SWING = 0.3  # the part of its mean by which changing usage swings
 CYCLE = 97.0  # seconds of one swing
 HOUSEKEEPING = 10  # seconds over which a kubelet takes its own rate
 HIGH = 2.0  # times its mean that stepping usage is after a step up
+# Seconds by which half of the stepping loads step later. Loads that are all in one proportion at
+# all times are not what containers have: it looks as if housekeeping had read all of them at once.
+LATER = 0.2
 MILLISECONDS = 2**20  # after which the milliseconds in a working set begin again
 _RADIANS = 2 * math.pi / CYCLE  # radians a second
 _PAGES, _PAGE = 64, 4096  # bytes by which a changing working set grows each second, again and again
@@ -44,6 +47,12 @@ def load_of(cpu: int, memory: int, phase: float | None) -> Load:
     return Load(cpu, height * math.cos(angle), height * math.sin(angle), memory)
 
 
+def stepping_load(cpu: int, memory: int) -> Load:
+    """Give a load that steps at the times of a `Moment`, or a little later."""
+    later = cpu % 89 % 2
+    return Load(cpu, float(cpu) * later, 0.0, memory)
+
+
 class Moment:
     """When loads are read: `now`, after `age` seconds.
 
@@ -57,9 +66,8 @@ class Moment:
         self._fallen_before, self._sine_before = _swung(age - HOUSEKEEPING)
         self._grown = (int(now) % _PAGES) * _PAGE if changing else 0
         if step:
-            began = _worked(now - age, step)
-            self._age = _worked(now, step) - began
-            self._age_before = _worked(now - HOUSEKEEPING, step) - began
+            self._age, self._fallen = _stepped(now - age, now, step)
+            self._age_before, self._fallen_before = _stepped(now - age, now - HOUSEKEEPING, step)
             self._grown = int(now * 1000) % MILLISECONDS
 
     def counter(self, of: Load) -> int:
@@ -93,6 +101,14 @@ def _swung(age: float) -> tuple[float, float]:
 def is_high(at: float, step: float) -> bool:
     """Whether stepping usage is high at a time in epoch seconds."""
     return bool(at // step % 2)
+
+
+def _stepped(began: float, now: float, step: float) -> tuple[float, float]:
+    """Give the integral of stepping usage, and what is more in that of a load that steps later."""
+    prompt, later = (
+        _worked(now - delay, step) - _worked(began - delay, step) for delay in (0.0, LATER)
+    )
+    return prompt, later - prompt
 
 
 def _worked(now: float, step: float) -> float:

@@ -14,7 +14,14 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from metricsapi.tools.sandbox.loads import HOUSEKEEPING, MILLISECONDS, Load, Moment, load_of
+from metricsapi.tools.sandbox.loads import (
+    HOUSEKEEPING,
+    MILLISECONDS,
+    Load,
+    Moment,
+    load_of,
+    stepping_load,
+)
 from metricsapi.tools.sandbox.state import timestamp
 from metricsapi.tools.sandbox.synthetic import SyntheticNode, SyntheticPod, synthetic_uid
 
@@ -113,7 +120,7 @@ class SyntheticSource:
 
     def _load_of(self, cpu: int, memory: int) -> Load:
         if self.step:
-            return load_of(cpu, memory // MILLISECONDS * MILLISECONDS, None)
+            return stepping_load(cpu, memory // MILLISECONDS * MILLISECONDS)
         return load_of(cpu, memory, self._phase if self.changing else None)
 
     def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:
