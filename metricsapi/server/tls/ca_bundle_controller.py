@@ -91,6 +91,7 @@ class CABundleController:
         self._clock = clock
         self._on_authorities = on_authorities
         self._signed_by: KeyPair | None = None
+        self._presented: KeyPair | None = None
         self._probed: tuple[str, float] = ("", float("-inf"))  # bundle, monotonic seconds
         self._waiting = False  # for our replica, and for the Service to lead to ours alone
 
@@ -185,7 +186,8 @@ class CABundleController:
         return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:
-        if authority == self._signed_by and is_current(self._tls.pair, now):
+        ours = authority == self._signed_by and self._tls.pair == self._presented
+        if ours and is_current(self._tls.pair, now):
             return
         pair = make_serving(
             self._names.dns,
@@ -195,7 +197,7 @@ class CABundleController:
             authority=authority,
         )
         self._tls.present(pair)
-        self._signed_by = authority
+        self._signed_by, self._presented = authority, pair
         log.info("presenting another certificate", extra={"data": describe(pair)})
 
     async def _publish(self, services: list[Object], authorities: list[KeyPair]) -> bool:

@@ -98,29 +98,34 @@ class SelfSigned:
         self._names = names
         self._lifetime = lifetime
         self._clock = clock
+        self._own: KeyPair | None = None
 
     def read(self) -> KeyPair:
         """Give the certificate of the directory if it will do for some time, else a new one."""
-        kept = self._kept()
-        if kept is not None:
-            return kept
-        made = make_serving(
-            self._names.dns, self._names.addresses, now=self._clock(), lifetime=self._lifetime
-        )
-        self._keep(made)
-        return made
+        self._own = self._kept() or self._make()
+        return self._own
 
     def failing(self) -> None:
         """It needs nothing from outside."""
 
     async def follow(self, tls: ServingTLS, progress: Progress = unobserved) -> None:
-        """Replace the certificate before it expires, or if a clock jumped, until cancelled."""
+        """Replace the certificate before it expires, or if a clock jumped, until cancelled.
+
+        Not if it is another's: that of `--manage-ca-bundle` is replaced by its controller.
+        """
         while True:
             progress()
             await asyncio.sleep(self._period)
-            if not is_current(tls.pair, self._clock()):
+            if tls.pair == self._own and not is_current(tls.pair, self._clock()):
                 tls.present(self.read())
                 log.info("presenting another certificate", extra={"data": describe(tls.pair)})
+
+    def _make(self) -> KeyPair:
+        made = make_serving(
+            self._names.dns, self._names.addresses, now=self._clock(), lifetime=self._lifetime
+        )
+        self._keep(made)
+        return made
 
     def _kept(self) -> KeyPair | None:
         if self._directory is None:

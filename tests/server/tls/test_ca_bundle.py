@@ -25,7 +25,7 @@ from metricsapi.server.tls.ca_rotation import (
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import begins_at, make_serving, renew_at
 from metricsapi.server.tls.service_probe import ProbeFailure, ServiceProbe
-from metricsapi.server.tls.serving_certificate import ServingNames
+from metricsapi.server.tls.serving_certificate import SelfSigned, ServingNames
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.state import Cluster
 from tests.support.conditions import until
@@ -482,3 +482,22 @@ async def test_whatever_the_api_server_answers_the_controller_only_reports_it(od
         )
         with contextlib.suppress(KubeError):
             await controller.reconcile()
+
+
+async def test_who_replaces_the_self_signed_certificate_leaves_that_of_the_ca_alone(installation):
+    """Both were due in the same minute; the self-signed one, which nobody verifies, could win."""
+    rounds = []
+    await settle(await installation.keeper())
+    ((keeper, tls),) = installation.keepers
+    before = tls.pair
+    late = renew_at(before) + 1.0
+    own = SelfSigned(None, ServingNames(("localhost",)), period=0.001, clock=lambda: late)
+    own.read()
+    following = asyncio.create_task(own.follow(tls, lambda: rounds.append(1)))
+    await until(lambda: len(rounds) > 3)
+    following.cancel()
+    await asyncio.wait([following])
+    assert tls.pair == before
+    tls.present(own.read())
+    await keeper.reconcile()
+    assert installation.verified(tls)
