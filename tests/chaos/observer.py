@@ -63,7 +63,8 @@ class Observer:
                 took = time.monotonic() - began
                 if answer.status_code != 200:
                     self.problem(f"/livez answered {answer.status_code}: {answer.text[:200]}")
-                if self.machine.busy():
+                # Within the probe alone, too: of the time before it that may be a small part.
+                if self.machine.busy() or self.machine.busy(took):
                     self.unjudged += 1
                 else:
                     self.slowest_probe = max(self.slowest_probe, took)

@@ -138,3 +138,75 @@ async def test_a_port_that_is_none_is_a_failure_of_the_node(port):
             Cause.UNREACHABLE,
             Cause.REFUSED,
         )
+
+
+def chunked(extension=b"", trailer=b""):
+    """Give BODY in three chunks, each with an extension (RFC 9112, 7.1.1)."""
+    size = len(BODY) // 3 + 1
+    pieces = [BODY[i : i + size] for i in range(0, len(BODY), size)]
+    coded = [b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces]
+    return b"".join([*coded, b"0", extension, b"\r\n", trailer, b"\r\n"])
+
+
+OK, LENGTH = b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n" % len(BODY)
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+ODD_BUT_GOOD = {
+    "1.0, kept alive": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY,
+    "1.0, chunked": CHUNKED.replace(b"1.1", b"1.0", 1) + chunked(),
+    "chunk extensions": CHUNKED + chunked(b';a=b;c="d"'),
+    "long chunk extensions": CHUNKED + chunked(b";a=" + b"x" * 50_000),
+    "trailers": CHUNKED + chunked(trailer=b"Content-Encoding: br\r\nLocation: /\r\n"),
+    "a long header name": OK + b"X" * 60_000 + b": y\r\n" + LENGTH + b"\r\n" + BODY,
+    "no reason": b"HTTP/1.1 200\r\n" + LENGTH + b"\r\n" + BODY,
+    "empty lines before": b"\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
+    "two answers": (OK + LENGTH + b"\r\n" + BODY) * 2,
+}
+REFUSED = {
+    "two lengths": (OK + LENGTH + b"Content-Length: 3\r\n\r\n" + BODY, Cause.NOT_HTTP),
+    "a length that is none": (OK + b"Content-Length: \xb2\r\n\r\n" + BODY, Cause.NOT_HTTP),
+    "a length and chunks": (CHUNKED[:-2] + LENGTH + b"\r\n" + chunked(), Cause.NOT_HTTP),
+    "a chunk of 2^72 bytes": (CHUNKED + b"f" * 18 + b"\r\nabc", Cause.NOT_HTTP),
+    "a chunk of less than none": (CHUNKED + b"-5\r\nabc\r\n0\r\n\r\n", Cause.NOT_HTTP),
+    "trailers without an end": (CHUNKED + chunked(trailer=b"X: " + b"y" * 2**21), Cause.TOO_LARGE),
+    "headers without an end": (OK + b"X: y\r\n" * 50_000, Cause.TOO_LARGE),
+    "interim answers without an end": (b"HTTP/1.1 100 \r\n\r\n" * 50_000, Cause.TOO_LARGE),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Cause.NOT_HTTP),
+    "another protocol": (b"HTTP/1.1 101 \r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+                         Cause.STATUS),
+    "gzip of gzip": (http(gzip.compress(GZIP), headers=["Content-Encoding: gzip"]), Cause.DECODE),
+    "gzip of nothing": (http(b"", headers=["Content-Encoding: gzip"]), Cause.TRUNCATED),
+    "nothing": (http(b""), Cause.DECODE),
+    "no object": (http(b"null"), Cause.DECODE),
+    "two documents": (http(BODY * 2), Cause.DECODE),
+    "a part": (OK.replace(b"200", b"206") + LENGTH + b"\r\n" + BODY, Cause.STATUS),
+    "status 0": (OK.replace(b"200", b"000") + LENGTH + b"\r\n" + BODY, Cause.STATUS),
+}  # fmt: skip
+
+
+def sent_and_closed(data):
+    async def answer(_, writer):
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+
+    return answer
+
+
+async def answer_to(data, certificate):
+    kubelet = Kubelet(sent_and_closed(data), certificate=certificate)
+    plain = {"plain_http": certificate is None}
+    async with kubelet, Reader(kubelet, max_response_bytes=2**20, **plain) as read:
+        return await read()
+
+
+@pytest.mark.parametrize("certificate", ["127.0.0.1", None])
+@pytest.mark.parametrize("data", ODD_BUT_GOOD.values(), ids=ODD_BUT_GOOD)
+async def test_an_odd_answer_that_is_whole_is_taken(data, certificate):
+    assert len((await answer_to(data, certificate)).pods) == 40
+
+
+@pytest.mark.parametrize(("data", "cause"), REFUSED.values(), ids=REFUSED)
+async def test_what_is_no_whole_answer_has_a_cause(data, cause):
+    failure = await answer_to(data, None)
+    assert failure.cause is cause
+    assert failure.message.isprintable()

@@ -112,6 +112,18 @@ async def _endless_body(connection: Connection) -> None:
     raise ConnectionResetError
 
 
+def _without_end(head: bytes, more: bytes) -> Callable[[Connection], Awaitable[None]]:
+    """Send a request by someone unknown that never ends; its connection has to."""
+
+    async def attack(connection: Connection) -> None:
+        await connection.send(f"POST {NODES} HTTP/1.1\r\nHost: x\r\n{CHUNKED}\r\n".encode() + head)
+        while True:
+            await connection.send(more)
+            await asyncio.sleep(0.01)
+
+    return attack
+
+
 ATTACKS = (
     Attack("headers of a front proxy", (GET + MASTER + "\r\n").encode(), 403, "identity"),
     Attack("upper case, and twice", (GET + MASTER.upper() * 2 + "\r\n").encode(), 403, "identity"),
@@ -164,6 +176,10 @@ ATTACKS = (
     _framing("a large body", "Content-Length: 4096\r\n", "", 413),
     _framing("a length of 30 digits", f"Content-Length: {'9' * 30}\r\n", "", 400),
     Attack("an endless body", _endless_body, CLOSED, "exhaustion"),
+    Attack("an endless chunk extension", _without_end(b"3;a=", b"b" * 999), CLOSED, "exhaustion"),
+    Attack("an endless trailer", _without_end(b"0\r\nX: ", b"y" * 999), CLOSED, "exhaustion"),
+    Attack("trailers without end", _without_end(b"0\r\n", b"X: y\r\n" * 99), CLOSED, "exhaustion"),
+    Attack("a chunk size without end", _without_end(b"0", b"0" * 999), CLOSED, "exhaustion"),
     Attack("slow headers", _slow_headers, 408, "exhaustion"),
     Attack("a slow body", _slow_body, CLOSED, "exhaustion"),
     Attack("saying nothing", _nothing, CLOSED, "exhaustion"),
