@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.pki import Certificate, load_pair
 from metricsapi.tools.sandbox.serverprocess import ServerProcess
+from metricsapi.tools.sandbox.size import Size
 from tests.conformance.recorded_cluster import NODES, PODS
 from tests.support.paths import RECORDED
 

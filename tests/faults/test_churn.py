@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
+from metricsapi.tools.sandbox.size import Size
 from tests.support.server import administrator, serving
 
 NODES, PODS, ROUNDS = 12, 10, 12

@@ -11,7 +11,8 @@ import sys
 import httpx
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
+from metricsapi.tools.sandbox.size import Size
 from tests.support.conditions import until
 from tests.support.paths import ROOT
 

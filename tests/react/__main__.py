@@ -26,7 +26,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
+from metricsapi.tools.sandbox.size import Size
 from tests.bench.cluster import context_of, metrics_server, sandbox, server
 from tests.bench.measure import Server, wait_served
 from tests.bench.meter import Meter

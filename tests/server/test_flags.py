@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.outages import Outage
+from metricsapi.tools.sandbox.size import Size
 from tests.support.conditions import until
 from tests.support.https_client import connect
 from tests.support.pki import SERVER, Authority, client_context

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
+from metricsapi.tools.sandbox.size import Size
 from tests.support.conditions import until
 from tests.support.server import administrator, becomes_ready, serving
 

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metricsapi.tools.sandbox.embedded import WORKLOADS, Size
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.host import host_name
 from metricsapi.tools.sandbox.manifests import Manifests, ManifestsError
+from metricsapi.tools.sandbox.size import WORKLOADS, Size
 
 MOST_NODES, MOST_PODS, MOST_CONTAINERS = 20_000, 1_000, 100
 MOST_NAMESPACES = 10_000
@@ -23,6 +23,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if options.no_host and not options.nodes:
         parser.error("--no-host leaves no node: give some with --nodes=NUMBER")
     names = [] if options.no_host else [host_name()]
+    if options.churn_pods and not options.nodes * options.pods:
+        parser.error("--churn-pods: there are no synthetic pods (see --nodes and --pods)")
+    if options.churn_nodes and not options.nodes:
+        parser.error("--churn-nodes: there are no synthetic nodes (see --nodes)")
     for node, _ in options.fault:
         if node not in names and node not in {f"node-{i}" for i in range(options.nodes)}:
             some = [f"node-0 to node-{options.nodes - 1}"] if options.nodes else []
@@ -44,6 +48,8 @@ def size_of(options: argparse.Namespace) -> Size:
         step=options.step,
         latency=options.kubelet_latency / 1000,
         groups=options.groups,
+        churn_pods=options.churn_pods,
+        churn_nodes=options.churn_nodes,
         faults=dict(options.fault),
         manifests=options.manifests,
     )
@@ -53,6 +59,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     """Give the parser of the arguments."""
     parser = argparse.ArgumentParser(prog="metricsapi sandbox", description=_DESCRIPTION)
     _add_synthetic(parser)
+    _add_churn(parser)
     _add_cluster(parser)
     parser.add_argument("--metric-resolution", help="passed to the server")
     parser.add_argument("--once", action="store_true", help="end after the tables are printed")
@@ -121,6 +128,24 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="each Nth of them has swap",
+    )
+
+
+def _add_churn(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about synthetic pods and nodes that come and go."""
+    parser.add_argument(
+        "--churn-pods",
+        type=_number(0, 10_000),
+        default=0,
+        metavar="N",
+        help="so many of their pods are deleted each second, and as many created",
+    )
+    parser.add_argument(
+        "--churn-nodes",
+        type=_number(0, 10_000),
+        default=0,
+        metavar="N",
+        help="so many of them leave each minute, and as many join",
     )
 
 

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,13 +14,10 @@ from metricsapi.tools.sandbox.api import Api
 from metricsapi.tools.sandbox.apiserver import ApiServer
 from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
-from metricsapi.tools.sandbox.fleet import Addresses, Plan
-from metricsapi.tools.sandbox.fleets import Fleets
 from metricsapi.tools.sandbox.host import Host
 from metricsapi.tools.sandbox.hostsource import HostSource
 from metricsapi.tools.sandbox.kubeapiserver import KubeApiServer
 from metricsapi.tools.sandbox.kubelets import Kubelets
-from metricsapi.tools.sandbox.manifests import Manifests
 from metricsapi.tools.sandbox.objects import (
     NAMESPACE,
     SERVER,
@@ -30,14 +25,12 @@ from metricsapi.tools.sandbox.objects import (
     follow_host,
     host_node,
     install,
-    pod_object,
-    synthetic_node_object,
 )
 from metricsapi.tools.sandbox.rbac import Attributes, User, allowed
 from metricsapi.tools.sandbox.serving import Certificates
+from metricsapi.tools.sandbox.size import Size
 from metricsapi.tools.sandbox.state import Cluster
-from metricsapi.tools.sandbox.synthetic import synthetic_node
-from metricsapi.tools.sandbox.template import SWAP_AVAILABLE, SWAP_USED
+from metricsapi.tools.sandbox.synthetic_nodes import SyntheticNodes
 from metricsapi.tools.sandbox.users import ADMIN
 
 USUAL_PORT = 6443
@@ -45,28 +38,6 @@ USUAL_PORT = 6443
 
 class SandboxError(Exception):
     """The sandbox cannot start or go on; the message says why."""
-
-
-WORKLOADS = "ns-1"  # the namespace of pods with the label "workload"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large the cluster is, and what its synthetic nodes do; see the flags of the same name."""
-
-    nodes: int = 0
-    pods: int = 10
-    containers: int = 2
-    namespaces: int = 10
-    workloads: tuple[int, ...] = ()
-    host: bool = True
-    changing: bool = False
-    swap_every: int = 0
-    step: float = 0.0
-    latency: float = 0.0  # seconds
-    groups: int = 0
-    faults: dict[str, Fault] = field(default_factory=dict)
-    manifests: Manifests | None = None  # the server's objects, instead of built-in ones
 
 
 class Embedded:
@@ -80,8 +51,6 @@ class Embedded:
         self, size: Size, directory: Path, port: int | None = None, assets: Path | None = None
     ) -> None:
         self.size = size
-        # The workload of each further pod in the namespace of workloads.
-        self._members = chain.from_iterable(repeat(str(n), n) for n in size.workloads)
         self.directory = directory
         self.cluster = Cluster()
         self.api: Api = (
@@ -91,7 +60,7 @@ class Embedded:
         self._port = port
         self._stack = contextlib.AsyncExitStack()
         self._kubelets = Kubelets(Certificates(self.api.ca), self._decide)
-        self._fleets: Fleets | None = None
+        self._synthetic: SyntheticNodes | None = None
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -105,7 +74,7 @@ class Embedded:
             self._write_files()
             self.api.show_log(NAMESPACE, f"{SERVICE}-0", self.directory / "server.log")
             await self._start_host(stack)
-            await self._start_fleet(stack)
+            await self._start_synthetic(stack)
             namespaces = {pod["metadata"]["namespace"] for pod in self.cluster.list("pods")}
             for name in sorted(namespaces | {"default", NAMESPACE}):
                 self.cluster.apply("namespaces", {"metadata": {"name": name}})
@@ -154,50 +123,18 @@ class Embedded:
         follow = partial(self._follow, source.namespace)
         self._in_background(stack, "following this machine's processes", follow)
 
-    async def _start_fleet(self, stack: contextlib.AsyncExitStack) -> None:
-        size = self.size
-        if not size.nodes:
+    async def _start_synthetic(self, stack: contextlib.AsyncExitStack) -> None:
+        if not self.size.nodes:
             return
         tokens = {
             token: [sub for sub in ("stats", "metrics") if self._decide(token, sub) == 200]
             for token in self.api.tokens
         }
-        plan = Plan(
-            size.nodes,
-            size.pods,
-            size.containers,
-            size.namespaces,
-            tokens=tokens,
-            changing=size.changing,
-            swap_every=size.swap_every,
-            step=size.step,
-            latency=size.latency,
-        )
-        self._fleets = Fleets(plan, self.api.ca)
-        stack.push_async_callback(self._fleets.stop)
-        addresses = await self._fleets.start()
-        for i in range(size.nodes):
-            self._apply_node(i, addresses)
-
-    def _apply_node(self, i: int, addresses: Addresses) -> None:
-        size = self.size
-        node = synthetic_node(i, size.pods, size.containers, size.namespaces)
-        every = size.swap_every
-        swap = SWAP_AVAILABLE + SWAP_USED if every and i % every == 0 else 0
-        item = synthetic_node_object(node, *addresses[node.name], self.host, swap=swap)
-        if fault := size.faults.get(node.name):
-            item["metadata"]["annotations"] = {ANNOTATION: str(fault)}
-        self.cluster.apply("nodes", item)
-        for pod in node.pods:
-            containers = [name for name, _, _ in pod.containers]
-            labels = pod.labels
-            if pod.namespace == WORKLOADS and (workload := next(self._members, None)):
-                labels = {**labels, "workload": workload}
-            if size.groups:
-                labels = {**labels, "group": str(i % size.groups)}
-            self.cluster.apply(
-                "pods", pod_object(pod.namespace, pod.name, node.name, containers, labels)
-            )
+        self._synthetic = SyntheticNodes(self.cluster, self.host, self.size, tokens, self.api.ca)
+        stack.push_async_callback(self._synthetic.stop)
+        await self._synthetic.start()
+        if self.size.churn_pods or self.size.churn_nodes:
+            self._in_background(stack, "churn", self._synthetic.churn)
 
     async def _follow(self, namespace: str) -> None:
         """Keep the host's pods those that run now."""
@@ -223,8 +160,8 @@ class Embedded:
                 await self.cluster.wait_change(60.0, "nodes")
 
     async def _set_fault(self, name: str, fault: Fault) -> None:
-        if self._fleets is not None and name in self._fleets:
-            await self._fleets.set_fault(name, fault)
+        if self._synthetic is not None and name in self._synthetic:
+            await self._synthetic.set_fault(name, fault)
         elif name == self.host.name:
             await self._kubelets.set_fault(name, fault)
 

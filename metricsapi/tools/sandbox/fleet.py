@@ -1,8 +1,9 @@
 """Synthetic kubelets in a process of their own, so that their cost is nobody else's.
 
 The parent writes one line of JSON, the configuration, to its standard input; it answers with one
-line, the address and port of every node; each further line changes the fault of one node, and is
-answered with an empty line. It ends when its standard input does.
+line, the address and port of every node. Each further line is a change: the fault of one node, pods
+in the places of others, a node that joins or leaves. It is answered with one line, which is empty
+but for a node that joins. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,9 @@ class Plan:
 
 
 _OPENSSL = Path(__file__).with_name("kubelet-openssl.cnf")
-Addresses = dict[str, tuple[str, int]]
+Address = tuple[str, int]
+Addresses = dict[str, Address]
+Replacement = tuple[str, str, str]  # a node, a pod that it has, and one that takes its place
 
 
 class Fleet:
@@ -86,6 +90,19 @@ class Fleet:
     async def set_fault(self, name: str, fault: Fault) -> None:
         """Make one kubelet misbehave from now on."""
         await self._ask({"node": name, "fault": fault})
+
+    async def replace(self, pods: Sequence[Replacement]) -> None:
+        """Let nodes list other pods in the places of those that they have."""
+        await self._ask({"replace": pods})
+
+    async def join(self, i: int) -> tuple[str, Address]:
+        """Start the kubelet of node `i`; give its name, and where it is."""
+        name, (address, port) = json.loads(await self._ask({"join": i}))
+        return name, (address, port)
+
+    async def leave(self, name: str) -> None:
+        """End the kubelet of a node."""
+        await self._ask({"leave": name})
 
     async def stop(self) -> None:
         """End the process."""
@@ -123,32 +140,58 @@ async def _serve() -> None:
     configuration = json.loads(await reader.readline())
     certificate, key = (configuration.pop(name).encode() for name in ("certificate", "key"))
     authority = Authority.load(certificate, key)
-    kubelets, addresses = await _start(Plan(**configuration), authority)
-    _answer(json.dumps(addresses))
+    child = _Child(Plan(**configuration), authority)
+    _answer(json.dumps(await child.start()))
     while line := await reader.readline():
-        change = json.loads(line)
-        await kubelets.set_fault(change["node"], Fault(change["fault"]))
-        _answer("")
-    await kubelets.stop()
+        _answer(await child.change(json.loads(line)))
+    await child.stop()
 
 
-async def _start(plan: Plan, authority: Authority) -> tuple[Kubelets, Addresses]:
-    numbers = range(plan.first, plan.first + plan.nodes)
-    certificates = Certificates(authority, [(f"node-{i}", loopback(i)) for i in numbers])
-    kubelets = Kubelets(certificates, by_tokens(plan.tokens), plan.latency)
-    started = time.time() - 3600.0
-    addresses: Addresses = {}
-    for i in numbers:
+class _Child:
+    """The kubelets of a plan, in this process."""
+
+    def __init__(self, plan: Plan, authority: Authority) -> None:
+        self._plan = plan
+        self._numbers = range(plan.first, plan.first + plan.nodes)
+        certificates = Certificates(authority, [(f"node-{i}", loopback(i)) for i in self._numbers])
+        self._kubelets = Kubelets(certificates, by_tokens(plan.tokens), plan.latency)
+        self._sources: dict[str, SyntheticSource] = {}
+        self._started = time.time() - 3600.0
+
+    async def start(self) -> Addresses:
+        """Start them all."""
+        return dict([await self._join(i) for i in self._numbers])
+
+    async def stop(self) -> None:
+        """End them all."""
+        await self._kubelets.stop()
+
+    async def change(self, change: dict[str, Any]) -> str:
+        """Do what the parent asks for; give the response."""
+        if "replace" in change:
+            for node, old, new in change["replace"]:
+                self._sources[node].replace(old, new)
+        elif "join" in change:
+            return json.dumps(await self._join(change["join"]))
+        elif "leave" in change:
+            del self._sources[change["leave"]]
+            await self._kubelets.end(change["leave"])
+        else:
+            await self._kubelets.set_fault(change["node"], Fault(change["fault"]))
+        return ""
+
+    async def _join(self, i: int) -> tuple[str, Address]:
+        plan = self._plan
         source = SyntheticSource(
             synthetic_node(i, plan.pods, plan.containers, plan.namespaces),
-            started,
+            self._started,
             changing=plan.changing,
             swap=bool(plan.swap_every) and i % plan.swap_every == 0,
             step=plan.step,
         )
-        kubelet = await kubelets.start(source, loopback(i))
-        addresses[source.name] = (kubelet.address, kubelet.port)
-    return kubelets, addresses
+        self._sources[source.name] = source
+        kubelet = await self._kubelets.start(source, loopback(i))
+        return source.name, (kubelet.address, kubelet.port)
 
 
 def by_tokens(tokens: dict[str, list[str]]) -> Decide:

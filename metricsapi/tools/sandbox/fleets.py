@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from metricsapi.tools.sandbox.faults import Fault
-from metricsapi.tools.sandbox.fleet import Addresses, Fleet, Plan
+from metricsapi.tools.sandbox.fleet import Address, Addresses, Fleet, Plan, Replacement
 from metricsapi.tools.sandbox.pki import Authority
 
 NODES = 5000  # of a process: two files each, and 333 responses a second when scraped each 15 s
@@ -38,6 +39,24 @@ class Fleets:
     async def set_fault(self, name: str, fault: Fault) -> None:
         """Make one kubelet misbehave from now on. Raises KeyError for an unknown node."""
         await self._fleet_of[name].set_fault(name, fault)
+
+    async def replace(self, pods: Sequence[Replacement]) -> None:
+        """Let nodes list other pods in the places of those that they have."""
+        of: dict[Fleet, list[Replacement]] = {}
+        for change in pods:
+            of.setdefault(self._fleet_of[change[0]], []).append(change)
+        await asyncio.gather(*(fleet.replace(its) for fleet, its in of.items()))
+
+    async def join(self, i: int) -> Address:
+        """Start the kubelet of node `i`; give where it is."""
+        fleet = self._fleets[i % len(self._fleets)]
+        name, address = await fleet.join(i)
+        self._fleet_of[name] = fleet
+        return address
+
+    async def leave(self, name: str) -> None:
+        """End the kubelet of a node. Raises KeyError for an unknown one."""
+        await self._fleet_of.pop(name).leave(name)
 
     async def stop(self) -> None:
         """End them all."""

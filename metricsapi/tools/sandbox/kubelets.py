@@ -44,6 +44,10 @@ class Kubelets:
         """Make one kubelet misbehave. Raises KeyError when there is none of that name."""
         await self._kubelets[name].set_fault(fault)
 
+    async def end(self, name: str) -> None:
+        """End one kubelet and forget it. Raises KeyError when there is none of that name."""
+        await self._kubelets.pop(name).stop()
+
     async def stop(self) -> None:
         """End them all and forget them."""
         for kubelet in self._kubelets.values():

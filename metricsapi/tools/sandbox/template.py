@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -67,7 +67,9 @@ class SyntheticSource:
         self._load = self._load_of(node.cpu, node.memory)
         own = (node.name, timestamp(started - DAY))
         self._node = _node_form(swap=swap) % tuple(text.encode() for text in own)
-        self._pods = [self._prepared(pod, step, swap) for pod in node.pods for step in (1, -1)]
+        self._swap = swap
+        # Each with its containers in both orders, side by side.
+        self._pods = [self._prepared(pod, step) for pod in node.pods for step in (1, -1)]
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
         """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
@@ -83,6 +85,14 @@ class SyntheticSource:
         )
         body = b'{\n "node": %b,\n "pods": [\n  %b\n ]\n}' % (node, pods)
         return _add_storage(json.loads(body), now) if full else body
+
+    def replace(self, old: str, new: str) -> None:
+        """Have another pod in the place of one that has this name; it differs in its name alone."""
+        pods = list(self.node.pods)
+        at = next(number for number, pod in enumerate(pods) if pod.name == old)
+        pods[at] = replace(pods[at], name=new)
+        self.node = replace(self.node, pods=tuple(pods))
+        self._pods[2 * at : 2 * at + 2] = [self._prepared(pods[at], step) for step in (1, -1)]
 
     def exposition(self, now: float) -> bytes:
         """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
@@ -123,13 +133,13 @@ class SyntheticSource:
             return stepping_load(cpu, memory // MILLISECONDS * MILLISECONDS)
         return load_of(cpu, memory, self._phase if self.changing else None)
 
-    def _prepared(self, pod: SyntheticPod, step: int, swap: bool) -> _Pod:
+    def _prepared(self, pod: SyntheticPod, step: int) -> _Pod:
         containers = pod.containers[::step]
         own = _own(pod, step, self.started)
         cpu = sum(rate for _, rate, _ in containers)
         memory = sum(size for _, _, size in containers)
         return _Pod(
-            _pod_form(len(containers), swap=swap) % tuple(text.encode() for text in own),
+            _pod_form(len(containers), swap=self._swap) % tuple(text.encode() for text in own),
             [self._load_of(rate, size) for _, rate, size in containers],
             [self._load_of(cpu, memory)],
         )

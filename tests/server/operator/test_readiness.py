@@ -1,7 +1,8 @@
 """A server in a cluster of which one kubelet hangs is ready before that one has timed out."""
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.faults import Fault
+from metricsapi.tools.sandbox.size import Size
 from tests.support.server import administrator, becomes_ready, serving
 
 

@@ -13,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
+from metricsapi.tools.sandbox.size import Size
 from tests.support.conditions import until
 from tests.support.pki import Authority
 from tests.support.server import serving

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault
+from metricsapi.tools.sandbox.size import Size
 from tests.support.server import administrator, becomes_ready, serving
 
 PERIOD = 2.0

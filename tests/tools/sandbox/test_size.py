@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from metricsapi.tools.sandbox.embedded import Embedded, Size
+from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.main import main
+from metricsapi.tools.sandbox.size import Size
 
 
 async def test_workloads_have_so_many_pods_in_one_namespace(tmp_path):
