@@ -14,8 +14,8 @@ class Rules:
     """The times and limits of one answer, and what its containers have in common."""
 
     __slots__ = (
-        "between", "instants", "limits", "rates_known", "run_needed", "since", "timing", "until",
-        "windows",
+        "_measured", "between", "instants", "limits", "rates_known", "run_needed", "since",
+        "timing", "until", "windows",
     )  # fmt: skip
 
     def __init__(
@@ -39,13 +39,20 @@ class Rules:
         self.since: Instant | None = None
         self.until: Instant | None = None
         self.between = Interval(0.0, 0.0, 0.0)
+        # The same of the last container, whatever is known of it.
+        self._measured: tuple[Instant, Instant, bool, Interval] | None = None
 
     def measure(self, since: Instant, until: Instant, *, trusted: bool) -> Interval:
         """Give the time between two readings of one stat.
 
         `trusted` is whether the stat is known to be read at request time.
         """
+        if self._measured is not None:
+            last_since, last_until, last_trusted, between = self._measured
+            if last_since is since and last_until is until and last_trusted is trusted:
+                return between
         between = interval(since, until, self.timing, self.limits, trusted=trusted)
+        self._measured = since, until, trusted, between
         apart = until.time - since.time >= COARSEST
         if trusted and apart and until.requested - since.requested >= self.windows.enough:
             self.since, self.until, self.between = since, until, between
