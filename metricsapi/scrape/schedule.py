@@ -77,7 +77,8 @@ class Schedule(Generic[T]):
         self._heap: list[tuple[float, int, T]] = []  # the number keeps the order of planning
         self._current: dict[T, int] = {}  # the number of each item's entry
         self._numbers = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = math.inf  # for uvloop has no time of a timer that is due at once
 
     def __len__(self) -> int:
         """Give the number of entries, superseded ones included."""
@@ -90,7 +91,7 @@ class Schedule(Generic[T]):
         if len(self._heap) > 2 * len(self._current):
             self._heap = [entry for entry in self._heap if self._is_current(entry)]
             heapify(self._heap)
-        if self._timer is None or at < self._timer.when():
+        if at < self._timer_at:
             self._set_timer()
 
     def cancel(self, item: T) -> None:
@@ -112,8 +113,11 @@ class Schedule(Generic[T]):
             self._timer.cancel()
         while self._heap and not self._is_current(self._heap[0]):
             heappop(self._heap)
-        loop, heap = asyncio.get_running_loop(), self._heap
-        self._timer = loop.call_at(heap[0][0], self._run_due) if heap else None
+        if not self._heap:
+            self._timer, self._timer_at = None, math.inf
+            return
+        self._timer_at = self._heap[0][0]
+        self._timer = asyncio.get_running_loop().call_at(self._timer_at, self._run_due)
 
     def _run_due(self) -> None:
         now = asyncio.get_running_loop().time() + TIMER_RESOLUTION

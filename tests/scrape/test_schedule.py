@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from itertools import pairwise
 
+import uvloop
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -148,3 +149,19 @@ def test_groups_are_never_larger_than_allowed_nor_tiny(nodes, before):
     groups = group_count(nodes, 2**before)
     assert nodes <= LARGEST_GROUP * groups
     assert groups == 1 or nodes / groups > LARGEST_GROUP * 0.39
+
+
+def test_what_is_due_at_once_is_called_with_what_is_planned_meanwhile():
+    """The event loop of the server, uvloop, has no timer for what is due at once."""
+
+    async def run():
+        called = []
+        now = asyncio.get_running_loop().time()
+        schedule = Schedule(called.append)
+        for number in range(5):
+            schedule.plan(now - number, number)
+        schedule.plan(now + 0.01, "later")
+        await until(lambda: "later" in called)
+        return called
+
+    assert sorted(map(str, uvloop.run(run()))) == ["0", "1", "2", "3", "4", "later"]
