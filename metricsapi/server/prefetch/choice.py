@@ -10,13 +10,16 @@ scrape takes one from a budget, which gains so many scrapes a period, and gaps b
 - An extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
-So whatever a caller asks, no query of an older caller gets older usage. All queries of one caller
+A scrape for another caller leaves the older ones what their next moment needs: the time before it,
+and what the budget has saved. So whatever a caller asks, no query of an older caller gets older
+usage, unless --min-scrape-interval leaves no time between two scrapes. All queries of one caller
 are equal, as those of the HPA controller are.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -28,6 +31,7 @@ SOON = 1.5  # seconds by which pods that have started wait for the scrape of a q
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
 # after the last one, shortly before the moment, would take the budget of the one that is wanted.
 SLACK = 0.2
+SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
 
@@ -78,6 +82,11 @@ class Node(NamedTuple):
     level: float
     limits: Limits
     now: float
+    oldest: int  # caller that is expected to ask for it, for which the budget saves
+
+    def spares(self, at: float) -> bool:
+        """Whether a scrape at a time takes nothing from what the budget has saved."""
+        return at - self.last >= self.limits.period or self.affords(2, at)
 
     def affords(self, scrapes: int, at: float) -> bool:
         """Whether the budget has so many scrapes by a time."""
@@ -136,17 +145,30 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
     for caller in sorted({moment.caller for moment in reached}):
         own = [moment for moment in moments if moment.caller == caller]
         older = [moment.at for moment in moments if moment.caller < caller]
-        usable = [m for m in reached if m.caller == caller and not _takes_any(node, m.at, older)]
+        usable = [
+            moment
+            for moment in reached
+            if moment.caller == caller
+            and (caller == node.oldest or node.spares(moment.at))
+            and not _takes_any(node, moment.at, older)
+        ]
         if usable:
             ages = zip(_ages(node, usable, own), usable, strict=True)
             return min(ages, key=lambda aged: (aged[0], aged[1].number))[1]
     return None
 
 
-def _takes_any(node: Node, at: float, moments: Sequence[float]) -> bool:
-    """Whether a scrape makes another one impossible that a moment soon after it could have."""
-    index = bisect_left(moments, at + node.limits.room) - 1  # the last one that is too soon
-    return index >= 0 and moments[index] > at and node.affords(2, moments[index])
+def _takes_any(node: Node, at: float, moments: Sequence[float], scrapes: int = 1) -> bool:
+    """Whether so many scrapes, the last one of them at a time, take that of the moment after it.
+
+    It is too soon then, or the budget has not both, and those between them that have to be.
+    """
+    index = bisect_right(moments, at)
+    if index == len(moments):
+        return False
+    moment = moments[index] - SHIFT
+    scrapes += max(1, math.ceil((moment - at) / (node.latest - node.last)))
+    return moment - at < node.limits.room or not node.affords(scrapes, moment)
 
 
 def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
@@ -170,6 +192,10 @@ def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
         return None
     before = moments[: bisect_left(moments, (main,))]
     for caller in sorted({moment.caller for moment in before}):
+        if caller != node.oldest:  # for which one more is saved
+            older = [moment.at for moment in moments if moment.caller < caller]
+            if not node.affords(3, main) or _takes_any(node, main, older, 2):
+                return None
         own = [moment for moment in before if moment.caller == caller]
         if extra := _best_extra(node, own, main - node.limits.room):
             return extra

@@ -140,7 +140,9 @@ class QueryPlanner:
             level = limits.after(level, last - before, 0 if node in self._unbudgeted else 1)
         self._unbudgeted.discard(node)
         self._levels[node] = last, level
-        return Node(last, level, limits, self._clock())
+        queries = self._queries.get(node)
+        oldest = queries[0].caller if queries else 0
+        return Node(last, level, limits, self._clock(), oldest)
 
     def _chosen(self, node: str, queries: Sequence[RememberedQuery], state: Node) -> Choice:
         """Choose the next scrape of a node, once for all nodes of the same queries and history."""

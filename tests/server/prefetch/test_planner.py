@@ -159,6 +159,32 @@ def test_a_new_callers_queries_take_nothing_from_an_older_callers():
     assert median(simulation.ages(*others, since=LEARNED)) < 7.0
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed):
+    """Also where they come less often than once a period, and budgets have to be saved for them."""
+    rng = random.Random(seed)
+    interval, exact = rng.choice([15.0, 30.0, 60.0]), rng.random() < 0.5
+    phases = [rng.random() * interval for _ in range(rng.choice([1, 1, 2]))]
+    others = [
+        (rng.choice([5.2, 7.0, 10.0, 15.0, 20.0, 60.0]), 100.0 + rng.random() * 60.0)
+        for _ in range(rng.randint(1, 12))
+    ]
+
+    def age(*added):
+        older = [
+            Caller(query(f"a{i}", user="old"), every(interval, phase, random.Random(i)))
+            for i, phase in enumerate(phases)
+        ]
+        newer = [
+            Caller(query(f"b{i}", user=f"new{i % 4}"), every(*times, random.Random(i)))
+            for i, times in enumerate(added)
+        ]
+        simulation = Simulation([*older, *newer], exact=exact).run(1800.0)
+        return mean(simulation.ages(*older, since=500.0))
+
+    assert age(*others) < age() + 0.6
+
+
 def test_a_new_callers_query_may_come_just_before_an_older_callers():
     """Within --min-scrape-interval there is one scrape, and it is the older caller's."""
     hpa = Caller(query(), (6.0 + i * 15.1 for i in count()))
