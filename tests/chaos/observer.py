@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ LIVEZ_WITHIN = 1.0  # seconds
 # between our request and the first byte of the answer.
 TIME_ERROR = 0.2
 GRACE = 2 * RESOLUTION + 1.0  # seconds after a node's last fault, in which it may still be missing
+OLDEST = 40.0  # seconds that usage may be old: stats of the node itself are read every 20 s at most
 # Bytes that the server may grow by after its first usage: some twenty of the largest answers, as
 # two faults may be at twelve nodes and what is read is held twice while it is decoded.
 MEMORY_GROWTH = 64 << 20
@@ -142,6 +144,7 @@ def wrong(node, nodes, pods, errors, lag):
     if served is None:
         yield f"{node.name} is not served"
         return
+    yield from _old(node.name, served)
     yield from _compare(
         node.name, served["usage"], node.truth.cpu, node.truth.memory, errors, allowed
     )
@@ -150,12 +153,20 @@ def wrong(node, nodes, pods, errors, lag):
         if item is None:
             yield f"{pod.name} is not served"
             continue
+        yield from _old(pod.name, item)
         usage = {each["name"]: each["usage"] for each in item["containers"]}
         if usage.keys() != {name for name, _, _ in pod.containers}:
             yield f"{pod.name} is served with containers {sorted(usage)}"
             continue
         for name, cpu, memory in pod.containers:
             yield from _compare(f"{pod.name}/{name}", usage[name], cpu, memory, errors, allowed)
+
+
+def _old(name, item):
+    """Compare a timestamp, which is the kubelet's, with the time of this machine."""
+    age = time.time() - datetime.fromisoformat(item["timestamp"]).timestamp()
+    if not -OLDEST < age < OLDEST:
+        yield f"{name}: the timestamp {item['timestamp']} is {age:.0f} s old"
 
 
 def _compare(name, usage, cpu, memory, errors, allowed):
