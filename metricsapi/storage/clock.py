@@ -31,82 +31,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum, auto
 from math import inf
-from typing import NamedTuple
 
 from msgspec import Struct
 
-from metricsapi.storage.timing import (
-    RUN,
-    Bounds,
-    Exchange,
-    Instant,
-    Timing,
-    exact_time,
-)
+from metricsapi.storage.evidence import CERTAIN, ENOUGH, REACTIONS, Agreement, Finding, Previous
+from metricsapi.storage.timing import RUN, Bounds, Exchange, Instant, Timing, exact_time
 from metricsapi.storage.types import KubeletTime, Located, epoch_seconds
 
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
-ENOUGH = 10  # evidence from which on a node has stats that are read at request time
-CERTAIN = 40  # evidence is not counted further
-DOUBT = -20  # evidence after a wrong guess
-NEARLY_ALL = 0.8  # of an answer's new readings: some containers have only just started
-SAME = 2e-4  # windows as close as this, as a ratio, are equal: a rate is rounded to a nanocore
 USUAL = 0.25  # of the containers of an answer
-
-
-class Previous(NamedTuple):
-    """A new reading of a container, beside what is known from the reading before it."""
-
-    time: float  # of the new reading, by the kubelet's clock
-    run: int  # readings in a row that agreed, up to the one before
-    moment: float | None  # when the one before was made, by our clock
-    implied: float  # seconds between the two by counters and the kubelet's own rate; 0: unknown
-
-
-class Finding(Enum):
-    """What an answer shows of the bounds."""
-
-    FIRST = auto()  # there are none yet
-    CONSISTENT = auto()  # they still hold
-    JUMPED = auto()  # all stats known to be read at request time are outside: a clock jumped
-    REFUTED = auto()  # the newest stat is outside, and nothing is known: they were a wrong guess
-
-
-class Agreement(NamedTuple):
-    """The new readings of a quick answer, and those among them that agree with earlier ones."""
-
-    agreeing: list[Previous]
-    readings: int
-    moment: float  # the middle of the exchange, in our seconds
-
-
-class Reaction(NamedTuple):
-    """What follows from a finding: whether the bounds begin anew, and what the evidence is then."""
-
-    restart: bool
-    evidence: Callable[[int, Agreement], int]
-
-
-def _counted(evidence: int, agreement: Agreement) -> int:
-    """Count how many of an answer's new readings agree that they were made at request time."""
-    agreeing = len(agreement.agreeing)
-    if evidence < CERTAIN and _one_housekeeping(agreement):
-        return DOUBT
-    if not agreeing:
-        return evidence
-    together = agreeing >= 3 and agreeing >= NEARLY_ALL * agreement.readings
-    weight = 1 if not together else ENOUGH if agreeing >= 5 else 4
-    return min(CERTAIN, evidence + weight)
-
-
-_REACTIONS: Mapping[Finding, Reaction] = {
-    Finding.FIRST: Reaction(restart=True, evidence=_counted),
-    Finding.CONSISTENT: Reaction(restart=False, evidence=_counted),
-    Finding.JUMPED: Reaction(restart=True, evidence=lambda before, _: before - CERTAIN // 2),
-    Finding.REFUTED: Reaction(restart=True, evidence=lambda *_: DOUBT),
-}
 
 
 class NodeClock(Struct, gc=False):
@@ -136,7 +70,7 @@ class NodeClock(Struct, gc=False):
         at: Exchange,
         previous: Callable[[], list[Previous]],
     ) -> tuple[Timing, Located]:
-        """Tell when the stats of an answer were read, and learn from it.
+        """Compute when the stats of an answer were read, and learn from it.
 
         `times` are those of its containers, of which alone it learns, each with the number of
         containers that have it; `previous` gives the new readings of containers seen before, and is
@@ -154,7 +88,7 @@ class NodeClock(Struct, gc=False):
         if certain := agreeing & usual:
             self.bounds = self.bounds.narrowed(certain, at)
             self.shift = min(max(self.shift, self.bounds.low), self.bounds.high)
-        found = Located(
+        located = Located(
             *self.bounds,
             self.shift,
             self.evidence,
@@ -162,16 +96,16 @@ class NodeClock(Struct, gc=False):
             finding is Finding.REFUTED,
             [(time, *self.bounds.moment(time, at)) for time in agreeing],
         )
-        return self._timing({**seconds, **_parsed((node_time,))}, at, found), found
+        return self._timing({**seconds, **_parsed((node_time,))}, at, located), located
 
     def adopt(
-        self, found: Located, times: Iterable[KubeletTime], node_time: KubeletTime, at: Exchange
+        self, located: Located, times: Iterable[KubeletTime], node_time: KubeletTime, at: Exchange
     ) -> Timing:
-        """Tell the same by what another store found, and go on from there."""
-        self.bounds = Bounds(found.low, found.high)
-        self.at, self.shift = at.answered, found.shift
-        self.evidence, self.jumped_at = found.evidence, found.jumped_at
-        return self._timing(_parsed((*times, node_time)), at, found)
+        """Take over what another store computed for the same answer; give the times."""
+        self.bounds = Bounds(located.low, located.high)
+        self.at, self.shift = at.answered, located.shift
+        self.evidence, self.jumped_at = located.evidence, located.jumped_at
+        return self._timing(_parsed((*times, node_time)), at, located)
 
     def move(self, seconds: float) -> None:
         """Go by a monotonic clock that is `seconds` ahead of the one so far."""
@@ -180,15 +114,17 @@ class NodeClock(Struct, gc=False):
         self.shift -= seconds
         self.jumped_at += seconds
 
-    def _timing(self, seconds: Mapping[KubeletTime, float], at: Exchange, found: Located) -> Timing:
-        moments = {time: (moment, error) for time, moment, error in found.moments}
+    def _timing(
+        self, seconds: Mapping[KubeletTime, float], at: Exchange, located: Located
+    ) -> Timing:
+        moments = {time: (moment, error) for time, moment, error in located.moments}
         instants = {
             time: self._instant(time, moments.get(time), at) for time in set(seconds.values())
         }
         return Timing(
             {time: instants[parsed] for time, parsed in seconds.items()},
             self.reads_at_request,
-            found.refuted,
+            located.refuted,
             self.jumped_at,
             at.quick,
             at.answered,
@@ -210,7 +146,7 @@ class NodeClock(Struct, gc=False):
         """Change bounds and evidence by what an answer shows; give the times that agree then."""
         known = [new.time for new in readings if new.run >= RUN and self.evidence >= ENOUGH]
         finding = self._find(max(usual), agreeing, known)
-        reaction = _REACTIONS[finding]
+        reaction = REACTIONS[finding]
         if reaction.restart:
             anchor = _most_common(known) if known else max(usual)
             self.bounds = Bounds(anchor - at.answered, anchor + at.step - at.requested)
@@ -258,13 +194,3 @@ def _usual(times: Mapping[float, int]) -> set[float]:
 def _most_common(times: list[float]) -> float:
     counts = Counter(times)
     return max(counts, key=lambda time: (counts[time], time))
-
-
-def _one_housekeeping(agreement: Agreement) -> bool:
-    """Whether the kubelet's own rates tell of one window for all, and not of ours."""
-    implied = [new.implied for new in agreement.agreeing if new.implied > 0]
-    if len(implied) < 2:
-        return False
-    least, most = min(implied), max(implied)
-    ours = agreement.moment - (agreement.agreeing[0].moment or 0.0)
-    return most - least < SAME * most and abs(most - ours) > 0.005 * ours

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from metricsapi.storage.clock import NodeClock, Previous
+from metricsapi.storage.clock import NodeClock
+from metricsapi.storage.evidence import Previous
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
 from metricsapi.storage.rules import Rules

@@ -58,20 +58,6 @@ class Stat(Struct, frozen=True, gc=False):
     zero: bool = False  # the last answer had no CPU time and no memory of it, explicitly
 
 
-class Readings(Struct, frozen=True, gc=False):
-    """The last readings of one container or node: what Prometheus can take from here."""
-
-    node: str
-    namespace: str  # empty for a node
-    pod: str  # empty for a node
-    name: str
-    start: float | None  # seconds since the epoch
-    cpu: Reading
-    working_set: int  # bytes
-    working_set_at: Instant
-    swap: int | None  # bytes, read with the working set
-
-
 def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     """Give what is kept of a container after one more answer."""
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):

@@ -20,8 +20,9 @@ from metricsapi.storage.cluster import Cluster, UnknownCluster
 from metricsapi.storage.limits import limits_of
 from metricsapi.storage.node import Node
 from metricsapi.storage.pod import LONGEST_UID, Key, Pod, each_once
+from metricsapi.storage.readings import Readings
 from metricsapi.storage.refused import RefusedPods
-from metricsapi.storage.stat import Readings, Stat
+from metricsapi.storage.stat import Stat
 from metricsapi.storage.types import (
     NodeInfo,
     NodeSample,

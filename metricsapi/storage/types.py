@@ -93,7 +93,7 @@ class PodStats(Struct, gc=False, rename="camel", omit_defaults=True):
 
 
 class Located(Struct, gc=False):
-    """What a store found of the times of one answer, with which another one reads it alike.
+    """What a store computed of the times of an answer; with it another store gets the same result.
 
     `low` and `high` bound the kubelet's clock minus our monotonic one, in seconds. `moments` are
     of stats that may have been read at request time: the kubelet's time in seconds since the epoch,
@@ -124,8 +124,8 @@ class Located(Struct, gc=False):
 class NodeSample(Struct):
     """One decoded answer of one kubelet, with the times of the exchange by our own clocks.
 
-    A store that learns from the answer notes in `located` what it found; one that gets the answer
-    from another replica takes that over. `moved` is then the seconds by which the other replica's
+    A store that learns from the answer sets `located`; a store that gets the answer from another
+    replica uses what is set. `moved` is then the seconds by which the other replica's
     clock is known to be further behind ours than was taken for the last answer of the node.
     """
 

@@ -8,16 +8,16 @@ locks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric, Sample
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from metricsapi.telemetry.histogram import DEFAULT_BUCKETS, Histogram, scrape_buckets
-from metricsapi.telemetry.lazy import gauge_lines, lazily
+from metricsapi.telemetry.last_requests import LastRequests
 from metricsapi.telemetry.series import Series
 from metricsapi.telemetry.snapshot import Snapshot
 
@@ -243,28 +243,3 @@ class Telemetry:
 
 def _total(counter: Counter) -> float:
     return sum(sample.value for family in counter.collect() for sample in family.samples)
-
-
-class LastRequests(Collector):
-    """When each node was last asked: a gauge per node."""
-
-    SERIES = Series(
-        "metrics_server_kubelet_last_request_time_seconds",
-        "gauge",
-        "[ALPHA] Time of last request performed to Kubelet API since unix epoch in seconds",
-        ("node",),
-    )
-
-    def __init__(self) -> None:
-        self.at: dict[str, float] = {}  # epoch seconds by node
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self.SERIES.name, self.SERIES.help, labels=self.SERIES.labels)
-        yield lazily(family, self._samples, self._lines)
-
-    def _samples(self) -> Iterable[Sample]:
-        name = self.SERIES.name
-        return (Sample(name, {"node": node}, at) for node, at in list(self.at.items()))
-
-    def _lines(self) -> Iterator[str]:
-        return gauge_lines(self.SERIES.name, "node", list(self.at.items()))

@@ -14,7 +14,7 @@ from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.supervisor import Supervisor, TaskHealth
-from metricsapi.storage.stat import Readings
+from metricsapi.storage.readings import Readings
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.node_status import NodeStatus, States
 from metricsapi.telemetry.replicas import ReplicaStatus

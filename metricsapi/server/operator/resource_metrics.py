@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 
 from metricsapi.api.slices import gather, in_slices
 from metricsapi.server.operator.routes import READ
-from metricsapi.storage.stat import Readings
+from metricsapi.storage.readings import Readings
 from metricsapi.telemetry.node_status import FAILING, NodeStatus
 
 Value = Callable[[Readings], str | None]  # value and time; None where there is none

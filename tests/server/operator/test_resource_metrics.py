@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.server.operator.resource_metrics import exposition, resource_metrics_routes
 from metricsapi.storage.rates import Reading
-from metricsapi.storage.stat import Readings
+from metricsapi.storage.readings import Readings
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.timing import Instant
 from tests.server.operator.rows import failing, good
