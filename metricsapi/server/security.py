@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,14 +35,12 @@ from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.token_identity import AUDIENCE, TTL, TokenIdentity
 from metricsapi.server.supervisor import Task
-from metricsapi.server.tls.ca_bundle_controller import CABundleController
-from metricsapi.server.tls.context import Named, ServingTLS
-from metricsapi.server.tls.service_probe import ServiceProbe
-from metricsapi.server.tls.serving_certificate import (
-    CertificateFiles,
-    SelfSigned,
-    ServingNames,
-    service_names,
+from metricsapi.server.tls.serving_certificate import CertificateFiles
+from metricsapi.server.tls.setup import (
+    ca_bundle_controller,
+    default_certificate,
+    serving_names,
+    serving_tls,
 )
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -69,15 +65,15 @@ class Security:
         """
         self._settings = settings
         self._clients = contextlib.AsyncExitStack()
-        names = _serving_names(settings)
-        self._certificate = _default_certificate(settings, names)
+        names = serving_names(settings)
+        self._certificate = default_certificate(settings, names)
         self._named_certificates = [
             CertificateFiles(named.certificate, named.key)
             for named in settings.serving.named_certificates
         ]
-        self.tls = _serving_tls(settings, self._certificate, self._named_certificates)
+        self.tls = serving_tls(settings, self._certificate, self._named_certificates)
         self._replica_certificates = CertificateIdentity(clock=time.time)
-        self._ca_bundle = _ca_bundle_controller(
+        self._ca_bundle = ca_bundle_controller(
             settings, client, self.tls, names, is_ready, self._on_authorities
         )
         authentication = self._client(settings.authentication.kubeconfig, client)
@@ -170,61 +166,6 @@ class Security:
         client = KubeClient(load_credentials(kubeconfig))
         self._clients.push_async_exit(client)
         return client
-
-
-def _serving_names(settings: Settings) -> ServingNames:
-    own = settings.serving.bind_address
-    addresses = () if own in ("", "0.0.0.0", "::") else (own,)
-    return service_names(
-        settings.service.name, settings.service.namespace, addresses, socket.gethostname()
-    )
-
-
-def _default_certificate(settings: Settings, names: ServingNames) -> CertificateFiles | SelfSigned:
-    serving = settings.serving
-    if serving.cert_file and serving.private_key_file:
-        return CertificateFiles(serving.cert_file, serving.private_key_file)
-    return SelfSigned(serving.certificate_directory(os.environ), names)
-
-
-def _serving_tls(
-    settings: Settings,
-    default: CertificateFiles | SelfSigned,
-    named: list[CertificateFiles],
-) -> ServingTLS:
-    return ServingTLS(
-        default.read(),
-        named=[
-            Named(files.read(), flag.names)
-            for files, flag in zip(named, settings.serving.named_certificates, strict=True)
-        ],
-        min_version=settings.serving.min_version,
-        cipher_suites=settings.serving.cipher_suites,
-        curves=settings.serving.curve_preferences,
-    )
-
-
-def _ca_bundle_controller(
-    settings: Settings,
-    client: KubeClient,
-    tls: ServingTLS,
-    names: ServingNames,
-    is_ready: Callable[[], bool],
-    on_authorities: Callable[[Sequence[KeyPair], KeyPair], None],
-) -> CABundleController | None:
-    if not settings.service.manage_ca_bundle:
-        return None
-    return CABundleController(
-        client,
-        tls,
-        names,
-        namespace=settings.service.namespace,
-        service=settings.service.name,
-        secret=settings.service.ca_secret_name,
-        is_ready=is_ready,
-        probe=ServiceProbe(settings.service.namespace, settings.service.name, os.environ),
-        on_authorities=on_authorities,
-    )
 
 
 def _token_reviewer(settings: Settings, client: KubeClient, telemetry: Telemetry) -> TokenReviewer:
