@@ -55,8 +55,8 @@ class Election:
 
     def holder(self, now: float) -> Record | None:
         """Give the record of whoever holds the Lease, None when it is free or has expired."""
-        held = self.record.holder and now < self._observed_at + self._timing.lease_duration
-        return self.record if held else None
+        valid = self.record.holder and now < self._observed_at + self._timing.lease_duration
+        return self.record if valid else None
 
     def observe(self, record: Record, now: float) -> None:
         """Take a record that was read at `now`."""

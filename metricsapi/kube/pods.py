@@ -45,8 +45,8 @@ def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
 def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:
     """Give what we use of a row of a Table of pods; `columns` are the names of its cells.
 
-    None when its object has no name or namespace. A cell that is not there, or whose text is
-    another one than kube-apiserver's, leaves unknown what it would tell.
+    None when its object has no name or namespace. A cell that is missing, or whose text is not
+    kube-apiserver's, counts as unknown.
     """
     try:
         row = msgspec.json.decode(body, type=_Row)
@@ -62,7 +62,7 @@ def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | N
 
 
 def completed_pod(new: Pod, before: Pod) -> Pod:
-    """Give a pod of a list, which is metadata alone, with what a Table told of it before."""
+    """Give a pod of a list, which is metadata alone, with what a Table had of it before."""
     if new.node or not before.node or new.uid != before.uid:
         return new
     return replace(new, node=before.node, ready=before.ready)

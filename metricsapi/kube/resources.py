@@ -41,11 +41,11 @@ class Node(Struct, frozen=True, gc=False):
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """A Running pod's metadata, and what the watch tells beside it.
+    """A Running pod's metadata, and what a watch adds to it.
 
     `static_uid` is the uid that the kubelet has for a static pod; its object, the mirror pod, has
-    another one. `node` is empty and `ready` False as long as only a list has told of the pod, and
-    where an API server watches metadata alone.
+    another one. Lists have metadata alone, so `node` is empty and `ready` False until an event of a
+    watch has both; they stay so where the API server watches metadata alone.
     """
 
     namespace: str

@@ -38,5 +38,5 @@ class ClockRelation:
     def ours(self, theirs: float) -> float:
         """Give a time of the sender's clock by ours; nothing may be asked before `update`."""
         if self.offset is None:
-            raise ValueError("no message has told the time of the sender's clock")
+            raise ValueError("no message has brought the time of the sender's clock yet")
         return theirs + self.offset

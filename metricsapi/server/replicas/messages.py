@@ -72,7 +72,7 @@ class Packed(Struct, tag=True):
 
 
 class Complete(Struct, tag=True):
-    """Everything that the leader held when the stream began has been sent."""
+    """Every result that the leader had when the stream began has been sent."""
 
 
 class Heartbeat(Struct, tag=True):

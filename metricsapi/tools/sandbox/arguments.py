@@ -104,7 +104,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         type=_number(0, 86400),
         default=0,
         metavar="SECONDS",
-        help="their usage doubles and halves by turns, at each multiple of so many seconds of Unix "
+        help="their usage doubles or halves at each multiple of so many seconds of Unix "
         "time, and the last 20 bits of a working set are the milliseconds of its reading",
     )
     parser.add_argument(

@@ -5,8 +5,8 @@ cosines; by the sum formula it is a sum of two products, of which the one factor
 load and the others to the moment. So thousands of counters of one moment need one sine and one
 cosine.
 
-Stepping usage is its mean, and `HIGH` times as much, by turns; then a working set also tells when
-it was read, to the millisecond (`read_at`), whatever times an answer has.
+Stepping usage is alternately its mean and `HIGH` times as much; then a working set also encodes
+when it was read, to the millisecond (`read_at`), whatever times an answer has.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def stepping_load(cpu: int, memory: int) -> Load:
 class Moment:
     """When loads are read: `now`, after `age` seconds.
 
-    With `step` they step up and down by turns of so many seconds, up to `now` in epoch seconds.
+    With `step` they step up and down after so many seconds each, up to `now` in epoch seconds.
     """
 
     def __init__(self, now: float, age: float, *, changing: bool, step: float = 0.0) -> None:
@@ -112,9 +112,9 @@ def _stepped(began: float, now: float, step: float) -> tuple[float, float]:
 
 
 def _worked(now: float, step: float) -> float:
-    """Give the integral of a usage that is 1 and `HIGH` by turns, up to `now` in epoch seconds."""
-    turns, rest = divmod(now, step)
-    return turns // 2 * step * (1 + HIGH) + (step + HIGH * rest if turns % 2 else rest)
+    """Give the integral of usage that is 1 and `HIGH` alternately, up to `now` (epoch seconds)."""
+    steps, rest = divmod(now, step)
+    return steps // 2 * step * (1 + HIGH) + (step + HIGH * rest if steps % 2 else rest)
 
 
 def read_at(working_set: int, now: float) -> float:

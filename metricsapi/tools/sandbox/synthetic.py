@@ -47,7 +47,7 @@ def synthetic_uid(pod: str) -> str:
 
 
 def synthetic_node(i: int, pods: int, containers: int, namespaces: int = 10) -> SyntheticNode:
-    """Give node `i` with so many pods of so many containers, in namespaces by turns."""
+    """Give node `i` with so many pods of so many containers, in namespaces in rotation."""
     name = f"node-{i}"
     labels = {
         "kubernetes.io/hostname": name,

@@ -111,7 +111,7 @@ def _ready_containers(item: Object) -> str:
 
 
 def _readiness_gates(item: Object) -> str:
-    gates = [gate["conditionType"] for gate in item.get("spec", {}).get("readinessGates", [])]
+    gates = [each["conditionType"] for each in item.get("spec", {}).get("readinessGates", [])]
     conditions = item.get("status", {}).get("conditions", [])
     true = {condition["type"] for condition in conditions if condition["status"] == "True"}
     return f"{len(true.intersection(gates))}/{len(gates)}" if gates else "<none>"
