@@ -49,6 +49,7 @@ from metricsapi.server.tls.serving_certificate import ServingNames, describe
 
 _PAUSE = 1.0  # seconds between two rounds, at least
 _CONTESTED_PAUSE = 30.0
+_ROUND = 600.0  # seconds that one may take: two probes, of 20 slow connections each
 _PROBE_AGAIN = 2.0  # seconds after a probe that met another server
 _PROBE_VALID = 10.0  # seconds in which a successful probe allows the update
 
@@ -103,7 +104,7 @@ class CABundleController:
             "apiservice-v1-watch": (APISERVICES, V1),
         }
         return [
-            Task("ca-bundle-controller", self._run),
+            Task("ca-bundle-controller", self._run, longest_silence=LONGEST_SILENCE + _ROUND),
             *(
                 Task(
                     name,
