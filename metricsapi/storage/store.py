@@ -58,7 +58,6 @@ class MetricsStore:
         self._windows = Windows.of(period)
         self._swap = swap
         self._cluster = cluster
-        self._count_withheld = withheld
         self._refused = RefusedPods(withheld)
         self._nodes: dict[str, Node] = {}
         self._claims = Claims(cluster)
@@ -87,17 +86,15 @@ class MetricsStore:
             if pod.put(listed.containers or (), rules):
                 pods[ref] = pod
             else:
-                self._refused.add(sample.node, ref)
+                self._refused.refuse(sample.node, ref)
         for _ in range(sample.nameless):
-            self._refused.add(sample.node, None)
+            self._refused.refuse(sample.node, None)
         if self._nodes.get(sample.node) is not node:
             return  # it was forgotten in between
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
             self._claims.change(before.values(), pods.values())
-        for pod in pods.values():
-            if pod.withheld:
-                self._withhold(pod)
+        self._withhold(node, sample.answered_at)
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
@@ -169,11 +166,13 @@ class MetricsStore:
         """Take that the API server has bound the pod of this name and uid to a node."""
         self._claims.bind((namespace, name), uid, node)
 
-    def _withhold(self, pod: Pod) -> None:
-        """Count a pod of an answer that is withheld, and see to it that that comes to an end."""
-        self._count_withheld(pod.withheld)
-        if pod.withheld == Withheld.UNDECIDED:
-            self._cluster.look_up(*pod.key)
+    def _withhold(self, node: Node, at: float) -> None:
+        """Count the pods of an answer that are withheld, and have looked up what is undecided."""
+        withheld = [pod for pod in node.pods.values() if pod.withheld]
+        self._refused.withhold(node.name, withheld, at)
+        for pod in withheld:
+            if pod.withheld == Withheld.UNDECIDED:
+                self._cluster.look_up(*pod.key)
 
     def _readings(self, node: str, key: Key, stat: Stat, now: float) -> Iterator[Readings]:
         cpu, at = stat.reading, stat.working_set_at

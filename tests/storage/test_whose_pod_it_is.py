@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from metricsapi.storage.cluster import UnknownCluster
+from metricsapi.storage.refused import MOST
 from metricsapi.storage.store import MetricsStore
 from tests.support.samples import container_stats, node_sample
 
@@ -206,3 +207,55 @@ def test_a_uid_of_any_length_is_not_kept(scene):
     scene.lists("node", 115.0, "u" * 10**6)
     assert scene.served(115.1) is None
     assert scene.store.node_info("node").pods == 0
+
+
+def test_a_pod_that_stays_withheld_is_named_once(scene, caplog):
+    """A watch that is behind, as when a pod was just replaced, deserves no line."""
+    for at in (100.0, 115.0, 129.0):
+        scene.lists("node", at, "other")
+    assert not caplog.records
+    for at in (130.0, 145.0, 160.0):
+        scene.lists("node", at, "other")
+    (record,) = caplog.records
+    assert "another uid" in record.message
+    assert record.data == {"node": "node", "namespace": "ns", "pod": "pod", "uid": "other"}
+
+
+def test_a_pod_that_is_replaced_again_and_again_is_not_named(scene, caplog):
+    for number in range(10):
+        scene.lists("node", 100.0 + 30 * number, f"u{number}")
+        scene.becomes(f"u{number}")
+        scene.lists("node", 115.0 + 30 * number, f"u{number}")
+    assert scene.withheld
+    assert not caplog.records
+
+
+def test_a_pod_that_two_nodes_list_is_named_with_the_node_that_is_not_believed(scene, caplog):
+    for at in range(100, 200, 15):
+        scene.lists("owner", at, "u")
+        scene.lists("liar", at + 1.0, "u", cores=9)
+    (record,) = caplog.records
+    assert record.data["node"] == "liar"
+    assert "has not said" in record.message
+    scene.store.bind("ns", "pod", "u", "liar")
+    for at in range(200, 300, 15):
+        scene.lists("owner", at, "u")
+        scene.lists("liar", at + 1.0, "u", cores=9)
+    assert [record.data["node"] for record in caplog.records] == ["liar", "owner"]
+    assert "bound to another" in caplog.records[1].message
+
+
+def test_a_node_that_lists_pods_of_others_for_long_does_not_fill_the_log(scene, caplog):
+    scene.cluster.pods = {f"pod{number}": ["u"] for number in range(900)}
+    for at in range(100, 200, 15):
+        pods = [
+            (
+                "ns",
+                name,
+                f"u{at}",
+                [container_stats("c", EPOCH, EPOCH + at, at * CORE, CORE, EPOCH + at, 4096)],
+            )
+            for name in scene.cluster.pods
+        ]
+        scene.store.put(node_sample("liar", at, at + 0.01, EPOCH, pods))
+    assert len(caplog.records) == MOST
