@@ -231,7 +231,12 @@ class ScraperPool:
         return following
 
     async def _scrape_and_report(self, state: NodeState) -> bool:
-        """Scrape a node once and note how that went; tell whether it succeeded."""
+        """Scrape a node once and note how that went; tell whether it succeeded.
+
+        It may have been queued for so long that another replica scrapes by now.
+        """
+        if not (self._sharing.may_scrape() or self._missed(state)):
+            return True
         self.scrapes[state.scraped_for] += 1
         begun = time.monotonic()
         if state.first_start is None:

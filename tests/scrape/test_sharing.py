@@ -114,6 +114,29 @@ async def test_a_node_that_the_leader_does_not_scrape_is_scraped_here():
         assert pool.states["n1"].failure is None
 
 
+async def test_a_scrape_that_is_queued_when_another_replica_begins_to_scrape_is_not_made():
+    shared, client = Shared(), Client()
+    shared.other = False
+    first_may_end = asyncio.Event()
+
+    async def answer(target):
+        if target.node == "n0":
+            await first_may_end.wait()
+        return sample(target.node, time.monotonic())
+
+    client.answer = answer
+    options = {"sharing": shared, "resolution": 60.0, "timeout": 60.0, "concurrency": 1}
+    async with running(Nodes(*many(2)), client, **options, slow_after=None) as pool:
+        await until(lambda: client.of("n0"), what="the first node is scraped, the other is queued")
+        shared.other = True
+        first_may_end.set()
+        await until(lambda: all(state.limit is None for state in pool.states.values()))
+        assert not client.of("n1")
+        assert pool.states["n1"].failure is None
+        now = time.monotonic()
+        assert pool.accept("n1", sample("n1", now), now)
+
+
 async def test_when_nobody_else_scrapes_any_more_late_nodes_are_scraped_before_they_are_due():
     shared, client = Shared(), Client()
     async with running(Nodes(*many(3)), client, sharing=shared, resolution=60.0) as pool:
