@@ -1,4 +1,4 @@
-"""What a replica tells of itself and of the leader, on the status page and in self-metrics."""
+"""The state of leader election and replication of one replica, for /statusz and self-metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaStatus:
-    """One replica's view. `since` is epoch seconds, `lag` seconds; None while it follows nobody."""
+    """As this replica knows it. `since` is epoch seconds, `lag` seconds; None if not following."""
 
     identity: str
     leading: bool

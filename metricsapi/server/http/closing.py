@@ -1,4 +1,4 @@
-"""The end of a connection: what was sent arrives, and nobody keeps the connection open for long."""
+"""Closing a client's connection: the client can read what was sent, within a bounded time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import asyncio
 from metricsapi.config.limits import LimitSettings
 from metricsapi.server.http.write_coalescing import CoalescingTransport
 
-_SMALL = 16 * 1024  # bytes of an answer that surely fit into the socket's buffer
+_SMALL = 16 * 1024  # bytes of a response that surely fit into the socket's buffer
 _RECENT = 1.0  # seconds after the last write, in which the client may still be reading
 
 
 class ClientTransport(CoalescingTransport):
-    """A client's connection, which ends as soon as the client has taken what was sent.
+    """A client's connection, which is closed as soon as the client has read what was sent.
 
-    TLS ends with a message of each side. A client that does not answer ours is cut off after
-    `close_timeout`; but while it may still be taking a large answer, only after `write_timeout`,
-    since what it has not taken by then is lost.
+    TLS ends with a close_notify alert of each side. If the client's does not come, the connection
+    is aborted after `close_timeout`; while the client may still be reading a large response, after
+    `write_timeout`, since an abort discards what it has not read.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ClientTransport(CoalescingTransport):
         self._abort: asyncio.TimerHandle | None = None
 
     def request_begins(self) -> None:
-        """Note that the client has sent a request, so it has taken the answers before."""
+        """Note a new request: the client has read the responses before it."""
         self._written = 0
 
     def write(self, data: bytes) -> None:
@@ -39,10 +39,10 @@ class ClientTransport(CoalescingTransport):
 
     def close(self) -> None:
         super().close()
-        self.close_within(self._patience())
+        self.close_within(self._timeout())
 
     def close_within(self, seconds: float) -> None:
-        """Be gone after some time, whatever the client does."""
+        """Abort the connection after so many seconds, unless an earlier abort is planned."""
         if self._abort is not None:
             if self._abort.when() <= self._loop.time() + seconds:
                 return
@@ -50,11 +50,11 @@ class ClientTransport(CoalescingTransport):
         self._abort = self._loop.call_later(seconds, self._transport.abort)
 
     def lost(self) -> None:
-        """Note that the connection is gone."""
+        """Note that the connection is closed: there is nothing to abort."""
         if self._abort is not None:
             self._abort.cancel()
 
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
         recent = self._loop.time() - self._written_at < _RECENT
         large = self._written > _SMALL
         return self._limits.write_timeout if large and recent else self._limits.close_timeout

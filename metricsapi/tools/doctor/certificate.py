@@ -1,4 +1,4 @@
-"""What a serving certificate says, read without trusting it."""
+"""Names, issuer and validity of a certificate, read without verifying it, to explain failures."""
 
 from __future__ import annotations
 
