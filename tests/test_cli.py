@@ -179,7 +179,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_reason(tmp_path, capsys, 
 
 
 @pytest.mark.parametrize(
-    ("args", "status", "said"),
+    ("args", "status", "message"),
     [
         ([], 2, "Usage: metricsapi COMMAND"),
         (["--help"], 0, "Usage: metricsapi COMMAND"),
@@ -193,12 +193,12 @@ def test_a_file_that_may_not_be_read_is_named_with_the_reason(tmp_path, capsys, 
         (["statusz", "--kubeconfig=/etc"], 2, "--kubeconfig: /etc is a folder, not a file"),
     ],
 )
-def test_the_process_says_it_in_lines(args, status, said):
+def test_the_process_says_it_in_lines(args, status, message):
     """As it is run: bytes that are not UTF-8 reach standard error without a traceback."""
     run = subprocess.run(
         [sys.executable, "-m", "metricsapi", *args], capture_output=True, timeout=60, check=False
     )
     assert run.returncode == status
     text = (run.stdout + run.stderr).decode("utf-8", "replace")
-    assert said in text
+    assert message in text
     assert "Traceback" not in text

@@ -28,8 +28,8 @@ class Objects:
 
     def subscribe(self, callback: Callable[[Any, Any], None], /) -> None:
         self._callbacks.append(callback)
-        for one in self.objects.values():
-            callback(None, one)
+        for item in self.objects.values():
+            callback(None, item)
 
     def set(self, new: Node | Pod) -> None:
         old = self.objects.get(new.key)
@@ -83,8 +83,8 @@ class Cluster:
         self.catalog = Catalog(self.nodes, self.pods, self.usages)
         self.app = create_app(catalog=self.catalog, clock=lambda: 0.0, **options)
 
-    def add(self, one: Node | Pod, usage: NodeUsage | PodUsage | None = None) -> None:
-        (self.nodes if isinstance(one, Node) else self.pods).set(one)
+    def add(self, item: Node | Pod, usage: NodeUsage | PodUsage | None = None) -> None:
+        (self.nodes if isinstance(item, Node) else self.pods).set(item)
         if usage is not None:
             self.usages.put(usage)
 

@@ -107,6 +107,6 @@ def test_a_page_that_ends_with_a_batch_tells_of_the_rest_and_has_not_looked_at_a
 def test_a_table_of_nothing_has_the_columns_of_usage():
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"
     answer = Cluster().get("/apis/metrics.k8s.io/v1beta1/pods", Accept=table)
-    columns = [one["name"] for one in json.loads(answer.body)["columnDefinitions"]]
+    columns = [each["name"] for each in json.loads(answer.body)["columnDefinitions"]]
     assert columns == ["Name", "cpu", "memory", "Window"]
     assert json.loads(answer.body)["rows"] == []

@@ -55,14 +55,14 @@ def test_aggregated_discovery_is_in_the_version_that_is_asked_for(cluster, accep
     answer = cluster.get("/apis", accept=accept)
     assert (answer.status, answer.headers["content-type"]) == (200, content_type)
     as_json = content_type.startswith("application/json")
-    found = json.loads(answer.body) if as_json else kubernetes_proto.decode(answer.body)
+    actual = json.loads(answer.body) if as_json else kubernetes_proto.decode(answer.body)
     if "apidiscovery" not in content_type:
-        assert found["kind"] == "APIGroupList"
+        assert actual["kind"] == "APIGroupList"
         return
     version = "v2beta1" if "v2beta1" in content_type else "v2"
-    assert found["apiVersion"] == f"apidiscovery.k8s.io/{version}"
-    assert found["kind"] == "APIGroupDiscoveryList"
-    (group,) = found["items"]
+    assert actual["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+    assert actual["kind"] == "APIGroupDiscoveryList"
+    (group,) = actual["items"]
     assert group["metadata"]["name"] == "metrics.k8s.io"
     for served, name in zip(group["versions"], ("v1", "v1beta1"), strict=True):
         assert (served["version"], served["freshness"]) == (name, "Current")
@@ -99,10 +99,10 @@ def test_the_aggregators_own_request(cluster, request_, version):
         clauses = headers["Accept"].split(",")
         headers["Accept"] = ",".join(clause for clause in clauses if ";v=v2;" not in clause)
     answer = cluster.get("/apis", **headers)
-    found = json.loads(answer.body)
+    actual = json.loads(answer.body)
     assert answer.status == 200
     assert answer.headers["content-type"].endswith(f";v={version};as=APIGroupDiscoveryList")
-    assert found["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+    assert actual["apiVersion"] == f"apidiscovery.k8s.io/{version}"
     known = {**headers, "If_None_Match": answer.headers["etag"]}
     assert cluster.get("/apis", **known).status == 304
 

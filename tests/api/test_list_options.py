@@ -42,14 +42,14 @@ def requirements(draw):
     """Give (text, predicate) of one requirement."""
     key, values = draw(st.sampled_from([("app", VALUES), ("tier", TIERS), ("absent", VALUES)]))
     some = draw(st.lists(values, min_size=1, max_size=3, unique=True))
-    one = some[0]
+    value = some[0]
     listed = ", ".join(some)
     return draw(
         st.sampled_from(
             [
-                (f"{key}={one}", lambda found: found.get(key) == one),
-                (f"{key} == {one}", lambda found: found.get(key) == one),
-                (f"{key}!={one}", lambda found: found.get(key) != one),
+                (f"{key}={value}", lambda found: found.get(key) == value),
+                (f"{key} == {value}", lambda found: found.get(key) == value),
+                (f"{key}!={value}", lambda found: found.get(key) != value),
                 (f"{key} in ({listed})", lambda found: found.get(key) in some),
                 (f"{key} notin ({listed})", lambda found: found.get(key) not in some),
                 (key, lambda found: key in found),

@@ -42,23 +42,23 @@ def cluster():
 def seconds(value):
     """Put protobuf's times and windows into JSON's words."""
     if isinstance(value, list):
-        return [seconds(one) for one in value]
+        return [seconds(part) for part in value]
     if not isinstance(value, dict):
         return value
-    found = {}
-    for name, one in value.items():
+    actual = {}
+    for name, part in value.items():
         if name in ("timestamp", "creationTimestamp"):
-            assert one.get("nanos", 0) == 0
-            found[name] = datetime.fromtimestamp(int(one["seconds"]), UTC).strftime(RFC3339)
+            assert part.get("nanos", 0) == 0
+            actual[name] = datetime.fromtimestamp(int(part["seconds"]), UTC).strftime(RFC3339)
         elif name == "generation":  # written though it is 0, as the reference does
-            assert one == "0"
+            assert part == "0"
         elif name == "window":
-            found[name] = f"{int(one['duration']) / 1e9:g}s"
+            actual[name] = f"{int(part['duration']) / 1e9:g}s"
         elif name == "remainingItemCount":
-            found[name] = int(one)
+            actual[name] = int(part)
         else:
-            found[name] = seconds(one)
-    return found
+            actual[name] = seconds(part)
+    return actual
 
 
 @pytest.mark.parametrize("root", ROOTS)
@@ -113,8 +113,8 @@ def test_an_unknown_includeobject_is_refused(cluster):
 
 
 def test_metadata_alone(cluster):
-    one = json.loads(cluster.get(f"{ROOTS[0]}/nodes/node-3", accept=PARTIAL).body)
-    assert one.keys() == {"kind", "apiVersion", "metadata"}
+    part = json.loads(cluster.get(f"{ROOTS[0]}/nodes/node-3", accept=PARTIAL).body)
+    assert part.keys() == {"kind", "apiVersion", "metadata"}
     many = json.loads(cluster.get(f"{ROOTS[0]}/nodes", accept=PARTIAL_LIST).body)
     assert many["kind"] == "PartialObjectMetadataList"
     assert {item["metadata"]["name"] for item in many["items"]} == set(cluster.usages.nodes)

@@ -14,19 +14,20 @@ MOST = 10  # differences shown of one exchange
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
-        found = asyncio.run(verdicts(Path(directory)))
-    for one in found:
-        word = "wrong" if one.wrong else "deliberate" if one.sentence else "same"
-        print(f"{word:<11}{one.exchange.name:<26}{one.sentence}")
-        for line in one.wrong[:MOST]:
+        outcomes = asyncio.run(verdicts(Path(directory)))
+    for outcome in outcomes:
+        word = "wrong" if outcome.wrong else "deliberate" if outcome.sentence else "same"
+        print(f"{word:<11}{outcome.exchange.name:<26}{outcome.sentence}")
+        for line in outcome.wrong[:MOST]:
             print(f"{'':<13}{line}")
-        if len(one.wrong) > MOST:
-            print(f"{'':<13}and {len(one.wrong) - MOST} more")
-    wrong = sum(bool(one.wrong) for one in found)
-    deliberate = sum(bool(one.sentence) and not one.wrong for one in found)
-    same = len(found) - wrong - deliberate
+        if len(outcome.wrong) > MOST:
+            print(f"{'':<13}and {len(outcome.wrong) - MOST} more")
+    wrong = sum(bool(outcome.wrong) for outcome in outcomes)
+    deliberate = sum(bool(outcome.sentence) and not outcome.wrong for outcome in outcomes)
+    same = len(outcomes) - wrong - deliberate
     print(
-        f"\n{len(found)} exchanges: {same} same, {deliberate} deliberately different, {wrong} wrong"
+        f"\n{len(outcomes)} exchanges: {same} same, {deliberate} deliberately different, "
+        f"{wrong} wrong"
     )
     return 1 if wrong else 0
 

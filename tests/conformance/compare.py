@@ -26,20 +26,20 @@ QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(n|u|m|Ki|Mi|Gi|)")
 
 def differences(reference: Exchange, ours: Exchange) -> list[str]:
     """Give one line for each difference, as `place: theirs -> ours`."""
-    found = []
+    differing = []
     if reference.status != ours.status:
-        found.append(f"status: {reference.status} -> {ours.status}")
+        differing.append(f"status: {reference.status} -> {ours.status}")
     for name in HEADERS:
         theirs, own = (_header(one, name) for one in (reference, ours))
         if theirs != own:
-            found.append(f"header {name}: {theirs} -> {own}")
-    found += [
+            differing.append(f"header {name}: {theirs} -> {own}")
+    differing += [
         f"header {name}: present -> absent"
         for name in PRESENT
         if name in reference.answered and name not in ours.answered
     ]
     theirs, own = _meaning(reference), _meaning(ours)
-    return [*found, *_compare("", theirs, own)]
+    return [*differing, *_compare("", theirs, own)]
 
 
 def _header(one: Exchange, name: str) -> str | None:
@@ -104,14 +104,14 @@ def _is_v1(one: Any) -> bool:
 
 def _series(text: str) -> dict[str, Any]:
     """Give of the metrics that tools know by name: kind, help and labels."""
-    found: dict[str, Any] = {}
+    differing: dict[str, Any] = {}
     for line in text.splitlines():
         if match := re.match(r"# (HELP|TYPE) (metrics_server_\w+) (.*)", line):
-            found[f"{match[1]} {match[2]}"] = match[3]
+            differing[f"{match[1]} {match[2]}"] = match[3]
         elif match := re.match(r"(metrics_server_\w+)(?:\{(.*)\})? ", line):
             labels = re.findall(r'(\w+)="', match[2] or "")
-            found[f"labels {match[1]}"] = sorted(labels)
-    return found
+            differing[f"labels {match[1]}"] = sorted(labels)
+    return differing
 
 
 def _compare(at: str, theirs: Any, ours: Any) -> Iterator[str]:

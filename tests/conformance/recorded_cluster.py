@@ -52,5 +52,5 @@ def pod_usage(i: int, p: int, at: float) -> PodUsage:
         )
         for c in range(2)
     )
-    one = pod(i, p)
-    return PodUsage(one.namespace, one.name, f"node-{i}", at, 15.0, containers)
+    item = pod(i, p)
+    return PodUsage(item.namespace, item.name, f"node-{i}", at, 15.0, containers)

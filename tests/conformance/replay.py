@@ -41,18 +41,18 @@ class Exchange:
 def recorded() -> list[Exchange]:
     return [
         Exchange(
-            one["name"],
-            one["method"],
-            one["path"],
-            one["client_cert"],
-            one["headers"],
-            one["status"],
-            {name.lower(): value for name, value in one["response_headers"].items()},
-            base64.b64decode(one["body_base64"])
-            if "body_base64" in one
-            else one["body"].encode("utf-8", "surrogateescape"),
+            exchange["name"],
+            exchange["method"],
+            exchange["path"],
+            exchange["client_cert"],
+            exchange["headers"],
+            exchange["status"],
+            {name.lower(): value for name, value in exchange["response_headers"].items()},
+            base64.b64decode(exchange["body_base64"])
+            if "body_base64" in exchange
+            else exchange["body"].encode("utf-8", "surrogateescape"),
         )
-        for one in json.loads(EXCHANGES.read_text())
+        for exchange in json.loads(EXCHANGES.read_text())
     ]
 
 
@@ -142,13 +142,20 @@ class Server:
             body = gzip.decompress(body)
         return answer.status, found, body
 
-    async def replay(self, one: Exchange) -> Exchange:
+    async def replay(self, exchange: Exchange) -> Exchange:
         """Send it again, from a thread: the cluster that reviews it runs in this loop."""
         status, answered, body = await asyncio.to_thread(
-            self.send, one.method, one.path, one.certificate, one.headers
+            self.send, exchange.method, exchange.path, exchange.certificate, exchange.headers
         )
         return Exchange(
-            one.name, one.method, one.path, one.certificate, one.headers, status, answered, body
+            exchange.name,
+            exchange.method,
+            exchange.path,
+            exchange.certificate,
+            exchange.headers,
+            status,
+            answered,
+            body,
         )
 
 

@@ -12,13 +12,13 @@ from tests.conformance.deliberate import DELIBERATE
 from tests.conformance.replay import recorded
 from tests.conformance.verdicts import judge, verdicts
 
-EXCHANGES = {one.name: one for one in recorded()}
+EXCHANGES = {each.name: each for each in recorded()}
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    found = asyncio.run(verdicts(tmp_path_factory.mktemp("cluster")))
-    return {one.exchange.name: one for one in found}
+    outcomes = asyncio.run(verdicts(tmp_path_factory.mktemp("cluster")))
+    return {each.exchange.name: each for each in outcomes}
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

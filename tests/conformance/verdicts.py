@@ -23,16 +23,16 @@ class Verdict:
 async def verdicts(directory: Path) -> list[Verdict]:
     """Start the cluster and the server, replay everything and judge it."""
     async with Server(directory) as server:
-        return [judge(one, await server.replay(one)) for one in recorded()]
+        return [judge(each, await server.replay(each)) for each in recorded()]
 
 
 def judge(reference: Exchange, ours: Exchange) -> Verdict:
-    found = differences(reference, ours)
+    differing = differences(reference, ours)
     deliberate = DELIBERATE.get(reference.name)
     if deliberate is None:
-        return Verdict(reference, (), tuple(found))
-    explained = [one for one in found if deliberate.explains(one)]
-    wrong = [one for one in found if not deliberate.explains(one)]
+        return Verdict(reference, (), tuple(differing))
+    explained = [each for each in differing if deliberate.explains(each)]
+    wrong = [each for each in differing if not deliberate.explains(each)]
     if not explained:
         wrong.append(f"not different any more: {deliberate.sentence}")
     return Verdict(reference, tuple(explained), tuple(wrong), deliberate.sentence)

@@ -32,7 +32,7 @@ def lasts(namespace):
 
 def lasting(items):
     """Give the metadata of a pod in the list that stays."""
-    return next(one["metadata"] for one in items if lasts(one["metadata"]["namespace"]))
+    return next(each["metadata"] for each in items if lasts(each["metadata"]["namespace"]))
 
 
 _COMMAND = [sys.executable, "-m", "metricsapi", "sandbox"]

@@ -52,13 +52,13 @@ def test_top_shows_every_node_and_pod(kubectl):
     namespace, name = next(x.split()[:2] for x in listed[1:] if lasts(x.split()[0]))
     containers = kubectl("top", "pods", "-n", namespace, name, "--containers").splitlines()
     described = kubectl("get", "pods", "-n", namespace, name, "-o", "json")
-    names = {one["name"] for one in json.loads(described)["spec"]["containers"]}
-    assert {tuple(line.split()[:2]) for line in containers[1:]} == {(name, one) for one in names}
+    names = {each["name"] for each in json.loads(described)["spec"]["containers"]}
+    assert {tuple(line.split()[:2]) for line in containers[1:]} == {(name, each) for each in names}
 
 
 def test_what_is_not_there_is_not_found(kubectl):
-    said = kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes/absent", check=False)
-    assert "NotFound" in said
+    output = kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes/absent", check=False)
+    assert "NotFound" in output
 
 
 def test_the_resources_are_discovered_and_listed(kubectl):

@@ -96,8 +96,8 @@ def test_the_autoscaler_scales_by_what_is_served(scaled, kubectl, controllers):
     assert len(pods) == 2
     assert status["desiredReplicas"] == math.ceil(sum(cores) / 0.050)
     cpu, memory = status["currentMetrics"]
-    told = int(cpu["resource"]["current"]["averageValue"].removesuffix("m"))
-    assert abs(told - 1000 * average) < 3  # each container's is rounded up to whole millicores
+    reported = int(cpu["resource"]["current"]["averageValue"].removesuffix("m"))
+    assert abs(reported - 1000 * average) < 3  # each container's is rounded up to whole millicores
     served = [_kibibytes(c) for pod in pods for c in pod["containers"] if c["name"] == "c1"]
     assert memory["containerResource"]["current"]["averageValue"] == f"{sum(served) // 2}Ki"
     active = next(c for c in status["conditions"] if c["type"] == "ScalingActive")

@@ -20,11 +20,11 @@ def served(kubectl_binary, tmp_path):
         running = Sandbox(tmp_path, *options)
         try:
             running.wait_ready()
-            found = [json.loads(_get(kubectl_binary, running, "/api/v1/nodes"))["items"]]
+            lists = [json.loads(_get(kubectl_binary, running, "/api/v1/nodes"))["items"]]
             for resource in ("nodes", "pods"):
                 text = _get(kubectl_binary, running, f"{BASE}/{resource}")
-                found.append({one["metadata"]["name"]: one for one in json.loads(text)["items"]})
-            return found
+                lists.append({item["metadata"]["name"]: item for item in json.loads(text)["items"]})
+            return lists
         finally:
             running.stop()
 
@@ -43,7 +43,9 @@ def _get(kubectl_binary, running, path):
 def test_ephemeral_storage_is_served_on_request(served):
     objects, nodes, pods = served("--resources=cpu,memory,swap,ephemeral-storage")
     assert nodes["node-0"]["usage"].keys() == {"cpu", "memory", "swap", "ephemeral-storage"}
-    capacity = {one["metadata"]["name"]: one["status"]["nodeInfo"].get("swap") for one in objects}
+    capacity = {
+        item["metadata"]["name"]: item["status"]["nodeInfo"].get("swap") for item in objects
+    }
     assert (capacity["node-0"], capacity["node-1"]) == ({"capacity": 2**30 + 2**24}, None)
     assert "swap" not in nodes["node-1"]["usage"]
     usage = pods["app-1-0"]["containers"][0]["usage"]

@@ -23,8 +23,8 @@ def test_a_busy_process_raises_the_cpu_of_its_pod(sandbox, kubectl):
 
     def millicores():
         shown = kubectl("top", "pods", "-n", "host", "--no-headers", check=False).splitlines()
-        found = [line.split() for line in shown if line.split()[0].endswith(f"-{busy.pid}")]
-        return int(found[0][1].removesuffix("m")) if found else None
+        matching = [line.split() for line in shown if line.split()[0].endswith(f"-{busy.pid}")]
+        return int(matching[0][1].removesuffix("m")) if matching else None
 
     def wait(condition, what):
         deadline = time.monotonic() + 40

@@ -41,11 +41,11 @@ def kubectl(request, kubectl_binary, tmp_path_factory):
 
 
 def test_the_article(kubectl):
-    found = [
+    matching = [
         line for line in kubectl("get", "apiservices").splitlines() if "metrics-server" in line
     ]
-    assert found
-    assert all("kube-system/metrics-server" in line and "True" in line for line in found)
+    assert matching
+    assert all("kube-system/metrics-server" in line and "True" in line for line in matching)
     services = kubectl("get", "svc", "-A").splitlines()
     assert any("metrics-server" in line and "443/TCP" in line for line in services)
     nodes = json.loads(kubectl("get", "--raw", f"{BASE}/nodes"))["items"]
@@ -94,7 +94,7 @@ def test_metrics_servers_apiservice_is_verified_once_the_server_is_ready(kubectl
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: [", "not YAML"),
         ("kind: Gadget\nmetadata: {name: x}", "kind Gadget"),
@@ -103,8 +103,8 @@ def test_metrics_servers_apiservice_is_verified_once_the_server_is_ready(kubectl
         ("just text", "kind None"),
     ],
 )
-def test_what_is_no_manifests_is_told_so(tmp_path, text, said):
+def test_what_is_no_manifests_is_told_so(tmp_path, text, message):
     path = tmp_path / "file.yaml"
     path.write_text(text)
-    with pytest.raises(ManifestsError, match=said):
+    with pytest.raises(ManifestsError, match=message):
         Manifests.load(path)

@@ -264,5 +264,5 @@ def _port(replica):
     """The port that its log names, or 0 as long as it names none."""
     text = replica.log.read_text()
     assert replica.process.returncode is None, text
-    found = re.search(r"listening on \S+ port (\d+)\W", text)
-    return int(found[1]) if found else 0
+    match = re.search(r"listening on \S+ port (\d+)\W", text)
+    return int(match[1]) if match else 0

@@ -28,9 +28,9 @@ def identity(thing):
 def parse(text):
     """Objects by identity; two of the same identity are a fault."""
     objects = [thing for thing in yaml.safe_load_all(text) if thing]
-    found = {identity(thing): thing for thing in objects}
-    assert len(found) == len(objects), "an object is there twice"
-    return found
+    by_identity = {identity(thing): thing for thing in objects}
+    assert len(by_identity) == len(objects), "an object is there twice"
+    return by_identity
 
 
 def rendered(variant):

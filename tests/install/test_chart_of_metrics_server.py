@@ -30,7 +30,7 @@ def api_service(objects):
 
 
 def only(objects, kind, name=None):
-    (thing,) = (one for key, one in objects.items() if key[0] == kind and name in (None, key[2]))
+    (thing,) = (each for key, each in objects.items() if key[0] == kind and name in (None, key[2]))
     return thing
 
 
@@ -163,7 +163,7 @@ def test_a_key_has_its_effect_among_the_whole_values(values, seen, expected):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"addonResizer": {"enabled": True}}, "set nodes"),
         ({"tls": {"type": "helm"}}, "use metrics-server"),
@@ -171,8 +171,8 @@ def test_a_key_has_its_effect_among_the_whole_values(values, seen, expected):
         ({"tls": {"type": "existingSecret"}}, "tls.existingSecret.name"),
     ],
 )
-def test_a_key_without_its_effect_says_what_to_do_instead(values, said):
-    with pytest.raises(helm.HelmError, match=said):
+def test_a_key_without_its_effect_says_what_to_do_instead(values, message):
+    with pytest.raises(helm.HelmError, match=message):
         render(its_values(**values))
 
 

@@ -121,7 +121,7 @@ def test_the_port_is_one_in_flag_container_probes_and_service(variant):
     (port,) = container(objects)["ports"]
     assert f"--secure-port={port['containerPort']}" in args(objects)
     service = objects["Service", "kube-system", "metrics-server"]["spec"]
-    assert [one["targetPort"] for one in service["ports"]] == [port["name"]]
+    assert [each["targetPort"] for each in service["ports"]] == [port["name"]]
     for probe, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         assert container(objects)[probe]["httpGet"] == {
             "path": path,

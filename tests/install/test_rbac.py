@@ -90,7 +90,8 @@ def asked(tmp_path_factory):
 
     return {
         variant: {
-            (one.group, one.full_resource, one.verb, one.name): answer for one, answer in questions
+            (each.group, each.full_resource, each.verb, each.name): answer
+            for each, answer in questions
         }
         for variant, questions in zip(JOURNEYS, asyncio.run(all_at_once()), strict=True)
     }
@@ -128,7 +129,7 @@ def test_a_rule_is_used(asked, variant, group, resource, verb, name):
 )
 def test_a_binding_to_a_role_of_kubernetes_is_used(asked, group, resource, verb):
     questions = asked["metrics-v1"]
-    assert [one for one in questions if one[:3] == (group, resource, verb)]
+    assert [each for each in questions if each[:3] == (group, resource, verb)]
 
 
 @pytest.mark.parametrize("number", range(len(RULES)))

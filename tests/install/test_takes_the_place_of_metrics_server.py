@@ -106,15 +106,15 @@ def test_the_stable_version_is_preferred_once_it_is_registered():
 def test_readers_may_do_what_the_api_can_do():
     """The verbs of the recorded discovery, and `watch` as in metrics-server's role."""
     discovery = next(
-        json.loads(one["body"])
-        for one in json.loads(EXCHANGES.read_text())
-        if one["path"] == "/apis/metrics.k8s.io/v1beta1" and one["status"] == 200
+        json.loads(each["body"])
+        for each in json.loads(EXCHANGES.read_text())
+        if each["path"] == "/apis/metrics.k8s.io/v1beta1" and each["status"] == 200
     )
     role = rendered("default")["ClusterRole", "", "system:aggregated-metrics-reader"]
     (rule,) = role["rules"]
-    assert set(rule["resources"]) == {one["name"] for one in discovery["resources"]}
-    for one in discovery["resources"]:
-        assert set(rule["verbs"]) == {*one["verbs"], "watch"}
+    assert set(rule["resources"]) == {each["name"] for each in discovery["resources"]}
+    for each in discovery["resources"]:
+        assert set(rule["verbs"]) == {*each["verbs"], "watch"}
     for who in ("admin", "edit", "view"):
         label = f"rbac.authorization.k8s.io/aggregate-to-{who}"
         assert role["metadata"]["labels"][label] == "true"

@@ -25,13 +25,13 @@ def wheel(tmp_path_factory):
 
 
 def test_what_pip_is_told(wheel):
-    told = message_from_bytes(wheel["info/METADATA"])
-    assert told["Name"] == "metricsapi"
-    assert told["Version"] == metricsapi.__version__
-    assert told["Requires-Python"] == ">=3.11"
-    assert told["Summary"]
-    needed = told.get_all("Requires-Dist")
-    assert [one for one in needed if "psutil" in one] == ['psutil>=6 ; extra == "sandbox"']
+    metadata = message_from_bytes(wheel["info/METADATA"])
+    assert metadata["Name"] == "metricsapi"
+    assert metadata["Version"] == metricsapi.__version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Summary"]
+    needed = metadata.get_all("Requires-Dist")
+    assert [each for each in needed if "psutil" in each] == ['psutil>=6 ; extra == "sandbox"']
     assert wheel["info/entry_points.txt"].split() == [
         b"[console_scripts]",
         b"metricsapi=metricsapi.cli:main",

@@ -31,10 +31,10 @@ def kubeconfig(tmp_path, *, cluster=None, user=None, **top):
 
 
 def test_a_token_and_the_server_come_from_the_current_context(tmp_path):
-    found = load_credentials(kubeconfig(tmp_path, user={"token": "abc"}))
-    assert found.server == "https://127.0.0.1:6443"
-    assert found.identity.token() == "abc"
-    assert found.tls.context().verify_mode is ssl.CERT_REQUIRED
+    loaded = load_credentials(kubeconfig(tmp_path, user={"token": "abc"}))
+    assert loaded.server == "https://127.0.0.1:6443"
+    assert loaded.identity.token() == "abc"
+    assert loaded.tls.context().verify_mode is ssl.CERT_REQUIRED
 
 
 def test_strict_mode_that_refuses_cluster_authorities_is_off(tmp_path):

@@ -45,11 +45,11 @@ def test_of_several_files_the_first_that_has_something_wins(tmp_path):
     third = config("c", server="https://third", user={"token": "from-3"})
     third["users"] += config("b", user={"token": "hidden"})["users"]
     files = [first, write(tmp_path / "2", second), tmp_path / "gone", write(tmp_path / "3", third)]
-    found = load(files)
-    assert (found.server, found.identity.token()) == ("https://127.0.0.1:6443", "from-2")
+    loaded = load(files)
+    assert (loaded.server, loaded.identity.token()) == ("https://127.0.0.1:6443", "from-2")
     write(first, {"current-context": "c"})
-    found = load(files)
-    assert (found.server, found.identity.token()) == ("https://second", "from-3")
+    loaded = load(files)
+    assert (loaded.server, loaded.identity.token()) == ("https://second", "from-3")
 
 
 def test_the_files_are_those_of_kubectl(tmp_path, monkeypatch):
@@ -88,10 +88,10 @@ def test_paths_are_relative_to_the_file_they_stand_in(tmp_path):
     del cluster["users"]
     files = [write(tmp_path / "cluster", cluster)]
     files.append(write(tmp_path / "users" / "config", {"users": users["users"]}))
-    found = load(files)
-    assert found.identity.token() == "secret"
-    assert found.identity.certificate().leaf == PAIR.certificate
-    assert found.tls.authorities() == CA.text
+    loaded = load(files)
+    assert loaded.identity.token() == "secret"
+    assert loaded.identity.certificate().leaf == PAIR.certificate
+    assert loaded.tls.authorities() == CA.text
 
 
 def test_data_wins_over_files_and_may_have_comments_and_line_breaks(tmp_path):
@@ -103,15 +103,15 @@ def test_data_wins_over_files_and_may_have_comments_and_line_breaks(tmp_path):
         )
     }
     ca = {"certificate-authority-data": base64.b64encode("# Köln\n".encode() + CA.pem).decode()}
-    found = load(
+    loaded = load(
         write(
             tmp_path / "config",
             config(cluster={"certificate-authority": "gone", **ca},
                    user={"client-certificate": "gone", "client-key": "gone", **data}),
         )
     )  # fmt: skip
-    assert found.identity.certificate().leaf == PAIR.certificate
-    assert found.tls.authorities() == CA.text
+    assert loaded.identity.certificate().leaf == PAIR.certificate
+    assert loaded.tls.authorities() == CA.text
 
 
 def test_the_other_settings_of_a_cluster(tmp_path):
@@ -120,9 +120,9 @@ def test_the_other_settings_of_a_cluster(tmp_path):
         config(cluster={"insecure-skip-tls-verify": True, "tls-server-name": "other",
                         "proxy-url": "http://proxy:3128"}),
     )  # fmt: skip
-    found = load(path, {"HTTPS_PROXY": "http://ignored"})
-    assert found.tls.context().verify_mode is ssl.CERT_NONE
-    assert (found.tls.server_name, found.proxy) == ("other", "http://proxy:3128")
+    loaded = load(path, {"HTTPS_PROXY": "http://ignored"})
+    assert loaded.tls.context().verify_mode is ssl.CERT_NONE
+    assert (loaded.tls.server_name, loaded.proxy) == ("other", "http://proxy:3128")
 
 
 def test_the_environment_gives_a_proxy_where_the_kubeconfig_has_none(tmp_path):
@@ -144,8 +144,8 @@ def test_impersonation_is_sent_as_headers(tmp_path):
 
 def test_a_token_or_a_certificate_wins_over_exec(tmp_path):
     plugin = {"exec": {"command": "no-such-plugin", "apiVersion": "x"}}
-    found = load(write(tmp_path / "config", config(user={"token": "t", **plugin})))
-    assert found.identity.token() == "t"
+    loaded = load(write(tmp_path / "config", config(user={"token": "t", **plugin})))
+    assert loaded.identity.token() == "t"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -68,8 +68,8 @@ def pod_of(thing, columns=()):
 
 
 def test_a_row_of_a_table_tells_node_and_readiness_beside_the_metadata():
-    told = event("ADDED", table(row(labels={"app": "a"}), resourceVersion="7"))
-    decoded = decode_event(RUNNING_PODS, told)
+    received = event("ADDED", table(row(labels={"app": "a"}), resourceVersion="7"))
+    decoded = decode_event(RUNNING_PODS, received)
     pod = decoded.object
     assert pod.key == ("ns", "p")
     assert (pod.labels, pod.uid, pod.node, pod.ready) == ({"app": "a"}, "u", "n1", True)
@@ -131,8 +131,8 @@ def test_only_the_first_event_of_a_watch_names_the_columns(kind):
 
 def test_a_bookmark_that_is_a_table_has_a_version_and_no_object():
     for rows in ([], [row("")], None):
-        told = {**table(resourceVersion="9"), "rows": rows}
-        bookmark = decode_event(RUNNING_PODS, event("BOOKMARK", told))
+        received = {**table(resourceVersion="9"), "rows": rows}
+        bookmark = decode_event(RUNNING_PODS, event("BOOKMARK", received))
         assert (bookmark.object, bookmark.resource_version) == (None, "9")
 
 
@@ -143,10 +143,10 @@ def test_an_event_without_a_row_is_of_an_object_that_cannot_be_used():
 def test_an_api_server_without_tables_sends_metadata():
     metadata = {"name": "p", "namespace": "ns", "uid": "u", "resourceVersion": "12"}
     (listed,) = decode_page(RUNNING_PODS, page({"metadata": metadata})).items
-    told = decode_event(RUNNING_PODS, event("ADDED", {"metadata": metadata}))
-    assert told.object == listed
+    received = decode_event(RUNNING_PODS, event("ADDED", {"metadata": metadata}))
+    assert received.object == listed
     assert (listed.key, listed.node, listed.ready) == (("ns", "p"), "", False)
-    assert told.resource_version == "12"
+    assert received.resource_version == "12"
 
 
 @pytest.mark.parametrize("odd", [{}, {"metadata": None}, {"metadata": {}}])

@@ -110,7 +110,7 @@ class Prometheus:
         answer = await self._client.get("/api/v1/query", params={"query": expression})
         body = answer.json()
         assert body["status"] == "success", (expression, body)
-        return [(one["metric"], float(one["value"][1])) for one in body["data"]["result"]]
+        return [(each["metric"], float(each["value"][1])) for each in body["data"]["result"]]
 
     async def scraped(self, times, seconds=60):
         """Wait until both targets were scraped so many times more, without a failure."""
@@ -216,7 +216,7 @@ async def observed(program, folder):
         replica = await installation.start_replica(*FLAGS)
         other = await installation.start_replica(*FLAGS)
         await installation.ready(replica, other)
-        targets = [f"127.0.0.1:{one.port}" for one in (replica, other)]
+        targets = [f"127.0.0.1:{each.port}" for each in (replica, other)]
         async with Prometheus(program, data, targets) as prometheus:
             async with running(requests(installation, replica, faulty=False)):
                 await prometheus.scraped(SAMPLES_HEALTHY)

@@ -136,4 +136,7 @@ def test_panels_do_not_overlap_and_have_their_data_source():
         taken |= cells
         for target in panel.get("targets", ()):
             assert target["datasource"]["uid"] == "${datasource}"
-    assert [one["name"] for one in dashboard()["templating"]["list"]] == ["datasource", "instance"]
+    assert [each["name"] for each in dashboard()["templating"]["list"]] == [
+        "datasource",
+        "instance",
+    ]

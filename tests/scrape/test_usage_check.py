@@ -16,9 +16,9 @@ MEMORY = {"time": "2026-11-23T10:00:00Z", "workingSetBytes": 3}
 def sample(cpu=CPU, memory=MEMORY, *, node=True, pods=2):
     """A Summary in which every stat, or only those of pods, have this CPU and memory."""
     value = document(*[pod(f"p{i}") for i in range(pods)])
-    stats = [container for one in value["pods"] for container in one["containers"]]
-    for one in [*stats, *[value["node"]] * node]:
-        one.update(cpu=cpu, memory=memory)
+    stats = [container for each in value["pods"] for container in each["containers"]]
+    for each in [*stats, *[value["node"]] * node]:
+        each.update(cpu=cpu, memory=memory)
     return run(summary_steps(json.dumps(value).encode(), Exchange("n1", **TIMES)))
 
 

@@ -14,9 +14,9 @@ async def main():
 
     def tell(section, name, outcome, expected):
         nonlocal failed
-        held = outcome == expected
-        failed += not held
-        mark = "held" if held else f"FAILED, expected {expected}"
+        passed = outcome == expected
+        failed += not passed
+        mark = "held" if passed else f"FAILED, expected {expected}"
         print(f"{section:<16} {name:<52} {outcome!s:<30} {mark}", flush=True)
 
     for row in ROWS:

@@ -121,8 +121,10 @@ async def test_a_failing_lookup_is_said_and_the_probe_is_answered(
     assert await ask(server, _front_proxy(embedded.api.front_proxy_ca), remote()) == REFUSED
     assert await ask(server, None, token(embedded)) == 401
     lines = (embedded.directory / "server.log").read_text().splitlines()
-    said = [line for line in lines if "the authentication configuration is not known yet" in line]
-    assert [line[0] for line in said] == [level]
+    matching = [
+        line for line in lines if "the authentication configuration is not known yet" in line
+    ]
+    assert [line[0] for line in matching] == [level]
     assert any("extension-apiserver-authentication" in line for line in lines)
 
 

@@ -69,13 +69,13 @@ async def supervised(*tasks, **options):
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_whatever_a_task_raises_it_is_started_again_and_others_run_on(error):
     restarts = Counter()
-    one, other = Failing(error, error), Failing()
+    first, other = Failing(error, error), Failing()
     supervisor, running = await supervised(
-        Task("one", one.run),
+        Task("one", first.run),
         Task("other", other.run),
         restarted=lambda name: restarts.update([name]),
     )
-    await until(lambda: one.runs >= 3)
+    await until(lambda: first.runs >= 3)
     assert other.runs == 1
     assert not running.done()
     assert restarts == {"one": 2}

@@ -114,7 +114,7 @@ class SimKubelet:
             {
                 "podRef": {"namespace": "ns", "name": name, "uid": self.uids.get(name, name)},
                 "containers": [
-                    {"name": one.name, **self._fields(one, at, answered)} for one in containers
+                    {"name": each.name, **self._fields(each, at, answered)} for each in containers
                 ],
             }
             for name, containers in self.pods.items()
@@ -145,6 +145,6 @@ def scrapes(random: Random, count: int, period: float, *, exact: bool) -> list[f
     """Give the times we ask at: every `period` seconds, to a few milliseconds or to half one."""
     first = random.uniform(0, 10)
     wobble = 0.002 if exact else 0.3
-    times = [first + turn * period + random.uniform(0, wobble) for turn in range(count)]
+    times = [first + i * period + random.uniform(0, wobble) for i in range(count)]
     assert all(later > earlier for earlier, later in pairwise(times))
     return times

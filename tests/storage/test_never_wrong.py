@@ -192,14 +192,14 @@ def test_whatever_is_answered_usage_is_finite_and_whole(answers):
         put(store, now, ("pod", "u", samples), node=node)
         pod = store.pod_usage("ns", "pod", now)
         if pod is not None:
-            assert {one.name for one in pod.containers} == {one.name for one in samples}
+            assert {item.name for item in pod.containers} == {item.name for item in samples}
         for usage in filter(None, (pod, store.node_usage("node-a", now))):
             assert isfinite(usage.window)
             assert usage.window > 0
             assert usage.timestamp in told
-            for one in getattr(usage, "containers", (usage,)):
-                assert 0 <= one.cpu <= 10**15
-                assert one.memory >= 0
+            for item in getattr(usage, "containers", (usage,)):
+                assert 0 <= item.cpu <= 10**15
+                assert item.memory >= 0
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_a_pod_that_is_named_as_none_can_be_is_left_out_and_costs_no_other(
 
 
 def test_a_pod_that_is_gone_is_dropped_even_if_another_is_listed_twice(store):
-    one = ("one", "u", [container(at=100, counter=10**12, rate=10**8)])
-    put(store, 100.0, one, ("two", "v", [container(at=100, counter=10**12, rate=10**8)]))
-    now = put(store, 115.0, one, one)
+    item = ("one", "u", [container(at=100, counter=10**12, rate=10**8)])
+    put(store, 100.0, item, ("two", "v", [container(at=100, counter=10**12, rate=10**8)]))
+    now = put(store, 115.0, item, item)
     assert store.pod_usage("ns", "one", now)
     assert store.pod_usage("ns", "two", now) is None
 
@@ -277,15 +277,15 @@ def test_a_time_that_cannot_be_written_costs_its_own_pod(told):
     assert store.node_usage("n", 100.1) is None
     assert store.pod_usage("ns", "bad", 100.1) is None
     assert rfc3339(int(store.pod_usage("ns", "good", 100.1).timestamp)) == "2027-01-15T08:01:40Z"
-    assert [one.pod for one in store.readings(100.1)] == ["good"]
+    assert [item.pod for item in store.readings(100.1)] == ["good"]
 
 
 def test_times_that_are_next_to_each_other_give_no_rate(store):
     """No kubelet's times are finer than a millisecond; divided by less, a rate is infinite."""
     for at, time in ((100.0, 1e-320), (115.0, 2e-320)):
-        one = container(at=at, counter=int(at), rate=None)
-        one.cpu.time = time
-        store.put(node_sample("node-a", at, at + 0.01, EPOCH, [("ns", "pod", "u", [one])]))
+        item = container(at=at, counter=int(at), rate=None)
+        item.cpu.time = time
+        store.put(node_sample("node-a", at, at + 0.01, EPOCH, [("ns", "pod", "u", [item])]))
     assert store.pod_usage("ns", "pod", 115.1) is None
 
 
@@ -309,12 +309,12 @@ def test_of_a_pod_that_two_nodes_list_the_one_that_started_last_is_served(store)
     """Moved at once, as a StatefulSet's pod is: both kubelets list it for a while."""
     for at in (100.0, 115.0, 130.0, 145.0, 160.0):
         for node, start, cores in (("node-a", 50, 1), ("node-b", 90, 2), ("node-a", 50, 1)):
-            one = container(at=at, counter=int(at * cores * 1e9), start=start, rate=cores * 10**9)
+            item = container(at=at, counter=int(at * cores * 1e9), start=start, rate=cores * 10**9)
             alone = [
                 (f"on-{node}-{i}", f"uid-{i}", [container(at=at, counter=int(at * 1e9))])
                 for i in range(5)
             ]
-            listed = [("ns", *pod) for pod in (("pod", f"uid-{node}", [one]), *alone)]
+            listed = [("ns", *pod) for pod in (("pod", f"uid-{node}", [item]), *alone)]
             store.put(node_sample(node, at, at + 0.01, EPOCH, listed))
         usage = store.pod_usage("ns", "pod", at + 0.01)
         assert (usage.node, usage.containers[0].cpu) == ("node-b", pytest.approx(2e9))

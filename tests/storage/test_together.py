@@ -17,13 +17,13 @@ def answers(store, *times):
         first, second = at if isinstance(at, tuple) else (at, at)
         read = [first, second] * 3
         pods = [
-            (f"pod-{i}", f"uid-{i}", [container(at=one, counter=int(one * 1e9), rate=10**9)])
-            for i, one in enumerate(read)
+            (f"pod-{i}", f"uid-{i}", [container(at=each, counter=int(each * 1e9), rate=10**9)])
+            for i, each in enumerate(read)
         ]
         now = put(store, first, *pods)
     kept = list(store.readings(now))
     assert len(kept) == 6
-    return {one.cpu.at.exact - EPOCH for one in kept}
+    return {each.cpu.at.exact - EPOCH for each in kept}
 
 
 def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_again():
@@ -44,21 +44,21 @@ def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_aga
 def test_a_start_told_in_other_words_is_the_same_start():
     store = MetricsStore(max_age=MAX_AGE)
     answers(store, 100.0, 115.0, 130.0, 145.0)
-    told = container(at=160, counter=160 * 10**9, rate=1)
-    told.start_time = "2027-01-15T09:00:00+01:00"
-    now = put(store, 160.0, *[(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)])
+    stats = container(at=160, counter=160 * 10**9, rate=1)
+    stats.start_time = "2027-01-15T09:00:00+01:00"
+    now = put(store, 160.0, *[(f"pod-{i}", f"uid-{i}", [stats]) for i in range(6)])
     for i in range(6):
-        (one,) = store.pod_usage("ns", f"pod-{i}", now).containers
-        assert one.cpu == pytest.approx(1e9)
+        (each,) = store.pod_usage("ns", f"pod-{i}", now).containers
+        assert each.cpu == pytest.approx(1e9)
 
 
 def test_no_rate_reaches_across_a_restart_after_which_the_counter_is_higher():
     store = MetricsStore(max_age=MAX_AGE)
 
     def put_pods(at, first):
-        told = container(at=at, counter=int(at * 1e7), rate=10**7)
-        others = [(f"pod-{i}", f"uid-{i}", [told]) for i in range(6)]
-        return put(store, at, ("pod", "uid", [first or told]), *others)
+        stats = container(at=at, counter=int(at * 1e7), rate=10**7)
+        others = [(f"pod-{i}", f"uid-{i}", [stats]) for i in range(6)]
+        return put(store, at, ("pod", "uid", [first or stats]), *others)
 
     for at in (100.0, 115.0, 130.0, 145.0, 160.0):
         put_pods(at, None)
@@ -88,7 +88,7 @@ def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
     first = next(readings)
     put_pods(175.0, "two", "three")
     second = next(readings)
-    assert [(one.pod, one.name) for one in (first, second)] == [("two", "a"), ("two", "b")]
+    assert [(each.pod, each.name) for each in (first, second)] == [("two", "a"), ("two", "b")]
     assert (first.cpu.counter, second.cpu.counter) == (10**9 + 160, 2 * 10**9 + 160)
     assert second.cpu.at.exact == first.cpu.at.exact
 
@@ -112,8 +112,8 @@ def test_usage_stays_the_same_object_while_a_pod_is_listed_without_new_usage():
     store = MetricsStore(max_age=MAX_AGE)
     answers(store, 100.0, 115.0, 130.0, 145.0)
     before = store.pod_usage("ns", "pod-0", 145.02)
-    told = [container(at=160, counter=160 * 10**9, rate=10**9)]
-    others = [(f"pod-{i}", f"uid-{i}", told) for i in range(1, 6)]
+    stats = [container(at=160, counter=160 * 10**9, rate=10**9)]
+    others = [(f"pod-{i}", f"uid-{i}", stats) for i in range(1, 6)]
     bare = ("pod-0", "uid-0", [container(at=145, cpu=False)])
     now = put(store, 160.0, bare, *others)
     assert before.timestamp == EPOCH + 145
@@ -125,20 +125,20 @@ def test_an_idle_container_that_is_not_listed_any_more_is_gone():
     """What is not told of is not a counter that stayed 0."""
     store = MetricsStore(max_age=MAX_AGE)
     for at in (100.0, 115.0, 130.0, 145.0, 160.0):
-        told = [container(at=at, counter=int(at * 1e9), rate=10**9)]
+        stats = [container(at=at, counter=int(at * 1e9), rate=10**9)]
         idle = [container("idle", at=at, counter=0, rate=0)] if at < 160 else []
-        pods = [(f"pod-{i}", f"uid-{i}", told + idle) for i in range(6)]
+        pods = [(f"pod-{i}", f"uid-{i}", stats + idle) for i in range(6)]
         now = put(store, at, *pods, *[("pod", "uid", idle)] * (at < 160))
-    assert [one.name for one in store.pod_usage("ns", "pod-0", now).containers] == ["c"]
+    assert [each.name for each in store.pod_usage("ns", "pod-0", now).containers] == ["c"]
     assert store.pod_usage("ns", "pod", now) is None
 
 
 def test_a_counter_that_jumps_beyond_all_processors_leaves_the_usage_before():
     store = MetricsStore(max_age=MAX_AGE)
     answers(store, 100.0, 115.0, 130.0, 145.0)
-    told = container(at=160, counter=160 * 10**9, rate=10**9)
+    stats = container(at=160, counter=160 * 10**9, rate=10**9)
     jumped = container(at=160, counter=2**63, rate=10**9)
-    pods = [(f"pod-{i}", f"uid-{i}", [told if i else jumped]) for i in range(6)]
+    pods = [(f"pod-{i}", f"uid-{i}", [stats if i else jumped]) for i in range(6)]
     now = put(store, 160.0, *pods)
     ages = [now + EPOCH - store.pod_usage("ns", f"pod-{i}", now).timestamp for i in range(2)]
     assert ages == [pytest.approx(15.01), pytest.approx(0.01)]

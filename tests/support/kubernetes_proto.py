@@ -161,9 +161,9 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def as_json(decoded: dict[str, Any]) -> dict[str, Any]:
     """Give the same object as JSON would have it: maps, texts for quantities, no empty texts."""
-    found = _plain(decoded)
-    assert isinstance(found, dict)
-    return found
+    plain = _plain(decoded)
+    assert isinstance(plain, dict)
+    return plain
 
 
 def _plain(value: Any) -> Any:

@@ -12,8 +12,8 @@ def needed(*names):
     Without any the test is skipped; where METRICSAPI_REQUIRE names one, as in CI, it fails.
     """
     for name in names:
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     message = f"there is no {' or '.join(names)} on PATH"
     if set(names) & set(os.environ.get("METRICSAPI_REQUIRE", "").split()):
         pytest.fail(message)

@@ -122,12 +122,12 @@ class Migration(Installation):
         """Whether the API server says so of the Metrics API."""
         item = await self.get(f"{APISERVICES}/v1beta1.metrics.k8s.io") or {}
         conditions = item.get("status", {}).get("conditions", [])
-        return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
+        return [each["status"] for each in conditions if each["type"] == "Available"] == ["True"]
 
     async def served(self):
         """Give the names of the nodes with usage."""
         usage = await self.get(USAGE) or {"items": []}
-        return [one["metadata"]["name"] for one in usage["items"]]
+        return [each["metadata"]["name"] for each in usage["items"]]
 
     async def trust(self):
         """Give what the APIService says about verification: (insecureSkipTLSVerify, caBundle)."""

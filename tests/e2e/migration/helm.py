@@ -58,14 +58,14 @@ def rendered(options):
     with configuration as config, helm_python.Chart.load(options.chart) as chart:
         files = config.render(chart, values, name=options.release, namespace=options.namespace)
     texts = [text for path, text in files.items() if path.endswith(".yaml")]
-    objects = [one for text in texts for one in yaml.safe_load_all(text) if one]
-    objects.sort(key=lambda one: one["kind"] == "APIService")
+    objects = [each for text in texts for each in yaml.safe_load_all(text) if each]
+    objects.sort(key=lambda each: each["kind"] == "APIService")
     return yaml.safe_dump_all(objects)
 
 
 def apply(text, before):
     subprocess.run(["kubectl", "apply", "-f", "-"], input=text, text=True, check=True)
-    wanted = {identity(one) for one in yaml.safe_load_all(text)}
+    wanted = {identity(each) for each in yaml.safe_load_all(text)}
     for kind, namespace, name in map(identity, yaml.safe_load_all(before) if before else ()):
         if (kind, namespace, name) not in wanted:
             where = ["-n", namespace] if namespace else []

@@ -26,7 +26,7 @@ SOMEONE = User("someone", groups=("system:masters",))
 
 def tls(certificate):
     """The handshake's own check: the peer counts as having shown this certificate."""
-    chain = [certificate.der, *(one.der for one in certificate.chain)]
+    chain = [certificate.der, *(each.der for each in certificate.chain)]
     return patch.object(protocol, "peer_certificates", lambda _: PeerCertificates(chain))
 
 

@@ -167,6 +167,6 @@ async def test_the_row_notices_its_check_missing(row):
                 shown = Row(row.name, 401, (), None, row.headers)
                 assert await outcome_of(shown) == 401
                 row = shown
-        last = ROWS[[one.name for one in ROWS].index(row.name)].without[-1]
+        last = ROWS[[each.name for each in ROWS].index(row.name)].without[-1]
         switched_off.enter_context(last)
         assert await outcome_of(row) != row.outcome

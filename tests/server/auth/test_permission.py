@@ -48,9 +48,9 @@ async def reviewer():
     ],
 )
 def test_what_is_asked_for_in_the_words_of_rbac(method, path, query, asked):
-    found = request_info(method, f"/apis/metrics.k8s.io/v1/{path}", QueryString(query))
-    assert (found.group, found.version) == ("metrics.k8s.io", "v1")
-    assert (found.verb, found.resource, found.namespace, found.name, found.subresource) == asked
+    info = request_info(method, f"/apis/metrics.k8s.io/v1/{path}", QueryString(query))
+    assert (info.group, info.version) == ("metrics.k8s.io", "v1")
+    assert (info.verb, info.resource, info.namespace, info.name, info.subresource) == asked
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/metrics.k8s.io/v1", "/metrics", "/healthz/ping"])

@@ -10,9 +10,9 @@ from tests.support.paths import RECORDED
 from tests.support.pki import Authority
 
 EXCHANGES = json.loads((RECORDED / "metrics-server-0.8.1.json").read_text())
-REFUSED = [one for one in EXCHANGES if one["status"] in (401, 403)]
+REFUSED = [recorded for recorded in EXCHANGES if recorded["status"] in (401, 403)]
 LETS_IN = ("x509-admin", "sa-token-granted", "nobody-discovery")
-ADMITTED = [one for one in EXCHANGES if one["name"] in LETS_IN]
+ADMITTED = [recorded for recorded in EXCHANGES if recorded["name"] in LETS_IN]
 TOKENS = {"@SA": "system:serviceaccount:default:plain", "@SAG": "granted"}
 
 
@@ -28,13 +28,13 @@ def allows(spec):
     return path.startswith("/apis") and "system:authenticated" in spec["groups"]
 
 
-async def exchange(authorities, one):
+async def exchange(authorities, recorded):
     front, clients = authorities
     certificate = {
         None: None,
         "front-proxy-client": front.issue("front-proxy-client"),
         "admin": clients.issue("kubernetes-admin", groups=["kubeadm:cluster-admins"]),
-    }[one["client_cert"]]
+    }[recorded["client_cert"]]
     async with serving(configmap(front, clients)) as stand:
         stand.reviewer.users = {
             token: {"username": name, "groups": ["system:serviceaccounts"]}
@@ -43,24 +43,24 @@ async def exchange(authorities, one):
         stand.reviewer.allows = allows
         async with connect(stand.port, certificate) as connection:
             return await connection.request(
-                one["path"], method=one["method"], headers=one["headers"]
+                recorded["path"], method=recorded["method"], headers=recorded["headers"]
             )
 
 
-@pytest.mark.parametrize("one", REFUSED, ids=lambda one: one["name"])
-async def test_a_refusal_is_the_recorded_one(authorities, one):
+@pytest.mark.parametrize("recorded", REFUSED, ids=lambda recorded: recorded["name"])
+async def test_a_refusal_is_the_recorded_one(authorities, recorded):
     """Status, body, and every header but the date and the request's id: recordings lack them."""
-    answer = await exchange(authorities, one)
+    answer = await exchange(authorities, recorded)
     headers = {name.title(): value for name, value in answer.headers}
     assert headers.pop("Date")
     assert headers.pop("Audit-Id")
-    assert (answer.status, headers) == (one["status"], one["response_headers"])
-    assert answer.body.decode() == one["body"]
+    assert (answer.status, headers) == (recorded["status"], recorded["response_headers"])
+    assert answer.body.decode() == recorded["body"]
 
 
-@pytest.mark.parametrize("one", ADMITTED, ids=lambda one: one["name"])
-async def test_who_was_let_in_is_let_in(authorities, one):
-    assert (await exchange(authorities, one)).status == one["status"] == 200
+@pytest.mark.parametrize("recorded", ADMITTED, ids=lambda recorded: recorded["name"])
+async def test_who_was_let_in_is_let_in(authorities, recorded):
+    assert (await exchange(authorities, recorded)).status == recorded["status"] == 200
 
 
 def test_the_recording_has_them_all():

@@ -9,13 +9,13 @@ from tests.support.https_client import connect
 
 
 async def test_an_answer_tells_its_own_second_also_after_a_pause():
-    told = []
+    dates = []
     async with serving(configmap()) as stand:
         for _ in range(2):
             before = int(time.time())
             async with connect(stand.port) as connection:
                 answer = await connection.request(PATHS[0])
-            told.append(parsedate_to_datetime(answer.header("date")).timestamp())
-            assert before <= told[-1] <= time.time()
-            await until(lambda: int(time.time()) > told[-1])
-    assert told[1] > told[0]
+            dates.append(parsedate_to_datetime(answer.header("date")).timestamp())
+            assert before <= dates[-1] <= time.time()
+            await until(lambda: int(time.time()) > dates[-1])
+    assert dates[1] > dates[0]

@@ -81,9 +81,13 @@ async def test_what_is_logged_of_a_request_carries_its_id_and_nothing_else_does(
     assert (failed.status, failed.header("audit-id")) == (500, "one")
     told = json.loads(failed.body)["message"]
     assert told == "Internal error occurred: see the server's log for request one"
-    found = {line["msg"]: line for line in lines()}
-    assert found["request failed"]["request"] == "one"
-    assert "a fault of ours" in found["request failed"]["traceback"]
-    assert found["unauthorized"]["request"] == "two"
-    assert not any("request" in line for name, line in found.items() if "listening" in name)
-    assert set(found) == {"request failed", "unauthorized", f"listening on 127.0.0.1 port {port}"}
+    by_message = {line["msg"]: line for line in lines()}
+    assert by_message["request failed"]["request"] == "one"
+    assert "a fault of ours" in by_message["request failed"]["traceback"]
+    assert by_message["unauthorized"]["request"] == "two"
+    assert not any("request" in line for name, line in by_message.items() if "listening" in name)
+    assert set(by_message) == {
+        "request failed",
+        "unauthorized",
+        f"listening on 127.0.0.1 port {port}",
+    }

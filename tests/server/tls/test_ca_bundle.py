@@ -242,11 +242,11 @@ async def test_a_missing_permission_is_named_once_and_the_rest_goes_on(installat
     keeper = await installation.keeper()
     for _ in range(3):
         await keeper.reconcile()
-    said = [record.data["problem"] for record in caplog.records if hasattr(record, "data")]
-    assert said
-    assert all("missing permission" in one for one in said)
-    assert len(said) == len(set(said))
-    assert any(SECRET in one for one in said)
+    problems = [record.data["problem"] for record in caplog.records if hasattr(record, "data")]
+    assert problems
+    assert all("missing permission" in one for one in problems)
+    assert len(problems) == len(set(problems))
+    assert any(SECRET in one for one in problems)
 
 
 async def test_a_secret_with_something_else_in_it_is_filled_anew(installation):

@@ -113,7 +113,7 @@ class ApiServer:
 
 
 def statuses(results):
-    return {(one.check, str(one.status)) for one in results if one.status != "ok"}
+    return {(each.check, str(each.status)) for each in results if each.status != "ok"}
 
 
 async def test_all_is_well(tmp_path):
@@ -141,8 +141,8 @@ async def test_all_is_well(tmp_path):
 )
 async def test_each_missing_permission_is_named(tmp_path, flags, missing, status):
     results = await ApiServer(tmp_path, denied=[missing]).examine(flags)
-    bad = [one for one in results if one.check == "permission" and one.status != "ok"]
-    assert [str(one.status) for one in bad] == [status]
+    bad = [each for each in results if each.check == "permission" and each.status != "ok"]
+    assert [str(each.status) for each in bad] == [status]
     assert re.fullmatch(rf"no {missing}( [\w.-]+)?: no rule", bad[0].evidence)
     assert "manifests/" in bad[0].fix
 
@@ -150,9 +150,9 @@ async def test_each_missing_permission_is_named(tmp_path, flags, missing, status
 async def test_named_permissions_are_asked_for_those_names(tmp_path):
     server = ApiServer(tmp_path)
     await server.examine({"manage-ca-bundle": True})
-    secrets = [one for one in server.asked if one["resource"] == "secrets"]
-    assert {one["name"] for one in secrets} == {"metrics-server-ca"}
-    assert {one["namespace"] for one in secrets} == {"kube-system"}
+    secrets = [each for each in server.asked if each["resource"] == "secrets"]
+    assert {each["name"] for each in secrets} == {"metrics-server-ca"}
+    assert {each["namespace"] for each in secrets} == {"kube-system"}
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,10 @@ async def test_named_permissions_are_asked_for_those_names(tmp_path):
 )
 async def test_findings(tmp_path, answers, check, status, evidence):
     results = await ApiServer(tmp_path, answers=answers).examine()
-    found = next(one for one in results if one.check == check)
-    assert found.status == status
-    assert evidence in found.evidence
-    assert found.fix or found.status in ("ok", "skip")
+    result = next(each for each in results if each.check == check)
+    assert result.status == status
+    assert evidence in result.evidence
+    assert result.fix or result.status in ("ok", "skip")
 
 
 async def test_without_the_api_server_the_rest_is_skipped(tmp_path):
@@ -209,7 +209,7 @@ async def test_without_the_api_server_the_rest_is_skipped(tmp_path):
     async with KubeClient(credentials) as client:
         (first, *rest), _ = await check_cluster(client, Settings())
     assert (first.check, str(first.status)) == ("API server", "fail")
-    assert {str(one.status) for one in rest} == {"skip"}
+    assert {str(each.status) for each in rest} == {"skip"}
 
 
 def run(*args):
@@ -225,9 +225,9 @@ async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json")
         status, text = await asyncio.to_thread(run, *args)
         assert status == 0
-        found = json.loads(text)
-        assert found["summary"]["fail"] == 0
-        assert found["results"][0]["check"] == "API server"
+        result = json.loads(text)
+        assert result["summary"]["fail"] == 0
+        assert result["results"][0]["check"] == "API server"
         server.answers[SLICES] = slices()
         status, text = await asyncio.to_thread(run, args[0])
         assert status == 1
@@ -285,11 +285,11 @@ def lease(*, renewed=0.0, address="10.0.0.1:10250", **spec):
 async def test_who_leads_is_told_by_the_lease(tmp_path, answer, status, evidence):
     answers = {LEASE: lease(**answer) if isinstance(answer, dict) else answer}
     results = await ApiServer(tmp_path, answers=answers).examine({"leader-elect": True})
-    (leader,) = [one for one in results if one.check == "leader"]
+    (leader,) = [each for each in results if each.check == "leader"]
     assert str(leader.status) == status
     assert re.search(evidence, leader.evidence)
 
 
 async def test_without_leader_election_no_lease_is_looked_at(tmp_path):
     results = await ApiServer(tmp_path).examine()
-    assert "leader" not in {one.check for one in results}
+    assert "leader" not in {each.check for each in results}

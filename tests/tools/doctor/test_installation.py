@@ -41,21 +41,21 @@ async def examined(tmp_path, answers, *flags, denied=()):
     async with listening(server, serving(CA, "127.0.0.1")) as port:
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json", *flags)
         status, text = await asyncio.to_thread(run, *args)
-    found = {}
+    results = {}
     for result in json.loads(text)["results"]:
-        found.setdefault(result["check"], []).append(result)
-    return status, found, server
+        results.setdefault(result["check"], []).append(result)
+    return status, results, server
 
 
 async def test_an_empty_cluster_is_fit_and_nothing_missing_is_a_failure(tmp_path):
-    status, found, server = await examined(tmp_path, NOTHING)
+    status, results, server = await examined(tmp_path, NOTHING)
     assert status == 0
-    assert found["fitness"][0]["status"] == "ok"
-    assert "nothing yet" in found["installation"][0]["evidence"]
-    assert "does not exist yet" in found["APIService"][0]["evidence"]
-    assert found["install"][0]["status"] == "ok"
-    assert {one["verb"] for one in server.asked} == {"create"}
-    assert {"clusterroles", "apiservices"} <= {one["resource"] for one in server.asked}
+    assert results["fitness"][0]["status"] == "ok"
+    assert "nothing yet" in results["installation"][0]["evidence"]
+    assert "does not exist yet" in results["APIService"][0]["evidence"]
+    assert results["install"][0]["status"] == "ok"
+    assert {each["verb"] for each in server.asked} == {"create"}
+    assert {"clusterroles", "apiservices"} <= {each["resource"] for each in server.asked}
 
 
 @pytest.mark.parametrize(
@@ -66,47 +66,47 @@ async def test_an_empty_cluster_is_fit_and_nothing_missing_is_a_failure(tmp_path
     ],
 )
 async def test_without_an_aggregation_layer_a_cluster_is_not_fit(tmp_path, answers, failed):
-    status, found, _ = await examined(tmp_path, NOTHING | answers)
+    status, results, _ = await examined(tmp_path, NOTHING | answers)
     assert status == 1
-    assert found["fitness"][0]["evidence"] == f"not yet: {failed} failed"
-    assert "--requestheader-client-ca-file" in found[failed][0]["fix"]
+    assert results["fitness"][0]["evidence"] == f"not yet: {failed} failed"
+    assert "--requestheader-client-ca-file" in results[failed][0]["fix"]
 
 
 async def test_who_may_not_install_is_told_so(tmp_path):
-    status, found, _ = await examined(tmp_path, NOTHING, denied=["create clusterroles"])
+    status, results, _ = await examined(tmp_path, NOTHING, denied=["create clusterroles"])
     assert status == 0
-    assert found["install"][0]["evidence"] == "you may not create clusterroles"
+    assert results["install"][0]["evidence"] == "you may not create clusterroles"
 
 
 async def test_metrics_server_in_our_place_is_named_with_the_way_to_migrate(tmp_path):
     image = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
-    status, found, _ = await examined(
+    status, results, _ = await examined(
         tmp_path, {SELF: ADMIN, SERVICE: service(), PODS: pods(image)}
     )
     assert status == 0
-    assert image in found["installation"][0]["evidence"]
-    assert "docs/migration.md" in found["installation"][0]["evidence"]
-    assert "fitness" in found
-    assert "caBundle" not in found  # that is about ours
+    assert image in results["installation"][0]["evidence"]
+    assert "docs/migration.md" in results["installation"][0]["evidence"]
+    assert "fitness" in results
+    assert "caBundle" not in results  # that is about ours
 
 
 async def test_an_api_service_of_someone_else_is_a_warning_before_and_a_failure_after(tmp_path):
     other = {APISERVICE: api_service(service={"name": "adapter", "namespace": "monitoring"})}
-    status, found, _ = await examined(tmp_path, NOTHING | other)
+    status, results, _ = await examined(tmp_path, NOTHING | other)
     assert status == 0
-    assert found["APIService"][0]["status"] == "warn"
-    assert "belongs to monitoring/adapter" in found["APIService"][0]["evidence"]
-    status, found, _ = await examined(tmp_path, other | {SELF: ADMIN})
+    assert results["APIService"][0]["status"] == "warn"
+    assert "belongs to monitoring/adapter" in results["APIService"][0]["evidence"]
+    status, results, _ = await examined(tmp_path, other | {SELF: ADMIN})
     assert status == 1
-    assert found["APIService"][0]["status"] == "fail"
-    assert "fitness" not in found
+    assert results["APIService"][0]["status"] == "fail"
+    assert "fitness" not in results
 
 
 async def test_an_api_service_without_its_service_is_a_half_installation(tmp_path):
     """It blocks the deletion of namespaces, so it is no mere "not yet"."""
-    status, found, _ = await examined(tmp_path, {SERVICE: 404, SELF: ADMIN})
+    status, results, _ = await examined(tmp_path, {SERVICE: 404, SELF: ADMIN})
     assert status == 1
-    assert found["Service"][0]["status"] == "fail"
+    assert results["Service"][0]["status"] == "fail"
 
 
 async def test_an_administrator_asks_for_the_servers_account_not_for_himself(tmp_path):
@@ -129,8 +129,10 @@ async def test_an_administrator_asks_for_the_servers_account_not_for_himself(tmp
     assert status == 1
     assert {spec["user"] for spec in asked} == {"system:serviceaccount:kube-system:mine"}
     assert "system:serviceaccounts:kube-system" in asked[0]["groups"]
-    failed = [one for one in json.loads(text)["results"] if one["status"] == "fail"]
-    assert [one["evidence"] for one in failed] == [f"no {verb} pods" for verb in ("list", "watch")]
+    failed = [each for each in json.loads(text)["results"] if each["status"] == "fail"]
+    assert [each["evidence"] for each in failed] == [
+        f"no {verb} pods" for verb in ("list", "watch")
+    ]
     assert "grant this to service account kube-system/mine" in failed[0]["fix"]
 
 
@@ -141,9 +143,9 @@ async def test_the_server_itself_asks_for_itself_whatever_its_account_is_called(
     """As in a pod of the chart with serviceAccount.name, which may not look at Services."""
     user = {"status": {"userInfo": {"username": "system:serviceaccount:kube-system:custom"}}}
     answers = {SELF: user, SERVICE: service_answer, PODS: 403}
-    status, found, server = await examined(tmp_path, answers)
-    assert status == 0, found
-    assert {one["status"] for one in found["permission"]} == {"ok"}
+    status, results, server = await examined(tmp_path, answers)
+    assert status == 0, results
+    assert {each["status"] for each in results["permission"]} == {"ok"}
     assert server.asked
 
 
@@ -188,11 +190,13 @@ async def test_whether_kubelets_take_tokens_is_tried_with_one_of_a_service_accou
     token = {"status": {"token": "minted"}}
     answers = NOTHING | {"/api/v1/nodes": nodes, TOKEN.format("default"): token}
     async with listening(kubelet, serving(CA, "127.0.0.1")) as port:
-        ended, found, _ = await examined(tmp_path, answers, f"--kubelet-port={port}")
+        ended, results, _ = await examined(tmp_path, answers, f"--kubelet-port={port}")
     assert tokens == ["Bearer minted"]
-    (result,) = found["token authentication"]
+    (result,) = results["token authentication"]
     assert result["status"] == status
-    assert (found["fitness"][0]["status"], ended) == (("ok", 0) if status == "ok" else ("fail", 1))
+    assert (results["fitness"][0]["status"], ended) == (
+        ("ok", 0) if status == "ok" else ("fail", 1)
+    )
     if status == "fail":
         assert "authentication.webhook.enabled: true" in result["fix"]
 

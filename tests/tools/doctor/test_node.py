@@ -48,9 +48,9 @@ async def examine(port, *, hosts=("127.0.0.1",), timeout=5.0, **more):
         }
     )
     results = await check_node(Target("node-a", hosts, port), reader)
-    assert {one.check for one in results} == set(CHECKS)
+    assert {each.check for each in results} == set(CHECKS)
     assert "secret-token" not in repr(results)
-    return {one.check: one for one in results}
+    return {each.check: each for each in results}
 
 
 def outcome(found, check):

@@ -71,9 +71,9 @@ def test_each_fix_is_said_once_and_each_group_shows_evidence():
 
 def test_json_has_every_node_with_its_cause():
     found = json.loads(as_json(fleet()))
-    failed = [one for one in found["results"] if one["status"] == "fail"]
+    failed = [each for each in found["results"] if each["status"] == "fail"]
     assert len(failed) == found["summary"]["fail"] == 201
-    assert {one["cause"] for one in failed} == {
+    assert {each["cause"] for each in failed} == {
         "", "certificate_self_signed", "timeout", "refused"
     }  # fmt: skip
 

@@ -101,8 +101,8 @@ def register(api, port, **spec):
 
 def condition(api, name=V1BETA1):
     """The Available condition as (status, reason)."""
-    found = (api.cluster.get("apiservices", name) or {}).get("status", {}).get("conditions")
-    return (found[0]["status"], found[0]["reason"]) if found else None
+    conditions = (api.cluster.get("apiservices", name) or {}).get("status", {}).get("conditions")
+    return (conditions[0]["status"], conditions[0]["reason"]) if conditions else None
 
 
 class Noting(Listener):

@@ -135,9 +135,9 @@ async def test_a_server_without_aggregated_discovery_is_read_in_the_old_way(api,
     }
     modern = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     async with admin(api) as http:
-        found = (await http.get("/apis", headers={"Accept": modern})).json()
+        actual = (await http.get("/apis", headers={"Accept": modern})).json()
     assert backend.to(V1BETA1)[-1] == expected(recorded, backend.port)
-    (group,) = [each for each in found["items"] if each["metadata"]["name"] == "metrics.k8s.io"]
+    (group,) = [each for each in actual["items"] if each["metadata"]["name"] == "metrics.k8s.io"]
     assert group["versions"][0]["resources"][0]["resource"] == "nodes"
 
 

@@ -16,11 +16,11 @@ from tests.support.conditions import until
 
 def pods(cluster):
     """Give the names of the synthetic pods by node."""
-    found = {}
+    seen = {}
     for pod in cluster.list("pods"):
         if pod["metadata"]["name"].startswith("app-"):
-            found.setdefault(pod["spec"]["nodeName"], set()).add(pod["metadata"]["name"])
-    return found
+            seen.setdefault(pod["spec"]["nodeName"], set()).add(pod["metadata"]["name"])
+    return seen
 
 
 async def listed(address, port):
@@ -78,13 +78,13 @@ async def test_nodes_leave_and_others_join(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--churn-pods=1"], "--churn-pods: there are no synthetic pods (see --nodes and --pods)"),
         (["--churn-nodes=1"], "--churn-nodes: there are no synthetic nodes (see --nodes)"),
     ],
 )
-def test_churn_of_nothing_is_refused(capsys, flags, said):
+def test_churn_of_nothing_is_refused(capsys, flags, message):
     with pytest.raises(SystemExit):
         main(flags)
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -26,7 +26,7 @@ def test_without_psutil_it_says_in_a_line_how_to_get_it():
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--port=99999"], "--port: '99999' is no number from 0 to 65535"),
         (["--port=-1"], "--port: '-1' is no number"),
@@ -47,11 +47,11 @@ def test_without_psutil_it_says_in_a_line_how_to_get_it():
         (["--manifests=/nowhere"], "No such file or directory: '/nowhere'"),
     ],
 )
-def test_arguments_that_mean_nothing_are_refused_with_what_there_is(args, said, capsys):
+def test_arguments_that_mean_nothing_are_refused_with_what_there_is(args, message, capsys):
     with pytest.raises(SystemExit) as end:
         arguments(args)
     assert end.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("directory", ["/dev/null/x", "/proc/x"])

@@ -41,13 +41,13 @@ async def groups(http):
 
 
 async def test_aggregated_discovery_has_the_clusters_own_and_the_products_resources(http, product):
-    found = await groups(http)
-    assert [each["version"] for each in found[METRICS]] == ["v1beta1", "v1"], "by priority"
-    for version in found[METRICS]:
+    actual = await groups(http)
+    assert [each["version"] for each in actual[METRICS]] == ["v1beta1", "v1"], "by priority"
+    for version in actual[METRICS]:
         assert version["freshness"] == "Current"
         kinds = {each["resource"]: each["responseKind"]["kind"] for each in version["resources"]}
         assert kinds == {"nodes": "NodeMetrics", "pods": "PodMetrics"}
-    (deployments,) = found["apps"][0]["resources"]
+    (deployments,) = actual["apps"][0]["resources"]
     assert deployments["scope"] == "Namespaced"
     assert deployments["shortNames"] == ["deploy"]
     core = (await http.get("/api", headers={"Accept": MODERN})).json()["items"]

@@ -39,8 +39,8 @@ def root(tmp_path):
 
 
 def test_services_containers_and_sessions_are_found_by_readable_names(root):
-    found = [each.name for each in cgroups.groups(root)]
-    assert sorted(found) == [
+    actual = [each.name for each in cgroups.groups(root)]
+    assert sorted(actual) == [
         "0123456789ab",
         "dev-disk-by",
         "docker-0123456789ab",
@@ -118,8 +118,8 @@ def test_a_process_tree_is_a_pod_and_its_counter_never_goes_back(tmp_path):
         deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, what
-            if found := pod():
-                seen.append(found.counter)
+            if actual := pod():
+                seen.append(actual.counter)
 
     try:
         read_until(lambda: seen and seen[-1] >= 3 * 10**8, "the CPU time of a child's child")

@@ -41,20 +41,20 @@ async def kubectl(tmp_path, kubectl_binary):
 
 async def test_manifests_are_applied_again_and_over_each_other(kubectl):
     first = MANIFESTS / "default" / "components.yaml"
-    code, said = await kubectl("apply", "-f", str(first))
-    assert (code, said.count(" created")) == (0, said.count("\n")), said
-    code, said = await kubectl("apply", "-f", str(first))
-    assert (code, said.count(" unchanged")) == (0, said.count("\n")), said
+    code, output = await kubectl("apply", "-f", str(first))
+    assert (code, output.count(" created")) == (0, output.count("\n")), output
+    code, output = await kubectl("apply", "-f", str(first))
+    assert (code, output.count(" unchanged")) == (0, output.count("\n")), output
     other = MANIFESTS / "high-availability" / "components.yaml"
-    code, said = await kubectl("apply", "-f", str(other))
-    assert code == 0, said
-    assert "deployment.apps/metrics-server configured" in said
+    code, output = await kubectl("apply", "-f", str(other))
+    assert code == 0, output
+    assert "deployment.apps/metrics-server configured" in output
     deployment = kubectl.api.cluster.get("deployments", "metrics-server", "kube-system")
     assert deployment["spec"]["replicas"] == 2
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert [port["containerPort"] for port in container["ports"]] == [10250]
-    code, said = await kubectl("delete", "--wait=false", "-f", str(other))
-    assert code == 0, said
+    code, output = await kubectl("delete", "--wait=false", "-f", str(other))
+    assert code == 0, output
     assert kubectl.api.cluster.get("deployments", "metrics-server", "kube-system") is None
 
 
@@ -66,34 +66,34 @@ async def test_who_may_do_what_is_answered_for_oneself_and_for_others(kubectl):
         (("get", "nodes", "--subresource=proxy"), "no"),
         (("list", "pods"), "yes"),
     ):
-        _, said = await kubectl("auth", "can-i", *asked, f"--as={ACCOUNT}")
-        assert answer in said.splitlines(), asked
-    _, said = await kubectl("auth", "whoami", f"--as={ACCOUNT}")
-    assert ACCOUNT in said
-    assert "system:serviceaccounts:kube-system" in said
-    code, said = await kubectl("get", "nodes", "--as=nobody")
+        _, output = await kubectl("auth", "can-i", *asked, f"--as={ACCOUNT}")
+        assert answer in output.splitlines(), asked
+    _, output = await kubectl("auth", "whoami", f"--as={ACCOUNT}")
+    assert ACCOUNT in output
+    assert "system:serviceaccounts:kube-system" in output
+    code, output = await kubectl("get", "nodes", "--as=nobody")
     assert code == 1
-    assert 'User "nobody" cannot list resource "nodes"' in said
+    assert 'User "nobody" cannot list resource "nodes"' in output
 
 
 async def test_objects_are_labelled_watched_and_deleted(kubectl):
     kubectl.api.cluster.apply("nodes", node("n1"))
     assert (await kubectl("label", "node", "n1", "a=b"))[0] == 0
-    code, said = await kubectl("get", "nodes", "-L", "a", "-l", "a=b", "-o", "wide")
-    assert said.splitlines()[1].split()[:2] == ["n1", "Unknown"], said
+    code, output = await kubectl("get", "nodes", "-L", "a", "-l", "a=b", "-o", "wide")
+    assert output.splitlines()[1].split()[:2] == ["n1", "Unknown"], output
     watching = asyncio.create_task(kubectl("get", "nodes", "-w", "--request-timeout=2s"))
     await asyncio.sleep(0.5)
     kubectl.api.cluster.apply("nodes", node("n2"))
-    _, said = await watching
-    assert [line.split()[:3] for line in said.splitlines()[:3]] == [
+    _, output = await watching
+    assert [line.split()[:3] for line in output.splitlines()[:3]] == [
         ["NAME", "STATUS", "ROLES"],
         ["n1", "Unknown", "<none>"],
         ["n2", "Unknown", "<none>"],
     ]
-    code, said = await kubectl("wait", "--for=condition=Available", "apiservice/v1.apps")
-    assert code == 0, said
-    code, said = await kubectl("delete", "node", "n1")
-    assert (code, said) == (0, 'node "n1" deleted\n')
+    code, output = await kubectl("wait", "--for=condition=Available", "apiservice/v1.apps")
+    assert code == 0, output
+    code, output = await kubectl("delete", "node", "n1")
+    assert (code, output) == (0, 'node "n1" deleted\n')
 
 
 def test_a_strategic_merge_patch_merges_lists_by_their_keys():
@@ -131,8 +131,8 @@ async def test_namespaces_and_what_is_in_them_are_created_and_deleted(kubectl):
         ("clusterrole", "statusz", "--verb=get", "--non-resource-url=/statusz,/flagz"),
         ("clusterrolebinding", "statusz", "--clusterrole=statusz", "--user=me"),
     ):
-        code, said = await kubectl("create", *what)
-        assert (code, said.endswith(" created\n")) == (0, True), said
+        code, output = await kubectl("create", *what)
+        assert (code, output.endswith(" created\n")) == (0, True), output
     cluster = kubectl.api.cluster
     assert cluster.get("namespaces", "team")["status"] == {"phase": "Active"}
     assert cluster.get("configmaps", "c", "team")["data"] == {"a": "b"}
@@ -140,9 +140,9 @@ async def test_namespaces_and_what_is_in_them_are_created_and_deleted(kubectl):
     (rule,) = cluster.get("clusterroles", "statusz")["rules"]
     assert rule == {"verbs": ["get"], "nonResourceURLs": ["/statusz", "/flagz"]}
     assert cluster.get("clusterrolebindings", "statusz")["subjects"][0]["name"] == "me"
-    code, said = await kubectl("create", "deployment", "d", "--image=i")
+    code, output = await kubectl("create", "deployment", "d", "--image=i")
     assert code == 1
-    assert "the sandbox reads Deployment as JSON only: kubectl apply -f FILE" in said
+    assert "the sandbox reads Deployment as JSON only: kubectl apply -f FILE" in output
     assert "Status:       Active" in (await kubectl("describe", "namespace", "team"))[1]
     assert await kubectl("delete", "namespace", "team") == (0, 'namespace "team" deleted\n')
     assert cluster.get("configmaps", "c", "team") is None
@@ -165,18 +165,18 @@ async def test_what_the_sandbox_has_not_says_so_and_what_to_use_instead(kubectl,
         (("port-forward", "app", ":443"), "the server listens on 127.0.0.1:4443 of this machine"),
         (("scale", "deployment/d", "--replicas=2"), "the sandbox has no deployments.apps/scale"),
     ):
-        code, said = await kubectl(*command)
-        assert (code, answer in said) == (1, True), said
+        code, output = await kubectl(*command)
+        assert (code, answer in output) == (1, True), output
     for command in (("get", "events"), ("get", "leases", "-A")):
-        code, said = await kubectl(*command)
-        assert (code, said[:18]) == (0, "No resources found"), said
+        code, output = await kubectl(*command)
+        assert (code, output[:18]) == (0, "No resources found"), output
 
 
 async def test_a_fault_that_there_is_not_is_refused_with_those_that_there_are(kubectl):
     kubectl.api.cluster.apply("nodes", node("n1"))
-    code, said = await kubectl("annotate", "node", "n1", "sandbox/fault=tired")
+    code, output = await kubectl("annotate", "node", "n1", "sandbox/fault=tired")
     assert code == 1
-    assert 'Invalid value: "tired": is none of the faults of the sandbox: none, slow, ' in said
+    assert 'Invalid value: "tired": is none of the faults of the sandbox: none, slow, ' in output
     assert (await kubectl("annotate", "node", "n1", "sandbox/fault=hang"))[0] == 0
     assert (await kubectl("annotate", "node", "n1", "sandbox/fault-"))[0] == 0
 
@@ -184,7 +184,7 @@ async def test_a_fault_that_there_is_not_is_refused_with_those_that_there_are(ku
 async def test_a_described_node_has_times_of_today(kubectl):
     item = node_object("n1", {}, 10250, cores=1, memory=2**30, info={})
     kubectl.api.cluster.apply("nodes", item)
-    code, said = await kubectl("describe", "node", "n1")
-    assert code == 0, said
-    assert "kubelet is posting ready status" in said
-    assert " 0001 " not in said
+    code, output = await kubectl("describe", "node", "n1")
+    assert code == 0, output
+    assert "kubelet is posting ready status" in output
+    assert " 0001 " not in output

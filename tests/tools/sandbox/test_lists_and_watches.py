@@ -17,7 +17,7 @@ def names(answer):
 
 async def watched(http, path, count, accept=None, **params):
     """The first lines of a watch, each as (type, object); all of them when it ends before."""
-    found = []
+    actual = []
     async with (
         asyncio.timeout(10),
         http.stream("GET", path, params={"watch": "true", **params}, headers=accept) as answer,
@@ -25,10 +25,10 @@ async def watched(http, path, count, accept=None, **params):
         assert answer.status_code == 200
         async for line in answer.aiter_lines():
             event = json.loads(line)
-            found.append((event["type"], event["object"]))
-            if len(found) == count:
+            actual.append((event["type"], event["object"]))
+            if len(actual) == count:
                 break
-    return found
+    return actual
 
 
 async def test_pages_show_one_moment_though_it_changes_meanwhile(api, http):
@@ -39,20 +39,20 @@ async def test_pages_show_one_moment_though_it_changes_meanwhile(api, http):
     assert metadata["remainingItemCount"] == 3
     api.cluster.delete("pods", "p3", "ns")
     api.cluster.apply("pods", pod("ns", "p2a"))
-    found, token = names(first), metadata["continue"]
+    actual, token = names(first), metadata["continue"]
     while token:
         page = await http.get("/api/v1/pods", params={"limit": 2, "continue": token})
         assert page.json()["metadata"]["resourceVersion"] == metadata["resourceVersion"]
-        found += names(page)
+        actual += names(page)
         token = page.json()["metadata"].get("continue")
-    assert found == ["p0", "p1", "p2", "p3", "p4"]
+    assert actual == ["p0", "p1", "p2", "p3", "p4"]
     assert names(await http.get("/api/v1/pods")) == ["p0", "p1", "p2", "p2a", "p4"]
     again = await http.get("/api/v1/pods", params={"continue": "bm9uZQ"})
     assert (again.status_code, again.json()["reason"]) == (410, "Expired")
 
 
 @pytest.mark.parametrize(
-    ("selectors", "found"),
+    ("selectors", "actual"),
     [
         ({"fieldSelector": "status.phase=Running"}, ["a", "b"]),
         ({"fieldSelector": "status.phase!=Running,spec.nodeName=n2"}, ["c"]),
@@ -64,11 +64,11 @@ async def test_pages_show_one_moment_though_it_changes_meanwhile(api, http):
         ({"labelSelector": "app!=web", "fieldSelector": "spec.nodeName=n2"}, ["c"]),
     ],
 )
-async def test_selectors(api, http, selectors, found):
+async def test_selectors(api, http, selectors, actual):
     api.cluster.apply("pods", pod("ns-1", "a", node="n1", app="web", tier="1"))
     api.cluster.apply("pods", pod("ns-1", "b", node="n2", app="web"))
     api.cluster.apply("pods", pod("ns-2", "c", "Pending", node="n2", app="db"))
-    assert names(await http.get("/api/v1/pods", params=selectors)) == found
+    assert names(await http.get("/api/v1/pods", params=selectors)) == actual
 
 
 @pytest.mark.parametrize(
