@@ -27,6 +27,7 @@ NAMES = {
     "prefetch": "metricsapi",
     "--prefetch=false": "metricsapi --prefetch=false",
     "peer": "metrics-server",
+    "ours": "metricsapi",
 }
 EVENTS = {
     "changed_seconds": "Replicas begin to change",
@@ -168,7 +169,7 @@ def _scale(figure: Figure, theme: Theme, results: Sequence[dict[str, Any]]) -> N
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.tick_params(length=0)
         lines = _lines(panel, results)
-        highest = max(lines, key=lambda name: statistics.mean(lines[name].values()))
+        highest = _highest(lines)
         for name, values in lines.items():
             colour = theme.servers[0 if name == results[0]["servers"][0] else -1]
             _line(axes, name, values, colour, above=name == highest)
@@ -183,6 +184,12 @@ def _lines(panel: Panel, results: Sequence[dict[str, Any]]) -> dict[str, dict[in
             if panel.key in numbers:
                 lines.setdefault(server, {})[result["nodes"]] = numbers[panel.key]
     return lines
+
+
+def _highest(lines: dict[str, dict[int, float]]) -> str:
+    """Name the server with the highest values at the numbers of nodes that all servers have."""
+    common = set.intersection(*map(set, lines.values()))
+    return max(lines, key=lambda name: sum(lines[name][nodes] for nodes in common))
 
 
 def _line(axes: Axes, name: str, values: dict[int, float], colour: str, *, above: bool) -> None:

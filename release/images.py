@@ -1,4 +1,4 @@
-"""The image for each platform that podman can run here, as one OCI archive."""
+"""The image for each platform that podman can build for here, as one OCI archive."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import archives
@@ -17,32 +17,38 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 # The machine in the names of wheels, by platform.
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 BASE = "docker.io/library/python:3.13-slim-trixie"
-VERSION = "import sys; print('{}.{}'.format(*sys.version_info))"
+PROBE = 'import os, sys; print(os.uname().machine, "{}.{}".format(*sys.version_info))'
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-def build(root: Path, archive: Path, version: str, time: int, base: str) -> str:
-    """Build the image and write the archive; give the digest to name in manifests, or ''.
+def platforms(base: str) -> dict[str, str]:
+    """Give the platforms that podman can build for here, each with the version of Python as 3.13.
 
-    `time` is every file's and the image's own, in seconds since 1970. Without podman there is no
-    archive and no digest; platforms that cannot run here are left out. Both are said on stderr.
+    The base has to exist for a platform and to run here, by emulation where it is for another
+    machine. Without podman there are none.
     """
     if shutil.which("podman") is None:
-        _say("there is no podman: the release has no image, and its manifests no digest")
-        return ""
+        return {}
     # The isolation that needs the fewest privileges, and so works in containers too.
     os.environ.setdefault("BUILDAH_ISOLATION", "chroot")
+    versions = {platform: _python(base or BASE, platform) for platform in PLATFORMS}
+    return {platform: version for platform, version in versions.items() if version}
+
+
+def build(
+    root: Path, archive: Path, version: str, time: int, base: str, pythons: Mapping[str, str]
+) -> str:
+    """Build the image for each platform of `pythons` into one archive; give its digest.
+
+    `time` is every file's and the image's own, in seconds since 1970; `pythons` is what `platforms`
+    gives for the same base.
+    """
     with tempfile.TemporaryDirectory() as folder:
         layout = Path(folder, "layout")
-        manifests = []
-        for platform in PLATFORMS:
-            python = _python(base or BASE, platform)
-            if python:
-                manifests.append(_add(root, layout, platform, python, version, time, base or BASE))
-            else:
-                _say(f"this machine cannot run {base or BASE} for {platform}: left out")
-        if not manifests:
-            return ""
+        manifests = [
+            _add(root, layout, platform, python, version, time, base or BASE)
+            for platform, python in pythons.items()
+        ]
         digest = _join(layout, manifests, version)
         contents = {
             str(path.relative_to(layout)): path.read_bytes()
@@ -53,30 +59,20 @@ def build(root: Path, archive: Path, version: str, time: int, base: str) -> str:
         return digest
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def _python(base: str, platform: str) -> str:
-    """Give the version of the base's Python as 3.13, or '' where it does not run.
-
-    It has to run for the build, by emulation where it is for another machine.
-    """
-    inspect = ("image", "inspect", "--format={{.Architecture}}", base)
-    architecture = platform.partition("/")[2]
-    if _podman(*inspect, check=False) != architecture:
-        _podman("pull", "--quiet", f"--platform={platform}", base, check=False)
-        if _podman(*inspect, check=False) != architecture:
-            return ""
+    """Give the version of the base's Python as 3.13, or '' where it does not run."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(
-            f'FROM {base} AS base\nRUN python3 -c "{VERSION}" >/version\n'
-            "FROM scratch\nCOPY --from=base /version /version\n"
+            f"FROM {base} AS base\nRUN python3 -c '{PROBE}' >/python\n"
+            "FROM scratch\nCOPY --from=base /python /python\n"
         )
         out = Path(folder, "out")
         options = ("--quiet", f"--platform={platform}", f"--output={out}")
         _podman("build", *options, folder, check=False)
-        return (out / "version").read_text().strip() if (out / "version").exists() else ""
+        probed = (out / "python").read_text().split() if (out / "python").exists() else ["", ""]
+    machine, version = probed
+    # An engine may take a base of another platform where it has no other.
+    return version if machine == MACHINES[platform] else ""
 
 
 def _add(
@@ -94,9 +90,9 @@ def _add(
     _podman("image", "rm", "--force", tag)
     index = json.loads((layout / "index.json").read_text())
     descriptor = next(
-        one
-        for one in index["manifests"]
-        if one["annotations"]["org.opencontainers.image.ref.name"] == version
+        entry
+        for entry in index["manifests"]
+        if entry["annotations"]["org.opencontainers.image.ref.name"] == version
     )
     system, _, architecture = platform.partition("/")
     return {

@@ -1,8 +1,8 @@
 """Make all that a release publishes, the same bytes each time: `make release`.
 
 Into OUT go wheel and sdist, the packaged chart, rendered manifests, an SBOM, the image for each
-platform that the builder here can run, and SHA256SUMS. Every time stamp is that of the commit. With
-an image, the manifests name it by its digest.
+platform that podman can build for here, and SHA256SUMS. Every time stamp is that of the commit.
+With an image, the manifests name it by its digest.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def main() -> None:
     parser.add_argument("--image", default="metricsapi", help="name of the image, without a tag")
     parser.add_argument("--base-image", default="", help="the base of the Dockerfile if empty")
     parser.add_argument("--without-image", action="store_true")
+    parser.add_argument("--every-platform", action="store_true", help="fail where one is missing")
     options = parser.parse_args()
+    pythons = {} if options.without_image else _platforms(options)
     out = options.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -136,14 +138,26 @@ def main() -> None:
     packages(out)
     archives.write(out / f"metricsapi-{value}.tgz", archives.chart(CHART), time)
     digest = ""
-    if not options.without_image:
+    if pythons:
         archive = out / f"metricsapi-{value}-image.oci.tar"
-        digest = images.build(ROOT, archive, value, time, options.base_image)
+        digest = images.build(ROOT, archive, value, time, options.base_image, pythons)
     image = f"{options.image}:{value}" + (f"@{digest}" if digest else "")
     manifests(out, value, image, time)
     sbom(out, value)
     checksums(out)
     print((out / "SHA256SUMS").read_text(), end="")
+
+
+def _platforms(options: argparse.Namespace) -> dict[str, str]:
+    """Give the platforms of the image. One that is missing is a warning, or ends the release."""
+    pythons = images.platforms(options.base_image)
+    if missing := ", ".join(platform for platform in images.PLATFORMS if platform not in pythons):
+        lack = f"the release lacks the image for {missing}: podman cannot build it here"
+        fix = "it needs podman, a --base-image for that platform, and qemu-user to emulate it"
+        if options.every_platform:
+            raise SystemExit(f"{lack}; {fix}")
+        print(f"{lack}; {fix}", file=sys.stderr)
+    return pythons
 
 
 if __name__ == "__main__":

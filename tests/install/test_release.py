@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ BASE = os.environ.get("METRICSAPI_BASE_IMAGE")
 IMAGE = "registry.example/metricsapi" if BASE else "metricsapi"
 VERSION = metricsapi.__version__
 NAME = f"metricsapi-{VERSION}"
+# By architecture: the machine in the header of an ELF file, and in the tags of wheels.
+MACHINES = {"amd64": (62, "x86_64"), "arm64": (183, "aarch64")}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -138,13 +141,86 @@ def test_a_version_that_differs_is_named(tmp_path):
     assert done.stderr.startswith("manifests/chart/Chart.yaml does not have version")
 
 
-def test_the_manifests_name_the_image_by_its_digest_or_without_an_image_by_its_tag(made):
+class Image:
+    """An archive of an image for one or more platforms, as podman and docker read it."""
+
+    def __init__(self, archive):
+        self._archive = archive
+        (self.entry,) = json.load(archive.extractfile("index.json"))["manifests"]
+        self.manifests = self._json(self.entry)["manifests"]
+
+    @property
+    def architectures(self):
+        assert {each["platform"]["os"] for each in self.manifests} == {"linux"}
+        return [each["platform"]["architecture"] for each in self.manifests]
+
+    def files(self, architecture):
+        """Yield the name and the content of each file of the layers for an architecture."""
+        manifest = self.manifests[self.architectures.index(architecture)]
+        for layer in self._json(manifest)["layers"]:
+            with tarfile.open(fileobj=self._blob(layer)) as files:
+                yield from (
+                    (entry.name, files.extractfile(entry).read())
+                    for entry in files
+                    if entry.isreg()
+                )
+
+    def _json(self, descriptor):
+        return json.load(self._blob(descriptor))
+
+    def _blob(self, descriptor):
+        return self._archive.extractfile("blobs/" + descriptor["digest"].replace(":", "/"))
+
+
+@pytest.fixture(scope="module")
+def image(made):
+    if not BASE:
+        pytest.skip("METRICSAPI_BASE_IMAGE names no image to build on")
+    with tarfile.open(made[f"{NAME}-image.oci.tar"]) as archive:
+        yield Image(archive)
+
+
+def test_the_image_is_for_this_machine_at_least(image):
+    machine = os.uname().machine
+    assert machine in [MACHINES[architecture][1] for architecture in image.architectures]
+
+
+def test_what_an_image_holds_is_for_its_architecture(image):
+    """The interpreter, the libraries and the wheels, with emulation as without."""
+    for architecture in image.architectures:
+        number, machine = MACHINES[architecture]
+        programs, tags = {}, set()
+        for name, content in image.files(architecture):
+            if content.startswith(b"\x7fELF"):
+                programs[name] = int.from_bytes(content[18:20], "little")
+            elif name.endswith(".dist-info/WHEEL"):
+                tags |= set(re.findall(r"^Tag: \S+-(\S+)$", content.decode(), re.MULTILINE))
+        assert set(programs.values()) == {number}
+        assert any(re.fullmatch(r"usr/local/bin/python3\.\d+", name) for name in programs)
+        assert any("/uvloop/" in name for name in programs)
+        assert {tag for tag in tags if tag != "any" and not tag.endswith(machine)} == set()
+        assert any(tag.endswith(machine) for tag in tags)
+
+
+def test_a_release_for_every_platform_fails_where_an_image_cannot_be_built(tmp_path):
+    """No engine, or a base that is only for this machine."""
+    command = [sys.executable, str(ROOT / "release" / "release.py"), f"--out={tmp_path / 'out'}"]
+    command += ["--every-platform", "--base-image=localhost/there-is-no-such-base:1"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1790000000", "PATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("the release lacks the image for linux/amd64")
+
+
+def test_the_manifests_name_the_image_by_its_digest_or_without_an_image_by_its_tag(made, request):
     named = container(parse(made["components.yaml"].read_text()))["image"]
     if not BASE:
         assert named == f"{IMAGE}:{VERSION}"
         return
-    with tarfile.open(made[f"{NAME}-image.oci.tar"]) as archive:
-        (entry,) = json.load(archive.extractfile("index.json"))["manifests"]
-        index = json.load(archive.extractfile("blobs/" + entry["digest"].replace(":", "/")))
-    assert [each["platform"]["os"] for each in index["manifests"]] >= ["linux"]
-    assert named == f"{IMAGE}@{entry['digest']}"
+    digest = request.getfixturevalue("image").entry["digest"]
+    assert named == f"{IMAGE}@{digest}"
