@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -170,10 +169,12 @@ def test_a_file_that_may_not_be_read_is_named_with_the_reason(tmp_path, capsys, 
     path = tmp_path / "file"
     path.write_text("x")
 
-    def refuse(self, *_args, **_options):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(opened, *args, real=os.open, **options):
+        if opened == path:
+            raise PermissionError(13, "Permission denied", str(opened))
+        return real(opened, *args, **options)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert main(["serve", f"--kubeconfig={path}"]) == 2
     assert f"--kubeconfig: cannot read {path}: Permission denied" in capsys.readouterr().err
 
