@@ -88,6 +88,24 @@ def test_every_link_leads_somewhere(page):
             assert anchor in anchors(linked.read_text()), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_picture_is_there_for_light_and_for_dark_pages(page):
+    for light, dark in picture_files(page.read_text()):
+        assert dark == light.replace(".svg", "-dark.svg")
+        assert (page.parent / light).is_file(), light
+        assert (page.parent / dark).is_file(), dark
+
+
+def picture_files(text):
+    """The files of each <picture>: for light and for dark pages."""
+    for picture in re.findall(r"<picture>(.*?)</picture>", text, re.DOTALL):
+        (light,) = re.findall(r'<img\b[^>]*?\ssrc="([^"]*)"', picture)
+        (dark,) = re.findall(
+            r'<source media="\(prefers-color-scheme: dark\)" srcset="([^"]*)"', picture
+        )
+        yield light, dark
+
+
 def test_every_page_is_in_the_index():
     linked = {
         (INDEX.parent / target).resolve()
