@@ -112,24 +112,25 @@ def reading_after(
         rate, grown, length = 0, 0, length or KUBELET_WINDOW
     else:
         kubelet = kubelet_rate(cpu, limits)
-        if not length or (between.jumped and _stood_still(between, last, at, grown, kubelet)):
+        theirs = at.time - last.at.time
+        if not length or (between.jumped and favours(theirs, between, grown, kubelet, NEAR)):
             return first_reading(at, counter, kubelet, None, sampled_twice=False)
         rate, length = _with_kubelet_rate(between, grown, kubelet, limits)
     return Reading(at, counter, rate if grown <= between.most else None, length)
 
 
-def _stood_still(
-    ours: Interval, last: Reading, at: Instant, grown: int, kubelet: int | None
+def favours(
+    theirs: float, ours: Interval, grown: int, kubelet: int | None, tolerance: float
 ) -> bool:
-    """Whether it was our clock that jumped.
+    """Whether the kubelet's rate agrees with the time between its own times, and not with ours.
 
-    Then the kubelet's rate agrees with the kubelet's times, and not with ours.
+    `theirs` is in seconds; `tolerance` is how far the rate may be off, as a fraction.
     """
     if not kubelet:
         return False
-    theirs, implied = at.time - last.at.time, grown / kubelet
-    near = abs(implied - ours.length) <= NEAR * ours.length + ours.error
-    return not near and abs(implied - theirs) <= 1.0 + NEAR * theirs
+    implied = grown / kubelet
+    near = abs(implied - ours.length) <= tolerance * ours.length + ours.error
+    return not near and abs(implied - theirs) <= 1.0 + tolerance * theirs
 
 
 def _with_kubelet_rate(

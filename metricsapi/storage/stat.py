@@ -13,8 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metricsapi.storage.rates import (
+    EXACT,
     OLDEST,
+    Interval,
     Reading,
+    favours,
     first_reading,
     kubelet_rate,
     reading_after,
@@ -32,6 +35,7 @@ from metricsapi.storage.types import (
 SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
 LARGEST = 2**64 - 1  # what the kernel counts in
+CERTAIN = 4  # agreeing readings in a row that are no chance, whatever the kubelet's rate says
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
@@ -188,8 +192,8 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     earlier: tuple[Reading, ...] = (last,)
     if at.requested - last.at.requested < rules.windows.enough:
         earlier = rules.windows.readings(stat.earlier, last, at, epoch_seconds(stat.start))
-    since, trusted = earlier[0], timing.trusted and run >= rules.run_needed
-    between = rules.measure(since.at, at, trusted=trusted)
+    since = earlier[0]
+    between, trusted = _time_between(stat, since, at, counter, run, cpu, rules)
     new = reading_after(since, at, counter, between, cpu, rules.limits)
     if not trusted:
         exact = exact_time(since.at.exact + new.window, at.time, timing.step)
@@ -197,6 +201,25 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     if new.cpu is None or timing.refuted:
         earlier = ()
     return new, stat.rated if new.cpu is None else new, earlier, run
+
+
+def _time_between(
+    stat: Stat, since: Reading, at: Instant, counter: int, run: int, cpu: CpuStats, rules: Rules
+) -> tuple[Interval, bool]:
+    """Give the time between two readings, and whether the stat is known to be read at request time.
+
+    A stat from housekeeping agrees by chance now and then, twice in a row, too. So while its run is
+    short, the kubelet's own rate is asked, unless the container is too young for a whole window.
+    """
+    trusted = rules.timing.trusted and run >= rules.run_needed
+    between = rules.measure(since.at, at, trusted=trusted)
+    start = epoch_seconds(stat.start)
+    if not trusted or run >= CERTAIN or start is None or at.time - start < SETTLED:
+        return between, trusted
+    grown, kubelet = counter - (since.counter or 0), kubelet_rate(cpu, rules.limits)
+    if favours(at.time - since.at.time, between, grown, kubelet, EXACT):
+        return rules.measure(since.at, at, trusted=False), False
+    return between, True
 
 
 def _is_again(last: Reading, time: float, counter: int) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metricsapi.kube.resources import Capacity
@@ -148,7 +148,12 @@ def determined(kind, container, number):
     return True
 
 
+# One from housekeeping that agrees twice by chance with those that are read at request time.
+AGREES_BY_CHANCE = [*["request"] * 2, "housekept", *["request"] * 3, "housekept", *["request"] * 5]
+
+
 @settings(max_examples=60, deadline=None)
+@example(8184, AGREES_BY_CHANCE, "quick")
 @given(st.integers(0, 2**32), KINDS, st.sampled_from(["quick", "slow", "both"]))
 def test_served_is_within_a_percent_of_the_truth_or_absent(seed, kinds, pace):
     random = Random(seed)
