@@ -71,6 +71,7 @@ def test_every_flag_that_a_page_names_exists(page):
         "manifests",
         "requestheader",
         "enable-aggregator-routing",
+        "every-platform",
         "isolation",
         "prune",
         "take-ownership",
