@@ -72,6 +72,7 @@ def test_every_flag_that_a_page_names_exists(page):
         "requestheader",
         "enable-aggregator-routing",
         "every-platform",
+        "platform",
         "isolation",
         "prune",
         "take-ownership",
