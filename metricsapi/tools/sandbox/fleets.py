@@ -31,9 +31,9 @@ class Fleets:
         """Start them all; give every node's address and port, by node name."""
         started = await asyncio.gather(*(fleet.start() for fleet in self._fleets))
         addresses: Addresses = {}
-        for fleet, its in zip(self._fleets, started, strict=True):
-            addresses |= its
-            self._fleet_of |= dict.fromkeys(its, fleet)
+        for fleet, nodes in zip(self._fleets, started, strict=True):
+            addresses |= nodes
+            self._fleet_of |= dict.fromkeys(nodes, fleet)
         return addresses
 
     async def set_fault(self, name: str, fault: Fault) -> None:
@@ -42,10 +42,10 @@ class Fleets:
 
     async def replace(self, pods: Sequence[Replacement]) -> None:
         """Let nodes list other pods in the places of those that they have."""
-        of: dict[Fleet, list[Replacement]] = {}
-        for change in pods:
-            of.setdefault(self._fleet_of[change[0]], []).append(change)
-        await asyncio.gather(*(fleet.replace(its) for fleet, its in of.items()))
+        by_fleet: dict[Fleet, list[Replacement]] = {}
+        for replacement in pods:
+            by_fleet.setdefault(self._fleet_of[replacement[0]], []).append(replacement)
+        await asyncio.gather(*(fleet.replace(pods) for fleet, pods in by_fleet.items()))
 
     async def join(self, i: int) -> Address:
         """Start the kubelet of node `i`; give where it is."""
