@@ -89,20 +89,22 @@ def kwok(seconds, rate):
     return (
         "# HELP scrape_error 1 if there was an error, 0 otherwise\n# TYPE scrape_error gauge\n"
         "scrape_error 0\n"
-        f"container_start_time_seconds{{{C}}} {seconds + 1000.25}\n"
-        f"{CPU}{{{C}}} {(seconds + 1000) * rate}\n{MEMORY}{{{C}}} 1.048576e+06\n"
+        f"container_start_time_seconds{{{C}}} {seconds + 0.25}\n"
+        f"{CPU}{{{C}}} {seconds * rate}\n{MEMORY}{{{C}}} 1.048576e+06\n"
         f'pod_cpu_usage_seconds_total{{namespace="ns",pod="p"}} 1\n'
-        f"node_cpu_usage_seconds_total {(seconds + 1000) * rate * 2}\n"
+        f"node_cpu_usage_seconds_total {seconds * rate * 2}\n"
         "node_memory_working_set_bytes 4.194304e+06\n"
     )
 
 
-def test_kwok_is_served_after_its_second_answer():
+@pytest.mark.parametrize("counted", [1000.0, 0.0])
+def test_kwok_is_served_once_two_answers_have_counters_that_are_not_zero(counted):
+    """Its counters begin at 0 when it is first asked."""
     store = MetricsStore(max_age=60.0)
     for at in (0.0, 15.0, 30.0):
         now = 100.0 + at
         times = {"requested_at": now, "answered_at": now + 0.02, "wall_offset": 1.7e9}
-        sample = decode_resource_metrics("n1", kwok(at, 0.25).encode(), **times)
+        sample = decode_resource_metrics("n1", kwok(counted + at, 0.25).encode(), **times)
         assert missing_usage(sample) == ""
         store.put(sample)
     usage = store.pod_usage("ns", "p", 131.0)
