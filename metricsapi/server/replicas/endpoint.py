@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+from cachetools import LRUCache
+
 from metricsapi.api.queries import Query
 from metricsapi.api.status import StatusError, send_status
 from metricsapi.server.auth.refusals import REVIEW_FAILED
@@ -25,7 +27,8 @@ from metricsapi.server.replicas.queries import read_queries
 
 STUCK = 10.0  # seconds in which a follower has to take a piece of the stream
 RECHECK = 1.0  # seconds between two checks that the follower of a stream is still a replica
-RATE = 20.0  # messages a second, of ten followers
+RATE = 5.0  # messages a second of one follower, which sends two at most
+FOLLOWERS = 64  # addresses whose messages are counted apart
 LOG_INTERVAL = 60.0  # seconds between two lines about refused replicas: anybody can cause them
 
 _REFUSED = StatusError(401, "Unauthorized", "Unauthorized")
@@ -63,7 +66,7 @@ class ReplicaEndpoint:
         self._clock = clock
         self._monotonic = monotonic
         self._log_after = float("-inf")
-        self._allowance = Allowance(RATE, monotonic)
+        self._allowances: LRUCache[str, Allowance] = LRUCache(FOLLOWERS)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"] if scope["type"] == "http" else None
@@ -155,7 +158,7 @@ class ReplicaEndpoint:
 
     async def _take_queries(self, scope: Any, receive: Any, send: Any) -> None:
         """Take the queries of one message, all of them or none."""
-        if not self._allowance.take():
+        if not self._allowance(scope).take():
             self._log_refused(scope, _TOO_MANY.message)
             await send_status(scope, send, _TOO_MANY)
             return
@@ -177,6 +180,14 @@ class ReplicaEndpoint:
             self._on_query(query, now - age)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _allowance(self, scope: Any) -> Allowance:
+        """Give that of the follower's address, so that none takes another one's."""
+        host, _ = scope["client"]
+        allowance = self._allowances.get(host)
+        if allowance is None:
+            allowance = self._allowances[host] = Allowance(RATE, self._monotonic)
+        return allowance
 
 
 class Allowance:

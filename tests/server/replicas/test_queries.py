@@ -192,11 +192,12 @@ BROKEN = {
 }
 
 
-async def post(leader, *bodies, context=None):
-    """Send messages; give the last response."""
-    async with httpx.AsyncClient(
-        verify=context or identity().shown().context, trust_env=False
-    ) as client:
+async def post(leader, *bodies, context=None, address="127.0.0.1"):
+    """Send messages from an address; give the last response."""
+    transport = httpx.AsyncHTTPTransport(
+        verify=context or identity().shown().context, trust_env=False, local_address=address
+    )
+    async with httpx.AsyncClient(transport=transport) as client:
         for body in bodies:
             response = await client.post(
                 f"https://{leader.address}{QUERIES_PATH}",
@@ -223,14 +224,15 @@ async def test_fields_and_kinds_of_a_newer_version_are_skipped():
         assert [query for query, _ in leader.queries] == [Query("u", None, "", Kind.LIST, "p")]
 
 
-async def test_messages_a_second_are_bounded():
+async def test_messages_a_second_are_bounded_for_each_follower():
     now = 1000.0
     async with leading(monotonic=lambda: now) as leader:
         assert (await post(leader, *[asked()] * int(RATE))).status_code == 204
         assert (await post(leader, asked())).status_code == 429
+        assert (await post(leader, asked(), address="127.0.0.2")).status_code == 204
         now += 1.0
         assert (await post(leader, asked())).status_code == 204
-        assert len(leader.queries) == RATE + 1
+        assert len(leader.queries) == RATE + 2
 
 
 async def test_strangers_and_replicas_of_a_follower_get_nothing():
