@@ -250,8 +250,9 @@ class ScraperPool:
         state.duration = now - begun
         if state.last_scrape is not None and isinstance(result, NodeSample):
             state.took(now - state.last_scrape)
+        succeeded = self._report(state, result, now)
         self._sharing.publish(state.target.node, result, now)
-        return self._report(state, result, now)
+        return succeeded
 
     def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
         """Note how a scrape went; tell whether it succeeded."""

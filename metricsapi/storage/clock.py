@@ -41,6 +41,7 @@ from metricsapi.storage.types import KubeletTime, Located, epoch_seconds
 
 SLEW = 5e-4  # seconds a second: the most by which NTP lets a clock run fast or slow
 USUAL = 0.25  # of the containers of an answer
+ROUNDED = 1e-6  # seconds by which two floats of one moment may differ
 
 
 class NodeClock(Struct, gc=False):
@@ -104,7 +105,11 @@ class NodeClock(Struct, gc=False):
         """Take over what another store computed for the same answer; give the times."""
         self.bounds = Bounds(located.low, located.high)
         self.at, self.shift = at.answered, located.shift
-        self.evidence, self.jumped_at = located.evidence, located.jumped_at
+        self.evidence = located.evidence
+        # The same moment by another offset is off by what floats are rounded to, and readings are
+        # compared with it.
+        if not abs(located.jumped_at - self.jumped_at) < ROUNDED:
+            self.jumped_at = located.jumped_at
         return self._timing(_parsed((*times, node_time)), at, located)
 
     def move(self, seconds: float) -> None:

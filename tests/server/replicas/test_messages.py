@@ -106,3 +106,22 @@ def test_messages_of_known_types_without_what_they_need_are_refused(body):
 def test_fields_of_a_newer_version_are_skipped():
     body = msgspec.msgpack.encode({"type": "Heartbeat", "sent_at": 5.0, "new": [1]})
     assert FrameReader().feed(len(body).to_bytes(4, "big") + body) == [Heartbeat(5.0)]
+
+
+def test_a_number_of_more_than_64_bits_costs_no_other_one():
+    """A kubelet may send any number; what stays impossible is not served, here and there."""
+    containers = [
+        container_stats("huge", 0.0, 100.0, 2**64, 1, 100.0, 10**30),
+        container_stats("good", 0.0, 100.0, 10**9, 1, 100.0, 4096),
+    ]
+    sample = node_sample("n1", 100.0, 100.1, 0.0, [("ns", "p", "u", containers)])
+    huge, good = unpack(pack(Sample(sample))).sample.pods[0].containers
+    assert not 0 <= huge.cpu.usage_core_nano_seconds < 2**64
+    assert not 0 <= huge.memory.working_set_bytes < 2**64
+    assert good == containers[1]
+
+
+def test_a_message_that_is_no_text_is_sent_with_replacements():
+    """It may have what a kubelet sent."""
+    failed = unpack(pack(Failed("n1", "decode", "bad \udcff", 100.0)))
+    assert failed == Failed("n1", "decode", "bad ?", 100.0)

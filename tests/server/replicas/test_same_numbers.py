@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metricsapi.server.replicas.messages import Heartbeat, Hello, Sample, frame, pack
@@ -28,21 +28,33 @@ class Kubelet:
     containers: int
     skew: float
     old: bool  # containers are read by housekeeping, as in docker
+    restarts: float = 0.0  # the share of answers before which a container's counter begins anew
+
+    def __post_init__(self):
+        self._began = dict.fromkeys(range(8), -1e5)
+        self._starts = dict.fromkeys(range(8), "2020-01-01T00:00:00Z")
 
     def sample(self, requested, answered):
         at = (requested + answered) / 2
         read = at - self.rng.uniform(1.0, 10.0) if self.old else at
+        if self.rng.random() < self.restarts:
+            number = self.rng.randrange(8)
+            self._began[number] = read - 1.0
+            if self.rng.random() < 0.5:  # otherwise the kubelet has not noticed
+                self._starts[number] = self._text(read - 1.0)
         listed = [self._stats(f"c{number}", number, read) for number in range(self.containers)]
         own = self._stats("n1", 7, at - self.rng.uniform(0.0, 10.0))
         pods = [("ns", "p", "u", listed)]
         return node_sample("n1", requested, answered, EPOCH, pods, own=own)
 
+    def _text(self, at):
+        time = dt.datetime.fromtimestamp(int(EPOCH + self.skew + at), dt.UTC)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
     def _stats(self, name, number, read):
-        text = dt.datetime.fromtimestamp(int(EPOCH + self.skew + read), dt.UTC)
-        text = text.strftime("%Y-%m-%dT%H:%M:%SZ")
-        rate = 10**6 * 3**number
-        counter = int(rate * (read + 1e5) * self.rng.uniform(1.0, 1.0001))
-        return container_stats(name, "2020-01-01T00:00:00Z", text, counter, rate, text, 2**20)
+        text, rate = self._text(read), 10**6 * 3**number
+        counter = int(rate * (read - self._began[number]) * self.rng.uniform(1.0, 1.0001))
+        return container_stats(name, self._starts[number], text, counter, rate, text, 2**20)
 
 
 class Replicas:
@@ -89,25 +101,40 @@ class Replicas:
     joins=st.integers(0, 12),
     apart=st.floats(-1e6, 1e6),
     delays=st.lists(st.floats(0.0, 2.0), min_size=1, max_size=4),
+    restarts=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    pauses=st.lists(st.sampled_from([PERIOD, 14.9, 15.1, 7.0, 3.0, 1.0]), min_size=1, max_size=9),
+    asked=st.integers(1, 9),
+)
+@example(  # a clock jumps at the moment of a reading, and an offset changes after that
+    seed=35523,
+    containers=6,
+    skew=0.0,
+    old=True,
+    joins=1,
+    apart=97017.0,
+    delays=[0.0, 0.0, 1.0, 0.0],
+    restarts=0.5,
+    pauses=[PERIOD],
+    asked=1,
 )
 def test_after_some_periods_a_follower_serves_what_the_leader_does(
-    seed, containers, skew, old, joins, apart, delays
+    seed, containers, skew, old, joins, apart, delays, restarts, pauses, asked
 ):
     rng = random.Random(seed)
-    kubelet = Kubelet(rng, containers, skew, old)
+    kubelet = Kubelet(rng, containers, skew, old, restarts)
     replicas = Replicas(rng, apart, delays)
     now = 2e6
-    for period in range(joins + SETTLED + 10):
+    for period in range(joins + SETTLED + 20):
         if period == joins:
             replicas.follow(now)
         requested = now + rng.uniform(0.0, 0.2)
         answered = requested + rng.uniform(0.002, 0.4)
         replicas.scraped(kubelet.sample(requested, answered))
-        if period >= joins + SETTLED:
+        if period >= joins + SETTLED and period % asked == 0:
             ours, theirs = replicas.usages(answered)
             for leaders, followers in zip(ours, theirs, strict=True):
                 assert_same(leaders, followers)
-        now += PERIOD
+        now += PERIOD if period < joins + SETTLED else pauses[period % len(pauses)]
 
 
 def assert_same(leaders, followers):
