@@ -70,11 +70,16 @@ async def test_nodes_leave_and_others_join(tmp_path):
     size = Size(nodes=3, pods=2, containers=1, host=False, churn_nodes=1200)
     async with Embedded(size, tmp_path, port=0) as embedded:
         cluster = embedded.cluster
-        await until(lambda: cluster.get("nodes", "node-6") is not None)
-        now = pods(cluster)
-        assert len(now) == 3
-        assert now.keys() == {node["metadata"]["name"] for node in cluster.list("nodes")}
-        assert {len(each) for each in now.values()} == {2}
+        before = pods(cluster).keys()
+
+        def are_others():
+            """Tell whether all have been replaced; one may have left whose successor comes next."""
+            now = pods(cluster)
+            nodes = {node["metadata"]["name"] for node in cluster.list("nodes")}
+            return now.keys() == nodes and len(nodes) == 3 and nodes.isdisjoint(before)
+
+        await until(are_others, what="three other nodes")
+        assert {len(names) for names in pods(cluster).values()} == {2}
 
 
 @pytest.mark.parametrize(
