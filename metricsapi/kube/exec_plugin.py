@@ -7,15 +7,17 @@ from the variable KUBERNETES_EXEC_INFO and prints one with a token, a client cer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -30,6 +32,7 @@ GROUP = "client.authentication.k8s.io"
 VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
 TIMEOUT = 60.0  # seconds for a program that nobody has to type into
+LARGEST = 2**20  # bytes of what it prints
 RETRY_AFTER = 5.0  # seconds after a failure until the program is run again
 REJECTED_AGAIN = 60.0  # seconds between two runs because of a 401
 
@@ -135,33 +138,67 @@ class ExecIdentity(Identity):
         interactive = _is_interactive(plugin)
         info = {"KUBERNETES_EXEC_INFO": _info(plugin, interactive=interactive)}
         try:
-            done = subprocess.run(  # noqa: S603  the user's own kubeconfig names it; no shell
-                [plugin.command, *plugin.args],
-                env={**os.environ, **plugin.env, **info},
-                stdin=None if interactive else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                timeout=None if interactive else TIMEOUT,
-                check=False,
-            )
+            output, status = _output(plugin, info, interactive=interactive)
         except FileNotFoundError:
             hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
             raise CredentialsError(
                 f"exec: executable {plugin.command} not found; install this credential plugin, or "
                 f"correct the kubeconfig or PATH{hint}"
             ) from None
-        except subprocess.TimeoutExpired:
-            raise CredentialsError(
-                f"exec: {plugin.command} did not end within {TIMEOUT:g} s"
-            ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CredentialsError(f"exec: cannot run {plugin.command}: {reason}") from error
-        if done.returncode:
+        if status:
             raise CredentialsError(
-                f"exec: {plugin.command} failed with exit code {done.returncode}; what it printed "
-                "to standard error says why"
+                f"exec: {plugin.command} failed with exit code {status}; what it printed to "
+                "standard error says why"
             )
-        return _decode(done.stdout, plugin)
+        credential = _decode(output, plugin)
+        # One that has expired already is used, as in client-go: clocks differ. But not for each use
+        # is the program run again.
+        return replace(credential, expires=max(credential.expires, self._clock() + RETRY_AFTER))
+
+
+def _output(
+    plugin: ExecPlugin, variables: Mapping[str, str], *, interactive: bool
+) -> tuple[bytes, int]:
+    """Run a program; give what it printed and its exit code.
+
+    A program that nobody types into is ended, with those that it has started, after `TIMEOUT`. One
+    of a user's terminal may take its time. Raises OSError or ValueError if it cannot be run,
+    CredentialsError if it does not end or prints more than `LARGEST` bytes.
+    """
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+        with contextlib.suppress(ProcessLookupError):
+            program.kill() if interactive else os.killpg(program.pid, signal.SIGKILL)
+
+    with subprocess.Popen(  # noqa: S603  the user's own kubeconfig names it; no shell
+        [plugin.command, *plugin.args],
+        env={**os.environ, **plugin.env, **variables},
+        stdin=None if interactive else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=not interactive,
+    ) as program:
+        timer = threading.Timer(threading.TIMEOUT_MAX if interactive else TIMEOUT, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            output = program.stdout.read(LARGEST + 1) if program.stdout is not None else b""
+            if len(output) > LARGEST:
+                end()
+                raise CredentialsError(f"exec: {plugin.command} printed more than {LARGEST} bytes")
+            status = program.wait()
+        finally:
+            timer.cancel()
+            if program.poll() is None:
+                end()
+    if ended:
+        raise CredentialsError(f"exec: {plugin.command} did not end within {TIMEOUT:g} s")
+    return output, status
 
 
 def _is_interactive(plugin: ExecPlugin) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
 from metricsapi.kube.errors import CredentialsError, Unauthorized
 from metricsapi.kube.exec_plugin import ExecIdentity, ExecPlugin
+from tests.support.conditions import until
 from tests.support.listener import Listener, http
 from tests.support.odd_certificates import authority, make
 from tests.support.pki import SERVER, Authority, server_context
@@ -265,6 +267,39 @@ async def test_a_program_that_hangs_is_ended(plugin, monkeypatch):
     plugin.program.write_text("#!/bin/sh\nexec sleep 30\n")
     with pytest.raises(CredentialsError, match=r"did not end within 0\.2 s"):
         await plugin.identity().refresh()
+
+
+async def test_what_a_program_that_hangs_has_started_is_ended_too(plugin, monkeypatch):
+    monkeypatch.setattr(exec_plugin, "TIMEOUT", 0.5)
+    started = plugin.directory / "started"
+    plugin.program.write_text(f"#!/bin/sh\nsleep 30 & echo $! >{started}\nwait\n")
+    with pytest.raises(CredentialsError, match="did not end"):
+        await plugin.identity().refresh()
+    await until(lambda: not runs(int(started.read_text())), what="its child is gone")
+
+
+def runs(process):
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_a_program_that_prints_without_end_is_ended(plugin):
+    plugin.program.write_text("#!/bin/sh\nexec yes\n")
+    with pytest.raises(CredentialsError, match="printed more than 1048576 bytes"):
+        await plugin.identity().refresh()
+
+
+async def test_a_program_whose_credential_has_expired_is_not_run_for_each_use(plugin):
+    """client-go uses it, since clocks differ."""
+    plugin.answers(token="old", expirationTimestamp="2020-01-01T00:00:00Z")
+    identity = plugin.identity()
+    for _ in range(3):
+        await identity.refresh()
+    assert identity.token() == "old"
+    assert len(plugin.runs) == 1
 
 
 async def test_a_program_that_must_ask_a_user_needs_a_terminal(plugin):
