@@ -46,7 +46,7 @@ def _is_excluded(server: str, rules: str) -> bool:
     host = parts.hostname or ""
     port = parts.port or 443
     address = _address(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
+    if host == "localhost" or (address is not None and _v4(address).is_loopback):
         return True
     return any(_matches(rule.strip().lower(), host, port, address) for rule in rules.split(","))
 
@@ -60,7 +60,7 @@ def _matches(rule: str, host: str, port: int, address: Address | None) -> bool:
         return False
     if rule == "*":
         return True
-    if "/" in rule:
+    if rule.rpartition("/")[2].isdigit() and "/" in rule:
         try:
             network = ipaddress.ip_network(rule, strict=False)
         except ValueError:

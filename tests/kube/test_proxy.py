@@ -37,6 +37,7 @@ def chosen(server, no_proxy, **environ):
         ("https://localhost:6443", ""),
         ("https://127.0.0.2:6443", ""),
         ("https://[::1]:6443", ""),
+        ("https://[::ffff:127.0.0.1]:6443", ""),
     ],
 )
 def test_what_goes_without_a_proxy(server, rules):
@@ -55,6 +56,7 @@ def test_what_goes_without_a_proxy(server, rules):
         (API, "10.0.0.0/8"),
         ("https://10.96.0.1", "10.96.0.1:6443"),
         ("https://10.96.0.1", "10.96.0.0/33"),
+        ("https://10.96.0.1", "10.0.0.0/255.0.0.0"),  # Go knows prefixes alone
         ("https://[fd00::1]", "fe00::/8"),
     ],
 )
