@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from math import inf
 from random import Random
 
 import pytest
@@ -126,10 +127,11 @@ def kubelet(random, kinds):
     return Kubelet(random, node, pods, offset=EPOCH + skew)
 
 
-def restart(random, simulated, at):
+def restart(random, simulated, at, read_until):
+    """Restart some containers before `at`, but after they were read the last time."""
     for name, (container,) in simulated.pods.items():
         if name.startswith("restarts") and random.random() < 0.3:
-            began = at - random.uniform(1.0, 10.0)
+            began = max(read_until, at - random.uniform(1.0, 10.0))
             rate = container.load.steps[-1][1]
             simulated.pods[name] = [SimStat("c", Load((began, rate)), start=began)]
 
@@ -159,9 +161,9 @@ def test_served_is_within_a_percent_of_the_truth_or_absent(seed, kinds, pace):
     random = Random(seed)
     simulated = kubelet(random, kinds)
     store = MetricsStore(max_age=60.0, cluster=Cluster())
-    count = Counter()
+    count, now = Counter(), -inf
     for number, at in enumerate(scrapes(random, ANSWERS, PERIOD, exact=random.random() < 0.5)):
-        restart(random, simulated, at)
+        restart(random, simulated, at, now)
         slow = pace == "slow" or (pace == "both" and random.random() < 0.5)
         sample = simulated.sample(at, random.uniform(1.0, 9.0) if slow else 0.05)
         store.put(sample)
