@@ -271,11 +271,12 @@ async def test_a_program_that_hangs_is_ended(plugin, monkeypatch):
 
 async def test_what_a_program_that_hangs_has_started_is_ended_too(plugin, monkeypatch):
     monkeypatch.setattr(exec_plugin, "TIMEOUT", 0.5)
-    started = plugin.directory / "started"
-    plugin.program.write_text(f"#!/bin/sh\nsleep 30 & echo $! >{started}\nwait\n")
+    started, ended = plugin.directory / "started", plugin.directory / "ended"
+    plugin.program.write_text(f"#!/bin/sh\n(sleep 20; touch {ended}) & echo $! >{started}\nwait\n")
     with pytest.raises(CredentialsError, match="did not end"):
         await plugin.identity().refresh()
     await until(lambda: not runs(int(started.read_text())), what="its child is gone")
+    assert not ended.exists()
 
 
 def runs(process):
