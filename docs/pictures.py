@@ -112,7 +112,7 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
 
 def pictures(results: Sequence[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
-    """Give the name and the SVG of each picture that the results have numbers for."""
+    """Yield the name and the SVG of each picture that the results have numbers for."""
     sizes = sorted((each for each in results if "servers" in each), key=lambda each: each["nodes"])
     reactions = [each for each in results if "servers" not in each]
     for theme in (LIGHT, DARK):
@@ -177,7 +177,7 @@ def _scale(figure: Figure, theme: Theme, results: Sequence[dict[str, Any]]) -> N
 
 
 def _lines(panel: Panel, results: Sequence[dict[str, Any]]) -> dict[str, dict[int, float]]:
-    """Give a panel's values by server and number of nodes."""
+    """Return a panel's values by server and number of nodes."""
     lines: dict[str, dict[int, float]] = {}
     for result in results:
         for server, numbers in result["measured"].get(panel.measurement, {}).items():

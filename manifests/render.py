@@ -28,7 +28,7 @@ def variants() -> list[str]:
 
 
 def render(variant: str, image: str = "") -> str:
-    """Give the variant's objects as YAML, with `image` (name[:tag][@digest]) if that is not empty.
+    """Return a variant's objects as YAML, with `image` (name[:tag][@digest]) if that is not empty.
 
     The APIServices are not among them. Raises subprocess.CalledProcessError if kustomize refuses,
     FileNotFoundError without kubectl.
@@ -45,13 +45,13 @@ def render(variant: str, image: str = "") -> str:
 
 
 def render_apiservice(variant: str) -> str:
-    """Give the variant's APIServices as YAML: its own kustomization of them, or the usual one."""
+    """Return the variant's APIServices as YAML: its own kustomization of them, or the usual one."""
     own = VARIANTS / variant / "apiservice"
     return kustomize(own if own.is_dir() else APISERVICE)
 
 
 def files(variant: str, image: str = "") -> dict[str, str]:
-    """Give the content of each file of a variant, by file name."""
+    """Return the content of each file of a variant, by file name."""
     return {
         "components.yaml": _HEADER.format(variant=variant) + render(variant, image),
         "apiservice.yaml": _LAST.format(variant=variant) + render_apiservice(variant),

@@ -29,7 +29,7 @@ def write(path: Path, contents: dict[str, bytes], time: int) -> None:
 
 
 def chart(folder: Path) -> dict[str, bytes]:
-    """Give the files of a Helm chart by their names in its package.
+    """Return the files of a Helm chart by their names in its package.
 
     Symbolic links are followed, and what .helmignore names is left out.
     """

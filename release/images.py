@@ -22,7 +22,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def platforms(base: str) -> dict[str, str]:
-    """Give the platforms that podman can build for here, each with the version of Python as 3.13.
+    """Return the platforms that podman can build for here, each with the version of Python as 3.13.
 
     The base has to exist for a platform and to run here, by emulation where it is for another
     machine. Without podman there are none.
@@ -60,7 +60,7 @@ def build(
 
 
 def _python(base: str, platform: str) -> str:
-    """Give the version of the base's Python as 3.13, or '' where it does not run."""
+    """Return the version of the base's Python as 3.13, or '' where it does not run."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(
             f"FROM {base} AS base\nRUN python3 -c '{PROBE}' >/python\n"
@@ -121,7 +121,7 @@ def _join(layout: Path, manifests: list[dict[str, object]], version: str) -> str
 
 
 def _podman(*arguments: str, check: bool = True) -> str:
-    """Give what a command printed, or '' if it failed and may."""
+    """Return what a command printed, or '' if it failed and may."""
     done = subprocess.run(["podman", *arguments], capture_output=True, text=True, check=False)
     if done.returncode and check:
         raise SystemExit(f"podman {' '.join(arguments)}: {done.stderr.strip()}")

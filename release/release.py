@@ -30,7 +30,7 @@ DASHBOARD = "components/grafana-dashboard/metricsapi.json"
 
 
 def version() -> str:
-    """Give the package's version; it has to be that of the changelog, the chart and the manifests.
+    """Return the package's version; changelog, chart and manifests have to have the same.
 
     Raises SystemExit that names what differs.
     """
@@ -48,7 +48,7 @@ def version() -> str:
 
 
 def commit_time() -> int:
-    """Give the time of the commit, or SOURCE_DATE_EPOCH outside a clone. Seconds since 1970."""
+    """Return the time of the commit, or SOURCE_DATE_EPOCH outside a clone. Seconds since 1970."""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(epoch)
     command = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def _platforms(options: argparse.Namespace) -> dict[str, str]:
-    """Give the platforms of the image. One that is missing is a warning, or ends the release."""
+    """Return the platforms of the image. One that is missing is a warning, or ends the release."""
     pythons = images.platforms(options.base_image)
     if missing := ", ".join(platform for platform in images.PLATFORMS if platform not in pythons):
         lack = f"the release lacks the image for {missing}: podman cannot build it here"

@@ -67,7 +67,7 @@ def create_app(
     address: str = ":443",
     started: float = 0.0,
 ) -> FastAPI:
-    """Give the app over a catalog.
+    """Return the app over a catalog.
 
     `clock` gives monotonic seconds; `routes` are those of health, self-metrics and the like;
     `observers` are called for each query; `address` is `host:port` or `:port` as

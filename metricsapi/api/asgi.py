@@ -41,12 +41,12 @@ class QueryString:
         return any(len(values) > 1 for values in self._values.values())
 
     def get(self, name: str, default: str = "") -> str:
-        """Give the first value of a parameter, as Go does."""
+        """Return the first value of a parameter, as Go does."""
         values = self._values.get(name)
         return values[0] if values else default
 
     def all(self, name: str) -> list[str]:
-        """Give every value of a parameter, in their order."""
+        """Return every value of a parameter, in their order."""
         return self._values.get(name, [])
 
     @cached_property
@@ -59,7 +59,7 @@ class QueryString:
 
 
 def query_of(scope: Any) -> QueryString:
-    """Give the query of an ASGI request. Everyone who asks during the request gets the same one."""
+    """Return the query of an ASGI request: the same object for all callers during the request."""
     state = scope.setdefault("state", {})
     query: QueryString | None = state.get("query")
     if query is None:
@@ -68,7 +68,7 @@ def query_of(scope: Any) -> QueryString:
 
 
 def user_of(scope: Any) -> str:
-    """Give the name of the authenticated user of an ASGI request; "" where nothing authenticates.
+    """Return the name of the authenticated user of an ASGI request; "" where nothing authenticates.
 
     The authentication middleware puts the user into the request's state.
     """
@@ -77,7 +77,7 @@ def user_of(scope: Any) -> str:
 
 
 def header_of(scope: Any, name: bytes) -> str:
-    """Give the first value of a header, as Go does; "" without one. `name` is in lower case."""
+    """Return the first value of a header, as Go does; "" without one. `name` is in lower case."""
     for key, value in scope["headers"]:
         if key == name:
             return str(value.decode("latin-1"))
@@ -85,7 +85,7 @@ def header_of(scope: Any, name: bytes) -> str:
 
 
 def accept_of(scope: Any) -> str:
-    """Give the `Accept` header; of one that is far too long, the clauses at its beginning.
+    """Return the `Accept` header; of one that is far too long, the clauses at its beginning.
 
     To read a header of 1 MiB, as anyone may send it, took two seconds.
     """

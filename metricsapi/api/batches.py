@@ -33,7 +33,7 @@ def count(batches: Batches[T]) -> int:
 
 
 def first(batches: Batches[T], limit: int) -> Batches[T]:
-    """Give batches of no more than the first `limit` items."""
+    """Return batches of no more than the first `limit` items."""
     kept = []
     for batch in batches:
         kept.append(batch[:limit])

@@ -45,11 +45,11 @@ class Catalog:
         pods.subscribe(self.pods.changed)
 
     def node_usages(self, entries: Sequence[Entry], now: float) -> list[NodeUsage | None]:
-        """Give the current usage of each node's entry."""
+        """Return the current usage of each node's entry."""
         return [self._store.node_usage(entry.object.name, now) for entry in entries]
 
     def pod_usages(self, entries: Sequence[Entry], now: float) -> list[PodUsage | None]:
-        """Give the current usage of each pod's entry.
+        """Return the current usage of each pod's entry.
 
         An entry remembers where the store keeps its pod. To look that up by name costs more than
         all the rest of a long list, since keys and names are spread over memory.

@@ -18,13 +18,13 @@ _VERSION = "metrics.k8s.io/1"
 
 
 def make_token(resource: str, namespace: str | None, after: tuple[str, str]) -> str:
-    """Give the token of the page after the key `after` in a list of one or all namespaces."""
+    """Return the token of the page after the key `after` in a list of one or all namespaces."""
     content = msgspec.json.encode([_VERSION, resource, namespace, *after])
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def read_token(token: str, resource: str, namespace: str | None) -> tuple[str, str]:
-    """Give the key after which a page begins; raises StatusError 400 for another list's token."""
+    """Return the key after which a page begins; raises StatusError 400 for another list's token."""
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)
         content: Any = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True))

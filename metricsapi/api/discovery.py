@@ -25,19 +25,19 @@ def _versions() -> list[dict[str, str]]:
 
 
 def group() -> dict[str, Any]:
-    """Give the `APIGroup` without kind and version, as it stands in a list."""
+    """Return the `APIGroup` without kind and version, as it stands in a list."""
     return {"name": GROUP, "versions": _versions(), "preferredVersion": _versions()[0]}
 
 
 def group_list(address: str) -> dict[str, Any]:
-    """Give the `APIGroupList`; `address` is where this server is reached."""
+    """Return the `APIGroupList`; `address` is where this server is reached."""
     addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
     groups = [{**group(), "serverAddressByClientCIDRs": addresses}]
     return {"kind": "APIGroupList", "groups": groups}
 
 
 def resource_list(resources: list[Resource], version: str) -> dict[str, Any]:
-    """Give the `APIResourceList` of a version."""
+    """Return the `APIResourceList` of a version."""
     listed = [
         {
             "name": resource.name,
@@ -53,7 +53,7 @@ def resource_list(resources: list[Resource], version: str) -> dict[str, Any]:
 
 
 def group_discovery_list(resources: list[Resource], version: str) -> dict[str, Any]:
-    """Give the `APIGroupDiscoveryList`; `version` is that of apidiscovery.k8s.io."""
+    """Return the `APIGroupDiscoveryList`; `version` is that of apidiscovery.k8s.io."""
     listed = [
         {
             "resource": resource.name,
@@ -151,13 +151,13 @@ class Documents:
             self._aggregated[version] = document, raw, f'"{etag}"'
 
     def body(self, name: str, media: MediaType, *, pretty: bool) -> bytes:
-        """Give the list of groups (`/`), the group (empty name) or a version."""
+        """Return the list of groups (`/`), the group (empty name) or a version."""
         return _represent(self._json[name], self._protobuf[name], media, pretty=pretty)
 
     def aggregated(
         self, media: MediaType, *, pretty: bool, known: str
     ) -> tuple[int, Headers, bytes]:
-        """Give code, headers and body of aggregated discovery, in the version that is asked for.
+        """Return code, headers and body of aggregated discovery, in the version that is asked for.
 
         304 when its ETag is among the `known` ones (`If-None-Match`).
         """

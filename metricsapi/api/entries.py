@@ -111,7 +111,7 @@ class Namespace:
                     del index.values[value]
 
     def by_label(self, key: str, values: Iterable[str], now: float) -> list[Sorted]:
-        """Give the entries whose label `key` is one of `values`: one run for each value."""
+        """Return the entries whose label `key` is one of `values`: one run for each value."""
         index = self.indexes.get(key)
         if index is None:
             index = self._make_index(key, now)

@@ -26,7 +26,7 @@ class Selection:
     requirements: tuple[Requirement, ...] = ()
 
     def keeps(self, entry: Entry) -> bool:
-        """Whether an entry meets the conditions."""
+        """Return whether an entry meets the conditions."""
         labels = entry.object.labels
         return all(requirement.matches(labels) for requirement in self.requirements)
 
@@ -57,7 +57,7 @@ class Objects(Generic[T]):
             del self._order[bisect_left(self._order, name)]
 
     def get(self, namespace: str, name: str) -> Entry | None:
-        """Give one entry, whether it has usage or not."""
+        """Return one entry, whether it has usage or not."""
         scope = self.namespaces.get(namespace)
         return scope.entries.get(name) if scope else None
 
@@ -113,7 +113,7 @@ class Objects(Generic[T]):
 def _narrowest(
     namespace: Namespace, indexable: Sequence[Requirement], now: float
 ) -> tuple[Sorted, Requirement | None]:
-    """Give the fewest entries that an index has, and the condition that they meet."""
+    """Return the fewest entries that an index has, and the condition that they meet."""
     best, met = namespace.sorted, None
     for requirement in indexable:
         runs = namespace.by_label(requirement.key, requirement.values, now)

@@ -88,7 +88,7 @@ class Listing:
         return table_shape(request, page, [name for name in table.RESOURCES if name in served])
 
     async def _page(self, request: Request) -> Page:
-        """Give what is listed: entries with usage that meet every condition, up to the limit."""
+        """Return what is listed: entries with usage that meet every condition, up to the limit."""
         options, resource = request.options, request.resource
         start = None
         if options.token:
@@ -127,7 +127,7 @@ class Listing:
 
 
 def _until(enough: int | None, batches: Iterable[tuple[T, ...]]) -> Iterator[tuple[T, ...]]:
-    """Give batches until they have `enough` items together; all of them with None."""
+    """Yield batches until they have `enough` items together; all of them with None."""
     for batch in batches:
         yield batch
         if enough is not None:
@@ -137,7 +137,7 @@ def _until(enough: int | None, batches: Iterable[tuple[T, ...]]) -> Iterator[tup
 
 
 def _namespace(request: Request) -> str | None:
-    """Give the only namespace of what is listed, None for all of them."""
+    """Return the only namespace of what is listed, None for all of them."""
     return request.namespace if request.namespace is not None else request.options.namespace
 
 

@@ -25,7 +25,7 @@ _YEAR = 31_536_000  # seconds
 
 
 def openapi_routes(version: str, *, started: float) -> list[BaseRoute]:
-    """Give the routes; `started` is when this process began (epoch seconds)."""
+    """Return the routes; `started` is when this process began (epoch seconds)."""
     v2, v3 = read_documents(version)
     whole = _Document(v2, started)
     parts = {name: _Document(content, started) for name, content in v3.items()}
@@ -66,7 +66,7 @@ def openapi_routes(version: str, *, started: float) -> list[BaseRoute]:
 
 
 def read_documents(version: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Give the OpenAPI v2 document, and those of v3 by name; `version` is our own."""
+    """Return the OpenAPI v2 document, and those of v3 by name; `version` is our own."""
     folder = files("metricsapi.api")
     v2: dict[str, Any] = msgspec.json.decode(folder.joinpath("openapi_v2.json").read_bytes())
     v3: dict[str, Any] = msgspec.json.decode(folder.joinpath("openapi_v3.json").read_bytes())
@@ -84,7 +84,7 @@ class _Document:
         self._started = int(started)
 
     def answer(self, request: Request, **headers: str) -> Response:
-        """Give the document, 304 when the client has it, or 406."""
+        """Return the document, 304 when the client has it, or 406."""
         if not _takes_json(accept_of(request.scope)):
             return Response(status_code=406, headers={"Cache-Control": "no-cache, private"})
         described = {
@@ -106,7 +106,7 @@ class _Document:
 
 
 def http_date(text: str) -> float | None:
-    """Give an HTTP date in epoch seconds; None for what is no date, or none that can be counted.
+    """Return an HTTP date in epoch seconds; None for what is no date, or none that can be counted.
 
     RFC 9110, 13.1.3: a recipient ignores a date that it cannot read.
     """

@@ -44,7 +44,7 @@ class Page:
 
 
 def whole(request: Request, entry: Entry) -> bytes:
-    """Give the body of an answer with one object."""
+    """Return the body of an answer with one object."""
     resource, media = request.resource, request.media
     if media.type == PROTOBUF:
         if media.convert is not None:
@@ -67,7 +67,7 @@ def whole(request: Request, entry: Entry) -> bytes:
 
 
 def list_shape(request: Request, page: Page) -> Shape:
-    """Give the shape of a list that is no Table."""
+    """Return the shape of a list that is no Table."""
     resource, media, convert = request.resource, request.media, request.media.convert
     if media.type == PROTOBUF:
         return _protobuf(request, page, convert)
@@ -96,7 +96,7 @@ def _protobuf(request: Request, page: Page, convert: Convert | None) -> Shape:
 
 
 def table_shape(request: Request, page: Page, names: Sequence[str]) -> Shape:
-    """Give the shape of a Table with these resources."""
+    """Return the shape of a Table with these resources."""
     convert = request.media.convert
     assert convert is not None  # noqa: S101  that is how a Table is asked for
     style = frame.style_of(request.media, pretty=request.pretty)

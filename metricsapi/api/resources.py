@@ -34,7 +34,7 @@ class Resource:
     encode_protobuf: Callable[[Any, Any], bytes] = field(repr=False)
 
     def current(self, entries: Sequence[Entry], now: float) -> list[Entry]:
-        """Give those entries that have usage now, with encodings of older usage dropped.
+        """Return those entries that have usage now, with encodings of older usage dropped.
 
         `now` is in monotonic seconds.
         """
@@ -48,29 +48,29 @@ class Resource:
         return current
 
     def json(self, entry: Entry) -> bytes:
-        """Give the JSON item of an entry that has usage."""
+        """Return the JSON item of an entry that has usage."""
         item = entry.json
         if item is None:
             item = entry.json = self.encode_json(entry.object, entry.usage)
         return item
 
     def protobuf(self, entry: Entry) -> bytes:
-        """Give the protobuf item of an entry that has usage."""
+        """Return the protobuf item of an entry that has usage."""
         item = entry.protobuf
         if item is None:
             item = entry.protobuf = self.encode_protobuf(entry.object, entry.usage)
         return item
 
     def jsons(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Give the JSON items of entries that have usage."""
+        """Return the JSON items of entries that have usage."""
         return [entry.json or self.json(entry) for entry in entries]
 
     def protobufs(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Give the protobuf items of entries that have usage."""
+        """Return the protobuf items of entries that have usage."""
         return [entry.protobuf or self.protobuf(entry) for entry in entries]
 
     def get(self, namespace: str, name: str, now: float) -> Entry:
-        """Give the entry of one object; raises StatusError 404 without it or without usage."""
+        """Return the entry of one object; raises StatusError 404 without it or without usage."""
         entry = self.objects.get(namespace, name)
         if entry is None:
             details = {"name": name, "kind": self.singular}
@@ -84,7 +84,7 @@ class Resource:
 
 
 def resources_of(catalog: Catalog) -> list[Resource]:
-    """Give both resources over a catalog."""
+    """Return both resources over a catalog."""
     nodes = Resource(
         name=NODES,
         kind="NodeMetrics",

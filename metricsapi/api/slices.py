@@ -15,7 +15,7 @@ T = TypeVar("T")
 async def in_slices(
     items: Iterable[T], seconds: float = SLICE, clock: Callable[[], float] = time.perf_counter
 ) -> AsyncIterator[list[T]]:
-    """Give `items` in lists, each made within about `seconds`; other tasks run between two lists.
+    """Yield `items` in lists, each made within about `seconds`; other tasks run between two lists.
 
     The work is in the iteration: pass a generator that does a little for each item.
     """
@@ -35,5 +35,5 @@ async def in_slices(
 async def gather(
     items: Iterable[T], seconds: float = SLICE, clock: Callable[[], float] = time.perf_counter
 ) -> list[T]:
-    """Give all items at once, made in slices."""
+    """Return all items at once, made in slices."""
     return [item async for slice_ in in_slices(items, seconds, clock) for item in slice_]

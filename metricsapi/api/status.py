@@ -47,7 +47,7 @@ class StatusError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
-        """Give the `Status` object in the field order of the Go API server."""
+        """Return the `Status` object in the field order of the Go API server."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -62,11 +62,11 @@ class StatusError(Exception):
         return status
 
     def json(self) -> bytes:
-        """Give the `Status` as a JSON line, as the Go API server writes it."""
+        """Return the `Status` as a JSON line, as the Go API server writes it."""
         return msgspec.json.encode(self.body()) + b"\n"
 
     def protobuf(self) -> bytes:
-        """Give the `Status` as it is sent in protobuf."""
+        """Return the `Status` as it is sent in protobuf."""
         fields = [
             message(1, list_meta()),
             string(2, "Failure"),
@@ -80,24 +80,24 @@ class StatusError(Exception):
 
 
 def bad_request(text: str) -> StatusError:
-    """Give the 400 of a request that cannot be read."""
+    """Return the 400 of a request that cannot be read."""
     return StatusError(400, "BadRequest", text)
 
 
 def no_such_resource() -> StatusError:
-    """Give the 404 of a path below our group that leads nowhere."""
+    """Return the 404 of a path below our group that leads nowhere."""
     text = "the server could not find the requested resource"
     return StatusError(404, "NotFound", text, {})
 
 
 def no_such_method(headers: Mapping[str, str] | None = None) -> StatusError:
-    """Give the 405 of a path that has no such method."""
+    """Return the 405 of a path that has no such method."""
     text = "the server does not allow this method on the requested resource"
     return StatusError(405, "MethodNotAllowed", text, {}, headers)
 
 
 def not_acceptable(available: tuple[str, ...] = AVAILABLE) -> StatusError:
-    """Give the 406 of a request that accepts none of our representations."""
+    """Return the 406 of a request that accepts none of our representations."""
     text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(available)
     return StatusError(406, "NotAcceptable", text, {})
 
@@ -105,7 +105,7 @@ def not_acceptable(available: tuple[str, ...] = AVAILABLE) -> StatusError:
 def status_answer(
     error: StatusError, accept: str = "", *, pretty: bool = False
 ) -> tuple[Headers, bytes]:
-    """Give headers and body of a `Status` in the representation that `accept` asks for.
+    """Return headers and body of a `Status` in the representation that `accept` asks for.
 
     Where none of ours is accepted, it is indented JSON, as the Go API server does; only a 403
     carries `nosniff`, as recorded.
@@ -123,7 +123,7 @@ def status_answer(
 
 
 def answer_to(scope: Any, error: StatusError) -> tuple[Headers, bytes]:
-    """Give headers and body of a `Status` for an ASGI request, as the request asks for it."""
+    """Return headers and body of a `Status` for an ASGI request, as the request asks for it."""
     pretty = wants_pretty(pretty_option(query_of(scope)), header_of(scope, b"user-agent"))
     return status_answer(error, accept_of(scope), pretty=pretty)
 

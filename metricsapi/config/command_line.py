@@ -40,7 +40,7 @@ class Parsed:
 
 
 def wants_help(args: Sequence[str]) -> bool:
-    """Whether --help or -h is among the arguments."""
+    """Return whether --help or -h is among the arguments."""
     return any(arg in ("-h", "--help") for arg in args)
 
 

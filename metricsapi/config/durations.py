@@ -24,7 +24,7 @@ _MAX_NANOSECONDS = 2**63 - 1  # Go's int64
 
 
 def is_duration(text: str) -> bool:
-    """Whether `text` has the form of a duration; cheap enough for text from any client."""
+    """Return whether `text` has the form of a duration; cheap enough for text from any client."""
     return len(text) <= _MAX_LENGTH and _DURATION.fullmatch(text) is not None
 
 

@@ -54,7 +54,7 @@ class KubeClient:
         accept: str = "application/json",
         timeout: float = 10.0,
     ) -> bytes:
-        """Give the body of a success. `body` is sent as JSON.
+        """Return the body of a success. `body` is sent as JSON.
 
         `timeout` in seconds is for each step, such as to connect or to read some bytes, and twice
         that for all of them: a response that trickles in must end, too.
@@ -84,7 +84,7 @@ class KubeClient:
             raise Unreachable(text) from error
 
     async def request_json(self, method: str, path: str, into: type[T] | Any, **options: Any) -> T:
-        """Give the body of a success, decoded as type `into`; `options` are those of `request`.
+        """Return the body of a success, decoded as type `into`; `options` are those of `request`.
 
         Raises as `request` does, and InvalidResponse for a body of another form.
         """
@@ -114,7 +114,7 @@ class KubeClient:
                     yield line
 
     async def _refused(self, response: httpx.Response) -> KubeError:
-        """Give the error for a response that is no success, by the beginning of its body."""
+        """Return the error for a response that is no success, by the beginning of its body."""
         body = await _beginning(response)
         status, headers = response.status_code, response.headers
         if status < 400:

@@ -51,7 +51,7 @@ class _Pool:
 
 
 def _route(proxy: str | None, context: ssl.SSLContext, limits: httpx.Limits) -> dict[str, Any]:
-    """Give the options of an `httpx.AsyncClient` that connects through a proxy, or directly."""
+    """Return the options of an `httpx.AsyncClient` that connects through a proxy, or directly."""
     if proxy and proxy.startswith("socks"):
         from metricsapi.kube.socks import SocksTransport  # noqa: PLC0415  few clusters need it
 
@@ -91,7 +91,7 @@ class Connections:
         params: Params | None = None,
         extensions: dict[str, Any] | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """Send a request with our token; give the response once its headers are there.
+        """Send a request with our token; return the response once its headers are there.
 
         Raises Unreachable when there is none or when reading its body fails, IdleTimeout when the
         body stops coming, InvalidResponse when it does not decompress, CredentialsError when there
@@ -120,7 +120,7 @@ class Connections:
 
     @asynccontextmanager
     async def _current(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Give the pool of the current TLS context.
+        """Return the pool of the current TLS context.
 
         After a change the old pool is closed once nothing uses it, so that watches go on.
         """
@@ -160,7 +160,7 @@ class Connections:
 
 
 def _reason(error: BaseException) -> str:
-    """Give the text of an error, or of the one below it: httpx has none for some."""
+    """Return the text of an error, or of the one below it: httpx has none for some."""
     text, below = str(error), error.__cause__ or error.__context__
     if text or below is None:
         return text or type(error).__name__

@@ -54,7 +54,7 @@ class Credentials:
 def load_credentials(
     kubeconfig: Path | str | Sequence[Path] | None = None, environ: Mapping[str, str] = os.environ
 ) -> Credentials:
-    """Give the credentials of a kubeconfig, of several, or of the pod's service account for None.
+    """Return the credentials of a kubeconfig, of several, or of the pod's service account for None.
 
     Raises CredentialsError with the file and the fix.
     """
@@ -65,7 +65,7 @@ def load_credentials(
 
 
 def default_kubeconfigs(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Give the kubeconfigs that kubectl would load: those of $KUBECONFIG, or ~/.kube/config.
+    """Return the kubeconfigs that kubectl would load: those of $KUBECONFIG, or ~/.kube/config.
 
     Raises CredentialsError when there is neither.
     """
@@ -149,7 +149,7 @@ def _tls(cluster: Entry, user: Entry, identity: Identity) -> ClientTLS:
 
 
 def _authorities(cluster: Entry) -> Callable[[], str | None]:
-    """Give what gives the PEM text of the cluster's CA, as of this moment."""
+    """Return what gives the PEM text of the cluster's CA, as of this moment."""
     data = cluster.data("certificate-authority")
     if data is not None:
         bundle = parse_authorities(data, f"certificate-authority-data in {cluster.file}")
@@ -160,7 +160,7 @@ def _authorities(cluster: Entry) -> Callable[[], str | None]:
 
 
 def _identity(cluster: Entry, user: Entry) -> Identity:
-    """Give the user's identity: a token or a certificate wins over `exec`, as in client-go."""
+    """Return the user's identity: a token or a certificate wins over `exec`, as in client-go."""
     for refused, fix in _REFUSED.items():
         if user.values.get(refused):
             raise user.error(f"{refused} is not supported{fix}")
@@ -182,7 +182,7 @@ def _identity(cluster: Entry, user: Entry) -> Identity:
 
 
 def _pair_files(user: Entry) -> tuple[Path, Path] | None:
-    """Give the files of certificate and key; None where one of them is in the kubeconfig."""
+    """Return the files of certificate and key; None where one of them is in the kubeconfig."""
     certificate, key = user.path("client-certificate"), user.path("client-key")
     inline = user.text("client-certificate-data") or user.text("client-key-data")
     return None if inline or certificate is None or key is None else (certificate, key)

@@ -102,7 +102,7 @@ class _Status(msgspec.Struct):
 
 
 def error_from_response(code: int, body: bytes, retry_after: str = "") -> ApiError:
-    """Give the error for an HTTP status and its body, which need not be a `Status`.
+    """Return the error for an HTTP status and its body, which need not be a `Status`.
 
     `retry_after` is that header; only a number of seconds counts.
     """

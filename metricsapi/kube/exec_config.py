@@ -12,7 +12,7 @@ _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
 
 def exec_plugin(cluster: Entry, user: Entry) -> ExecPlugin:
-    """Give the plugin that a user's `exec` describes. Raises CredentialsError."""
+    """Return the plugin that a user's `exec` describes. Raises CredentialsError."""
     values = user.values["exec"]
     if not isinstance(values, dict):
         raise user.error("exec must have a command")
@@ -48,7 +48,7 @@ def _variables(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _cluster_info(cluster: Entry) -> dict[str, Any]:
-    """Give the cluster as an ExecCredential's spec has it."""
+    """Return the cluster as an ExecCredential's spec has it."""
     data = cluster.content("certificate-authority")
     info: dict[str, Any] = {
         "server": cluster.text("server"),

@@ -88,11 +88,11 @@ class ExecIdentity(Identity):
         self._task: asyncio.Future[None] | None = None
 
     def token(self) -> str | None:
-        """Give the last token; `refresh` comes before."""
+        """Return the last token; `refresh` comes before."""
         return self._credential.token if self._credential else None
 
     def certificate(self) -> KeyPair | None:
-        """Give the last client certificate; `refresh` comes before."""
+        """Return the last client certificate; `refresh` comes before."""
         return self._credential.pair if self._credential else None
 
     async def refresh(self) -> None:
@@ -162,7 +162,7 @@ class ExecIdentity(Identity):
 def _output(
     plugin: ExecPlugin, variables: Mapping[str, str], *, interactive: bool
 ) -> tuple[bytes, int]:
-    """Run a program; give what it printed and its exit code.
+    """Run a program; return what it printed and its exit code.
 
     A program that nobody types into is ended, with those that it has started, after `TIMEOUT`. One
     of a user's terminal may take its time. Raises OSError or ValueError if it cannot be run,
@@ -202,7 +202,7 @@ def _output(
 
 
 def _is_interactive(plugin: ExecPlugin) -> bool:
-    """Tell whether the program may ask the user. Raises CredentialsError if it must and cannot."""
+    """Return whether the plugin may prompt. Raises CredentialsError if it must and cannot."""
     terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
     if plugin.interactive_mode == "Always" and not terminal:
         raise CredentialsError(

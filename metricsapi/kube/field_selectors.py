@@ -23,7 +23,7 @@ class FieldTerm:
 
 
 def parse_fields(selector: str, known: Sequence[str]) -> tuple[FieldTerm, ...]:
-    """Give the terms of a field selector, sorted as written; raises SelectorError.
+    """Return the terms of a field selector, sorted as written; raises SelectorError.
 
     `known` are the fields that may stand in it.
     """

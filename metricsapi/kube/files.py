@@ -30,7 +30,7 @@ class FileError(ValueError):
 
 
 def read_file(path: Path, *, once: bool = False) -> bytes:
-    """Give the content of a file; `once` also that of a pipe, which can be read only once.
+    """Return the content of a file; `once` also that of a pipe, which can be read only once.
 
     Such are standard input and a shell's `<(…)`, for whose end it waits. Raises FileError with the
     reason.
@@ -60,7 +60,7 @@ def read_file(path: Path, *, once: bool = False) -> bytes:
 
 
 def is_pipe(path: Path) -> bool:
-    """Tell whether a path leads to what can be read only once."""
+    """Return whether a path leads to what can be read only once."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -102,7 +102,7 @@ class FollowedFiles(Generic[T]):
         return self._value
 
     def current(self) -> T:
-        """Give the value; the files are read again first if `period` is over."""
+        """Return the value; the files are read again first if `period` is over."""
         if self._clock() - self._read_at >= self._period:
             self.reload()
         return self._value
@@ -147,7 +147,7 @@ class FollowedFiles(Generic[T]):
                     self._report(str(error))
 
     def failing(self) -> tuple[float, str] | None:
-        """Give since when (by `clock`) and why what the files hold is not used; None if it is."""
+        """Return since when (by `clock`) and why what the files hold is not used; None if it is."""
         since = self._failing_since
         return None if since is None else (since, self._reported)
 

@@ -39,11 +39,11 @@ class Identity:
             raise CredentialsError(str(error)) from error
 
     def token(self) -> str | None:
-        """Give the bearer token of this moment, None without any. Raises CredentialsError."""
+        """Return the bearer token of this moment, None without any. Raises CredentialsError."""
         return self._token_file.current() if self._token_file else self._token
 
     def certificate(self) -> KeyPair | None:
-        """Give the client certificate of this moment. Raises CredentialsError."""
+        """Return the client certificate of this moment. Raises CredentialsError."""
         return self._pair_files.current() if self._pair_files else self._pair
 
     async def refresh(self) -> None:
@@ -59,7 +59,7 @@ class Identity:
 
 
 def check_token(token: str, what: str) -> str:
-    """Give the token without blanks around it. Raises FileError for what no header can carry."""
+    """Return the token without blanks around it. Raises FileError for what no header can carry."""
     token = token.strip()
     if not _TOKEN.fullmatch(token):
         raise FileError(f"{what} is empty, or holds blanks or characters beyond ASCII")

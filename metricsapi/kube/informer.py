@@ -89,7 +89,7 @@ class Informer(Generic[T]):
             subscription.deliver(key, None, item)
 
     def failing(self) -> tuple[float, str] | None:
-        """Give since when (monotonic seconds) and why this is not current; None while it is."""
+        """Return since when (monotonic seconds) and why this is not current; None while it is."""
         if self.failing_since is not None:
             return self.failing_since, str(self.error)
         for subscription in self._subscriptions:
@@ -134,7 +134,7 @@ class Informer(Generic[T]):
             version = resumed
 
     async def _list(self) -> str:
-        """Replace the objects by those of a whole list; give its version."""
+        """Replace the objects by those of a whole list; return its version."""
         objects: dict[Hashable, T] = {}
         token = ""
         skipped = 0
@@ -166,7 +166,7 @@ class Informer(Generic[T]):
         return page.resource_version
 
     async def _watch(self, version: str) -> str:
-        """Follow one watch to its end; give the version to resume from."""
+        """Follow one watch to its end; return the version to resume from."""
         lines = self._client.stream_lines(
             self.resource.path,
             params={

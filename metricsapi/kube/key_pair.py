@@ -39,7 +39,7 @@ class KeyPair:
         return load_certificate(next(read_blocks(self.certificate)).content)
 
     def expires(self) -> float:
-        """Give the end of its validity in epoch seconds."""
+        """Return the end of its validity in epoch seconds."""
         return self.leaf.not_valid_after_utc.timestamp()
 
 
@@ -95,7 +95,7 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
 
 @contextlib.contextmanager
 def _private_file(content: bytes) -> Iterator[str]:
-    """Give the name of a file that nobody else reads.
+    """Return the name of a file that nobody else reads.
 
     Where there is a /proc it is in memory: keys stay off disks, and no folder need be writable.
     """
@@ -112,7 +112,7 @@ def _private_file(content: bytes) -> Iterator[str]:
 
 
 def _key_block(content: bytes, source: str) -> Block:
-    """Give the first private key; what else the file holds, such as EC parameters, is skipped."""
+    """Return the first private key; what else the file holds, such as EC parameters, is skipped."""
     for block in read_blocks(content):
         if block.label.endswith("PRIVATE KEY"):
             if block.error:

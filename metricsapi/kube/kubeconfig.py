@@ -30,25 +30,25 @@ class Entry:
     file: Path
 
     def text(self, key: str) -> str:
-        """Give a string; empty when it is absent. Raises CredentialsError for another type."""
+        """Return a string; empty when it is absent. Raises CredentialsError for another type."""
         value = self.values.get(key)
         if isinstance(value, (dict, list)):
             raise self.error(f"{key} must be a string")
         return "" if value is None else str(value).strip()
 
     def flag(self, key: str) -> bool:
-        """Give a boolean; false when it is absent. Raises CredentialsError for another type."""
+        """Return a boolean; false when it is absent. Raises CredentialsError for another type."""
         value = self.values.get(key)
         if value not in (None, True, False):
             raise self.error(f"{key} must be true or false")
         return bool(value)
 
     def path(self, key: str) -> Path | None:
-        """Give a path, relative to the file; None when it is absent."""
+        """Return a path, relative to the file; None when it is absent."""
         return self.file.parent / text if (text := self.text(key)) else None
 
     def data(self, key: str) -> bytes | None:
-        """Give what is base64-encoded under KEY-data; None when it is absent."""
+        """Return what is base64-encoded under KEY-data; None when it is absent."""
         text = self.text(f"{key}-data")
         if not text:
             return None
@@ -58,7 +58,7 @@ class Entry:
             raise self.error(f"{key}-data is not base64") from error
 
     def content(self, key: str) -> bytes | None:
-        """Give what KEY-data holds, or the file that KEY names; None when both are absent."""
+        """Return what KEY-data holds, or the file that KEY names; None when both are absent."""
         if (data := self.data(key)) is not None:
             return data
         path = self.path(key)
@@ -68,7 +68,7 @@ class Entry:
             raise self.error(f"cannot read {key} {self.text(key)}: {error}") from error
 
     def error(self, text: str) -> CredentialsError:
-        """Give an error that names the file and this entry."""
+        """Return an error that names the file and this entry."""
         return CredentialsError(f"kubeconfig {self.file}: {self.kind} {self.name!r}: {text}")
 
 
@@ -81,7 +81,7 @@ class Kubeconfig:
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def selected(self) -> tuple[Entry, Entry]:
-        """Give cluster and user of the current context. Raises CredentialsError."""
+        """Return cluster and user of the current context. Raises CredentialsError."""
         if not self.current_context:
             raise CredentialsError(
                 f"kubeconfig {self._names()} has no current-context: choose one with "
@@ -187,7 +187,7 @@ def _entries(config: dict[str, Any], kind: str, path: Path) -> list[Entry]:
 
 
 def strings(entry: Entry, key: str) -> list[str]:
-    """Give a list of strings; empty when it is absent. Raises CredentialsError for another type."""
+    """Return a list of strings, empty when absent. Raises CredentialsError for another type."""
     values = entry.values.get(key) or []
     if not isinstance(values, list) or any(isinstance(value, (dict, list)) for value in values):
         raise entry.error(f"{key} must be a list of strings")

@@ -50,11 +50,11 @@ class Election:
         self._leads_until = float("-inf")
 
     def leads(self, now: float) -> bool:
-        """Tell whether this candidate may act as leader."""
+        """Return whether this candidate may act as leader."""
         return now < self._leads_until
 
     def holder(self, now: float) -> Record | None:
-        """Give the record of whoever holds the Lease, None when it is free or has expired."""
+        """Return the record of whoever holds the Lease, None when it is free or has expired."""
         valid = self.record.holder and now < self._observed_at + self._timing.lease_duration
         return self.record if valid else None
 
@@ -66,7 +66,7 @@ class Election:
                 self._leads_until = float("-inf")
 
     def may_write(self, now: float) -> bool:
-        """Tell whether the Lease is ours to renew or to take."""
+        """Return whether the Lease is ours to renew or to take."""
         holder = self.holder(now)
         return holder is None or holder.holder == self.identity
 
@@ -119,15 +119,15 @@ class LeaderElector:
         return self.election.identity
 
     def leads(self) -> bool:
-        """Tell whether this process may act as leader now."""
+        """Return whether this process may act as leader now."""
         return self.election.leads(self._clock())
 
     def leader(self) -> Record | None:
-        """Give the record of the current leader, None when nobody leads."""
+        """Return the record of the current leader, None when nobody leads."""
         return self.election.holder(self._clock())
 
     def other_leader(self) -> Record | None:
-        """Give the record of the current leader if that is another process."""
+        """Return the record of the current leader if that is another process."""
         leader = self.leader()
         return leader if leader and leader.holder != self.identity else None
 
@@ -144,7 +144,7 @@ class LeaderElector:
             await self.release()
 
     def failing(self) -> tuple[float, str] | None:
-        """Give since when (monotonic seconds) and why attempts fail; None while they succeed."""
+        """Return since when (monotonic seconds) and why attempts fail; None while they succeed."""
         return self._failing
 
     def hurry(self) -> None:
@@ -166,7 +166,7 @@ class LeaderElector:
         self._report()
 
     async def release(self) -> None:
-        """Give the Lease back if it is ours, so that another replica need not wait for it."""
+        """Return the Lease back if it is ours, so that another replica need not wait for it."""
         if not self.leads():
             return
         self.election.resign()
@@ -180,7 +180,7 @@ class LeaderElector:
         self._report()
 
     def _longest_attempt(self) -> float:
-        """Give the seconds for an attempt; a leader's connection may hang, and it needs another."""
+        """Return the seconds for an attempt; a leader keeps time for a second, should it hang."""
         return self._timing.renew_deadline / (2 if self.leads() else 1)
 
     async def _pause(self, seconds: float) -> None:
@@ -207,7 +207,7 @@ class LeaderElector:
             self.election.observe(Record(), self._clock())
 
     def _record(self, *, holder: str) -> Record:
-        """Give the record that follows the one last seen when `holder` takes the Lease."""
+        """Return the record that follows the one last seen when `holder` takes the Lease."""
         before = self.election.record
         renewed = before.holder == holder
         return Record(

@@ -35,7 +35,7 @@ class Record:
 
 
 def record_of(lease: Mapping[str, Any]) -> Record:
-    """Give the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
+    """Return the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
     spec, metadata = _mapping(lease.get("spec")), _mapping(lease.get("metadata"))
     transitions = spec.get("leaseTransitions")
     if not isinstance(transitions, int) or not 0 <= transitions < _MOST_TRANSITIONS:
@@ -50,7 +50,7 @@ def record_of(lease: Mapping[str, Any]) -> Record:
 
 
 def lease_of(record: Record, before: Mapping[str, Any], *, duration: float, now: float) -> Lease:
-    """Give the Lease of a record, renewed at `now` (epoch seconds), for `duration` seconds.
+    """Return the Lease of a record, renewed at `now` (epoch seconds), for `duration` seconds.
 
     Labels and annotations of the Lease `before` are kept.
     """
@@ -75,7 +75,7 @@ def lease_of(record: Record, before: Mapping[str, Any], *, duration: float, now:
 
 
 def decode(body: bytes) -> Lease:
-    """Give the Lease of a response. Raises KubeError when it is not JSON."""
+    """Return the Lease of a response. Raises KubeError when it is not JSON."""
     try:
         return dict(_mapping(msgspec.json.decode(body)))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

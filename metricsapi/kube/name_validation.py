@@ -12,12 +12,12 @@ _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_PART}(?:\.{_PART})*")  # pods, node
 
 
 def are_labels(names: Iterable[str]) -> bool:
-    """Tell whether all names are DNS labels, as namespaces and containers are."""
+    """Return whether all names are DNS labels, as namespaces and containers are."""
     listed = [*names, ""]
     joined = "/".join(listed)
     return joined.count("/") == len(listed) - 1 and _LABELS.fullmatch(joined) is not None
 
 
 def is_subdomain(name: str) -> bool:
-    """Tell whether a name is a DNS subdomain, as names of pods and nodes are."""
+    """Return whether a name is a DNS subdomain, as names of pods and nodes are."""
     return _SUBDOMAIN.fullmatch(name) is not None

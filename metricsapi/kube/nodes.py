@@ -53,7 +53,7 @@ class _WireNode(Struct, gc=False):
 
 
 def decode_node(body: bytes | msgspec.Raw) -> Node | None:
-    """Give what we use of a v1 Node; None when it has no name or cannot be decoded."""
+    """Return what we use of a v1 Node; None when it has no name or cannot be decoded."""
     try:
         wire = msgspec.json.decode(body, type=_WireNode)
     except UNDECODABLE:

@@ -69,7 +69,7 @@ class Bundle:
     source: str = ""
 
     def reasons(self) -> list[str]:
-        """Give the first reasons why certificates are skipped, and how many more there are."""
+        """Return the first reasons why certificates are skipped, and how many more there are."""
         more = len(self.skipped) - _MOST_REASONS
         return [*self.skipped[:_MOST_REASONS], *([f"{more} more certificates"] if more > 0 else ())]
 
@@ -104,7 +104,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
 
 
 def read_blocks(content: bytes) -> Iterator[Block]:
-    """Give the PEM blocks of some text. A block that cannot be decoded has its `error`."""
+    """Yield the PEM blocks of some text. A block that cannot be decoded has its `error`."""
     label: str | None = None
     lines: list[bytes] = []
     for line in _lines(content):

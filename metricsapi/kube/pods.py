@@ -34,7 +34,7 @@ class _Row(Struct, gc=False):
 
 
 def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
-    """Give what we use of a pod's PartialObjectMetadata; None when it has no name or namespace."""
+    """Return what is used of a PartialObjectMetadata; None when it has no name or namespace."""
     try:
         metadata = msgspec.json.decode(body, type=_Partial).metadata
     except UNDECODABLE:
@@ -43,7 +43,7 @@ def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
 
 
 def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:
-    """Give what we use of a row of a Table of pods; `columns` are the names of its cells.
+    """Return what we use of a row of a Table of pods; `columns` are the names of its cells.
 
     None when its object has no name or namespace. A cell that is missing, or whose text is not
     kube-apiserver's, counts as unknown.
@@ -62,7 +62,7 @@ def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | N
 
 
 def completed_pod(new: Pod, before: Pod) -> Pod:
-    """Give a pod of a list, which is metadata alone, with what a Table had of it before."""
+    """Return a pod of a list, which is metadata alone, with what a Table had of it before."""
     if new.node or not before.node or new.uid != before.uid:
         return new
     return replace(new, node=before.node, ready=before.ready)
@@ -78,6 +78,6 @@ def _pod(metadata: Metadata, node: str = "", *, ready: bool = False) -> Pod | No
 
 
 def _all_of(cell: object) -> bool:
-    """Whether a cell says that all of them are, as `2/2` does."""
+    """Return whether a cell says that all of them are, as `2/2` does."""
     number, slash, total = cell.partition("/") if isinstance(cell, str) else ("", "", "")
     return bool(slash) and number == total and number not in ("", "0")

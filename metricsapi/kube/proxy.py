@@ -16,7 +16,7 @@ SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 def proxy_for(server: str, environ: Mapping[str, str]) -> str | None:
-    """Give the URL of the proxy for an https URL, None to connect directly.
+    """Return the URL of the proxy for an https URL, None to connect directly.
 
     Raises CredentialsError for a proxy that is no URL.
     """
@@ -27,7 +27,7 @@ def proxy_for(server: str, environ: Mapping[str, str]) -> str | None:
 
 
 def checked_proxy(url: str, what: str) -> str:
-    """Give a proxy's URL, with the scheme that Go adds to one without. Raises CredentialsError."""
+    """Return a proxy's URL, by default with the scheme that Go adds. Raises CredentialsError."""
     url = url if "://" in url else f"http://{url}"
     try:
         parts = urlsplit(url)
@@ -55,7 +55,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _matches(rule: str, host: str, port: int, address: Address | None) -> bool:
-    """Tell whether one entry of NO_PROXY matches."""
+    """Return whether one entry of NO_PROXY matches."""
     if not rule:
         return False
     if rule == "*":

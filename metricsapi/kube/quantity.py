@@ -18,7 +18,7 @@ _LARGEST = 2**96  # more than any machine has, and a number that every float hol
 
 
 def parse_quantity(text: str, scale: int = 1) -> int | None:
-    """Give `scale` times the amount, rounded up as Kubernetes does.
+    """Return `scale` times the amount, rounded up as Kubernetes does.
 
     None when the text is no quantity, or its amount is beyond ±2⁹⁶. With a scale of 10⁹,
     `250m` of CPU are nanocores.

@@ -45,7 +45,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels fulfils the condition."""
+        """Return whether an object with these labels fulfils the condition."""
         value = labels.get(self.key)
         match self.operator:
             case "in":
@@ -68,7 +68,7 @@ class Requirement:
 
 
 def selector_text(requirements: Iterable[Requirement]) -> str:
-    """Give the canonical text of a label selector, which `parse_labels` reads back.
+    """Return the canonical text of a label selector, which `parse_labels` reads back.
 
     Selectors of the same requirements have the same text, however they were written. It is the
     text of Go's `labels.Selector`, sorted by key.
@@ -77,7 +77,7 @@ def selector_text(requirements: Iterable[Requirement]) -> str:
 
 
 def parse_labels(selector: str) -> tuple[Requirement, ...]:
-    """Give the requirements of a label selector, all of which must hold; raises SelectorError."""
+    """Return the requirements of a label selector, all of which must hold; raises SelectorError."""
     return _Parser(selector).parse()
 
 

@@ -36,7 +36,7 @@ class SocksTransport(AsyncProxyTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; give the response once its headers are there. Raises httpx.HTTPError.
+        """Send a request; return the response once its headers are there. Raises httpx.HTTPError.
 
         It also raises OSError or ValueError, as httpx itself does.
         """

@@ -30,7 +30,7 @@ def system_authorities() -> None:
 
 
 def follow_authorities(path: Path) -> Authorities:
-    """Give what gives the PEM text of a file of authorities, as of this moment.
+    """Return what gives the PEM text of a file of authorities, as of this moment.
 
     Raises FileError for a file that cannot be used now.
     """
@@ -70,7 +70,7 @@ class ClientTLS:
         self._context = self._build()
 
     def context(self) -> ssl.SSLContext:
-        """Give the context; when a new one cannot be made, the last one stays."""
+        """Return the context; when a new one cannot be made, the last one stays."""
         parts = (self.authorities(), self.certificate())
         if parts != self._parts:
             self._parts = parts
@@ -120,7 +120,7 @@ class _NamedContext(ssl.SSLContext):
 
 
 def verifying_context(authorities: str | None, server_name: str | None = None) -> ssl.SSLContext:
-    """Give a client context that trusts these PEM certificates, or the system's for None.
+    """Return a client context that trusts these PEM certificates, or the system's for None.
 
     As Go does, it takes an intermediate as a trust anchor, takes names from the SAN alone, and
     does not ask for the extensions that OpenSSL's strict mode (the default from Python 3.13 on)

@@ -141,7 +141,7 @@ def decode_event(resource: Resource[T], line: bytes, columns: Sequence[str] = ()
 
 
 def _event_object(body: msgspec.Raw) -> _EventObject:
-    """Give the object of an event; without a version when it has none that can be read."""
+    """Return the object of an event; without a version when it has none that can be read."""
     try:
         return msgspec.json.decode(body, type=_EventObject)
     except UNDECODABLE:
@@ -188,7 +188,7 @@ def _configmap_data(body: bytes | msgspec.Raw) -> dict[str, str] | None:
 
 
 def configmap(namespace: str, name: str) -> Resource[dict[str, str]]:
-    """Give the resource of one ConfigMap: an informer of it holds its `data` under `name`."""
+    """Return the resource of one ConfigMap: an informer of it holds its `data` under `name`."""
     return Resource(
         f"configmap {namespace}/{name}",
         f"/api/v1/namespaces/{namespace}/configmaps",

@@ -45,7 +45,7 @@ class ProxyFetcher:
         self._closing: asyncio.Task[None] | None = None
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
-        """Give the response, whatever its status. Raises ScrapeError."""
+        """Return the response, whatever its status. Raises ScrapeError."""
         url = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
         try:
             async with asyncio.timeout_at(deadline), self._free:
@@ -80,7 +80,7 @@ class ProxyFetcher:
         self._closing = asyncio.get_running_loop().create_task(self._connections.close())
 
     def address(self, _node: str) -> str:
-        """Give where nodes are scraped: at the API server."""
+        """Return where nodes are scraped: at the API server."""
         return self._server.removeprefix("https://")
 
     async def _wait(self, url: str, deadline: float) -> None:
@@ -137,6 +137,6 @@ class ProxyFetcher:
 
 
 def pause_of(retry_after: str) -> float:
-    """Give for how many seconds a Retry-After asks, within bounds; dates count as none."""
+    """Return for how many seconds a Retry-After asks, within bounds; dates count as none."""
     seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE)

@@ -31,7 +31,7 @@ _EXTENDED = {
 async def explain(
     error: ScrapeError, node: str, host: str, port: int, deadline: float
 ) -> ScrapeError:
-    """Give the error of a refused certificate with what the certificate says of itself.
+    """Return the error of a refused certificate with what the certificate says of itself.
 
     The kubelet is asked for its certificate once more, by a handshake without verification
     over which nothing is sent; OpenSSL does not give the certificate that it has refused.
@@ -92,19 +92,19 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
 
 
 def made_by_kubelet(certificate: x509.Certificate) -> bool:
-    """Whether a kubelet signed its certificate itself, alone or with a CA that it made first."""
+    """Return whether a kubelet signed its own certificate, alone or with a CA that it made."""
     own = certificate.issuer == certificate.subject
     return own or _KUBELETS_OWN_CA.search(common_name(certificate.issuer)) is not None
 
 
 def common_name(name: x509.Name) -> str:
-    """Give the common name of a subject or issuer; all of it where there is none."""
+    """Return the common name of a subject or issuer; all of it where there is none."""
     names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else name.rfc4514_string()
 
 
 def _names(certificate: x509.Certificate) -> str:
-    """Give the names that a certificate is valid for, as `DNS:a, IP:b`."""
+    """Return the names that a certificate is valid for, as `DNS:a, IP:b`."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -116,7 +116,7 @@ def _names(certificate: x509.Certificate) -> str:
 
 
 def _properties(certificate: x509.Certificate) -> str:
-    """Give what may be wrong with a certificate whose issuer and dates are right."""
+    """Return what may be wrong with a certificate whose issuer and dates are right."""
     key, extensions = certificate.public_key(), certificate.extensions
     kind = type(key).__name__.lstrip("_").removesuffix("PublicKey")
     size = getattr(key, "key_size", "")

@@ -68,7 +68,7 @@ class InFlightLimit(Generic[T]):
         return bool(self._queue) and len(self._active) < self._limit
 
     def _more_slow(self) -> int:
-        """Give how many active items may become slow."""
+        """Return how many active items may become slow."""
         return min(len(self._active), MOST_SLOW * self._limit - len(self._slow))
 
     def _activate(self) -> T:

@@ -74,7 +74,7 @@ class Connection(asyncio.BufferedProtocol):
             self._handshake = None
 
     def peer_certificate(self) -> bytes | None:
-        """Give the certificate that the peer has shown, in DER; None without TLS."""
+        """Return the certificate that the peer has shown, in DER; None without TLS."""
         return self._tls.peer_certificate() if self._tls is not None else None
 
     async def get(self, request: bytes, deadline: float) -> Response:
@@ -237,7 +237,7 @@ class Connection(asyncio.BufferedProtocol):
         self._fail(ScrapeError(Cause.TIMEOUT, f"{self.where} {what} in time"))
 
     def _lost(self) -> ScrapeError:
-        """Give the error of a connection that the peer has ended."""
+        """Return the error of a connection that the peer has ended."""
         if self._reader is not None and self._reader.started:
             return self._reader.lost()
         kind = IdleClosed if self._requests > 1 else ScrapeError

@@ -75,7 +75,7 @@ async def run_in_slices(steps: Steps[T]) -> T:
 
 
 def whole(value: object) -> int | None:
-    """Give a number that a counter or gauge can have, or None: whole, from 0 to 2^64 - 1."""
+    """Return a number that a counter or gauge can have, or None: whole, from 0 to 2^64 - 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
@@ -84,7 +84,7 @@ def whole(value: object) -> int | None:
 
 
 def pod_limit(capacity: int | None, most: int = MAX_PODS) -> int:
-    """Give how many pods a node may list: 1.5 times its capacity, and `most` at most.
+    """Return how many pods a node may list: 1.5 times its capacity, and `most` at most.
 
     A kubelet lists pods that are being deleted beside those that take their places.
     """
@@ -138,7 +138,7 @@ def _too_many_containers(pod: PodStats, allowed: int) -> DecodeError:
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """Give a JSON object; an empty one for anything else."""
+    """Return a JSON object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 

@@ -54,7 +54,7 @@ class DirectFetcher:
         self._routes: dict[str, _Route] = {}
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
-        """Give the kubelet's response, whatever its status. Raises ScrapeError."""
+        """Return the kubelet's response, whatever its status. Raises ScrapeError."""
         route = self._routes.get(target.node)
         if route is None:
             route = self._routes[target.node] = _Route()
@@ -88,7 +88,7 @@ class DirectFetcher:
             self.drop(node)
 
     def address(self, node: str) -> str:
-        """Give host:port of the node's connection; empty when there is none."""
+        """Return host:port of the node's connection; empty when there is none."""
         route = self._routes.get(node)
         return route.connection.where if route and route.connection else ""
 
@@ -100,7 +100,7 @@ class DirectFetcher:
             raise ScrapeError(Cause.CREDENTIALS, str(error)) from error
 
     def _kept(self, route: _Route) -> Connection | None:
-        """Give the connection of the last scrape, if it may be used again."""
+        """Return the connection of the last scrape, if it may be used again."""
         connection = route.connection
         if connection is None or not connection.usable:
             return None

@@ -48,7 +48,7 @@ class Endpoints:
         self._compared: dict[str, float] = {}  # until when, in monotonic seconds
 
     def current(self, target: Target, now: float) -> Endpoint:
-        """Give the endpoint to be scraped at `now` (monotonic seconds)."""
+        """Return the endpoint to be scraped at `now` (monotonic seconds)."""
         if target.path is not None:
             return msgspec.structs.replace(self.resource, path=target.path)
         choice = self._choices.get(target.node)
@@ -56,16 +56,16 @@ class Endpoints:
         return self.resource if other or self._wanted == "resource" else self.summary
 
     def reason(self, target: Target) -> str:
-        """Give why `auto` does not scrape the Summary; empty if it does."""
+        """Return why `auto` does not scrape the Summary; empty if it does."""
         choice = self._choices.get(target.node)
         return choice.reason if choice is not None else ""
 
     def other(self, endpoint: Endpoint) -> Endpoint | None:
-        """Give the endpoint to try where `endpoint` is no good; None if there is none."""
+        """Return the endpoint to try where `endpoint` is no good; None if there is none."""
         return self.resource if self._wanted == "auto" and endpoint is self.summary else None
 
     def may_compare(self, target: Target, now: float) -> bool:
-        """Whether to see if the other endpoint has more; if it had not, once in a while only."""
+        """Return whether to compare with the other endpoint: once in `SUMMARY_AGAIN` seconds."""
         if self._compared.get(target.node, now) > now:
             return False
         self._compared[target.node] = now + SUMMARY_AGAIN

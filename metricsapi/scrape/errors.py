@@ -139,7 +139,7 @@ def from_tls_error(error: OSError, where: str) -> ScrapeError:
 
 
 def certificate_cause(code: int) -> Cause:
-    """Give the cause for OpenSSL's code of a failed verification (X509_V_ERR_*)."""
+    """Return the cause for OpenSSL's code of a failed verification (X509_V_ERR_*)."""
     if code in _MISMATCH:
         return Cause.CERTIFICATE_LACKS_ADDRESS
     if code in _SELF_SIGNED:

@@ -161,7 +161,7 @@ class ResponseReader:
         self._body = Body(self._where, 0)
 
     def lost(self) -> ScrapeError:
-        """Give the error for a connection that broke before the response was whole."""
+        """Return the error for a connection that broke before the response was whole."""
         if self.started:
             return ScrapeError(Cause.TRUNCATED, f"{self._where} broke off within its answer")
         return ScrapeError(Cause.RESET, f"{self._where} closed the connection without an answer")
@@ -226,7 +226,7 @@ class ResponseReader:
         self.reusable = self._parser.should_keep_alive()
 
     def _framed(self) -> bool:
-        """Whether the headers say how long the body is."""
+        """Return whether the headers say how long the body is."""
         chunked = "chunked" in self._headers.get("transfer-encoding", "").lower()
         return chunked or "content-length" in self._headers
 
@@ -243,5 +243,5 @@ def _inflate() -> Inflate:
 
 
 def _is_interim(status: int) -> bool:
-    """Whether a response only announces another; 101 instead ends HTTP on the connection."""
+    """Return whether a response only announces another; 101 instead ends HTTP on the connection."""
     return 100 <= status < 200 and status != 101

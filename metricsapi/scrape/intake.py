@@ -30,7 +30,7 @@ class Intake:
             return _internal("scraping a node failed", target.node, error)
 
     async def store(self, sample: NodeSample) -> NodeSample | Failure:
-        """Store a sample, in slices between which others are served; give it, or the failure."""
+        """Store a sample, in slices between which others are served; return it, or the failure."""
         try:
             await run_in_slices(self._store.put_in_steps(sample))
         except CANCELLED:

@@ -123,15 +123,15 @@ class KubeletClient:
         self._fetcher.close()
 
     def address(self, node: str) -> str:
-        """Give host:port where the node is scraped; empty when it is not connected."""
+        """Return host:port where the node is scraped; empty when it is not connected."""
         return self._fetcher.address(node)
 
     def endpoint(self, target: Target) -> str:
-        """Give the endpoint at which the node is scraped: `summary` or `resource`."""
+        """Return the endpoint at which the node is scraped: `summary` or `resource`."""
         return self._endpoints.current(target, time.monotonic()).name
 
     def endpoint_reason(self, target: Target) -> str:
-        """Give why `auto` does not scrape the node's Summary; empty if it does."""
+        """Return why `auto` does not scrape the node's Summary; empty if it does."""
         return self._endpoints.reason(target)
 
     async def _scrape_once(self, target: Target, deadline: float) -> NodeSample:
@@ -169,7 +169,7 @@ class KubeletClient:
     async def _read_better(
         self, other: Endpoint, target: Target, sample: NodeSample, reason: str, deadline: float
     ) -> NodeSample:
-        """Give what the other endpoint has if that is better, else the sample at hand."""
+        """Return what the other endpoint has if that is better, else the sample at hand."""
         if not self._endpoints.may_compare(target, time.monotonic()):
             return sample
         try:

@@ -42,7 +42,7 @@ class Place:
         self._limit.add(self)
 
     def leave(self) -> None:
-        """Give up the place, or stop waiting for it. May be called more than once."""
+        """Return up the place, or stop waiting for it. May be called more than once."""
         self._limit.remove(self)
 
 
@@ -71,7 +71,7 @@ class LargeReading:
             self._loop.call_later(GAP, self._read_on)
 
     def end(self) -> None:
-        """Give up the place."""
+        """Return up the place."""
         place, self._place = self._place, None
         if place is not None:
             place.leave()

@@ -55,11 +55,11 @@ class NodeState:
         return self.changed_at is not None
 
     def without_result(self, now: float) -> float:
-        """Give for how many seconds no scrape has ended."""
+        """Return for how many seconds no scrape has ended."""
         return now - (self.known_at if self.last_result is None else self.last_result)
 
     def is_newer(self, ended_at: float) -> bool:
-        """Tell whether a scrape that ended then is newer than the last one that is known."""
+        """Return whether a scrape that ended then is newer than the last one that is known."""
         return self.last_result is None or ended_at > self.last_result
 
     def took(self, seconds: float) -> None:

@@ -50,7 +50,7 @@ class Rows:
     def of(
         self, states: Iterable[NodeState], now: float, wall_offset: float
     ) -> Iterator[NodeStatus]:
-        """Give the rows at `now` (monotonic seconds), each made when it is iterated over.
+        """Return the rows at `now` (monotonic seconds), each made when it is iterated over.
 
         `wall_offset` is the wall clock minus the monotonic clock, in seconds.
         """
@@ -114,7 +114,7 @@ def _state_and_cause(state: NodeState) -> tuple[str, str]:
 
 
 def _first(target: Target) -> str:
-    """Give the host:port that is tried first; empty without an address."""
+    """Return the host:port that is tried first; empty without an address."""
     if not target.hosts:
         return ""
     host = target.hosts[0]

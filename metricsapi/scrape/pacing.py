@@ -16,7 +16,7 @@ class Pace:
         self._at = 0.0
 
     def delay(self, size: int, now: float) -> float:
-        """Reserve `size` bytes; give for how many seconds to wait before asking for them."""
+        """Reserve `size` bytes; return for how many seconds to wait before asking for them."""
         refilled = self._available + (now - self._at) * self._rate
         self._available = min(self._burst, refilled) - size
         self._at = now

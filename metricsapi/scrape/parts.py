@@ -56,7 +56,7 @@ class Planner(Protocol):
     """
 
     def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
-        """Give the next scrape of a node. Times are monotonic seconds.
+        """Return the next scrape of a node. Times are monotonic seconds.
 
         `last` is when the node's last scrape was due; it may still be in flight. `periodic` is the
         next moment of the node's group that is at least a third of --metric-resolution after
@@ -74,7 +74,7 @@ class Periodic:
     """The planner without prefetch: each node has its moment in the period."""
 
     def next_scrape(self, node: str, last: float, periodic: float) -> Plan:  # noqa: ARG002
-        """Give the schedule's time."""
+        """Return the schedule's time."""
         return Plan(periodic, Reason.PERIODIC)
 
 

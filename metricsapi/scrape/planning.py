@@ -63,7 +63,7 @@ class ScrapePlans:
         self._schedule.clear()
 
     def _moment(self, state: NodeState, scraped_at: float, *, first: bool = False) -> float:
-        """Give a node's next moment: through the API server at its own offset, else in groups.
+        """Return a node's next moment: through the API server at its own offset, else in groups.
 
         Offsets are spread evenly over the period, and so is then the load on the API server.
         """
@@ -89,7 +89,7 @@ class ScrapePlans:
             return Plan(periodic, Reason.PERIODIC)
 
     def _bounded(self, at: float, last: float, now: float) -> float:
-        """Give the time nearest to `at` that is not past, too soon or too long after `last`."""
+        """Return the time nearest to `at` that is not past, too soon or too long after `last`."""
         earliest = max(now, last + min(SHORTEST, self._resolution / 3))
         latest = last + LONGEST * self._resolution
         return max(earliest, min(latest, at))  # in this order, so that NaN becomes `latest`

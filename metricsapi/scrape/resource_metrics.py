@@ -96,7 +96,7 @@ def resource_steps(body: bytes | bytearray, exchange: Exchange) -> Steps[NodeSam
 
 
 def _line_end(body: bytes | bytearray, begin: int) -> int:
-    """Give the end of the last line that begins and ends in the next piece."""
+    """Return the end of the last line that begins and ends in the next piece."""
     if len(body) - begin <= PIECE:
         return len(body)
     end = body.rfind(b"\n", begin, begin + PIECE) + 1
@@ -111,7 +111,7 @@ def _key(labels: str) -> _Key:
 
 
 def _seconds(milliseconds: str, asked_at: float) -> float | None:
-    """Give a timestamp in seconds; that of the request where there is none."""
+    """Return a timestamp in seconds; that of the request where there is none."""
     if not milliseconds:
         return asked_at
     number = _number(milliseconds)

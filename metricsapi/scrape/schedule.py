@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 def offset_of(node: str, resolution: float) -> float:
-    """Give a node's offset inside the period, in seconds: deterministic and evenly spread."""
+    """Return a node's offset inside the period, in seconds: deterministic and evenly spread."""
     digest = hashlib.blake2b(node.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64 * resolution
 
 
 def group_count(nodes: int, groups: int = 1) -> int:
-    """Give into how many groups a cluster of so many nodes is divided; `groups` are those now.
+    """Return into how many groups a cluster of so many nodes is divided; `groups` are those now.
 
     Nodes scraped one right after the other cost less CPU than as many apart from each other: the
     process wakes up once, and what it needs is still in the processor's caches. 1,000 nodes take
@@ -44,13 +44,13 @@ def group_count(nodes: int, groups: int = 1) -> int:
 
 
 def group_offset(offset: float, resolution: float, groups: int) -> float:
-    """Give the offset at which a node is scraped together with its neighbours, in seconds."""
+    """Return the offset at which a node is scraped together with its neighbours, in seconds."""
     step = resolution / groups
     return math.floor(offset / step) * step
 
 
 def next_scrape(now: float, offset: float, resolution: float, *, first: bool) -> float:
-    """Give the time of the scrape after the one at `now`, in the event loop's seconds.
+    """Return the time of the scrape after the one at `now`, in the event loop's seconds.
 
     The next multiple of the period plus the offset may be close to `now`, since a first scrape
     takes place at once, and since offsets move when the cluster doubles. A scrape so soon after
@@ -81,7 +81,7 @@ class Schedule(Generic[T]):
         self._timer_at = math.inf  # for uvloop has no time of a timer that is due at once
 
     def __len__(self) -> int:
-        """Give the number of entries, superseded ones included."""
+        """Return the number of entries, superseded ones included."""
         return len(self._heap)
 
     def plan(self, at: float, item: T) -> None:

@@ -187,7 +187,7 @@ class ScraperPool:
             self.skipped += 1
 
     def _missed(self, state: NodeState) -> bool:
-        """Tell whether whoever scrapes for us seems not to know a node."""
+        """Return whether whoever scrapes for us seems not to know a node."""
         return state.without_result(time.monotonic()) > self.patience
 
     def _cancel(self, state: NodeState) -> None:
@@ -221,7 +221,7 @@ class ScraperPool:
             state = following
 
     def _next(self, state: NodeState, task: asyncio.Task[None] | None) -> NodeState | None:
-        """Give the node that this task scrapes next, in the place of the one that it has done."""
+        """Return the node that this task scrapes next, in the place of the one that it has done."""
         if state.task is not task or state.limit is None:
             return None
         following = state.limit.replace(state)

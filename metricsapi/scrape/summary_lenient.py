@@ -21,7 +21,7 @@ from metricsapi.storage.types import (
 
 
 def lenient_pod(value: Any) -> PodStats | None:
-    """Give what is sound of a pod's JSON value; None if nothing says which pod it is."""
+    """Return what is sound of a pod's JSON value; None if nothing says which pod it is."""
     ref = fields(fields(value).get("podRef"))
     namespace, name, uid = ref.get("namespace"), ref.get("name"), ref.get("uid")
     if not (isinstance(namespace, str) and isinstance(name, str)):
@@ -36,7 +36,7 @@ def lenient_pod(value: Any) -> PodStats | None:
 
 
 def lenient_node(value: Any) -> ContainerStats:
-    """Give what is sound of a Summary's `node`. Raises DecodeError when that does not name it."""
+    """Return what is sound of a Summary's `node`. Raises DecodeError when that does not name it."""
     name = fields(value).get("nodeName")
     if not isinstance(name, str):
         raise DecodeError("not a Summary: it does not name its node (node.nodeName)")

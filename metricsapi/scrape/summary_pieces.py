@@ -33,7 +33,7 @@ _pod_decoder = msgspec.json.Decoder(PodStats)
 
 
 def _integer(digits: str) -> int | None:
-    """Give a number; None for one that no field can have."""
+    """Return a number; None for one that no field can have."""
     return int(digits) if len(digits) <= len(str(LARGEST)) else None
 
 
@@ -44,7 +44,7 @@ _scan_long_numbers = json.JSONDecoder(parse_int=_integer).raw_decode
 def read_pieces(
     body: bytes | bytearray, max_pods: int
 ) -> Steps[tuple[ContainerStats, list[PodStats | None]]]:
-    """Give the node's own stats, named as in the answer, and its pods.
+    """Return the node's own stats, named as in the answer, and its pods.
 
     A pod is None if nothing says which one it is. Raises DecodeError.
     """
@@ -90,7 +90,7 @@ class _Reader:
         self._scanned = 0
 
     def members(self) -> Iterator[str]:
-        """Give each key of an object; the caller reads the value behind it before the next."""
+        """Yield each key of an object; the caller reads the value behind it before the next."""
         for _ in self._items(b"{", b"}"):
             key = self.value()
             self._expect(b":")
@@ -103,7 +103,7 @@ class _Reader:
         return self._items(b"[", b"]")
 
     def peek(self) -> bytes:
-        """Give the next byte that is no space; empty at the end."""
+        """Return the next byte that is no space; empty at the end."""
         space = _SPACE.match(self._body, self.at, self.at + _TRIES[1])
         self.at = space.end() if space else self.at
         return bytes(self._body[self.at : self.at + 1])
@@ -124,7 +124,7 @@ class _Reader:
             return None
 
     def _guess_end(self) -> int | None:
-        """Give where the pod ends, if it begins with `podRef` and so does the next, if any."""
+        """Return where the pod ends, if it begins with `podRef` and so does the next, if any."""
         body = self._body
         own = body.find(_POD_REF, self.at, self.at + _NEAR)
         if own < 0:

@@ -36,7 +36,7 @@ class Target(Struct, frozen=True, gc=False):
 
 
 def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None = None) -> Target:
-    """Give the target of a node; one without a usable address has no hosts.
+    """Return the target of a node; one without a usable address has no hosts.
 
     Of addresses of one type, those of the cluster's `ip_family` are tried first.
     """
@@ -53,7 +53,7 @@ def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None 
 
 
 def _path(node: Node) -> str | None:
-    """Give the annotation's path; None without one, and for what is no path: see `refused_path`."""
+    """Return the annotation's path; None without it, or if it is no path: see `refused_path`."""
     path = node.annotations.get(PATH_ANNOTATION)
     if not path:
         return None
@@ -62,7 +62,7 @@ def _path(node: Node) -> str | None:
 
 
 def refused_path(node: Node) -> str:
-    """Give the annotation's text if it is not used, since it is no plain path; else nothing."""
+    """Return the annotation's text if it is not used, since it is no plain path; else nothing."""
     path = node.annotations.get(PATH_ANNOTATION, "")
     return path if path and _path(node) is None else ""
 
@@ -91,7 +91,7 @@ def cluster_family(server: str) -> IPFamily | None:
 
 
 def family(host: str) -> IPFamily | None:
-    """Give the IP family of an address; None for a name."""
+    """Return the IP family of an address; None for a name."""
     try:
         return 6 if ipaddress.ip_address(host).version == 6 else 4
     except ValueError:

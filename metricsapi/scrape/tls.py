@@ -9,7 +9,7 @@ from metricsapi.kube.tls import ClientTLS, follow_authorities
 
 
 def kubelet_tls(settings: KubeletSettings, credentials: Credentials) -> ClientTLS | None:
-    """Give the client context for kubelets; None where they are read over plain HTTP.
+    """Return the client context for kubelets; None where they are read over plain HTTP.
 
     Flags name the authorities and the client certificate, else those of the credentials for the
     API server are used, as in metrics-server. Raises FileError for a file that cannot be used,

@@ -65,7 +65,7 @@ class TLSStream:
         self._records = self._bytes = 0
 
     def receive(self, data: memoryview) -> memoryview:
-        """Take bytes of the socket; give the plain ones in them, to be read before the next call.
+        """Take bytes of the socket; return the plain ones in them, to be read before the next call.
 
         Bytes behind a failure are ignored: the first failure says most.
         """
@@ -91,11 +91,11 @@ class TLSStream:
             self._fail(error)
 
     def outgoing(self) -> bytes:
-        """Give the bytes that are to be sent now."""
+        """Return the bytes that are to be sent now."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def peer_certificate(self) -> bytes | None:
-        """Give the certificate that the peer has shown, in DER."""
+        """Return the certificate that the peer has shown, in DER."""
         return self._tls.getpeercert(binary_form=True)
 
     def _shake_hands(self, _plain: memoryview) -> int:
@@ -145,7 +145,7 @@ _ON_RECORD: dict[TLSState, Callable[[TLSStream, memoryview], int]] = {
 
 
 def _record_end(data: memoryview, begin: int) -> int:
-    """Give where the TLS record at `begin` ends; beyond the data when that is not known yet.
+    """Return where the TLS record at `begin` ends; beyond the data when that is not known yet.
 
     What cannot be a record is given whole, for TLS to refuse it: an HTTP port answers `HTTP/1.1`.
     """

@@ -27,7 +27,7 @@ def missing_usage(sample: NodeSample) -> str:
 
 
 def lacks_counters(sample: NodeSample) -> bool:
-    """Whether no stat in a sample has a CPU counter, so that rates are the kubelet's at best."""
+    """Return whether no stat in a sample has a CPU counter: its rates are the kubelet's own."""
     if sample.stats is not None and _has_counter(sample.stats):
         return False
     return not any(map(_has_counter, _containers(sample)))

@@ -81,7 +81,7 @@ def cluster_of(process: Process) -> Cluster:
 
 
 def replication_of(process: Process, security: Security, cluster: Cluster) -> Replication | None:
-    """Give this replica among the others; None without --leader-elect."""
+    """Return this replica among the others; None without --leader-elect."""
     if not process.settings.leader_election.enabled:
         return None
     identity = security.replica_identity
@@ -128,7 +128,7 @@ def _prefetcher(
     store: MetricsStore,
     replication: Replication | None,
 ) -> Prefetcher | None:
-    """Give what lets scrapes follow queries; None without --prefetch."""
+    """Return what lets scrapes follow queries; None without --prefetch."""
     settings, telemetry = process.settings, process.telemetry
     if not settings.prefetches:
         return None
@@ -153,7 +153,7 @@ def operations_of(
     usage: Usage,
     replication: Replication | None,
 ) -> Operations:
-    """Give what operators see: how all this works."""
+    """Return what operators see: how all this works."""
     expected = usage.prefetcher.planner.expected if usage.prefetcher else lambda _: ""
     parts = Parts(
         nodes=cluster.nodes,
@@ -172,7 +172,7 @@ def operations_of(
 
 
 def application(process: Process, usage: Usage, operations: Operations) -> FastAPI:
-    """Give what clients get: the usage of what there is."""
+    """Return what clients get: the usage of what there is."""
     telemetry = process.telemetry
     ages = UsageAges(telemetry.freshness, telemetry.query_usage_age, time.time)
     observers: list[QueryObserver] = [ages]
@@ -191,7 +191,7 @@ def application(process: Process, usage: Usage, operations: Operations) -> FastA
 def https_server(
     process: Process, app: FastAPI, security: Security, replication: Replication | None
 ) -> Server:
-    """Give the HTTPS server of an app behind the handler chain."""
+    """Return the HTTPS server of an app behind the handler chain."""
     settings, telemetry = process.settings, process.telemetry
     refusals = RefusalLog(telemetry.refusal)
     chain = build_handler_chain(
@@ -221,7 +221,7 @@ def tasks_of(
     operations: Operations,
     replication: Replication | None,
 ) -> list[Task]:
-    """Give what runs until the process ends, in the order in which data flows."""
+    """Return what runs until the process ends, in the order in which data flows."""
     return [
         *(
             Task(f"{each.resource.name}-informer", each.run, each.failing)
@@ -239,7 +239,7 @@ def tasks_of(
 
 
 def advertised_address(settings: Settings) -> str:
-    """Give the address of this server for discovery: `host:port`, or `:port`."""
+    """Return the address of this server for discovery: `host:port`, or `:port`."""
     host = settings.api.external_hostname or settings.api.advertise_address
     if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
         return host

@@ -67,12 +67,12 @@ class ClusterView:
         self._wake = asyncio.Event()
 
     def capacity(self, node: str) -> Capacity:
-        """Give how much a node has."""
+        """Return how much a node has."""
         known = self._nodes.objects.get(node)
         return known.capacity if known is not None else UNKNOWN
 
     def uids(self, namespace: str, name: str) -> Collection[str]:
-        """Give the uids under which a kubelet may list a pod; none if there is no such pod."""
+        """Return the uids under which a kubelet may list a pod; none if there is no such pod."""
         pod = self._pods.objects.get((namespace, name))
         return () if pod is None else [uid for uid in (pod.uid, pod.static_uid) if uid]
 
@@ -119,7 +119,7 @@ class ClusterView:
             await asyncio.sleep(SPACING)
 
     async def _bound(self, namespace: str, name: str) -> _Pod | None:
-        """Give the pod of this name if it is bound to a node. Raises KubeError."""
+        """Return the pod of this name if it is bound to a node. Raises KubeError."""
         pods: _Pods = await self._client.request_json(
             "GET",
             f"/api/v1/namespaces/{namespace}/pods",

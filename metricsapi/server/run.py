@@ -32,7 +32,7 @@ from metricsapi.telemetry.metrics import Telemetry
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit status.
+    """Serve until SIGTERM or SIGINT; return the exit status.
 
     Raises CredentialsError or OSError when it cannot start, with the file or port and the fix.
     """

@@ -99,7 +99,7 @@ class Security:
         await self._clients.aclose()
 
     def caches(self) -> dict[str, tuple[int, int]]:
-        """Give hits and misses of each review cache."""
+        """Return hits and misses of each review cache."""
         tokens, authorizations = self._tokens.cache, self.authorizer.cache
         return {
             "tokens": (tokens.hits, tokens.misses),
@@ -125,7 +125,7 @@ class Security:
             )
 
     def tasks(self) -> list[Task]:
-        """Give what keeps certificates and authorities current, until the process ends."""
+        """Return what keeps certificates and authorities current, until the process ends."""
         own = self._certificate
         tasks = [
             *self._configuration.tasks(),

@@ -98,11 +98,11 @@ class Supervisor:
             )
 
     def health(self) -> list[TaskHealth]:
-        """Give the health of every task, in the order in which they were added."""
+        """Return the health of every task, in the order in which they were added."""
         return [run.health() for run in self._runs]
 
     def problems(self) -> list[str]:
-        """Give what is wrong with the tasks, in words; empty while all of them work."""
+        """Return what is wrong with the tasks, in words; empty while all of them work."""
         return [problem for health in self.health() if (problem := health.problem)]
 
     async def run(self) -> None:
@@ -205,7 +205,7 @@ class _Run:
             self._has_recovered()
 
     async def _attempt(self) -> BaseException:
-        """Run the task until it fails; give what it failed with."""
+        """Run the task until it fails; return what it failed with."""
         try:
             if self._restarts:
                 self._restarted(self.task.name)
@@ -244,7 +244,7 @@ class _Run:
 
 
 def _text(error: BaseException) -> str:
-    """Give an error in one line; of a group the first error that is no group."""
+    """Return an error in one line; of a group the first error that is no group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     try:
@@ -255,6 +255,6 @@ def _text(error: BaseException) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Give foreign text in one line, without control characters of terminals."""
+    """Return foreign text in one line, without control characters of terminals."""
     line = " ".join(text.split())[:LONGEST_TEXT]
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

@@ -96,7 +96,7 @@ class Histogram(Collector):
         yield lazily(family, self.samples, self.lines)
 
     def samples(self) -> Iterator[Sample]:
-        """Give the samples of all series; those of one series at once, so that they agree."""
+        """Yield the samples of all series; those of one series at once, so that they agree."""
         for labels, series in list(self.series.items()):  # a node may go while this is iterated
             cumulative, buckets = 0, []
             for bound, count in zip(self._bounds, series.counts, strict=True):
@@ -107,7 +107,7 @@ class Histogram(Collector):
             yield from family.samples
 
     def lines(self) -> Iterator[str]:
-        """Give the text of all series, those of one series at once, as encoders write `samples`."""
+        """Yield the text of all series, those of one series at once, as `samples` are encoded."""
         template = histogram_template(self.name, self.labels, self._bounds)
         order = sorted(range(len(self.labels)), key=self.labels.__getitem__)
         for values, series in list(self.series.items()):

@@ -47,7 +47,7 @@ def gauge_lines(name: str, label: str, values: Iterable[tuple[str, float]]) -> I
 
 
 def histogram_template(name: str, labels: Sequence[str], bounds: Sequence[str]) -> str:
-    """Give the lines of one series of a histogram, with `%s` for label values and numbers.
+    """Return the lines of one series of a histogram, with `%s` for label values and numbers.
 
     What fills it, for each bound and then for `_count` and `_sum`: the values of the labels, sorted
     by the labels' names, and the number.

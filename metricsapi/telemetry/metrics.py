@@ -167,7 +167,7 @@ class Telemetry:
         prometheus_client.GCCollector(registry=self.registry)
 
     def families(self, snapshot: Snapshot) -> Iterator[Metric]:
-        """Give every metric family that `/metrics` shows."""
+        """Return every metric family that `/metrics` shows."""
         return chain(self.registry.collect(), snapshot.families())
 
     def kubelet_request(self, node: str, seconds: float, *, success: bool, at: float) -> None:

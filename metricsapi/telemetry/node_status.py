@@ -50,5 +50,5 @@ class NodeStatus(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def in_state(states: States, wanted: str) -> int:
-    """Give the number of nodes in a state, whatever the cause."""
+    """Return the number of nodes in a state, whatever the cause."""
     return sum([count for (state, _), count in states.items() if state == wanted])

@@ -115,7 +115,7 @@ class Snapshot:
     replica: ReplicaStatus | None = None  # None without --leader-elect
 
     def families(self) -> Iterator[Metric]:
-        """Give them as metric families."""
+        """Yield them as metric families."""
         stored = {"container": self.stored_containers, "node": self.stored_nodes}
         yield _family(STORAGE_POINTS, [([kind], count) for kind, count in stored.items()])
         restarts = self.watch_restarts.items()
@@ -156,7 +156,7 @@ class Snapshot:
 
 
 def _family(series: Series, values: Iterable[tuple[Sequence[str], float]]) -> Metric:
-    """Give the family of a counter or gauge from pairs of label values and value."""
+    """Return the family of a counter or gauge from pairs of label values and value."""
     kind = CounterMetricFamily if series.type == "counter" else GaugeMetricFamily
     family = kind(series.name, series.help, labels=series.labels)
     for labels, value in values:

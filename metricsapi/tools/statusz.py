@@ -68,7 +68,7 @@ class StatuszError(Exception):
 
 
 def main(args: Sequence[str]) -> int:
-    """Show the page until Ctrl-C; give the exit status."""
+    """Show the page until Ctrl-C; return the exit status."""
     flags = flags_of(StatuszSettings)
     if wants_help(args):
         print("Usage: metricsapi statusz [flags]\n" + usage(flags.values()), end="")
@@ -115,7 +115,7 @@ def _show(options: StatuszSettings) -> None:
 
 
 def client(credentials: Credentials, where: str, options: StatuszSettings) -> httpx.Client:
-    """Give a client of the server at `where`, as the user of the kubeconfig.
+    """Return a client of the server at `where`, as the user of the kubeconfig.
 
     The server is verified against the APIService's caBundle and the Service's name. Without a
     bundle nothing can be verified: then only a forwarded connection, for which the API server
@@ -159,7 +159,7 @@ def _is_loopback(where: str) -> bool:
 
 
 async def _ca_bundle(credentials: Credentials) -> str | None:
-    """Give the APIService's caBundle; None without one, or without the right to read it."""
+    """Return the APIService's caBundle; None without one, or without the right to read it."""
     try:
         async with KubeClient(credentials, "metricsapi-statusz") as kube:
             service: dict[str, Any] = await kube.request_json("GET", _APISERVICE, dict[str, Any])
@@ -192,7 +192,7 @@ def _nothing() -> None:
 def page_server(
     http: httpx.Client, token: str, port: int, revive: Callable[[], None] = _nothing
 ) -> ThreadingHTTPServer:
-    """Give a server on loopback that shows the pages below `/TOKEN/` and nothing else.
+    """Return a server on loopback that shows the pages below `/TOKEN/` and nothing else.
 
     `revive` is called when the server behind it does not answer.
     """

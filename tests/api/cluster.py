@@ -56,7 +56,7 @@ class Usages:
     max_age = math.inf
 
     def pod(self, namespace: str, name: str) -> Any:
-        """Give a pod that is looked up each time."""
+        """Return a pod that is looked up each time."""
         usage = self.pods.get((namespace, name))
         return SimpleNamespace(shown=False, since=0.0, usage=usage, make_usage=lambda: usage)
 

@@ -39,7 +39,7 @@ TIERS = st.sampled_from(["0", "1", "2", "9"])
 
 @st.composite
 def requirements(draw):
-    """Give (text, predicate) of one requirement."""
+    """Return (text, predicate) of one requirement."""
     key, values = draw(st.sampled_from([("app", VALUES), ("tier", TIERS), ("absent", VALUES)]))
     some = draw(st.lists(values, min_size=1, max_size=3, unique=True))
     value = some[0]

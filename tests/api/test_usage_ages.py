@@ -35,7 +35,7 @@ def lines(telemetry, name):
 
 
 def counts(telemetry):
-    """Give how many usages were counted, by how they were asked for."""
+    """Return how many usages were counted, by how they were asked for."""
     return {labels[0]: sum(series.counts) for labels, series in ages(telemetry).items()}
 
 

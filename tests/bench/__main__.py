@@ -82,7 +82,7 @@ def _peer(directory: Path) -> list[Server]:
 
 
 async def measure(servers: list[Server]) -> dict[str, Any]:
-    """Give the numbers by what, by server, by name."""
+    """Return the numbers by what, by server, by name."""
     began = time.monotonic()
     ours = servers[0]
     found: dict[str, Any] = {}

@@ -10,7 +10,7 @@ BASE = "/apis/metrics.k8s.io/v1beta1"
 
 
 def query(matches: int) -> str:
-    """Give the path of an HPA's query with 1, 100 or 1000 matches."""
+    """Return the path of an HPA's query with 1, 100 or 1000 matches."""
     return f"{BASE}/namespaces/ns-1/pods?labelSelector=workload%3D{matches}"
 
 
@@ -26,7 +26,7 @@ class Case:
 
 
 def cases(nodes: int) -> list[Case]:
-    """Give the cases for a cluster of `node-<i>` with pods `app-<i>-<p>` in `ns-<p mod 2>`.
+    """Return the cases for a cluster of `node-<i>` with pods `app-<i>-<p>` in `ns-<p mod 2>`.
 
     In `ns-1`, the label `workload` is 1 of one pod, 100 of a hundred, 1000 of a thousand.
     """

@@ -20,7 +20,7 @@ FLAGS = ("--changing", "--namespaces=2", "--workloads=1,100,1000", "--kubelet-la
 
 
 def context_of(directory: Path) -> ssl.SSLContext:
-    """Give a client's TLS context with the aggregation layer's certificate."""
+    """Return a client's TLS context with the aggregation layer's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.load_cert_chain(directory / "front-proxy-client.pem")
@@ -29,7 +29,7 @@ def context_of(directory: Path) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def sandbox(directory: Path, nodes: int, pods: int, flags: Sequence[str] = FLAGS) -> Iterator[Path]:
-    """Run the stand-in API server and kubelets; give the folder with their kubeconfigs."""
+    """Run the stand-in API server and kubelets; return the folder with their kubeconfigs."""
     output = directory / "sandbox.log"
     command = [
         *(sys.executable, "-m", "metricsapi", "sandbox", "--without-server", "--no-host"),

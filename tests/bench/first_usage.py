@@ -80,7 +80,7 @@ async def listed(client, **params):
 
 
 def counts(item, start, now):
-    """Whether the HPA counts a pod that became ready within its first five minutes."""
+    """Return whether the HPA counts a pod that became ready within its first five minutes."""
     began = datetime.fromisoformat(item["timestamp"]).timestamp() - seconds(item["window"])
     return start.ready <= now and began >= math.floor(start.ready)
 
@@ -134,7 +134,7 @@ def is_counted_soon(seen, name, start):
 
 
 async def measure(flag, directory):
-    """Run one server in a cluster of its own; give what is seen."""
+    """Run one server in a cluster of its own; return what is seen."""
     rng = random.Random(1)
     starts = {}
     async with contextlib.AsyncExitStack() as stack:

@@ -43,7 +43,7 @@ class Server:
         return Connection(self.url, self.context)
 
     async def served(self, resource: str) -> int:
-        """Give the number of objects in the list of all nodes or pods; 0 while it fails."""
+        """Return the number of objects in the list of all nodes or pods; 0 while it fails."""
         connection = self.connect()
         try:
             answer = await connection.get(f"{BASE}/{resource}", JSON)
@@ -58,13 +58,13 @@ class Server:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Give the value that `share` (0 to 1) of the values do not exceed."""
+    """Return the value that `share` (0 to 1) of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 async def wait_served(server: Server, nodes: int, seconds: float) -> float:
-    """Wait until every node is served; give how long that took. Raises TimeoutError."""
+    """Wait until every node is served; return how long that took. Raises TimeoutError."""
     began = time.monotonic()
     while (count := await server.served("nodes")) < nodes:
         if time.monotonic() - began > seconds:

@@ -59,7 +59,7 @@ class Run:
             _add(each, node_objects, pod_objects)
 
     def bodies(self) -> list[tuple[str, bytes]]:
-        """Move on by one period; give every kubelet's answer."""
+        """Move on by one period; return every kubelet's answer."""
         self.now += PERIOD
         return [(each.name, each.summary(BEGAN + self.now)) for each in self.sources]
 
@@ -81,7 +81,7 @@ def _add(node: SyntheticNode, nodes: Objects, pods: Objects) -> None:
 
 
 def measure() -> dict[str, float]:
-    """Give every amount by its name; those with "bytes" in it are bytes."""
+    """Return every amount by its name; those with "bytes" in it are bytes."""
     run = Run()
     for _ in range(PERIODS):
         run.put(run.bodies())
@@ -106,7 +106,7 @@ def measure() -> dict[str, float]:
 
 
 def _peak(work: Callable[..., object], *args: object) -> int:
-    """Give the most bytes that a call had allocated at once."""
+    """Return the most bytes that a call had allocated at once."""
     gc.collect()
     tracemalloc.start()
     try:

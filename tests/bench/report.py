@@ -21,7 +21,7 @@ ENDINGS = {"_ms": "ms", "_seconds": "s"}
 
 
 def table(result: dict[str, Any]) -> str:
-    """Give Markdown. `result` has, per measurement and server name, numbers by name."""
+    """Return Markdown. `result` has, per measurement and server name, numbers by name."""
     names = result["servers"]
     head = ["what", *names, *(f"ratio to {name}" for name in names[1:])]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]

@@ -22,7 +22,7 @@ READY_WITHIN = 20.0  # seconds
 
 
 async def run(seed, seconds, directory, *, nodes=NODES, faults=None):
-    """Run one plan; give its observer, whose `problems` are empty if all held.
+    """Run one plan; return its observer, whose `problems` are empty if all held.
 
     `faults` are planned ones, in place of those of the seed.
     """
@@ -49,7 +49,7 @@ async def run(seed, seconds, directory, *, nodes=NODES, faults=None):
 
 
 async def _all_well(world, seconds, lag=lambda: 0.0):
-    """Wait until all is well, at most so long; give what is not."""
+    """Wait until all is well, at most so long; return what is not."""
     deadline = time.monotonic() + seconds
     async with world.client() as client:
         while text := await _not_well(world, client, lag()):
@@ -60,7 +60,7 @@ async def _all_well(world, seconds, lag=lambda: 0.0):
 
 
 async def _not_well(world, client, lag):
-    """Give something that is not as without faults, if anything is."""
+    """Return something that is not as without faults, if anything is."""
     try:
         ready = await client.get("/readyz?verbose")
         nodes, pods, status = await served(client)

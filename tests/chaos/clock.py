@@ -10,7 +10,7 @@ NAME = "faketime/libfaketimeMT.so.1"
 
 
 def library():
-    """Give the path of libfaketime for programs with threads; None if it is not installed."""
+    """Return the path of libfaketime for programs with threads; None if it is not installed."""
     found = (path for root in LIBRARIES for path in sorted(Path(root).glob(f"**/{NAME}")))
     return next(found, None)
 

@@ -339,7 +339,7 @@ async def clients(world, rng, _nodes, kind):
 
 
 def _faults(scope, begin, *kinds, lies=False):
-    """Give the fault that a function makes, or one for each kind of it."""
+    """Return the fault that a function makes, or one for each kind of it."""
     name = begin.__name__.replace("_", "-")
     if not kinds:
         return [Fault(name, scope, begin, lies)]

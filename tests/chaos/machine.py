@@ -27,11 +27,11 @@ class Machine:
             self._measured.append((now, now - due, self._world.waited()))
 
     def lag(self, seconds=3 * RESOLUTION):
-        """Give how late this process, and with it its kubelets, was lately, in seconds."""
+        """Return how late this process, and with it its kubelets, was lately, in seconds."""
         return max((late for _, late, _ in self._lately(seconds)), default=0.0)
 
     def busy(self, seconds=3 * RESOLUTION):
-        """Whether times say nothing now: the machine has had too much else to do."""
+        """Return whether times say nothing now: the machine has had too much else to do."""
         lately = self._lately(seconds)
         if not lately:
             return False

@@ -182,7 +182,7 @@ class Refused(Exception):
 
 
 async def served(client):
-    """Give what is served: nodes and pods by (namespace, name), and the status as JSON."""
+    """Return what is served: nodes and pods by (namespace, name), and the status as JSON."""
     nodes, pods = await _items(client, "nodes"), await _items(client, "pods")
     return nodes, pods, (await _get(client, "/statusz?format=json")).json()
 

@@ -37,7 +37,7 @@ class Planned:
 
 
 def plan(seed, seconds, nodes):
-    """Give the faults of so many seconds; none ends after them."""
+    """Return the faults of so many seconds; none ends after them."""
     rng = random.Random(seed)
     planned = []
     for _ in range(AT_ONCE):
@@ -89,20 +89,20 @@ class Schedule:
         return time.monotonic() - self._started
 
     def active(self):
-        """Give the faults that there are now."""
+        """Return the faults that there are now."""
         return [
             str(entry) for entry in self.planned if entry.began is not None and entry.ended is None
         ]
 
     def well_since(self, index, now, grace):
-        """Whether a node has had no fault for `grace` seconds before `now` (monotonic seconds)."""
+        """Return whether a node had no fault for `grace` seconds before `now` (monotonic)."""
         own = [entry for entry in self.planned if entry.began is not None and index in entry.nodes]
         return all(
             self._over(entry) + grace < now for entry in own if entry.fault.scope in OF_NODES
         )
 
     def _over(self, entry):
-        """Give when a fault is no longer seen, in monotonic seconds."""
+        """Return when a fault is no longer seen, in monotonic seconds."""
         if entry.ended is None:
             return math.inf
         if entry.fault.scope is not Scope.NODE_OBJECTS:
@@ -116,7 +116,7 @@ class Schedule:
         return max([entry.ended, *(at for at in late if at > entry.began)])
 
     def may_refuse(self):
-        """Whether the front proxy may be refused now: who may ask is being changed."""
+        """Return whether the front proxy may be refused now: who may ask is being changed."""
         now = time.monotonic()
         return any(
             entry.fault.scope is Scope.IDENTITY

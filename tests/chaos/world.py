@@ -81,7 +81,7 @@ class Node:
         return self.truth.index
 
     def objects(self):
-        """Give the node and its pods as the API server has them: (plural, object)."""
+        """Return the node and its pods as the API server has them: (plural, object)."""
         item = node_object(
             self.name,
             self.truth.labels,
@@ -131,16 +131,16 @@ class World:
         return (self.directory / "server.log").read_text(errors="replace")
 
     def waited(self):
-        """Give for how many seconds the server has been ready to run on a busy machine (Linux)."""
+        """Return the seconds for which the server was ready to run and had no CPU (Linux)."""
         path = Path(f"/proc/{self.process.pid}/schedstat")
         return int(path.read_text().split()[1]) / 1e9 if path.exists() else 0.0
 
     def resident(self):
-        """Give the resident bytes of the server."""
+        """Return the resident bytes of the server."""
         return psutil.Process(self.process.pid).memory_info().rss
 
     def client(self, *, anonymous=False, fresh=False):
-        """Give an HTTP client of the server: the front proxy for an admin, or nobody.
+        """Return an HTTP client of the server: the front proxy for an admin, or nobody.
 
         With `fresh` each request has a connection of its own.
         """

@@ -23,7 +23,7 @@ users: [{name: me, user: {token: none}}]
 
 
 def _version_5(der):
-    """Give a certificate as PEM with a version that there is not."""
+    """Return a certificate as PEM with a version that there is not."""
     at = der.find(bytes.fromhex("a003020102")) + 4
     changed = der[:at] + bytes([5]) + der[at + 1 :]
     return ssl.DER_cert_to_PEM_cert(changed).encode()

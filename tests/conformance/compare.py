@@ -25,7 +25,7 @@ QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(n|u|m|Ki|Mi|Gi|)")
 
 
 def differences(reference: Exchange, ours: Exchange) -> list[str]:
-    """Give one line for each difference, as `place: theirs -> ours`."""
+    """Return one line for each difference, as `place: theirs -> ours`."""
     differing = []
     if reference.status != ours.status:
         differing.append(f"status: {reference.status} -> {ours.status}")
@@ -51,7 +51,7 @@ def _header(one: Exchange, name: str) -> str | None:
 
 
 def _meaning(one: Exchange) -> Any:
-    """Give the body as comparable values."""
+    """Return the body as comparable values."""
     kind = one.answered.get("content-type", "").partition(";")[0]
     if kind == "application/vnd.kubernetes.protobuf":
         value: Any = kubernetes_proto.as_json(kubernetes_proto.decode(one.body))
@@ -103,7 +103,7 @@ def _is_v1(one: Any) -> bool:
 
 
 def _series(text: str) -> dict[str, Any]:
-    """Give of the metrics that tools know by name: kind, help and labels."""
+    """Return of the metrics that tools know by name: kind, help and labels."""
     differing: dict[str, Any] = {}
     for line in text.splitlines():
         if match := re.match(r"# (HELP|TYPE) (metrics_server_\w+) (.*)", line):
@@ -130,7 +130,7 @@ def _compare(at: str, theirs: Any, ours: Any) -> Iterator[str]:
 
 
 def _close(theirs: Any, ours: Any) -> bool:
-    """Whether both are quantities within 1 % of each other."""
+    """Return whether both are quantities within 1 % of each other."""
     if not (isinstance(theirs, str) and isinstance(ours, str)):
         return False
     first, second = QUANTITY.fullmatch(theirs), QUANTITY.fullmatch(ours)

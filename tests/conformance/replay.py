@@ -123,7 +123,7 @@ class Server:
     def send(
         self, method: str, path: str, certificate: str | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Give status, headers and body of the answer."""
+        """Return status, headers and body of the answer."""
         headers = dict(headers)
         if "Authorization" in headers:
             scheme, token = headers["Authorization"].split(" ", 1)

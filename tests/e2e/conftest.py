@@ -26,12 +26,12 @@ def kubectl_binary():
 
 
 def lasts(namespace):
-    """Tell whether its pods stay: in `host` are this machine's processes, which may end."""
+    """Return whether its pods stay: in `host` are this machine's processes, which may end."""
     return namespace != "host"
 
 
 def lasting(items):
-    """Give the metadata of a pod in the list that stays."""
+    """Return the metadata of a pod in the list that stays."""
     return next(each["metadata"] for each in items if lasts(each["metadata"]["namespace"]))
 
 

@@ -70,7 +70,7 @@ def controllers(sandbox, tmp_path):
 
 @pytest.fixture
 def scaled(kubectl_binary, sandbox, controllers):
-    """Apply the objects; give a way to look at the autoscaler."""
+    """Apply the objects; return a way to look at the autoscaler."""
     environment = {**os.environ, "KUBECONFIG": sandbox.kubeconfig}
 
     def kubectl(*args, **more):

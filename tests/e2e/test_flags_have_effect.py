@@ -13,7 +13,7 @@ BASE = "/apis/metrics.k8s.io/v1beta1"
 
 @pytest.fixture
 def served(kubectl_binary, tmp_path):
-    """Give what a sandbox with these server flags serves: nodes and pods by name."""
+    """Return what a sandbox with these server flags serves: nodes and pods by name."""
 
     def ask(*flags):
         options = ("--nodes=3", "--pods=2", "--swap-every=2", "--no-host", "--", *flags)

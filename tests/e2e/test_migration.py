@@ -25,7 +25,7 @@ def section(title):
 
 
 def commands(title):
-    """Give the blocks of indented lines of a section."""
+    """Return the blocks of indented lines of a section."""
     text = re.sub(r"```.*?```", "", section(title), flags=re.DOTALL)
     return [
         "\n".join(line[4:] for line in block.splitlines())
@@ -34,12 +34,12 @@ def commands(title):
 
 
 def files(title):
-    """Give the blocks of YAML of a section."""
+    """Return the blocks of YAML of a section."""
     return re.findall(r"```yaml\n(.*?)```", section(title), re.DOTALL)
 
 
 async def by_components(cluster):
-    """Install metrics-server with kubectl; give the commands to this server, and back."""
+    """Install metrics-server with kubectl; return the commands to this server, and back."""
     cluster.write("metrics-server/components.yaml", COMPONENTS)
     await cluster.shell("kubectl apply -f metrics-server/components.yaml")
     return commands("Installed from components.yaml")[0], commands("Back to metrics-server")[1]

@@ -16,7 +16,7 @@ AT_ONCE = 5  # clusters; more of them are late by themselves, on two cores
 
 
 async def run(faults, *, seconds, pause=0.0, at_once=100, slow_seconds=None, **options):
-    """Run one cluster per fault, some at the same time; give their results."""
+    """Run one cluster per fault, some at the same time; return their results."""
     clusters = [Cluster(number, fault, **options) for number, fault in enumerate(faults, 1)]
     hosts = {name: host for cluster in clusters for name, host in cluster.hosts.items()}
     async with Fleet(hosts, clusters[0].pods, slow_seconds=slow_seconds) as fleet:

@@ -125,7 +125,7 @@ class Cluster:
             await asyncio.sleep(0.25)
 
     def _look_at(self, store, nodes, seen, now):
-        """Note what is served of these; give the share of their nodes and pods that is."""
+        """Note what is served of these; return the share of their nodes and pods that is."""
         served = expected = 0
         for node in nodes:
             usage = store.node_usage(node, now)

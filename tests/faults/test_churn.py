@@ -27,7 +27,7 @@ class Running:
         self._process = psutil.Process(server.pid)
 
     async def served(self):
-        """Give the names of the nodes, and on how many of them pods are served."""
+        """Return the names of the nodes, and on how many of them pods are served."""
         nodes = (await self.client.get(f"{BASE}/nodes")).raise_for_status().json()["items"]
         pods = (await self.client.get(f"{BASE}/pods")).raise_for_status().json()["items"]
         return {each["metadata"]["name"] for each in nodes}, len(pods)
@@ -39,7 +39,7 @@ class Running:
             await asyncio.sleep(0.05)
 
     async def held(self):
-        """Count open files, threads and series, and give the resident bytes."""
+        """Count open files, threads and series, and return the resident bytes."""
         text = (await self.client.get("/metrics")).raise_for_status().text
         series = {line.rsplit(" ", 1)[0] for line in text.splitlines() if line[:1] != "#"}
         ours = {each for each in series if re.search(r'node="|^metricsapi_', each)}
@@ -59,7 +59,7 @@ async def running(tmp_path):
 
 
 def take(cluster, names):
-    """Delete nodes and their pods; give them all to be put back."""
+    """Delete nodes and their pods; return them all to be put back."""
     kept = [("nodes", each) for each in cluster.list("nodes") if each["metadata"]["name"] in names]
     kept += [("pods", each) for each in cluster.list("pods") if each["spec"]["nodeName"] in names]
     for plural, each in kept:

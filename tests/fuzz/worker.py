@@ -46,7 +46,7 @@ def guided(name, seconds):
 
 
 def unguided(name, seconds):
-    """Run one target with random changes of its seeds; give how many, and what raised first."""
+    """Run one target with random changes of its seeds; return how many, and what raised first."""
     from tests.fuzz.targets import TARGETS
 
     target, rng = _named(TARGETS, name), random.Random()

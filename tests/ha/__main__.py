@@ -17,7 +17,7 @@ HEAD = ("fault", "before", "during", "after", "failed", "oldest", "CPU off", "no
 
 
 async def trial(name, options):
-    """Put up replicas, let the fault happen, and see it through; give the numbers."""
+    """Put up replicas, let the fault happen, and see it through; return the numbers."""
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
             Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
@@ -47,7 +47,7 @@ async def trial(name, options):
 
 
 def problems(numbers, resolution):
-    """Give what high availability does not allow."""
+    """Yield what high availability does not allow."""
     if failed := numbers["failed"]:
         yield f"{len(failed)} failed answers, the first: {failed[0]}"
     if numbers["oldest"] > 2 * resolution + 1:
@@ -67,7 +67,7 @@ def row(name, numbers):
 
 
 async def in_a_process(name, options, jobs):
-    """Run one trial in a process of its own; give its lines, and whether all is as it should be."""
+    """Run a trial in a process of its own; return its lines and whether it passed."""
     command = [sys.executable, "-m", "tests.ha", f"--trial={name}", f"--nodes={options.nodes}",
                f"--pods={options.pods}", f"--resolution={options.resolution}"]  # fmt: skip
     async with jobs:
@@ -81,7 +81,7 @@ async def in_a_process(name, options, jobs):
 
 
 async def faults(options, say):
-    """Run the trials, some at once; print their rows in order. Give whether all went well."""
+    """Run the trials, some at once; print their rows in order; return whether all passed."""
     say(
         f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s; "
         "reads per node and period before, during and after; what clients saw that ask each "

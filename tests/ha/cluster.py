@@ -217,7 +217,7 @@ def _follows(member):
 
 
 def _free_port():
-    """Give a port below those that the system gives to clients, who would take it meanwhile."""
+    """Return a port below those that the system gives to clients, who would take it meanwhile."""
     while True:
         port = random.randrange(10000, 32000)
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 async def measure(options):
-    """Give CPU (millicores) and resident memory (bytes) by server."""
+    """Return CPU (millicores) and resident memory (bytes) by server."""
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
             Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
@@ -49,7 +49,7 @@ async def measure(options):
 
 
 def report(options, say):
-    """Measure, print a table, and give whether the goal is met."""
+    """Measure, print a table, and return whether the goal is met."""
     say(
         f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s, "
         f"{options.seconds:g} s; a single server beside a leader and its follower"

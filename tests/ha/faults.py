@@ -43,7 +43,7 @@ async def leader_without_power(cluster):
 
 
 def frozen(seconds):
-    """Give the fault that the leader stands still for so long."""
+    """Return the fault that the leader stands still for so long."""
 
     async def leader_frozen(cluster):
         leader = cluster.leader
@@ -84,7 +84,7 @@ async def cut_off_from_both(cluster):
 
 
 def api_server_away(seconds):
-    """Give the fault that no replica can reach the API server for so long."""
+    """Return the fault that no replica can reach the API server for so long."""
 
     async def away(cluster):
         for member in cluster.members:
@@ -154,7 +154,7 @@ async def certificate_rotated(cluster):
 
 
 def _other_clocks():
-    """Tell whether this machine lets us give a process clocks of its own."""
+    """Return whether this machine lets us give a process clocks of its own."""
     command = shutil.which("unshare")
     return (
         command

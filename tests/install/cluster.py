@@ -200,7 +200,7 @@ class Installation:
         return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
 
     def trusted(self, name="v1beta1.metrics.k8s.io"):
-        """Whether the API server can verify the server, or does without."""
+        """Return whether the API server can verify the server, or does without."""
         spec = (self.cluster.get("apiservices", name) or {}).get("spec", {})
         return bool(spec.get("caBundle") or spec.get("insecureSkipTLSVerify"))
 

@@ -16,7 +16,7 @@ from tests.install.objects import container, rendered
 
 
 def run(*command, check=True):
-    """Give what a command printed; with `check` it has to succeed."""
+    """Return what a command printed; with `check` it has to succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, (command, done.stdout[-3000:], done.stderr[-3000:])
     return done.stdout
@@ -33,7 +33,7 @@ class Containers:
         self.engine = engine
 
     def command(self, image, name, *arguments, options=()):
-        """Give the command that runs an image in the foreground."""
+        """Return the command that runs an image in the foreground."""
         common = ("run", "--rm", f"--name={name}", "--network=host", "--read-only")
         return [self.engine, *common, *options, image, *arguments]
 
@@ -102,7 +102,7 @@ def builder():
 
 
 def runner(engine, base):
-    """Give what runs images on this machine; `base` is one that the engine has."""
+    """Return what runs images on this machine; `base` is one that the engine has."""
     if succeeds(engine, "run", "--rm", "--network=none", base, "python3", "--version"):
         return Containers(engine)
     if engine == "podman" and shutil.which("buildah"):

@@ -30,7 +30,7 @@ def _child(pid):
 
 
 def _sleeps(pid):
-    """Whether a process waits in the kernel (its name, the second field, may hold spaces)."""
+    """Return whether a process waits in the kernel; its name, the second field, may have spaces."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
 
 

@@ -44,7 +44,7 @@ def copied(target):
 
 
 def release(root, out):
-    """Run the script of a folder; give what it wrote by file name."""
+    """Run the script of a folder; return what it wrote by file name."""
     command = [sys.executable, str(root / "release" / "release.py"), f"--out={out}"]
     command += [f"--base-image={BASE}", f"--image={IMAGE}"] if BASE else ["--without-image"]
     done = subprocess.run(

@@ -63,7 +63,7 @@ class Replicas:
         return sum(asked.subresource == "stats" for asked, _ in self.installation.asked)
 
     async def usage(self, replica):
-        """Give the timestamps and usage of pods that one replica serves, by name."""
+        """Return the timestamps and usage of pods that one replica serves, by name."""
         response = (await self.get(replica)).raise_for_status()
         return {
             (item["metadata"]["namespace"], item["metadata"]["name"]): (
@@ -81,7 +81,7 @@ class Replicas:
         return self.lease().get("spec", {}).get("holderIdentity", "")
 
     async def roles(self, *replicas):
-        """Give the leader among the replicas, and the others."""
+        """Return the leader among the replicas, and the others."""
         await until(lambda: any(map(leads, replicas)), seconds=15, what="a leader")
         leader = next(replica for replica in replicas if leads(replica))
         return leader, [replica for replica in replicas if replica is not leader]
@@ -113,7 +113,7 @@ def nanocores(text):
 
 
 def led(replica):
-    """Give the holders of the Lease that a replica has logged, itself or another one."""
+    """Return the holders of the Lease that a replica has logged, itself or another one."""
     return set(re.findall(r'leader="(\w+_\w+)"', replica.log.read_text()))
 
 

@@ -106,7 +106,7 @@ class Prometheus:
         await self._process.wait()
 
     async def query(self, expression):
-        """Give the instant vector of an expression; Prometheus has to accept it."""
+        """Return the instant vector of an expression; Prometheus has to accept it."""
         answer = await self._client.get("/api/v1/query", params={"query": expression})
         body = answer.json()
         assert body["status"] == "success", (expression, body)
@@ -206,7 +206,7 @@ async def running(coroutine):
 
 
 async def observed(program, folder):
-    """Give what is observed while all is well, and with faults of kubelets and API server."""
+    """Return what is observed while all is well, and with faults of kubelets and API server."""
     cluster, data = folder / "cluster", folder / "prometheus"
     cluster.mkdir()
     data.mkdir()

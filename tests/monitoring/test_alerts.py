@@ -14,7 +14,7 @@ TESTS = Path(__file__).with_name("alerts.yaml")
 
 @pytest.fixture
 def promtool(tmp_path):
-    """Run promtool in a folder with the rules and their tests; give (exit code, output)."""
+    """Run promtool in a folder with the rules and their tests; return (exit code, output)."""
     program = needed("promtool")
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups()))
     (tmp_path / "alerts.yaml").write_text(TESTS.read_text())

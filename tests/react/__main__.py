@@ -122,7 +122,7 @@ async def _controlled(
 
 
 def _minutes() -> float:
-    """Give how long all of it takes; the first counted step is half a step away on average."""
+    """Return how long all of it takes; the first counted step is half a step away on average."""
     case = (LEARN + STEP / 2 + STEPS * STEP) / 60
     cases = len(PHASES) * (PHASES != [0])
     start = NODES * 0.03 / 60 + 0.5

@@ -42,7 +42,7 @@ class Target:
 
 
 def targets(nodes: int, pods: int, groups: int, apps: int) -> Iterator[Target]:
-    """Give an HPA's target for each app of each group of nodes: so each node has `apps` of them.
+    """Yield an HPA's target for each app of each group of nodes: so each node has `apps` of them.
 
     Without groups a target has a pod on each node.
     """
@@ -82,7 +82,7 @@ def sample_of(body: bytes, at: float, usage: float) -> Sample:
 
 
 def number_of(text: str, units: Mapping[str, int] = UNITS) -> int:
-    """Give a quantity of CPU in nanocores, or with the units `BYTES` one of memory in bytes."""
+    """Return a quantity of CPU in nanocores, or with the units `BYTES` one of memory in bytes."""
     digits = text.rstrip("".join(units))
     return int(digits) * units[text[len(digits) :]]
 

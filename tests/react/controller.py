@@ -49,7 +49,7 @@ class Watched(NamedTuple):
 async def measure_controller(
     assets: Path, embedded: Embedded, server: Server, watched: Watched
 ) -> dict[str, Any]:
-    """Give what the HPAs showed, by how their phases lie. Raises httpx.HTTPError, TimeoutError."""
+    """Return what the HPAs showed, by their phase. Raises httpx.HTTPError or TimeoutError."""
     token = embedded.api.add_user(ADMIN, ("system:masters",))
     async with admin_client(embedded.api.url, embedded.api.ca.pem, token) as client:
         await embedded.api.connect(NAMESPACE, SERVICE, int(server.url.rpartition(":")[2]))
@@ -91,7 +91,7 @@ async def _controller(assets: Path, directory: Path) -> AsyncIterator[None]:
 
 
 async def _served(client: httpx.AsyncClient, watched: Watched) -> bool:
-    """Whether the API server passes queries on, and each HPA's pods are all there."""
+    """Return whether the API server passes queries on, and each HPA's pods are all there."""
     for target in watched.targets:
         response = await client.get(target.path)
         if response.is_error or len(response.json()["items"]) < watched.nodes:
@@ -162,7 +162,7 @@ async def _watch(client: httpx.AsyncClient, server: Server, watched: Watched) ->
 
 
 def _shown(status: dict[str, Any], at: float) -> tuple[float, float, int] | None:
-    """Give the time, the CPU in nanocores in the mean of its pods, and the wanted replicas."""
+    """Return the time, the CPU in nanocores in the mean of its pods, and the wanted replicas."""
     for metric in status.get("currentMetrics") or ():
         resource = metric.get("resource", {})
         if resource.get("name") == "cpu" and (average := resource["current"].get("averageValue")):

@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
 
 async def measure(servers: Sequence[Server], plan: Plan) -> dict[str, Any]:
-    """Give the numbers by what, by server, by name. Raises what a query raises."""
+    """Return the numbers by what, by server, by name. Raises what a query raises."""
     random, asking, measured, before = Random(1), [], {}, 0
     async with asyncio.TaskGroup() as group:
         for phases in plan.phases:
@@ -61,7 +61,7 @@ async def measure(servers: Sequence[Server], plan: Plan) -> dict[str, Any]:
 async def _case(
     servers: Sequence[Server], autoscalers: Sequence[Autoscaler], plan: Plan, begin: float
 ) -> dict[str, Any]:
-    """Give by server what was seen in `plan.steps` steps from `begin` on."""
+    """Return by server what was seen in `plan.steps` steps from `begin` on."""
     before = [await counts(server) for server in servers]
     end = begin + plan.steps * plan.step
     await asyncio.sleep(end - time.time())

@@ -13,7 +13,7 @@ COLUMNS = (
 
 
 def table(measured: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Give Markdown. `measured` has, per case and server, samples and numbers by name."""
+    """Return Markdown. `measured` has, per case and server, samples and numbers by name."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|---|---|{'--:|' * (len(COLUMNS) - 2)}"]
     for case, servers in measured.items():
         for server, numbers in servers.items():

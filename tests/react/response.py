@@ -30,7 +30,7 @@ class Response(NamedTuple):
 
 
 def steps(begin: float, end: float, period: float) -> Iterator[float]:
-    """Give the times at which a load that steps at each multiple of `period` does so."""
+    """Yield the times at which a load that steps at each multiple of `period` does so."""
     at = (begin // period + 1) * period
     while at < end:
         yield at
@@ -38,7 +38,7 @@ def steps(begin: float, end: float, period: float) -> Iterator[float]:
 
 
 def responses(values: Sequence[Value], at: Iterable[float], period: float) -> Iterator[Response]:
-    """Give the response to each step at one of these times that was seen wholly before the next."""
+    """Yield the response to each step at one of these times that ended before the next step."""
     for step in at:
         before, after = (1.0, HIGH) if step // period % 2 else (HIGH, 1.0)
         seen = [value for value in values if step <= value.at < step + period]
@@ -49,7 +49,7 @@ def responses(values: Sequence[Value], at: Iterable[float], period: float) -> It
 
 
 def changes(values: Sequence[Value], at: Iterable[float], period: float) -> Iterator[float]:
-    """Give the seconds from each step until a value differs from what it was at the step."""
+    """Yield the seconds from each step until a value differs from what it was at the step."""
     for step in at:
         before = [value.factor for value in values if value.at < step]
         after = [value for value in values if step <= value.at < step + period]

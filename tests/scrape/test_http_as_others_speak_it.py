@@ -141,7 +141,7 @@ async def test_a_port_that_is_none_is_a_failure_of_the_node(port):
 
 
 def chunked(extension=b"", trailer=b""):
-    """Give BODY in three chunks, each with an extension (RFC 9112, 7.1.1)."""
+    """Return BODY in three chunks, each with an extension (RFC 9112, 7.1.1)."""
     size = len(BODY) // 3 + 1
     pieces = [BODY[i : i + size] for i in range(0, len(BODY), size)]
     coded = [b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces]

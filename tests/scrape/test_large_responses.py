@@ -135,6 +135,6 @@ async def test_nothing_is_kept_of_a_large_answer_that_fails(answer):
 
 
 def kept():
-    """Give the bytes that are kept of what was allocated meanwhile."""
+    """Return the bytes that are kept of what was allocated meanwhile."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]

@@ -74,7 +74,7 @@ async def scraping(nodes, client, planner, **options):
 
 
 async def next_moment():
-    """Wait until a little after the moment of the group, and give that moment."""
+    """Wait until a little after the moment of the group, and return that moment."""
     moment = math.floor(now() / RESOLUTION + 1) * RESOLUTION
     await asyncio.sleep(moment + 1.0 - now())
     return moment

@@ -89,7 +89,7 @@ def summary(now, stats, *, uid="8a1b", name="web-0", namespace="shop"):
 
 
 def served(answers, key=("shop", "web-0")):
-    """Give what a list would show of the pod after these (seconds, body)."""
+    """Return what a list would show of the pod after these (seconds, body)."""
     store, pods = MetricsStore(max_age=60.0), Objects()
     catalog = Catalog(Objects(), pods, store)
     pods.set(Pod(*key, {}))

@@ -39,7 +39,7 @@ async def start(embedded):
 
 
 async def ask(server, certificate=None, headers=()):
-    """Give the status, or REFUSED for a certificate that does not outlast the handshake."""
+    """Return the status, or REFUSED for a certificate that does not outlast the handshake."""
     try:
         async with connect(server.port, certificate) as connection:
             return (await connection.request(NODES, headers=headers)).status
@@ -198,7 +198,7 @@ async def test_reviews_and_caches_are_counted(embedded, start):
 
 
 async def presented(server, name):
-    """Give the certificate (DER) that a client gets that asks for a name."""
+    """Return the certificate (DER) that a client gets that asks for a name."""
     _, writer = await asyncio.open_connection(
         "127.0.0.1", server.port, ssl=client_context(), server_hostname=name
     )

@@ -119,7 +119,7 @@ class Assembled:
 
 
 def flags_with_files(folder):
-    """Give flags that have every file followed that can be."""
+    """Return flags that have every file followed that can be."""
     authority = Authority()
     (folder / "ca.crt").write_bytes(authority.pem)
     pair = authority.issue("name")

@@ -299,7 +299,7 @@ async def test_a_counter_that_fails_ends_nothing():
 
 
 def simulated(*tasks, seconds, **options):
-    """Supervise tasks for some simulated time; give the supervisor and what was restarted when."""
+    """Supervise tasks for some simulated time; return the supervisor and the restarts."""
     restarts = []
 
     async def check():

@@ -94,7 +94,7 @@ def _served(store: MetricsStore, key: Key, now: float) -> tuple[float, float]:
 
 
 def table(errors: dict[Key, dict[str, list[Error]]]) -> str:
-    """Give the errors as lines of text."""
+    """Return the errors as lines of text."""
     lines = [
         f"{'stat':<44} {'method':<15} {'n':>3} {'mean':>8} {'worst':>8} {'window mean':>12} worst"
     ]

@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 def read_series(path: Path = SERIES) -> Iterator[Answer]:
-    """Give each answer of the series, decoded from the bytes a kubelet would send."""
+    """Yield each answer of the series, decoded from the bytes a kubelet would send."""
     with path.open() as lines:
         for line in lines:
             raw = json.loads(line)
@@ -41,7 +41,7 @@ def read_series(path: Path = SERIES) -> Iterator[Answer]:
 
 
 def cpu_reading(of: ContainerStats) -> tuple[float, int] | None:
-    """Give the time (seconds since the epoch) and counter of a stat's CPU, if it has both."""
+    """Return the time (seconds since the epoch) and counter of a stat's CPU, if it has both."""
     if of.cpu is None or of.cpu.usage_core_nano_seconds is None:
         return None
     time = epoch_seconds(of.cpu.time)
@@ -49,7 +49,7 @@ def cpu_reading(of: ContainerStats) -> tuple[float, int] | None:
 
 
 def stats(sample: NodeSample) -> dict[Key, ContainerStats]:
-    """Give every stat of a sample by its key."""
+    """Return every stat of a sample by its key."""
     by_key = {
         (pod.pod_ref.namespace, pod.pod_ref.name, container.name): container
         for pod in sample.pods

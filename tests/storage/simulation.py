@@ -108,7 +108,7 @@ class SimKubelet:
         return at + self.offset + sum(by for when, by in self.jumps if when <= at)
 
     def answer(self, at: float, *, takes: float = 0.03) -> tuple[bytes, dict[str, float]]:
-        """Give the Summary's body asked for at `at`, and our times of the exchange."""
+        """Return the Summary's body asked for at `at`, and our times of the exchange."""
         answered = at + takes * self.random.uniform(0.5, 1.0)
         pods = [
             {
@@ -142,7 +142,7 @@ class SimKubelet:
 
 
 def scrapes(random: Random, count: int, period: float, *, exact: bool) -> list[float]:
-    """Give the times we ask at: every `period` seconds, to a few milliseconds or to half one."""
+    """Return the times we ask at: every `period` seconds, to a few milliseconds or to half one."""
     first = random.uniform(0, 10)
     wobble = 0.002 if exact else 0.3
     times = [first + i * period + random.uniform(0, wobble) for i in range(count)]

@@ -142,7 +142,7 @@ def allowed(kind, window):
 
 
 def determined(kind, container, number):
-    """Whether the answers so far determine what is used."""
+    """Return whether the answers so far determine what is used."""
     if kind in FALSE:
         return False
     if kind in DOUBTFUL or kind in {"housekept", "restarts"}:
@@ -216,7 +216,7 @@ def test_a_changing_load_is_the_mean_of_a_window_that_ends_within_the_exchange(s
 
 
 def means(load, asked, answered, window):
-    """Give the least and the most of the mean rates of all windows that end in an exchange."""
+    """Return the least and the most of the mean rates of all windows that end in an exchange."""
     ends = [asked + part * (answered - asked) / 20 for part in range(21)]
     rates = [(load.counter(end) - load.counter(end - window)) / window for end in ends]
     return min(rates), max(rates)

@@ -50,7 +50,7 @@ def ask(store, simulated, at):
 
 
 def served(store, simulated, now):
-    """Give (stat, cpu, window) of everything that is served."""
+    """Yield (stat, cpu, window) of everything that is served."""
     node = store.node_usage(NODE, now)
     if node is not None:
         yield simulated.node, node.cpu, node.window

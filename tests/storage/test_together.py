@@ -9,7 +9,7 @@ from tests.support.samples import node_sample
 
 
 def answers(store, *times):
-    """Six pods of one core each, read at these times; give when that was, as kept for Prometheus.
+    """Six pods of one core each, read at these times; return when that was, as kept for Prometheus.
 
     Where a time is a pair, half of the pods were read at each.
     """

@@ -69,7 +69,7 @@ def vary(random, sample):
 
 
 def disorder(random, sample):
-    """Leave out what a kubelet always has, or list a pod or container twice; give the pods' names.
+    """Omit what a kubelet always has, or list a pod or container twice; return the pods' names.
 
     Only what changes no other pod of a node that lists the same.
     """

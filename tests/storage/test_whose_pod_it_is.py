@@ -56,7 +56,7 @@ class Scene:
         self.store.reconsider("ns", "pod")
 
     def served(self, now):
-        """Give the node and the cores that are served."""
+        """Return the node and the cores that are served."""
         usage = self.store.pod_usage("ns", "pod", now)
         return usage and (usage.node, round(usage.containers[0].cpu / CORE, 2))
 

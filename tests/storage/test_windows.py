@@ -140,7 +140,7 @@ def sampled(simulated, at, takes=0.03):
 
 
 def window_after(store, *times, started=-1000.0):
-    """Read six pods of one core at these times; give the window that is served then."""
+    """Read six pods of one core at these times; return the window that is served then."""
     for at in times:
         listed = container(at=at, counter=int((at + 100) * CORE), start=started, rate=CORE)
         pods = [(f"pod-{i}", f"uid-{i}", [listed]) for i in range(6)]

@@ -6,10 +6,10 @@ from metricsapi.scrape.summary import summary_steps
 
 
 def decode_summary(node, body, **times):
-    """Give the sample of a Summary, file systems included; `times` as in Exchange."""
+    """Return the sample of a Summary, file systems included; `times` as in Exchange."""
     return run(summary_steps(body, Exchange(node, **times), disks=True))
 
 
 def decode_resource_metrics(node, body, **times):
-    """Give the sample of an exposition."""
+    """Return the sample of an exposition."""
     return run(resource_steps(body, Exchange(node, **times)))

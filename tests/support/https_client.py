@@ -41,7 +41,7 @@ class Connection:
         return await self.answer(head=method == "HEAD")
 
     async def closed(self):
-        """Wait until the server has closed the connection; give what it still sent."""
+        """Wait until the server has closed the connection; return what it still sent."""
         try:
             return await self.reader.read()
         except ConnectionError:

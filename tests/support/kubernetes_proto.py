@@ -148,7 +148,7 @@ CLASSES = _classes()
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Give kind, apiVersion and fields; maps as entries. Raises when a byte is left unexplained."""
+    """Return kind, apiVersion and fields; maps as entries. Raises when a byte belongs to none."""
     assert body[:4] == b"k8s\x00"
     unknown = CLASSES["Unknown"].FromString(body[4:])
     kind, version = unknown.typeMeta.kind, unknown.typeMeta.apiVersion
@@ -160,7 +160,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def as_json(decoded: dict[str, Any]) -> dict[str, Any]:
-    """Give the same object as JSON would have it: maps, texts for quantities, no empty texts."""
+    """Return the same object as JSON would have it: maps, texts for quantities, no empty texts."""
     plain = _plain(decoded)
     assert isinstance(plain, dict)
     return plain

@@ -53,7 +53,7 @@ def mutated_structure(rng, document, most=6):
 
 
 def mutated_json(rng, body):
-    """Give the bytes of a JSON document with its structure changed."""
+    """Return the bytes of a JSON document with its structure changed."""
     return json.dumps(mutated_structure(rng, json.loads(body))).encode()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 
 def needed(*names):
-    """Give the path of the first of these commands that is on PATH, which are one tool's names.
+    """Return the path of the first of these commands that is on PATH, which are one tool's names.
 
     Without any the test is skipped; where METRICSAPI_REQUIRE names one, as in CI, it fails.
     """

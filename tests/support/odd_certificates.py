@@ -124,7 +124,7 @@ def _length(size):
 
 
 def _header(der):
-    """Give the size of tag and length, and the length."""
+    """Return the size of tag and length, and the length."""
     if der[1] < 0x80:
         return 2, der[1]
     count = der[1] & 0x7F

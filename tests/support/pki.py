@@ -37,7 +37,7 @@ __all__ = [
 
 
 def client_context(certificate=None, *, trusts=None, version=None):
-    """Give a client's TLS context; without `trusts`, PEM text, it accepts any server."""
+    """Return a client's TLS context; without `trusts`, PEM text, it accepts any server."""
     if trusts is None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's authorities
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -84,7 +84,7 @@ def unsuitable(authority, why, *addresses):
 
 
 def lenient_server_context(certificate):
-    """Give a server's TLS context that presents even a key that OpenSSL finds too short."""
+    """Return a server's TLS context that presents even a key that OpenSSL finds too short."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     load_pair(context, certificate)

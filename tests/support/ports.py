@@ -4,7 +4,7 @@ import socket
 
 
 def free_port() -> int:
-    """Give a loopback port that nothing listens on; another process may take it before its use."""
+    """Return a loopback port that nothing listens on; another process may take it before use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

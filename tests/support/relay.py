@@ -35,7 +35,7 @@ class Relay:
         await self._tasks.end(self._listening)
 
     async def choose(self, _reader, _writer):
-        """Give the (host, port) for a connection of a client; None closes it."""
+        """Return the (host, port) for a connection of a client; None closes it."""
         return None if self.refusing else self.server
 
     @property

@@ -27,7 +27,7 @@ def container_stats(
     swap_available: int | None = None,
     ephemeral_storage: int | None = None,
 ) -> ContainerStats:
-    """Give the stats of a container or node: seconds, nanocore-seconds, nanocores and bytes."""
+    """Return the stats of a container or node: seconds, nanocore-seconds, nanocores and bytes."""
     return ContainerStats(
         name,
         start,
@@ -40,7 +40,7 @@ def container_stats(
 
 
 def node_sample(node, requested, answered, wall_offset, pods, *, own=None) -> NodeSample:
-    """Give an answer; pods are (namespace, name, uid, containers), `own` is the node's stats."""
+    """Return an answer; pods are (namespace, name, uid, containers), `own` is the node's stats."""
     listed = [
         PodStats(PodRef(name, namespace, uid), list(containers))
         for namespace, name, uid, containers in pods

@@ -11,7 +11,7 @@ from tests.support.conditions import until
 
 @contextlib.asynccontextmanager
 async def serving(embedded, *flags):
-    """Run a server in an embedded cluster; give its process once it listens.
+    """Run a server in an embedded cluster; return its process once it listens.
 
     `flags` win over the sandbox's.
     """
@@ -26,14 +26,14 @@ async def serving(embedded, *flags):
 
 
 def listens(server, log):
-    """Whether the log says that the server listens. A server that has ended fails the test."""
+    """Return whether the log says that the server listens; an ended server fails the test."""
     assert server.is_running, server.exit_report()
     return '"listening' in log.read_text()
 
 
 @contextlib.asynccontextmanager
 async def administrator(embedded, server, **options):
-    """Give an HTTP client of the server that may do everything."""
+    """Return an HTTP client of the server that may do everything."""
     token = embedded.api.add_user(ADMIN, ("system:masters",))
     async with httpx.AsyncClient(
         base_url=f"https://127.0.0.1:{server.port}",

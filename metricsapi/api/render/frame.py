@@ -28,7 +28,7 @@ class Frame:
 
 
 def style_of(media: MediaType, *, pretty: bool) -> str:
-    """Give the text form of an answer: a content type, or `PRETTY` for indented JSON."""
+    """Return the text form of an answer: a content type, or `PRETTY` for indented JSON."""
     return PRETTY if media.type == JSON and (pretty or media.pretty) else media.type
 
 
@@ -52,7 +52,7 @@ def list_frame(style: str, fields: dict[str, Any], key: str, *, empty: bool) -> 
 
 
 def list_item(style: str, item: bytes) -> bytes:
-    """Give an item, compact JSON, in the style of its list."""
+    """Return an item, compact JSON, in the style of its list."""
     if style == PRETTY:
         return msgspec.json.format(item, indent=2).replace(b"\n", b"\n    ")
     if style != JSON:
@@ -61,7 +61,7 @@ def list_item(style: str, item: bytes) -> bytes:
 
 
 def whole(style: str, document: bytes) -> bytes:
-    """Give a single object, compact JSON, as it is sent."""
+    """Return a single object, compact JSON, as it is sent."""
     if style == JSON:
         return document + b"\n"
     if style == PRETTY:
@@ -70,7 +70,7 @@ def whole(style: str, document: bytes) -> bytes:
 
 
 def list_meta(token: str, remaining: int | None) -> dict[str, Any]:
-    """Give the `metadata` of a list."""
+    """Return the `metadata` of a list."""
     more = {"remainingItemCount": remaining} if remaining is not None else {}
     return {"continue": token, **more} if token else {}
 

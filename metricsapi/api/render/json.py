@@ -18,7 +18,7 @@ text = msgspec.json.encode
 
 
 def metadata(node_or_pod: Node | Pod, timestamp: float) -> str:
-    """Give `metadata`: name, namespace, `creationTimestamp` (the sample's time) and labels."""
+    """Return `metadata`: name, namespace, `creationTimestamp` (the sample's time) and labels."""
     labels = node_or_pod.labels
     namespace = f'","namespace":"{node_or_pod.namespace}' if isinstance(node_or_pod, Pod) else ""
     tail = f',"labels":{_encoder.encode(labels).decode()}' if labels else ""
@@ -29,12 +29,12 @@ def metadata(node_or_pod: Node | Pod, timestamp: float) -> str:
 
 
 def node_item(node: Node, usage: NodeUsage) -> bytes:
-    """Give a `NodeMetrics` item of a node."""
+    """Return a `NodeMetrics` item of a node."""
     return f'{_head(node, usage)}"usage":{_usage(usage)}}}'.encode()
 
 
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
-    """Give a `PodMetrics` item of a pod."""
+    """Return a `PodMetrics` item of a pod."""
     containers = ",".join(
         [f'{{"name":"{each.name}","usage":{_usage(each)}}}' for each in usage.containers]
     )

@@ -82,7 +82,7 @@ def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
 
 
 def pretty_option(query: QueryString) -> bool | None:
-    """Give what a query says about indented JSON, None when it says nothing."""
+    """Return what a query says about indented JSON, None when it says nothing."""
     if "pretty" not in query:
         return None
     value = query.get("pretty")
@@ -91,12 +91,12 @@ def pretty_option(query: QueryString) -> bool | None:
 
 
 def wants_pretty(option: bool | None, user_agent: str) -> bool:
-    """Whether JSON is to be indented: as the query says, else for the programs that people use."""
+    """Return whether to indent JSON: as the query says, else for programs that people use."""
     return user_agent.startswith(_PEOPLE) if option is None else option
 
 
 def choose_format(query: QueryString, accept: str, formats: Mapping[str, str]) -> str | None:
-    """Give the name of the format that a caller wants: `?format=` wins over `Accept`.
+    """Return the name of the format that a caller wants: `?format=` wins over `Accept`.
 
     `formats` is media types by name, the default first; None if nothing that is accepted is there.
     """
@@ -110,7 +110,7 @@ def choose_format(query: QueryString, accept: str, formats: Mapping[str, str]) -
 def negotiate(
     accept: str, allows: Allows = allows_plain, available: Sequence[str] = AVAILABLE
 ) -> MediaType | None:
-    """Give which of the available types, the default first, fits the header best; None for 406."""
+    """Return the available type that fits the header best, by default the first; None for 406."""
     if not accept:
         return MediaType(available[0])
     for clause in parse_accept(accept):

@@ -64,13 +64,13 @@ def strings(field: int, contents: Iterable[str]) -> bytes:
 
 
 def unknown(api_version: str, kind: str) -> tuple[bytes, bytes]:
-    """Give what stands before and after the raw object's length in a `runtime.Unknown`."""
+    """Return what stands before and after the raw object's length in a `runtime.Unknown`."""
     kinds = message(1, string(1, api_version) + string(2, kind))
     return MAGIC + kinds + b"\x12", _ENCODING_AND_TYPE
 
 
 def whole(api_version: str, kind: str, raw: bytes) -> bytes:
-    """Give an object as it is sent."""
+    """Return an object as it is sent."""
     head, tail = unknown(api_version, kind)
     return b"".join((head, varint(len(raw)), raw, tail))
 
@@ -107,12 +107,12 @@ def metadata(node_or_pod: Node | Pod, timestamp: float) -> bytes:
 
 
 def node_item(node: Node, usage: NodeUsage) -> bytes:
-    """Give a `NodeMetrics` item of a node."""
+    """Return a `NodeMetrics` item of a node."""
     return message(2, _head(node, usage) + _usage('"', usage))
 
 
 def pod_item(pod: Pod, usage: PodUsage) -> bytes:
-    """Give a `PodMetrics` item of a pod."""
+    """Return a `PodMetrics` item of a pod."""
     containers = [
         message(4, string(1, container.name) + _usage("\x12", container))
         for container in usage.containers
@@ -121,7 +121,7 @@ def pod_item(pod: Pod, usage: PodUsage) -> bytes:
 
 
 def raw(item: bytes) -> bytes:
-    """Give the message inside an item."""
+    """Return the message inside an item."""
     at = 1
     while item[at] & 128:
         at += 1

@@ -13,14 +13,14 @@ _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
 def cpu_text(nanocores: int) -> str:
-    """Give the quantity of `nanocores`, a whole number of 0 or more: `150m`, `149420158n`, `2`."""
+    """Return the quantity of `nanocores`, 0 or a positive integer: `150m`, `149420158n`, `2`."""
     if nanocores % 1000:  # nearly always
         return f"{nanocores}n"
     return _decimal(nanocores, _NANO_AND_UP) if nanocores else "0"
 
 
 def bytes_text(count: int) -> str:
-    """Give the quantity of `count` bytes, 0 or more, in binary steps: `496Ki`, `4097`.
+    """Return the quantity of `count` bytes, 0 or more, in binary steps: `496Ki`, `4097`.
 
     Below 1024 the format is decimal, so 1000 is `1k`.
     """

@@ -16,7 +16,7 @@ _OPTIONAL = {"ephemeral-storage": "ephemeral_storage", "swap": "swap"}
 
 
 def columns(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Give the `columnDefinitions` of a table with these resources."""
+    """Return the `columnDefinitions` of a table with these resources."""
     described = [("Name", "name", "Name of the resource")]
     described += [(name, "quantity", "") for name in names]
     described.append(("Window", "duration", ""))
@@ -27,7 +27,7 @@ def columns(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Give the names of the resources that any of these has: cpu and memory, and what more."""
+    """Return the names of the resources that any of these has: cpu and memory, and what more."""
     parts = [part for entry in entries for part in _parts(entry.usage)]
     names = {"cpu", "memory"}
     for name, field in _OPTIONAL.items():
@@ -37,7 +37,7 @@ def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 
 def row(entry: Entry, names: Sequence[str], shown: Callable[[Entry], bytes]) -> bytes:
-    """Give the row of an entry; `shown(entry)` is its `object` in JSON."""
+    """Return the row of an entry; `shown(entry)` is its `object` in JSON."""
     usage = entry.usage
     assert usage is not None  # noqa: S101  only entries with usage are listed
     sums = _sums(_parts(usage), names)
@@ -52,7 +52,7 @@ def nothing(_: Entry) -> bytes:
 
 
 def partial(entry: Entry, version: str) -> bytes:
-    """Give the `PartialObjectMetadata` of an entry; `version` is that of meta.k8s.io."""
+    """Return the `PartialObjectMetadata` of an entry; `version` is that of meta.k8s.io."""
     assert entry.usage is not None  # noqa: S101
     return (
         f'{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{version}",'

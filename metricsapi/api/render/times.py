@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=512)
 def rfc3339(seconds: int) -> str:
-    """Give whole seconds since the epoch as RFC 3339 in UTC: `2026-11-23T09:04:00Z`."""
+    """Return whole seconds since the epoch as RFC 3339 in UTC: `2026-11-23T09:04:00Z`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -19,7 +19,7 @@ def milliseconds(seconds: float) -> int:
 
 @lru_cache(maxsize=2048)
 def duration_text(milliseconds: int) -> str:
-    """Give Go's text of a duration of 0 or more: `14.968s`, `1m0s`, `1h0m0s`, `250ms`, `0s`."""
+    """Return Go's text of a duration of 0 or more: `14.968s`, `1m0s`, `1h0m0s`, `250ms`, `0s`."""
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
     whole, rest = divmod(milliseconds, 1000)

@@ -24,7 +24,7 @@ def _string(dumper: Any, text: str) -> Any:
 
 @cache
 def _dumper() -> Any:
-    """Give PyYAML, and its dumper with Go's quotes."""
+    """Return PyYAML, and its dumper with Go's quotes."""
     import yaml  # noqa: PLC0415  a megabyte, and nearly nobody asks for YAML
 
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -35,7 +35,7 @@ def _dumper() -> Any:
 
 
 def yaml_text(value: Any) -> bytes:
-    """Give a value made of dicts, lists, strings, numbers and None as YAML."""
+    """Return a value made of dicts, lists, strings, numbers and None as YAML."""
     yaml, dumper = _dumper()
     text = yaml.dump(
         value, Dumper=dumper, default_flow_style=False, allow_unicode=True, width=2**31 - 1

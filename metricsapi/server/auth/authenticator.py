@@ -47,7 +47,7 @@ class Authenticator:
     def by_certificate(
         self, peer: PeerCertificates | None, headers: Headers, now: float
     ) -> tuple[User | None, list[str]]:
-        """Give the user of the connection's certificate, if any, and the faults of the certificate.
+        """Return the user of the connection's certificate, if any, and the certificate's faults.
 
         `now` is in epoch seconds.
         """
@@ -60,7 +60,7 @@ class Authenticator:
         return user, faults
 
     async def by_token(self, headers: Headers, faults: list[str]) -> User:
-        """Give the user of the bearer token, or the anonymous one if nothing was presented.
+        """Return the user of the bearer token, or the anonymous one if nothing was presented.
 
         `faults` are those of the certificate. Raises Unauthenticated.
         """

@@ -68,7 +68,7 @@ class Authorizer:
         )
 
     def is_open(self, info: RequestInfo) -> bool:
-        """Tell whether anyone may make this request, without a review."""
+        """Return whether anyone may make this request, without a review."""
         if info.resource:
             return False
         path = info.path.removeprefix("/")

@@ -59,7 +59,7 @@ def verify_chain(
     roots: Sequence[x509.Certificate],
     at: dt.datetime,
 ) -> Chain:
-    """Give the first valid chain from the leaf to a root, both included. Raises ChainError."""
+    """Return the first valid chain from the leaf to a root, both included. Raises ChainError."""
     search = _Search(intermediates, roots, at)
     search.check(leaf, ())
     if leaf in roots:
@@ -89,7 +89,7 @@ class _Search:
         self._signatures = 0
 
     def chains(self, chain: Chain) -> Iterator[Chain]:
-        """Give each chain to a root that begins with `chain`."""
+        """Yield each chain to a root that begins with `chain`."""
         for issuer in self._issuers(chain, self._roots):
             yield (*chain, issuer)
         for issuer in self._issuers(chain, self._intermediates):
@@ -171,7 +171,7 @@ def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
 
 
 def _extensions(certificate: x509.Certificate) -> x509.Extensions:
-    """Give the extensions. Raises ChainError when they cannot be parsed."""
+    """Return the extensions. Raises ChainError when they cannot be parsed."""
     try:
         return certificate.extensions
     except UNREADABLE as error:

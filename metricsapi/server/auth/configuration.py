@@ -60,7 +60,7 @@ class AuthConfiguration:
 
 
 def from_configmap(data: Mapping[str, str]) -> AuthConfiguration:
-    """Give the configuration that a ConfigMap's `data` holds. Raises ConfigurationError."""
+    """Return the configuration that a ConfigMap's `data` holds. Raises ConfigurationError."""
     return AuthConfiguration(
         clients=_authorities(data, "client-ca-file"),
         front_proxy=FrontProxy(
@@ -103,7 +103,7 @@ def _authorities(data: Mapping[str, str], key: str) -> CertificateAuthorities:
 
 
 def _strings(data: Mapping[str, str], key: str) -> tuple[str, ...]:
-    """Give a list of strings in JSON; `null`, which is how Go writes no list, is an empty one."""
+    """Return a list of strings in JSON; `null`, which is how Go writes no list, is an empty one."""
     try:
         return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str] | None) or ())
     except UNDECODABLE as error:

@@ -56,7 +56,7 @@ class ConfigurationSource:
             cluster.subscribe(self._changed)
 
     def tasks(self) -> list[Task]:
-        """Give what runs until the process ends: the ConfigMap and each file are followed."""
+        """Return what runs until the process ends: the ConfigMap and each file are followed."""
         tasks = []
         if (cluster := self._cluster) is not None:
             tolerated = self._flags.tolerate_lookup_failure

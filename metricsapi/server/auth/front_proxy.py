@@ -29,7 +29,7 @@ class HeaderReader:
         self._user_of = lru_cache(_CACHED)(self._decode)
 
     def read(self, headers: Headers) -> User | None:
-        """Give the user, or None when the headers name none. Raises BadIdentity."""
+        """Return the user, or None when the headers name none. Raises BadIdentity."""
         names, prefixes = self._names, self._extra
         identity = [pair for pair in headers if pair[0] in names or pair[0].startswith(prefixes)]
         return self._user_of(tuple(identity))
@@ -56,7 +56,7 @@ class HeaderReader:
 
 
 def _single(identity: Headers, names: tuple[bytes, ...]) -> str:
-    """Give the value of the first of these headers that has one.
+    """Return the value of the first of these headers that has one.
 
     Go takes the first of several lines with one name. An honest proxy sends one, so several are
     refused.

@@ -78,7 +78,7 @@ class AuthMiddleware:
     async def _admit(
         self, scope: Any, info: RequestInfo, user: User | None, faults: list[str]
     ) -> User | StatusError:
-        """Give the caller if the request is allowed, or the refusal; the reason goes to the log."""
+        """Return the caller if the request is allowed, else the refusal; its reason is logged."""
         try:
             if user is None:
                 user = await self._authenticator.by_token(scope["headers"], faults)

@@ -15,7 +15,7 @@ REVIEW_FAILED = StatusError(
 
 
 def forbidden(user: User, info: RequestInfo, reason: str) -> StatusError:
-    """Give the refusal, in the words of k8s.io/apiserver (recorded)."""
+    """Return the refusal, in the words of k8s.io/apiserver (recorded)."""
     who = f"User {quote(user.name)} cannot {info.verb}"
     if not info.resource:
         text = f"{who} path {quote(info.path)}"

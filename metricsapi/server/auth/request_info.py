@@ -38,7 +38,7 @@ class RequestInfo(Struct, frozen=True, gc=False):
     name: str = ""
 
     def review(self) -> dict[str, Any]:
-        """Give the part of a SubjectAccessReview's spec that describes the request."""
+        """Return the part of a SubjectAccessReview's spec that describes the request."""
         if not self.resource:
             return {"nonResourceAttributes": {"path": self.path, "verb": self.verb}}
         fields = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
@@ -47,7 +47,7 @@ class RequestInfo(Struct, frozen=True, gc=False):
 
 
 def request_info(method: str, path: str, query: QueryString) -> RequestInfo:
-    """Give what a request asks for; `path` is decoded and has passed `request_target.resolve`.
+    """Return what a request asks for; `path` is decoded and has passed `request_target.resolve`.
 
     Raises StatusError (400) for what is ambiguous.
     """
@@ -90,7 +90,7 @@ def _resource(
 
 
 def _list_or_watch(query: QueryString) -> tuple[str, str]:
-    """Give the verb of a request without a name, and the name that its field selector fixes."""
+    """Return the verb of a request without a name, and the name that its field selector fixes."""
     if query.repeats:
         raise StatusError(400, "BadRequest", "a query parameter is given twice")
     verb = "list" if query.get("watch", "0").lower() in ("false", "0") else "watch"

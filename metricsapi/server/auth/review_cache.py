@@ -64,7 +64,7 @@ class ReviewCache(Generic[K, V]):
         self._observe = observe
 
     def cached(self, subject: K) -> V | None:
-        """Give a review that is still valid, or None."""
+        """Return a review that is still valid, or None."""
         try:
             review: V | None = self._allowed[subject]
         except KeyError:
@@ -73,7 +73,7 @@ class ReviewCache(Generic[K, V]):
         return review
 
     async def get(self, subject: K) -> V:
-        """Give the cached review, or request it. Raises what `fetch` raises.
+        """Return the cached review, or request it. Raises what `fetch` raises.
 
         Callers who wait for the same review share one request; it is cancelled once none of them
         waits any more, so that callers who disconnect leave no requests behind.

@@ -93,7 +93,7 @@ class TokenReviewer:
         )
 
     async def user_of(self, token: str) -> User | None:
-        """Give the user, or None for a token that is not valid. Raises ReviewError."""
+        """Return the user, or None for a token that is not valid. Raises ReviewError."""
         return (await self.cache.get(_Token(token))).user
 
     async def _review(self, token: _Token) -> _TokenUser:
@@ -116,7 +116,7 @@ class TokenReviewer:
 
 
 def bearer_token(headers: Headers) -> str | None:
-    """Give the token of a request, None if it presents none.
+    """Return the token of a request, None if it presents none.
 
     Raises BadCredential for any other Authorization header. Go ignores other schemes and takes
     such a caller for anonymous; but a caller who presents a credential does not mean to be that.

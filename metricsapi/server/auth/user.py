@@ -20,7 +20,7 @@ class User(Struct, frozen=True, gc=False):
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def review(self) -> dict[str, Any]:
-        """Give the part of a SubjectAccessReview's spec that describes the user."""
+        """Return the part of a SubjectAccessReview's spec that describes the user."""
         spec: dict[str, Any] = {"user": self.name, "groups": list(self.groups)}
         if self.uid:
             spec["uid"] = self.uid

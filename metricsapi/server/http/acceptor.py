@@ -58,7 +58,7 @@ class Acceptor:
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and give up the handshakes that are under way."""
+        """Accept no more, and return up the handshakes that are under way."""
         self._loop.remove_reader(self._socket)
         if self._resume is not None:
             self._resume.cancel()

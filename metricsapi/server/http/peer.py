@@ -9,7 +9,7 @@ from metricsapi.server.auth.client_certificates import PeerCertificates
 
 
 def peer_certificates(transport: asyncio.BaseTransport) -> PeerCertificates | None:
-    """Give the peer's certificates, or None. Raises ValueError when they cannot be read."""
+    """Return the peer's certificates, or None. Raises ValueError when they cannot be read."""
     tls: Any = transport.get_extra_info("ssl_object")
     if tls is None:
         return None

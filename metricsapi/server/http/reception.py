@@ -39,7 +39,7 @@ class SharedMemory:
         return True
 
     def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+        """Return back what was taken."""
         self.free += size
 
 
@@ -130,7 +130,7 @@ class Reception:
             self.release()
 
     def release(self) -> None:
-        """Give back the memory of all heads."""
+        """Return back the memory of all heads."""
         self._memory.give_back(self._taken)
         self._head = self._headers = self._earlier = self._taken = 0
 

@@ -44,37 +44,37 @@ class Refused(Exception):
 
 
 def malformed(message: str) -> Refused:
-    """Give the refusal of what is no request, or could be read in more than one way."""
+    """Return the refusal of what is no request, or could be read in more than one way."""
     return Refused(MALFORMED, StatusError(400, "BadRequest", message))
 
 
 def headers_too_large() -> Refused:
-    """Give the refusal of headers that are too large or too many."""
+    """Return the refusal of headers that are too large or too many."""
     text = "the request's headers are too large or too many"
     return Refused(HEADERS_TOO_LARGE, StatusError(431, "RequestHeaderFieldsTooLarge", text))
 
 
 def no_memory_for_headers() -> Refused:
-    """Give the refusal of large headers while many others have some."""
+    """Return the refusal of large headers while many others have some."""
     text = "too many requests have large headers, please try again later"
     details, headers = {"retryAfterSeconds": 1}, {"Retry-After": "1"}
     return Refused(MEMORY, StatusError(429, "TooManyRequests", text, details, headers))
 
 
 def target_too_long() -> Refused:
-    """Give the refusal of a request target that is too long."""
+    """Return the refusal of a request target that is too long."""
     text = "the request target is too long"
     return Refused(TARGET_TOO_LONG, StatusError(414, "RequestURITooLong", text))
 
 
 def body_too_large() -> Refused:
-    """Give the refusal of a body that is too large."""
+    """Return the refusal of a body that is too large."""
     text = "the body is too large"
     return Refused(BODY_TOO_LARGE, StatusError(413, "RequestEntityTooLarge", text))
 
 
 def too_slow() -> Refused:
-    """Give the refusal of a request that takes too long to arrive."""
+    """Return the refusal of a request that takes too long to arrive."""
     return Refused(TOO_SLOW, StatusError(408, "Timeout", "the request did not arrive in time"))
 
 
@@ -117,6 +117,6 @@ ACTIONS = {
 
 
 def action_for(receiving: Receiving, answering: Answering, refused: Refused) -> Action:
-    """Give what a refusal does."""
+    """Return what a refusal does."""
     action = ACTIONS[receiving, answering]
     return Action.CUT if refused.status is None and action is not Action.FINISH else action

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Give the id of a request: the caller's `Audit-ID` if it is usable, or a new one."""
+    """Return the id of a request: the caller's `Audit-ID` if it is usable, or a new one."""
     given = next((value for name, value in headers if name == AUDIT_ID), b"")
     return given if _USABLE.fullmatch(given) else str(uuid.uuid4()).encode()
 
@@ -64,7 +64,7 @@ class RequestLog:
 
 
 def _described(scope: Any, code: int, seconds: float) -> dict[str, object]:
-    """Give what is logged of a request; `code` is 0 without an answer."""
+    """Return what is logged of a request; `code` is 0 without an answer."""
     user = scope["state"].get("user")
     query = scope["query_string"].decode("latin-1")
     agent = (value for name, value in scope["headers"] if name == b"user-agent")

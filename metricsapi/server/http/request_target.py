@@ -23,7 +23,7 @@ class BadTarget(ValueError):
 
 
 def resolve(target: bytes) -> bytes:
-    """Give the origin form (path and query) that a target stands for.
+    """Return the origin form (path and query) that a target stands for.
 
     The absolute form (RFC 9112 3.2.2) loses its authority, and one slash at the end is dropped,
     as Kubernetes does. Raises BadTarget for what is no path, for escapes that are malformed,

@@ -199,7 +199,7 @@ def _headers(serving: ServingSettings) -> list[tuple[str, str]]:
 
 
 def _listen(serving: ServingSettings) -> socket.socket:
-    """Give a bound socket; an unspecified address means both IPv4 and IPv6 where there is IPv6."""
+    """Return a bound socket; an unspecified address means IPv4 and, where there is IPv6, IPv6."""
     host, port = serving.bind_address, serving.port
     every = host in ("", "0.0.0.0", "::")
     dual = every and socket.has_dualstack_ipv6()

@@ -55,7 +55,7 @@ class RequestTimeout:
                 await send_status(scope, send, OVERDUE)
 
     def _allowed(self, scope: Any) -> float:
-        """Give the seconds for a request: its own `timeout` if that is shorter."""
+        """Return the seconds for a request: its own `timeout` if that is shorter."""
         if b"timeout=" not in scope["query_string"]:
             return self._seconds
         try:

@@ -16,7 +16,7 @@ from metricsapi.server.operator.status import NAME, WARNING
 
 
 def flagz_routes(values: Mapping[str, str]) -> list[BaseRoute]:
-    """Give the route of `/flagz`; `values` are the texts of all flags by name: no secrets."""
+    """Return the route of `/flagz`; `values` are the texts of all flags by name: no secrets."""
     lines = [f"{name}={value}" for name, value in sorted(values.items())]
     text = "\n".join([f"{NAME} flags", WARNING, "", *lines, ""])
     bodies = {

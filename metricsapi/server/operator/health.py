@@ -38,7 +38,7 @@ def health_routes(
     readiness: Mapping[str, Check],
     remarks: Callable[[], Sequence[str]] = tuple,
 ) -> list[BaseRoute]:
-    """Give the routes of the three endpoints and of each single check below them.
+    """Return the routes of the three endpoints and of each single check below them.
 
     `readiness` are the checks that `/readyz` alone has; `remarks` are shown by `?verbose`.
     """

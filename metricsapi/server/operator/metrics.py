@@ -26,7 +26,7 @@ Encode = Callable[[Collector], bytes]
 def metrics_routes(
     families: Callable[[], Awaitable[Iterable[Metric]]], *, started: float
 ) -> list[BaseRoute]:
-    """Give the route of `/metrics`.
+    """Return the route of `/metrics`.
 
     `families` gives what is to be shown; `started` is when the process started (epoch seconds).
     """
@@ -46,7 +46,7 @@ def metrics_routes(
 
 
 def encoder_for(accept: str) -> tuple[Encode, str]:
-    """Give the encoder that an `Accept` header asks for, and the content type of its text."""
+    """Return the encoder that an `Accept` header asks for, and the content type of its text."""
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):  # a version that prometheus_client cannot compare, as `1.x`

@@ -63,7 +63,7 @@ class Operations:
         self.routes: list[BaseRoute] = self._routes()
 
     def tasks(self) -> list[Task]:
-        """Give what must run beside the server, until the process ends."""
+        """Return what must run beside the server, until the process ends."""
         cycle = self._settings.kubelet.resolution
         return [
             Task("event-loop-monitor", self._loop.run),
@@ -73,7 +73,7 @@ class Operations:
         ]
 
     def is_ready(self) -> bool:
-        """Tell whether this replica is ready: behind the Service, or about to be."""
+        """Return whether this replica is ready: behind the Service, or about to be."""
         return not self._readiness.problems()
 
     async def _summarize(self, progress: Progress = unobserved) -> None:

@@ -41,7 +41,7 @@ class Parts:
     replica: Callable[[], ReplicaStatus | None] = lambda: None  # None without --leader-elect
 
     def rows(self) -> Iterator[NodeStatus]:
-        """Give a row per node, each made when it is asked for."""
+        """Return a row per node, each made when it is asked for."""
         now = time.monotonic()
         return self.statuses.of(self.scraper.states.values(), now, time.time() - now)
 
@@ -54,7 +54,7 @@ class Parts:
         return untried(self.scraper.states.values(), time.monotonic() - patience)
 
     def last_scrape_age(self) -> float | None:
-        """Give the seconds since a scrape was last started; None without nodes."""
+        """Return the seconds since a scrape was last started; None without nodes."""
         newest = self.scraper.newest_scrape
         return None if newest is None else time.monotonic() - newest
 
@@ -67,19 +67,19 @@ class Parts:
         return None
 
     def tasks(self) -> list[TaskHealth]:
-        """Give the health of every long-running task."""
+        """Return the health of every long-running task."""
         return self.supervisor.health()
 
     def readings(self) -> Iterator[Readings]:
-        """Give the last readings of every node and container that are current."""
+        """Return the last readings of every node and container that are current."""
         return self.store.readings(time.monotonic())
 
     def containers(self) -> int:
-        """Give the number of containers in the nodes' last answers."""
+        """Return the number of containers in the nodes' last answers."""
         return self.store.points()[1]
 
     def oldest_usage_age(self) -> float | None:
-        """Give the seconds since the oldest usage of a node that is served; None without any."""
+        """Return the seconds since the oldest usage of a node that is served; None without any."""
         oldest = self.store.oldest(time.monotonic())
         return None if oldest is None else max(0.0, time.time() - oldest)
 
@@ -88,7 +88,7 @@ class Parts:
         self.measured.tick()
 
     async def snapshot(self) -> Snapshot:
-        """Give what self-metrics show of all parts."""
+        """Return what self-metrics show of all parts."""
         rows = await gather(self.rows())
         nodes, containers = self.store.points()
         return Snapshot(

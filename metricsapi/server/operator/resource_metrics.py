@@ -25,7 +25,7 @@ Family = tuple[str, str, str, Value]  # name, type, help, and its value of a rea
 def resource_metrics_routes(
     readings: Callable[[], Iterable[Readings]], rows: Callable[[], Iterable[NodeStatus]]
 ) -> list[BaseRoute]:
-    """Give the route of `/metrics/resource`.
+    """Return the route of `/metrics/resource`.
 
     `readings` gives the current ones of nodes and containers, `rows` a row per node.
     """

@@ -25,7 +25,7 @@ def wanted_format(request: Request) -> str | None:
 
 
 async def answer_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
-    """Give the answer whose body are `pieces`, small ones, made and sent in slices.
+    """Return the answer whose body are `pieces`, small ones, made and sent in slices.
 
     All of it is made before the first byte is sent, so a failure is a 500, and the values are of
     one moment however slowly the caller reads. It is never joined: to copy or encrypt 7 MB at once

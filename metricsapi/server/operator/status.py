@@ -95,7 +95,7 @@ def iso(when: float | None) -> str | None:
 
 
 def duration(seconds: float) -> str:
-    """Give seconds as the largest unit of which there are two; statusz.js has the same rule."""
+    """Return seconds as the largest unit of which there are two; statusz.js has the same rule."""
     seconds = max(0, int(seconds))
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:

@@ -42,7 +42,7 @@ _HEADERS = {
 
 
 def statusz_routes(status: Callable[[], Awaitable[Status]]) -> list[BaseRoute]:
-    """Give the route of `/statusz`; `status` gives what is to be shown now."""
+    """Return the route of `/statusz`; `status` gives what is to be shown now."""
     router = APIRouter()
 
     @router.api_route("/statusz", methods=READ)

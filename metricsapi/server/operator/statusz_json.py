@@ -15,7 +15,7 @@ from metricsapi.telemetry.troubleshooting import remedy
 
 
 def as_json(status: Status) -> Iterator[str]:
-    """Give the text in pieces, at most a node in each."""
+    """Yield the text in pieces, at most a node in each."""
     about = status.about
     head = {
         "kind": "Statusz",

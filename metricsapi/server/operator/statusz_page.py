@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def as_page(status: Status) -> Iterator[str]:
-    """Give the whole document in pieces, at most a node in each."""
+    """Yield the whole document in pieces, at most a node in each."""
     cluster, shares, ages = escape(status.about.cluster), Shares(status.nodes), Ages(status.now)
     yield (
         f'<!doctype html><html lang="en" data-now="{status.now:.1f}">'
@@ -72,7 +72,7 @@ def _head(status: Status, ages: Ages) -> str:
 
 
 def _tiles(status: Status, ages: Ages) -> str:
-    """Give the numbers at the top; those of trouble in red if there is any."""
+    """Return the numbers at the top; those of trouble in red if there is any."""
     oldest = max(
         (node.sample_age for node in status.nodes if node.sample_age is not None), default=None
     )

@@ -45,14 +45,14 @@ class Ages:
         self.now = now
 
     def since(self, at: float | None, after: str = "") -> str:
-        """Give the age of a moment, such as `12 s`, followed by `after`."""
+        """Return the age of a moment, such as `12 s`, followed by `after`."""
         if at is None:
             return NOTHING
         text = duration(self.now - at)
         return f'<time data-at="{at:.1f}" data-after="{after}">{text}{after}</time>'
 
     def until(self, at: float | None) -> str:
-        """Give how long it is until a moment."""
+        """Return how long it is until a moment."""
         if at is None:
             return NOTHING
         return f'<time data-until="{at:.1f}">{duration(at - self.now)}</time>'
@@ -69,18 +69,18 @@ class Shares:
         self.legend = f"bars: share of {whole}"
 
     def cpu(self, node: NodeStatus) -> str:
-        """Give a node's CPU usage with its bar."""
+        """Return a node's CPU usage with its bar."""
         text = NOTHING if node.cpu is None else f"{node.cpu / 1e6:,.0f}m"
         return _bar(text, node.cpu, node.cpu_allocatable, self._cpu, "")
 
     def memory(self, node: NodeStatus) -> str:
-        """Give a node's memory usage with its bar."""
+        """Return a node's memory usage with its bar."""
         text = NOTHING if node.memory is None else f"{node.memory / 2**20:,.0f}Mi"
         return _bar(text, node.memory, node.memory_allocatable, self._memory, "mem")
 
 
 def groups(status: Status, ages: Ages) -> Iterator[str]:
-    """Give the groups of nodes in trouble in pieces, at most a node in each."""
+    """Yield the groups of nodes in trouble in pieces, at most a node in each."""
     heads = _heads(_TROUBLED_COLUMNS)
     for cause, nodes in status.causes:
         fold = "" if len(nodes) > UNFOLDED else " open"
@@ -120,7 +120,7 @@ def _troubled_row(node: NodeStatus, ages: Ages) -> str:
 
 
 def table(status: Status, ages: Ages, shares: Shares) -> Iterator[str]:
-    """Give the table of all other nodes in pieces, at most a node in each."""
+    """Yield the table of all other nodes in pieces, at most a node in each."""
     yield f"<table>{_heads(_COLUMNS)}<tbody>"
     for node in status.nodes:
         if node.state not in TROUBLED:
@@ -163,19 +163,19 @@ def _last_good(node: NodeStatus, ages: Ages) -> str:
 
 
 def _next(node: NodeStatus, ages: Ages) -> str:
-    """Give when a node is scraped next, and for which query if it is for one that is expected."""
+    """Return when a node is scraped next, and for which query if it is for one that is expected."""
     query = escape(node.expected_query)
     text = f' <span class="soft query" title="{query}">for {query}</span>' if query else ""
     return f"{ages.until(node.next_scrape)}{text}"
 
 
 def _sampled_at(node: NodeStatus, ages: Ages) -> float | None:
-    """Give when the usage that is served was sampled."""
+    """Return when the usage that is served was sampled."""
     return None if node.sample_age is None else ages.now - node.sample_age
 
 
 def _bar(text: str, value: int | None, allocatable: int | None, largest: int, kind: str) -> str:
-    """Give an amount, its bar, and the percentage if it is known of what."""
+    """Return an amount, its bar, and the percentage if it is known of what."""
     if value is None:
         return f'<div class="use"><span>{text}</span></div>'
     share = value / (allocatable or largest or 1)

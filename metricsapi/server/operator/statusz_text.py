@@ -23,7 +23,7 @@ _WIDTHS = tuple(width for _, width in _COLUMNS if width is not None)
 
 
 def as_text(status: Status) -> Iterator[str]:
-    """Give the head, what needs attention, then one line per node."""
+    """Yield the head, what needs attention, then one line per node."""
     about = status.about
     started = datetime.fromtimestamp(about.started, UTC)
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())

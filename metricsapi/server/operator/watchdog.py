@@ -64,6 +64,6 @@ class EventLoopMonitor:
             self._longest = max(self._longest, late)
 
     def take_longest(self) -> float:
-        """Give the longest lag since the last call, in seconds."""
+        """Return the longest lag since the last call, in seconds."""
         longest, self._longest = self._longest, 0.0
         return longest

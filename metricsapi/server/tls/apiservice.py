@@ -14,33 +14,33 @@ Object = dict[str, Any]
 
 
 def spec_of(item: Object) -> dict[str, Any]:
-    """Give the spec; empty for one that is none."""
+    """Return the spec; empty for one that is none."""
     return mapping(item.get("spec"))
 
 
 def port_of(item: Object) -> int:
-    """Give the port of the Service."""
+    """Return the port of the Service."""
     port = mapping(spec_of(item).get("service")).get("port")
     return port if isinstance(port, int) else _DEFAULT_PORT
 
 
 def certificates_of(item: Object) -> frozenset[bytes]:
-    """Give the usable certificates (PEM) of the caBundle."""
+    """Return the usable certificates (PEM) of the caBundle."""
     return bundle_certificates(spec_of(item).get("caBundle") or "")
 
 
 def published_certificates(items: list[Object]) -> frozenset[bytes]:
-    """Give the certificates that are in the bundle of every one of these APIServices."""
+    """Return the certificates that are in the bundle of every one of these APIServices."""
     bundles = [certificates_of(item) for item in items]
     return frozenset.intersection(*bundles) if bundles else frozenset()
 
 
 def verifies_nobody(item: Object) -> bool:
-    """Tell whether its callers refuse every server: they verify it, and have no CA for that."""
+    """Return whether its callers refuse every server: they verify it, and have no CA for that."""
     spec = spec_of(item)
     return not spec.get("caBundle") and not spec.get("insecureSkipTLSVerify")
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """Give a JSON object; empty for anything else."""
+    """Return a JSON object; empty for anything else."""
     return value if isinstance(value, dict) else {}

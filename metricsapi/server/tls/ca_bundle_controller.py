@@ -97,7 +97,7 @@ class CABundleController:
         self._waiting = False  # for our replica, and for the Service to lead to ours alone
 
     def tasks(self) -> list[Task]:
-        """Give what runs until the process ends: the controller, and a watch of each object."""
+        """Return what runs until the process ends: the controller, and a watch of each object."""
         watched = {
             "ca-secret-watch": (self._secrets, self._secret),
             "apiservice-v1beta1-watch": (APISERVICES, V1BETA1),
@@ -160,7 +160,7 @@ class CABundleController:
         return changed or wanted != current
 
     async def _own_service(self, name: str) -> Object | None:
-        """Give an APIService if it is there and leads to our Service: others are not touched."""
+        """Return an APIService if it is there and leads to our Service: others are not touched."""
         item = await self._objects.get(APISERVICES, name, optional=name == V1)
         if item is None:
             return None
@@ -223,7 +223,7 @@ class CABundleController:
         return again
 
     async def _may_exclude_others(self, bundle: str, item: Object) -> bool:
-        """Tell whether an APIService may verify our authorities alone from now on.
+        """Return whether an APIService may verify our authorities alone from now on.
 
         It may once this replica is ready and the Service was just seen to lead to servers with our
         certificates alone. The probe takes its time and objects change meanwhile, so a successful

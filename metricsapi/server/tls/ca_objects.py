@@ -36,7 +36,7 @@ class ObjectAccess:
         self._writes: deque[float] = deque(maxlen=_MANY)
 
     async def get(self, path: str, name: str, *, optional: bool = False) -> Object | None:
-        """Give an object; None without it, or without the right to read it.
+        """Return an object; None without it, or without the right to read it.
 
         `optional` is one whose absence is normal. Raises KubeError when the API server cannot be
         reached, or sends another object.
@@ -101,7 +101,7 @@ class ObjectAccess:
                 await asyncio.sleep(5.0)  # the read that follows reports what is wrong
 
     def is_contested(self) -> bool:
-        """Tell whether we have written so often that someone else must write against us."""
+        """Return whether we have written so often that someone else must write against us."""
         writes = self._writes
         contested = len(writes) == _MANY and time.monotonic() - writes[0] < _TEN_MINUTES
         if contested:

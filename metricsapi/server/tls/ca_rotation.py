@@ -41,7 +41,7 @@ class InvalidSecret(ValueError):
 
 
 def read_authorities(data: Mapping[str, str]) -> list[KeyPair]:
-    """Give the authorities in a Secret's `data` (base64), newest first.
+    """Return the authorities in a Secret's `data` (base64), newest first.
 
     Any authority that verifiers take will do, whoever made it. Raises InvalidSecret.
     """
@@ -63,7 +63,7 @@ def read_authorities(data: Mapping[str, str]) -> list[KeyPair]:
 
 
 def _all_certificates(bundle: Bundle) -> tuple[x509.Certificate, ...]:
-    """Give the certificates. Raises ValueError without any, or when one of them is not usable."""
+    """Return the certificates. Raises ValueError without any, or when one of them is not usable."""
     if bundle.skipped or not bundle.certificates:
         raise ValueError("; ".join(bundle.skipped) or "there is no certificate")
     return bundle.certificates
@@ -85,7 +85,7 @@ def _check_authority(pair: KeyPair) -> None:
 
 
 def secret_data(authorities: Sequence[KeyPair]) -> dict[str, str]:
-    """Give the `data` of a Secret that holds these authorities."""
+    """Return the `data` of a Secret that holds these authorities."""
     return {
         CERTIFICATES: base64.b64encode(ca_bundle(authorities)).decode(),
         KEYS: base64.b64encode(b"".join(pair.key for pair in authorities)).decode(),
@@ -93,7 +93,7 @@ def secret_data(authorities: Sequence[KeyPair]) -> dict[str, str]:
 
 
 def ca_bundle(authorities: Sequence[KeyPair]) -> bytes:
-    """Give the PEM bundle that verifies what any of these authorities signed."""
+    """Return the PEM bundle that verifies what any of these authorities signed."""
     return b"".join(pair.certificate for pair in authorities)
 
 
@@ -103,7 +103,7 @@ def rotate(
     now: float,
     schedule: RotationSchedule,
 ) -> list[KeyPair]:
-    """Give the authorities as they ought to be at epoch seconds `now`, the newest first.
+    """Return the authorities as they ought to be at epoch seconds `now`, the newest first.
 
     `published` are the certificates (PEM) that are in every bundle of callers.
     """
@@ -123,7 +123,7 @@ def signing_authority(
     now: float,
     schedule: RotationSchedule,
 ) -> KeyPair:
-    """Give the authority that signs: the newest that callers have known for the overlap.
+    """Return the authority that signs: the newest that callers have known for the overlap.
 
     Without any it is the oldest, unless that was made while a clock was ahead and there is another:
     nobody can be verified by it yet.
@@ -136,7 +136,7 @@ def signing_authority(
 
 
 def bundle_certificates(ca_bundle: str) -> frozenset[bytes]:
-    """Give the usable certificates (PEM) of an APIService's `caBundle`, which is base64."""
+    """Return the usable certificates (PEM) of an APIService's `caBundle`, which is base64."""
     try:
         bundle = _bundle(ca_bundle)
     except (ValueError, TypeError):

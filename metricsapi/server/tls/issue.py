@@ -22,23 +22,23 @@ SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def made_at(pair: KeyPair) -> float:
-    """Give when we made a certificate, in epoch seconds."""
+    """Return when we made a certificate, in epoch seconds."""
     return begins_at(pair) + _SKEW
 
 
 def renew_at(pair: KeyPair) -> float:
-    """Give when to replace a certificate of ours, in epoch seconds: after 4/5 of its life."""
+    """Return when to replace a certificate of ours, in epoch seconds: after 4/5 of its life."""
     start = made_at(pair)
     return start + 0.8 * (pair.expires() - start)
 
 
 def begins_at(pair: KeyPair) -> float:
-    """Give since when a certificate is valid, in epoch seconds."""
+    """Return since when a certificate is valid, in epoch seconds."""
     return pair.leaf.not_valid_before_utc.timestamp()
 
 
 def is_current(pair: KeyPair, now: float) -> bool:
-    """Tell whether a certificate of ours need not be replaced at epoch seconds `now`.
+    """Return whether a certificate of ours need not be replaced at epoch seconds `now`.
 
     One whose life has not begun must be: it was made while a clock was ahead.
     """
@@ -118,7 +118,7 @@ def _make_leaf(
 
 
 def signing_key(authority: KeyPair) -> SigningKey:
-    """Give the key of an authority that may sign. Raises ValueError for what verifiers refuse.
+    """Return the key of an authority that may sign. Raises ValueError for what verifiers refuse.
 
     Go's verifier takes RSA, ECDSA on NIST's curves and Ed25519; OpenSSL's default security level
     asks for 2,048 bits of RSA.
@@ -140,7 +140,7 @@ def _own_identifier(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentif
 
 
 def _identifier_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """Give the identifier by which verifiers find the issuer: its own, however it was made."""
+    """Return the identifier by which verifiers find the issuer: its own, however it was made."""
     try:
         own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:

@@ -37,7 +37,7 @@ class ServingNames:
 def service_names(
     service: str, namespace: str, addresses: tuple[str, ...] = (), hostname: str = ""
 ) -> ServingNames:
-    """Give the names that callers use: the aggregation layer's `SERVICE.NAMESPACE.svc` first."""
+    """Return the names that callers use: the aggregation layer's `SERVICE.NAMESPACE.svc` first."""
     base = f"{service}.{namespace}"
     dns = (f"{base}.svc", base, service, f"{base}.svc.cluster.local", "localhost", hostname)
     return ServingNames(tuple(name for name in dns if name), ("127.0.0.1", "::1", *addresses))
@@ -58,11 +58,11 @@ class CertificateFiles:
             raise TLSError(str(error)) from error
 
     def read(self) -> KeyPair:
-        """Give the pair of the last time that the files were read."""
+        """Return the pair of the last time that the files were read."""
         return self._files.value
 
     def failing(self) -> tuple[float, str] | None:
-        """Give since when (monotonic seconds) and why the files are not used; None if they are."""
+        """Return since when (monotonic seconds) and why the files are unusable; None if usable."""
         return self._files.failing()
 
     async def follow(
@@ -101,7 +101,7 @@ class SelfSigned:
         self._own: KeyPair | None = None
 
     def read(self) -> KeyPair:
-        """Give the certificate of the directory if it will do for some time, else a new one."""
+        """Return the certificate of the directory if it will do for some time, else a new one."""
         self._own = self._kept() or self._make()
         return self._own
 
@@ -173,7 +173,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def describe(pair: KeyPair) -> dict[str, str]:
-    """Give what a log line tells of a certificate."""
+    """Return what a log line tells of a certificate."""
     leaf = pair.leaf
     return {
         "subject": leaf.subject.rfc4514_string(),

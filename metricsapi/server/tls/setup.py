@@ -21,7 +21,7 @@ from metricsapi.server.tls.serving_certificate import (
 
 
 def serving_names(settings: Settings) -> ServingNames:
-    """Give the names in a certificate of our own: the Service's, this host's, a bound address."""
+    """Return the names in a certificate of our own: the Service's, this host's, a bound address."""
     own = settings.serving.bind_address
     addresses = () if own in ("", "0.0.0.0", "::") else (own,)
     return service_names(
@@ -30,7 +30,7 @@ def serving_names(settings: Settings) -> ServingNames:
 
 
 def default_certificate(settings: Settings, names: ServingNames) -> CertificateFiles | SelfSigned:
-    """Give the certificate from the flags' files, or a self-signed one in --cert-dir."""
+    """Return the certificate from the flags' files, or a self-signed one in --cert-dir."""
     serving = settings.serving
     if serving.cert_file and serving.private_key_file:
         return CertificateFiles(serving.cert_file, serving.private_key_file)
@@ -63,7 +63,7 @@ def ca_bundle_controller(
     is_ready: Callable[[], bool],
     on_authorities: Callable[[Sequence[KeyPair], KeyPair], None],
 ) -> CABundleController | None:
-    """Give what keeps the APIService's `caBundle`; None without --manage-ca-bundle."""
+    """Return what keeps the APIService's `caBundle`; None without --manage-ca-bundle."""
     if not settings.service.manage_ca_bundle:
         return None
     return CABundleController(

@@ -20,7 +20,7 @@ _NAME_LENGTH = 253
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:
-    """Give the DNS names that a certificate is for, in lower case.
+    """Return the DNS names that a certificate is for, in lower case.
 
     Its common name counts if it can be a DNS name. IP addresses do not: no client asks for one.
     """
@@ -37,7 +37,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 def by_name(
     given: Sequence[Sequence[str]], certificates: Sequence[x509.Certificate]
 ) -> dict[str, int]:
-    """Give the number of the certificate for each name, from 1 on.
+    """Return the number of the certificate for each name, from 1 on.
 
     `given` has the patterns of each; one without any is for the names in it.
     """
@@ -52,7 +52,7 @@ def by_name(
 
 
 def choose(table: Mapping[str, int], requested: str | None) -> int:
-    """Give the number for the requested name, or 0 for the default certificate."""
+    """Return the number for the requested name, or 0 for the default certificate."""
     labels = (requested or "").lower().split(".")
     for count in range(len(labels) + 1):
         candidate = ".".join(["*"] * count + labels[count:])

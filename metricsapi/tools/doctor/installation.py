@@ -123,7 +123,7 @@ async def _who_am_i(client: KubeClient) -> str:
 
 
 async def _has_api_service(client: KubeClient, namespace: str, name: str) -> bool:
-    """Whether the APIService names our Service, which is a half installation without it."""
+    """Return whether the APIService names our Service, which is a half installation without it."""
     path = f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.{GROUP}"
     try:
         service = (await get(client, path)).get("spec", {}).get("service") or {}

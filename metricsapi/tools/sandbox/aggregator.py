@@ -53,11 +53,11 @@ class Aggregator:
         return self.backends.endpoints
 
     def addresses(self) -> list[str]:
-        """Give the endpoints of all Services, as host:port."""
+        """Return the endpoints of all Services, as host:port."""
         return [f"{host}:{port}" for among in self.endpoints.values() for host, port in among]
 
     def services(self) -> list[Object]:
-        """Give the APIServices that a Service serves."""
+        """Return the APIServices that a Service serves."""
 
         def find() -> list[Object]:
             return [o for o in self.cluster.list("apiservices") if o["spec"].get("service")]
@@ -65,7 +65,7 @@ class Aggregator:
         return self.cluster.derived("aggregated", ["apiservices"], find)
 
     def service_for(self, path: str) -> Object | None:
-        """Give the APIService that a path belongs to, if one is served by a Service."""
+        """Return the APIService that a path belongs to, if one is served by a Service."""
         parts = path.split("/")
         if len(parts) < 4 or parts[1] != "apis":
             return None
@@ -104,7 +104,7 @@ class Aggregator:
         return reason == "Passed"
 
     async def _discovery_problem(self, item: Object) -> Exception | None:
-        """Give the last attempt's problem; None as soon as one attempt has succeeded."""
+        """Return the last attempt's problem; None as soon as one attempt has succeeded."""
         attempts = [asyncio.create_task(self._attempt(item)) for _ in range(ATTEMPTS)]
         self._attempts.update(attempts)  # the others go on to their end
         for task in attempts:
@@ -209,7 +209,7 @@ class Aggregator:
 
 
 def available(item: Object) -> bool:
-    """Whether the last probe of an APIService succeeded."""
+    """Return whether the last probe of an APIService succeeded."""
     conditions = item.get("status", {}).get("conditions", ())
     return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 

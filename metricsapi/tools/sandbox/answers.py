@@ -33,7 +33,7 @@ _REASONS = {
 def status_body(
     code: int, message: str, reason: str = "", details: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Give a Kubernetes `Status` of failure."""
+    """Return a Kubernetes `Status` of failure."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -71,7 +71,7 @@ def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None =
 
 
 def shape_asked(accept: str) -> str:
-    """Give the kind to which objects are to be transformed; empty when they are wanted as is."""
+    """Return the kind to which objects are to be transformed; empty when they are wanted as is."""
     match = _SHAPE.match(accept)
     return match[1] if match else ""
 

@@ -39,7 +39,7 @@ class Api(Protocol):
         """Let `kubectl logs` of a pod show a file, where the API server is the stand-in."""
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Give the token of a user."""
+        """Return the token of a user."""
 
     def kubeconfig(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Give the kubeconfig of a user."""
+        """Return the kubeconfig of a user."""

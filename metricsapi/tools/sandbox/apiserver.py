@@ -147,13 +147,13 @@ class ApiServer:
     def add_user(
         self, name: str, groups: tuple[str, ...] = (), audiences: tuple[str, ...] = (AUDIENCE,)
     ) -> str:
-        """Make a user, or an account by `system:serviceaccount:NS:NAME`; give its token."""
+        """Make a user, or an account by `system:serviceaccount:NS:NAME`; return its token."""
         return self.users.add(name, groups, audiences)
 
     def kubeconfig(
         self, name: str, groups: tuple[str, ...] = (), *, certificate: bool = False
     ) -> str:
-        """Make a user with a token of its own, or a certificate; give the kubeconfig."""
+        """Make a user with a token of its own, or a certificate; return the kubeconfig."""
         credential = self._credential(name, groups, certificate)
         return kubeconfig(self.url, self.ca.pem, name, credential)
 

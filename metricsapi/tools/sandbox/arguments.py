@@ -35,7 +35,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def size_of(options: argparse.Namespace) -> Size:
-    """Give the cluster that the arguments describe."""
+    """Return the cluster that the arguments describe."""
     return Size(
         options.nodes,
         options.pods,
@@ -56,7 +56,7 @@ def size_of(options: argparse.Namespace) -> Size:
 
 
 def arguments_parser() -> argparse.ArgumentParser:
-    """Give the parser of the arguments."""
+    """Return the parser of the arguments."""
     parser = argparse.ArgumentParser(prog="metricsapi sandbox", description=_DESCRIPTION)
     _add_synthetic(parser)
     _add_churn(parser)

@@ -42,7 +42,7 @@ class Authorities:
         self._publish()
 
     def serving(self, host: str) -> ssl.SSLContext:
-        """Give the context to serve with: each new connection gets the clients' CAs of then."""
+        """Return the context to serve with: each new connection gets the clients' CAs of then."""
         issued = self.own.issue(
             "kube-apiserver",
             usages=(SERVER,),

@@ -81,7 +81,7 @@ class Backends:
             return await client.send(request(), stream=True)
 
     async def probe(self, url: str, headers: Headers) -> int:
-        """Ask over a fresh connection, whatever certificate is shown; give the status.
+        """Ask over a fresh connection, whatever certificate is shown; return the status.
 
         Raises httpx.TransportError or ssl.SSLError.
         """
@@ -101,7 +101,7 @@ class Backends:
         self._clients.clear()
 
     def _client(self, bundle: str | None, insecure: bool, name: str) -> httpx.AsyncClient:
-        """Give the pool for a name and a trust: a connection is never shared between two."""
+        """Return the pool for a name and a trust: a connection is never shared between two."""
         key = (bundle, insecure, name, self._authorities.front_proxies[0].pem)
         client = self._clients.get(key)
         if client is None:
@@ -124,7 +124,7 @@ class Backends:
         return context
 
     def _certificate(self) -> Certificate:
-        """Give the certificate of the present front-proxy authority."""
+        """Return the certificate of the present front-proxy authority."""
         authority = self._authorities.front_proxies[0]
         if self._issued is None or self._issued[0] is not authority:
             self._issued = authority, authority.issue("front-proxy-client")

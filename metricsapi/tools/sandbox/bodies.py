@@ -12,7 +12,7 @@ from metricsapi.tools.sandbox.protobuf import TYPE, BadProtobuf, object_from
 
 
 async def body(request: Request) -> Any:
-    """Give the object of a request's body, or the answer that refuses it."""
+    """Return the object of a request's body, or the answer that refuses it."""
     content = await request.body()
     try:
         if request.headers.get("content-type", "").startswith(TYPE):

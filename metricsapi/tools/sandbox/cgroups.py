@@ -29,7 +29,7 @@ class Group:
 
 
 def available(root: Path = ROOT) -> bool:
-    """Whether cgroups v2 account for CPU and memory here, and for more than one group."""
+    """Return whether cgroups v2 account for CPU and memory here, and for more than one group."""
     try:
         controllers = (root / "cgroup.controllers").read_text().split()
     except OSError:
@@ -38,7 +38,7 @@ def available(root: Path = ROOT) -> bool:
 
 
 def groups(root: Path = ROOT) -> Iterator[Group]:
-    """Give the groups that are services, containers and sessions, the deepest of each path.
+    """Yield the groups that are services, containers and sessions, the deepest of each path.
 
     A unit of systemd counts as a whole, and so does any other group with processes of its own;
     slices, and groups that only hold groups, are walked into.
@@ -54,7 +54,7 @@ def groups(root: Path = ROOT) -> Iterator[Group]:
 
 
 def readable(name: str) -> str:
-    """Give a name for people: without suffix, escapes, and the long ids of containers."""
+    """Return a name for people: without suffix, escapes, and the long ids of containers."""
     name = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), name)
     return _LONG_ID.sub(r"\1", _UNIT.sub("", name))
 

@@ -57,7 +57,7 @@ class Collection:
         return old
 
     def ordered(self, namespace: str | None = None) -> list[Record]:
-        """Give the records by namespace and name, of one namespace or of all."""
+        """Return the records by namespace and name, of one namespace or of all."""
         if self._removed:
             self._order = [key for key in self._order if key not in self._removed]
             self._removed.clear()
@@ -71,7 +71,7 @@ class Collection:
         return [self.records[key] for key in order]
 
     def changes_after(self, version: int) -> list[Change] | None:
-        """Give the changes after a version; None when not all of them are known any more."""
+        """Return the changes after a version; None when not all of them are known any more."""
         if version < self._forgotten:
             return None
         first = bisect_right(self._history, version, key=lambda change: change.version)

@@ -11,7 +11,7 @@ import yaml
 
 
 def kubeconfig(url: str, authority: bytes, name: str, credential: Mapping[str, str]) -> str:
-    """Give the kubeconfig of a user; `credential` is what it says under `user`, `authority` PEM."""
+    """Return a kubeconfig; `credential` is the content of its `user`, `authority` is PEM."""
     cluster = {
         "server": url,
         "certificate-authority-data": base64.b64encode(authority).decode(),
@@ -28,7 +28,7 @@ def kubeconfig(url: str, authority: bytes, name: str, credential: Mapping[str, s
 
 
 def admin_client(url: str, authority: bytes, token: str) -> httpx.AsyncClient:
-    """Give an HTTP client of the API server, as the user of a bearer token."""
+    """Return an HTTP client of the API server, as the user of a bearer token."""
     return httpx.AsyncClient(
         base_url=url,
         verify=ssl.create_default_context(cadata=authority.decode()),

@@ -97,7 +97,7 @@ class Discovery:
         return Response(content, headers=headers)
 
     async def _version_of(self, item: Object) -> Object:
-        """Give the resources of one APIService; without its server what is known is stale."""
+        """Return the resources of one APIService; without its server what is known is stale."""
         spec = item["spec"]
         if not spec.get("service"):
             key = (spec.get("group", ""), spec["version"])
@@ -115,7 +115,7 @@ class Discovery:
         }
 
     def _by_group(self) -> dict[str, list[Object]]:
-        """Give the APIServices by group, both by their priorities."""
+        """Return the APIServices by group, both by their priorities."""
 
         def find() -> dict[str, list[Object]]:
             listed: dict[str, list[Object]] = {}
@@ -134,7 +134,7 @@ class Discovery:
 
 
 def _aggregated(request: Request) -> str:
-    """Give the version of aggregated discovery that is asked for first, if any is."""
+    """Return the version of aggregated discovery that is asked for first, if any is."""
     for each in request.headers.get("accept", "").replace(" ", "").split(","):
         for version in ("v2", "v2beta1"):
             if set(each.split(";")) >= set(DISCOVERY.format(version).split(";")):

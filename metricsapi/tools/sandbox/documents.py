@@ -46,7 +46,7 @@ class Documents:
         self._known: dict[tuple[str, str], _Document] = {}
 
     async def discovery(self, item: Object) -> list[Object] | None:
-        """Give the resources of an APIService's version as aggregated discovery has them.
+        """Return the resources of an APIService's version as aggregated discovery has them.
 
         None while they are not known. A server without aggregated discovery is asked in the old
         way.
@@ -71,16 +71,16 @@ class Documents:
         return [_modern(resource) for resource in listed["resources"]] if listed else None
 
     async def openapi_v2(self, item: Object) -> Object:
-        """Give its server's OpenAPI v2 document, empty when there is none."""
+        """Return its server's OpenAPI v2 document, empty when there is none."""
         return await self._read(item, "/openapi/v2", _JSON, READER) or {}
 
     async def openapi_v3(self, item: Object) -> Object:
-        """Give the paths of its server's OpenAPI v3 documents."""
+        """Return the paths of its server's OpenAPI v3 documents."""
         paths: Object = (await self._read(item, "/openapi/v3", "", READER) or {}).get("paths", {})
         return paths
 
     async def _read(self, item: Object, path: str, accept: str, user: User, etag: str = "") -> Any:
-        """Give a document, from memory while it is fresh; None when it cannot be read."""
+        """Return a document, from memory while it is fresh; None when it cannot be read."""
         if not available(item):
             return None
         key = (_name(item), path)
@@ -111,7 +111,7 @@ def _name(item: Object) -> str:
 
 
 def _modern(resource: Object) -> Object:
-    """Give an entry of an `APIResourceList` as aggregated discovery has it."""
+    """Return an entry of an `APIResourceList` as aggregated discovery has it."""
     return {
         "resource": resource["name"],
         "responseKind": {"group": "", "version": "", "kind": resource["kind"]},

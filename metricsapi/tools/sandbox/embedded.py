@@ -166,7 +166,7 @@ class Embedded:
             await self._kubelets.set_fault(name, fault)
 
     def _decide(self, token: str, subresource: str) -> int:
-        """Give what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
+        """Return what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
         user: User | None = self.api.tokens.get(token)
         if user is None:
             return 401

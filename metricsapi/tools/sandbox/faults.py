@@ -70,7 +70,7 @@ _BEFORE = b'"containers": ['
 
 
 def clock(fault: Fault, now: float) -> float:
-    """Give what the kubelet's own clock says at `now` (epoch seconds)."""
+    """Return what the kubelet's own clock says at `now` (epoch seconds)."""
     if fault is Fault.SKEW:
         return now + SKEW_SECONDS
     if fault is Fault.JUMP and int(now / 7) % 2:
@@ -79,7 +79,7 @@ def clock(fault: Fault, now: float) -> float:
 
 
 def enlarge(body: bytes) -> bytes:
-    """Give the Summary with fields in each pod that nobody uses, up to HUGE_BYTES."""
+    """Return the Summary with fields in each pod that nobody uses, up to HUGE_BYTES."""
     pods = body.count(_BEFORE)
     count = (HUGE_BYTES - len(body)) // (len(_FILLING) * pods) if pods else 0
     filling = b'"filling": [' + max(0, count - 1) * _FILLING + b"0], "
@@ -87,7 +87,7 @@ def enlarge(body: bytes) -> bytes:
 
 
 def spoil(fault: Fault, body: bytes) -> bytes:
-    """Give the Summary with one thing wrong in its contents."""
+    """Return the Summary with one thing wrong in its contents."""
     summary: dict[str, Any] = json.loads(body)
     # The same pod and container each time: a kubelet lists them in any order.
     pods = sorted(summary["pods"], key=lambda pod: str(pod["podRef"]["name"]))

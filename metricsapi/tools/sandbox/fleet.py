@@ -68,7 +68,7 @@ class Fleet:
         self._asking = asyncio.Lock()
 
     async def start(self) -> Addresses:
-        """Start it; give every node's address and port, by node name."""
+        """Start it; return every node's address and port, by node name."""
         pipe = asyncio.subprocess.PIPE
         self._process = await start_child(
             sys.executable,
@@ -96,7 +96,7 @@ class Fleet:
         await self._ask({"replace": pods})
 
     async def join(self, i: int) -> tuple[str, Address]:
-        """Start the kubelet of node `i`; give its name, and where it is."""
+        """Start the kubelet of node `i`; return its name, and where it is."""
         name, (address, port) = json.loads(await self._ask({"join": i}))
         return name, (address, port)
 
@@ -167,7 +167,7 @@ class _Child:
         await self._kubelets.stop()
 
     async def change(self, change: dict[str, Any]) -> str:
-        """Do what the parent asks for; give the response."""
+        """Do what the parent asks for; return the response."""
         if "replace" in change:
             for node, old, new in change["replace"]:
                 self._sources[node].replace(old, new)

@@ -28,7 +28,7 @@ class Fleets:
         return node in self._fleet_of
 
     async def start(self) -> Addresses:
-        """Start them all; give every node's address and port, by node name."""
+        """Start them all; return every node's address and port, by node name."""
         started = await asyncio.gather(*(fleet.start() for fleet in self._fleets))
         addresses: Addresses = {}
         for fleet, nodes in zip(self._fleets, started, strict=True):
@@ -48,7 +48,7 @@ class Fleets:
         await asyncio.gather(*(fleet.replace(pods) for fleet, pods in by_fleet.items()))
 
     async def join(self, i: int) -> Address:
-        """Start the kubelet of node `i`; give where it is."""
+        """Start the kubelet of node `i`; return where it is."""
         fleet = self._fleets[i % len(self._fleets)]
         name, address = await fleet.join(i)
         self._fleet_of[name] = fleet

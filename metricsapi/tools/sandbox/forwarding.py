@@ -27,7 +27,7 @@ _PATH = "/$&+,:;=@"
 
 
 def target_of(request: Request) -> str:
-    """Give path and query as Go writes them anew: keys sorted, everything escaped its way."""
+    """Return path and query as Go writes them anew: keys sorted, everything escaped its way."""
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     path = quote(request.scope["path"], safe=_PATH)
     pairs = sorted(query, key=lambda pair: pair[0])
@@ -35,7 +35,7 @@ def target_of(request: Request) -> str:
 
 
 def headers_to(host: str, target: str, *, user: User, client: str, kept: Headers) -> Headers:
-    """Give the headers of a request passed on for a user; `kept` are its own.
+    """Return the headers of a request passed on for a user; `kept` are its own.
 
     `client` is the address that it came from, empty for one of the API server itself.
     """
@@ -51,7 +51,7 @@ def headers_to(host: str, target: str, *, user: User, client: str, kept: Headers
 
 
 def identity(user: User) -> Headers:
-    """Give the headers that say who asks."""
+    """Return the headers that say who asks."""
     headers = [("X-Remote-User", user.name)]
     headers += [("X-Remote-Uid", user.uid)] if user.uid else []
     headers += [("X-Remote-Group", group) for group in user.groups]
@@ -72,7 +72,7 @@ _GZIP = ("Accept-Encoding", "gzip")
 
 
 def passed_on(headers: Mapping[str, str]) -> Headers:
-    """Give what of a request's headers a proxy keeps: no credentials and nobody's identity."""
+    """Return what of a request's headers a proxy keeps: no credentials and nobody's identity."""
     dropped = {*HOP, "host", "authorization", "content-length"}
     prefixes = ("x-remote-", "x-forwarded-", "impersonate-")
     items: Iterable[tuple[str, str]] = headers.items()
@@ -80,7 +80,7 @@ def passed_on(headers: Mapping[str, str]) -> Headers:
 
 
 def canonical(name: str) -> str:
-    """Give a header's name as Go writes it: `X-Remote-User`."""
+    """Return a header's name as Go writes it: `X-Remote-User`."""
     return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
 
 

@@ -23,7 +23,7 @@ _UNSAFE = re.compile(r"[^a-z0-9-]+")
 
 
 def host_uid(identity: int, started: float) -> str:
-    """Give the uid of a pod of this machine by its key in `Host.pods`."""
+    """Return the uid of a pod of this machine by its key in `Host.pods`."""
     return f"{identity}-{int(started)}"
 
 
@@ -125,7 +125,7 @@ class Host:
             pod.take(processes, elapsed)
 
     def info(self) -> dict[str, str]:
-        """Give a node's `nodeInfo`."""
+        """Return a node's `nodeInfo`."""
         try:
             release = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
         except OSError:
@@ -141,7 +141,7 @@ class Host:
 
 
 def working_set() -> int:
-    """Give the machine's working set in bytes: what is used less the inactive page cache."""
+    """Return the machine's working set in bytes: what is used less the inactive page cache."""
     fields = {}
     with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
         for line in file:
@@ -200,7 +200,7 @@ def _command(process: psutil.Process) -> str:
 
 
 def host_name() -> str:
-    """Give this machine's name as a node's."""
+    """Return this machine's name as a node's."""
     return safe(socket.gethostname()) or "localhost"
 
 

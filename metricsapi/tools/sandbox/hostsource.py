@@ -20,7 +20,7 @@ class HostSource:
         self.host = host
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
-        """Give the Summary: whole-second times, JSON indented by one space, as a kubelet writes."""
+        """Return the Summary as a kubelet writes it: whole seconds, JSON indented by one space."""
         host = self.host
         host.read(now)
         node: dict[str, Any] = {"nodeName": host.name, "startTime": timestamp(host.started)}
@@ -41,7 +41,7 @@ class HostSource:
         }
 
     def exposition(self, now: float) -> bytes:
-        """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
+        """Return `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
         host, stamp = self.host, int(now * 1000)
         host.read(now)
         cpu, memory, start = [], [], []

@@ -98,14 +98,14 @@ class KubeApiServer:
         """Do nothing: a real API server asks a kubelet for logs, and ours has none."""
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Give the token of one of the users that were there from the start, and no other."""
+        """Return the token of one of the users that were there from the start, and no other."""
         token = self._tokens[name]
         if not set(groups) <= set(self.tokens[token].groups):
             raise ValueError(f"{name} is not in {groups}")
         return token
 
     def kubeconfig(self, name: str, groups: tuple[str, ...] = ()) -> str:
-        """Give the kubeconfig of a user, with its token."""
+        """Return the kubeconfig of a user, with its token."""
         return kubeconfig(self.url, self.ca.pem, name, {"token": self.add_user(name, groups)})
 
     def _write_files(self) -> None:
@@ -176,7 +176,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
 
 
 def _claim(port: int) -> int:
-    """Give a port of 127.0.0.1 that is free now. Raises OSError when the one asked for is not."""
+    """Return a port of 127.0.0.1 that is free now. Raises OSError when the one asked for is not."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))

@@ -62,7 +62,7 @@ class Kubelet:
         self.connections: set[KubeletConnection] = set()
 
     async def start(self, port: int = 0) -> int:
-        """Listen; give the port. Raises OSError when it is taken."""
+        """Listen; return the port. Raises OSError when it is taken."""
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -93,13 +93,13 @@ class Kubelet:
                 await self.start(self.port)
 
     def latency(self) -> float:
-        """Give after how many seconds the next response begins."""
+        """Return after how many seconds the next response begins."""
         if self.fault is Fault.SLOW:
             return self.slow_seconds
         return self._latency * random.uniform(0.5, 1.5)
 
     def answer(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
-        """Give status line, content type and body of an answer."""
+        """Return status line, content type and body of an answer."""
         path, _, query = target.partition("?")
         self.requests += 1
         if self.fault in STATUS:

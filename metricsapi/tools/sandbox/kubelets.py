@@ -56,5 +56,5 @@ class Kubelets:
 
 
 def loopback(index: int) -> str:
-    """Give the address of synthetic node `index`: 127.64.0.1 and on, up to 4 million of them."""
+    """Return the address of synthetic node `index`: 127.64.0.1 and on, up to 4 million of them."""
     return f"127.{64 + (index + 1) // 65536}.{(index + 1) // 256 % 256}.{(index + 1) % 256}"

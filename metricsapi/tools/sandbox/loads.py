@@ -39,7 +39,7 @@ class Load(NamedTuple):
 
 
 def load_of(cpu: int, memory: int, phase: float | None) -> Load:
-    """Give a load that swings, `phase` seconds into its cycle at the beginning, or is constant."""
+    """Return a load that swings, and begins `phase` seconds into its cycle, or a constant load."""
     if phase is None:
         return Load(cpu, 0.0, 0.0, memory)
     height = cpu * SWING / _RADIANS
@@ -48,7 +48,7 @@ def load_of(cpu: int, memory: int, phase: float | None) -> Load:
 
 
 def stepping_load(cpu: int, memory: int) -> Load:
-    """Give a load that steps at the times of a `Moment`, or a little later."""
+    """Return a load that steps at the times of a `Moment`, or a little later."""
     later = cpu % 89 % 2
     return Load(cpu, float(cpu) * later, 0.0, memory)
 
@@ -71,16 +71,16 @@ class Moment:
             self._grown = int(now * 1000) % MILLISECONDS
 
     def counter(self, of: Load) -> int:
-        """Give the CPU counter in nanocore-seconds."""
+        """Return the CPU counter in nanocore-seconds."""
         return round(of.cpu * self._age + of.even * self._fallen + of.odd * self._sine)
 
     def memory(self, of: Load) -> int:
-        """Give the working set in bytes."""
+        """Return the working set in bytes."""
         return of.memory + self._grown
 
     # One loop: calls for each of 90 loads would take most of the time of an answer.
     def stats(self, loads: Iterable[Load]) -> list[bytes | int]:
-        """Give for each load CPU time, rate and counter, memory time and working set."""
+        """Return for each load CPU time, rate and counter, memory time and working set."""
         text, grown, age, earlier = self.text, self._grown, self._age, self._age_before
         fallen, sine = self._fallen, self._sine
         fallen_before, sine_before = self._fallen_before, self._sine_before
@@ -94,17 +94,17 @@ class Moment:
 
 
 def _swung(age: float) -> tuple[float, float]:
-    """Give how far the cosine has fallen from 1, and the sine."""
+    """Return how far the cosine has fallen from 1, and the sine."""
     return 1 - math.cos(_RADIANS * age), math.sin(_RADIANS * age)
 
 
 def is_high(at: float, step: float) -> bool:
-    """Whether stepping usage is high at a time in epoch seconds."""
+    """Return whether stepping usage is high at a time in epoch seconds."""
     return bool(at // step % 2)
 
 
 def _stepped(began: float, now: float, step: float) -> tuple[float, float]:
-    """Give the integral of stepping usage, and what is more in that of a load that steps later."""
+    """Return the integral of stepping usage, and by how much a load that steps later exceeds it."""
     prompt, later = (
         _worked(now - delay, step) - _worked(began - delay, step) for delay in (0.0, LATER)
     )
@@ -112,12 +112,12 @@ def _stepped(began: float, now: float, step: float) -> tuple[float, float]:
 
 
 def _worked(now: float, step: float) -> float:
-    """Give the integral of usage that is 1 and `HIGH` alternately, up to `now` (epoch seconds)."""
+    """Return the integral, up to `now` (epoch seconds), of usage that alternates 1 and `HIGH`."""
     steps, rest = divmod(now, step)
     return steps // 2 * step * (1 + HIGH) + (step + HIGH * rest if steps % 2 else rest)
 
 
 def read_at(working_set: int, now: float) -> float:
-    """Give when a working set of a stepping load was read, in epoch seconds, not after `now`."""
+    """Return when a working set of a stepping load was read, in epoch seconds, not after `now`."""
     milliseconds = int(now * 1000)
     return (milliseconds - (milliseconds - working_set) % MILLISECONDS) / 1000

@@ -29,7 +29,7 @@ READY_WITHIN = 60.0  # seconds, and 30 more for every 1,000 nodes
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the sandbox until Ctrl-C or SIGTERM; give the exit status."""
+    """Run the sandbox until Ctrl-C or SIGTERM; return the exit status."""
     options = arguments(argv)
     try:
         return asyncio.run(_run(options))

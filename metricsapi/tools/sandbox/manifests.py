@@ -50,7 +50,7 @@ class Manifests:
         return cls(objects, deployment["spec"]["template"]["spec"]["containers"][0])
 
     def flags(self) -> list[str]:
-        """Give the server's flags, as the Deployment has them."""
+        """Return the server's flags, as the Deployment has them."""
         args = self.container.get("args") or []
         return [arg for arg in args if not arg.startswith(_OF_THE_POD)]
 

@@ -134,7 +134,7 @@ class Mirror:
 
 
 def _static(uid: str) -> dict[str, str]:
-    """Give the annotations of a static pod of this uid: the API server decides that of the object.
+    """Return the annotations of a static pod of this uid: the API server sets the object's own.
 
     So a pod is known to be the one that its kubelet lists.
     """
@@ -142,7 +142,7 @@ def _static(uid: str) -> dict[str, str]:
 
 
 def _ready(containers: list[Object]) -> Object:
-    """Give the status of a pod whose containers run; an autoscaler counts no other."""
+    """Return the status of a pod whose containers run; an autoscaler counts no other."""
     return {
         "startTime": timestamp(time.time()),
         "conditions": [{"type": "Ready", "status": "True"}],

@@ -81,7 +81,7 @@ class NodeProxy:
         return streamed(request, answer)
 
     def _pool(self) -> httpx.AsyncClient:
-        """Give the pool for all kubelets, whose certificates kube-apiserver does not verify."""
+        """Return the pool for all kubelets, whose certificates kube-apiserver does not verify."""
         if self._client is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
@@ -99,7 +99,7 @@ def _name_and_port(text: str) -> tuple[str, int | None]:
 
 
 def _kubelet(node: Object, port: int | None) -> str:
-    """Give where a node's kubelet listens, as host:port; empty when its node does not say."""
+    """Return where a node's kubelet listens, as host:port; empty when its node does not say."""
     node_status = node.get("status", {})
     endpoint = node_status.get("daemonEndpoints", {}).get("kubeletEndpoint", {})
     by_type = {address["type"]: address["address"] for address in node_status.get("addresses", ())}

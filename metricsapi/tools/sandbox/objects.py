@@ -41,7 +41,7 @@ def node_object(
     info: Object,
     address: str = "127.0.0.1",
 ) -> Object:
-    """Give a Ready node whose kubelet listens on a loopback address; `memory` in bytes.
+    """Return a Ready node whose kubelet listens on a loopback address; `memory` in bytes.
 
     It has room for `pods` pods: a kubelet that lists far more is not to be believed.
     """
@@ -88,7 +88,7 @@ def host_node(host: Host, port: int) -> Object:
 def synthetic_node_object(
     node: SyntheticNode, address: str, port: int, host: Host, *, swap: int = 0
 ) -> Object:
-    """Give the node; `swap` is its capacity in bytes, of which kubectl shows a part."""
+    """Return the node; `swap` is its capacity in bytes, of which kubectl shows a part."""
     info: Object = {**host.info()}
     if swap:
         info["swap"] = {"capacity": swap}
@@ -113,7 +113,7 @@ def pod_object(
     *,
     uid: str = "",
 ) -> Object:
-    """Give a Running pod; its uid is that of its kubelet's answers, a synthetic one's if none."""
+    """Return a Running pod; its uid is that of its kubelet's answers, a synthetic one's if none."""
     uid = uid or synthetic_uid(name)
     return {
         "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": labels},

@@ -60,7 +60,7 @@ class Outages:
         self._wake()
 
     async def before(self) -> Response | None:
-        """Hold a request as long as the outage says; give the answer that it gets instead."""
+        """Hold a request as long as the outage says; return the answer that it gets instead."""
         while self.now is Outage.HANG:
             await self._over.wait()
         if self.now is Outage.SLOW:

@@ -70,7 +70,7 @@ class Lists:
     def _page(
         self, collection: Collection, version: int, wanted: Test, token: str | None, limit: int
     ) -> tuple[Sequence[Record], dict[str, Any]]:
-        """Give the records of a page and the list's metadata. Raises Expired."""
+        """Return the records of a page and the list's metadata. Raises Expired."""
         snapshot = start = 0
         records: Sequence[Record]
         if token:

@@ -158,7 +158,7 @@ def load_pair(context: ssl.SSLContext, certificate: Certificate) -> None:
 def server_context(
     certificate: Certificate, *, client_ca: Certificate | None = None
 ) -> ssl.SSLContext:
-    """Give a server's TLS context; with `client_ca` it requires a certificate of that authority."""
+    """Return a server's TLS context; with `client_ca` it requires a certificate signed by that."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_pair(context, certificate)
     if client_ca is not None:

@@ -27,7 +27,7 @@ class Field:
     many: bool = False
 
     def read(self, data: bytes, before: Any) -> Any:
-        """Give the field's value after one more occurrence; `before` is None at the first."""
+        """Return the field's value after one more occurrence; `before` is None at the first."""
         value = data.decode() if self.within is None else _message(data, self.within)
         return [*(before or ()), value] if self.many else value
 
@@ -94,7 +94,7 @@ _KINDS: dict[str, Fields] = {
 
 
 def object_from(body: bytes) -> dict[str, Any]:
-    """Give the object as its JSON would be. Raises BadProtobuf."""
+    """Return the object as its JSON would be. Raises BadProtobuf."""
     if not body.startswith(_MAGIC):
         raise BadProtobuf("the body does not begin as Kubernetes' protobuf does")
     try:

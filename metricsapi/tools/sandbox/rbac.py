@@ -43,14 +43,14 @@ class Attributes:
 
 
 def allowed(cluster: Cluster, user: User, asked: Attributes) -> bool:
-    """Whether any rule bound to the user allows it."""
+    """Return whether any rule bound to the user allows it."""
     if MASTERS in user.groups:
         return True
     return any(_permits(rule, asked) for rule in rules_for(cluster, user, asked.namespace))
 
 
 def rules_for(cluster: Cluster, user: User, namespace: str) -> list[Object]:
-    """Give every rule bound to a user, cluster-wide and in a namespace."""
+    """Return every rule bound to a user, cluster-wide and in a namespace."""
     key = "rules", user, namespace
     return cluster.derived(key, _KINDS, lambda: list(_rules_for(cluster, user, namespace)))
 

@@ -48,14 +48,14 @@ class Record(msgspec.Struct, gc=False, frozen=True):
         return b"%b%b}" % (_PARTIAL, self.json[self.begin : self.end])
 
     def object(self) -> Object:
-        """Give the object; it is the caller's own."""
+        """Return the object; it is the caller's own."""
         return _ANYTHING.decode(self.json)
 
     def labels(self) -> dict[str, str]:
         return _LABELS.decode(memoryview(self.json)[self.begin : self.end]).labels or {}
 
     def field(self, path: str) -> str:
-        """Give the text of a field by its path; empty when there is none."""
+        """Return the text of a field by its path; empty when there is none."""
         match path:
             case "metadata.name":
                 return self.name

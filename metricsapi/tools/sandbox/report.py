@@ -17,7 +17,7 @@ _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 1e3, "M": 1e6, "G": 1e9, "
 
 
 async def count(client: httpx.AsyncClient, resource: str) -> int:
-    """Give how many nodes or pods the Metrics API lists; 0 while it is not available."""
+    """Return how many nodes or pods the Metrics API lists; 0 while it is not available."""
     try:
         answer = await client.get(f"{BASE}/{resource}")
         return len(answer.json()["items"]) if answer.status_code == 200 else 0
@@ -55,7 +55,7 @@ async def print_tables(client: httpx.AsyncClient) -> None:
 
 
 def commands(cluster: Cluster, kubeconfig: Path, page: str = "", port: int = 0) -> str:
-    """Give the lines to copy: the kubeconfig, and the article's commands with real names.
+    """Return the lines to copy: the kubeconfig, and the article's commands with real names.
 
     `page` is where the status page is, if it is anywhere; `port` is the server's own.
     """
@@ -86,14 +86,14 @@ def commands(cluster: Cluster, kubeconfig: Path, page: str = "", port: int = 0) 
 
 
 def _cpu(usage: dict[str, str]) -> float:
-    """Give millicores of a CPU quantity."""
+    """Return millicores of a CPU quantity."""
     text = usage["cpu"]
     unit = text[-1] if text[-1] in _UNITS else ""
     return float(text.removesuffix(unit)) * _UNITS[unit]
 
 
 def _memory(usage: dict[str, str]) -> float:
-    """Give bytes of a memory quantity."""
+    """Return bytes of a memory quantity."""
     text = usage["memory"]
     unit = next((u for u in _SIZES if u and text.endswith(u)), "")
     return float(text.removesuffix(unit)) * _SIZES[unit]

@@ -109,7 +109,7 @@ class Reviews:
 
 
 def _reading(handle: Any) -> Any:
-    """Give the route's handler around one that takes a review and gives what is added to it."""
+    """Return the route's handler around one that takes a review and gives what is added to it."""
 
     async def handler(request: Request) -> Response:
         review = await body(request)

@@ -14,7 +14,7 @@ _METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 def own_paths() -> dict[str, Any]:
-    """Give the entries of `/openapi/v3` for the API server's own group versions."""
+    """Return the entries of `/openapi/v3` for the API server's own group versions."""
     return {
         kind.prefix.removeprefix("/"): {"serverRelativeURL": f"/openapi/v3{kind.prefix}"}
         for kind in KINDS
@@ -22,7 +22,7 @@ def own_paths() -> dict[str, Any]:
 
 
 def document(group: str, version: str) -> dict[str, Any] | None:
-    """Give the document of one group version; None when it is not the API server's own."""
+    """Return the document of one group version; None when it is not the API server's own."""
     kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
     if not kinds:
         return None

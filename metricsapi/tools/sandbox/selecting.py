@@ -18,7 +18,7 @@ class BadSelector(ValueError):
 
 
 def selection(kind: Kind, labels: str, fields: str, namespace: str | None) -> Test:
-    """Give the test that a list's or a watch's parameters make. Raises BadSelector."""
+    """Return the test that a list's or a watch's parameters make. Raises BadSelector."""
     tests = [*_by_fields(kind, fields), *_by_labels(labels)]
     if namespace is not None:
         tests.insert(0, lambda record: record.namespace == namespace)
@@ -30,7 +30,7 @@ def selection(kind: Kind, labels: str, fields: str, namespace: str | None) -> Te
 
 
 def _by_fields(kind: Kind, text: str) -> list[Test]:
-    """Give the tests of `a.b=c,d!=e`."""
+    """Return the tests of `a.b=c,d!=e`."""
     tests = []
     for part in filter(None, text.split(",")):
         pieces = re.split(r"(!=|==|=)", part, maxsplit=1)
@@ -48,7 +48,7 @@ def _field_test(path: str, value: str, equal: bool) -> Test:
 
 
 def _by_labels(text: str) -> list[Test]:
-    """Give the test of a label selector, if there is one."""
+    """Return the test of a label selector, if there is one."""
     requirements = [_requirement(part) for part in _PARTS.split(text) if part.strip()]
     if not requirements:
         return []

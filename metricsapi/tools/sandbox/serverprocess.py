@@ -83,7 +83,7 @@ class ServerProcess:
             self._reserved.close()
 
     def exit_report(self) -> str:
-        """Give how it ended, with the end of its log."""
+        """Return how it ended, with the end of its log."""
         return f"the server ended with exit status {self._running().returncode}:\n{self.log_end()}"
 
     def log_end(self) -> str:

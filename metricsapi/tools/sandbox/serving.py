@@ -30,7 +30,7 @@ class Certificates:
         self._contexts: dict[int, ssl.SSLContext] = {}
 
     def context(self, name: str, address: str, fault: Fault) -> ssl.SSLContext:
-        """Give the context of one kubelet, with the certificate fault if it is one."""
+        """Return the context of one kubelet, with the certificate fault if it is one."""
         if fault.value.startswith("cert-"):
             return server_context(self._broken(name, address, fault))
         group = self._group_of.get(name)

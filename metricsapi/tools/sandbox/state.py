@@ -36,7 +36,7 @@ class Cluster:
         self._derived: dict[Any, tuple[int, Any]] = {}
 
     def list(self, plural: str, namespace: str | None = None) -> Sequence[Object]:
-        """Give the objects of a kind by namespace and name, decoded when they are looked at."""
+        """Return the objects of a kind by namespace and name, decoded when they are looked at."""
         return Objects(self.collections[plural].ordered(namespace))
 
     def get(self, plural: str, name: str, namespace: str = "") -> Object | None:
@@ -44,7 +44,7 @@ class Cluster:
         return known.object() if known else None
 
     def apply(self, plural: str, item: Object) -> Object:
-        """Create or replace an object; give it with its metadata complete.
+        """Create or replace an object; return it with its metadata complete.
 
         One that is new has the uid that it names, as the kubelets here have it, or a random one.
         Raises Conflict when it names a version or a uid that is not the current one.
@@ -68,7 +68,7 @@ class Cluster:
         return whole
 
     def delete(self, plural: str, name: str, namespace: str = "") -> Object | None:
-        """Delete an object; give what it was, or None when there is none."""
+        """Delete an object; return what it was, or None when there is none."""
         old = self.collections[plural].records.get((namespace, name))
         if old is None:
             return None
@@ -88,7 +88,7 @@ class Cluster:
         self._changed.wake()
 
     def derived(self, key: Any, plurals: Sequence[str], make: Callable[[], T]) -> T:
-        """Give what `make` makes of the objects of some kinds, made again when one has changed."""
+        """Return what `make` makes of objects of some kinds, cached until one of them changes."""
         version = max(self.collections[plural].version for plural in plurals)
         known = self._derived.get(key)
         if known is None or known[0] != version:
@@ -112,7 +112,7 @@ def _uid() -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Give epoch seconds as the API writes times: RFC 3339, whole seconds, UTC."""
+    """Return epoch seconds as the API writes times: RFC 3339, whole seconds, UTC."""
     return _text_of(int(seconds))
 
 

@@ -15,7 +15,7 @@ _WITHIN = 10.0  # seconds
 
 @contextlib.asynccontextmanager
 async def status_page(kubeconfig: Path, port: int) -> AsyncIterator[str]:
-    """Show the page of the server on loopback `port`, as the kubeconfig's user; give its URL.
+    """Show the page of the server on loopback `port`, as the kubeconfig's user; return its URL.
 
     The URL is empty when the page could not be shown: it is no reason for the sandbox to end.
     """

@@ -12,7 +12,7 @@ GIB = 2**30
 
 
 def fnv1a(*numbers: int) -> int:
-    """Give FNV-1a 64 of the decimal numbers, each followed by a slash."""
+    """Return FNV-1a 64 of the decimal numbers, each followed by a slash."""
     value = 0xCBF29CE484222325
     for byte in "".join(f"{number}/" for number in numbers).encode():
         value = (value ^ byte) * 0x100000001B3 % 2**64
@@ -42,12 +42,12 @@ class SyntheticNode:
 
 
 def synthetic_uid(pod: str) -> str:
-    """Give the uid of a synthetic pod by its name."""
+    """Return the uid of a synthetic pod by its name."""
     return f"uid-{pod}"
 
 
 def synthetic_node(i: int, pods: int, containers: int, namespaces: int = 10) -> SyntheticNode:
-    """Give node `i` with so many pods of so many containers, in namespaces in rotation."""
+    """Return node `i` with so many pods of so many containers, in namespaces in rotation."""
     name = f"node-{i}"
     labels = {
         "kubernetes.io/hostname": name,

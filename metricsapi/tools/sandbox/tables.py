@@ -16,7 +16,7 @@ INCLUDED = ("Metadata", "Object", "None", "")  # what `includeObject` may ask fo
 
 
 def included(asked: str) -> str:
-    """Give what a row has beside its cells. Raises ValueError for what is none of `INCLUDED`."""
+    """Return what a row has beside its cells. Raises ValueError for what is none of `INCLUDED`."""
     if asked not in INCLUDED:
         raise ValueError(
             f"Unable to convert to Table as requested: includeObject: Invalid value: "
@@ -28,7 +28,7 @@ def included(asked: str) -> str:
 def table(
     plural: str, records: Iterable[Record], metadata: Object, include: str, *, headers: bool = True
 ) -> bytes:
-    """Give the Table of these objects as JSON; later events of a watch have no `headers`."""
+    """Return the Table of these objects as JSON; later events of a watch have no `headers`."""
     columns = COLUMNS.get(plural, DEFAULT)
     head = {
         "kind": "Table",
@@ -58,7 +58,7 @@ def _row(columns: tuple[Column, ...], record: Record, include: str) -> bytes:
 
 
 def age(item: Object) -> str:
-    """Give the age of an object as kubectl shows it."""
+    """Return the age of an object as kubectl shows it."""
     text = item["metadata"].get("creationTimestamp")
     if not text:  # as in a bookmark
         return "<unknown>"

@@ -72,7 +72,7 @@ class SyntheticSource:
         self._pods = [self._prepared(pod, step) for pod in node.pods for step in (1, -1)]
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
-        """Give the Summary at `now`, the kubelet's own clock in epoch seconds."""
+        """Return the Summary at `now`, the kubelet's own clock in epoch seconds."""
         here, earlier = self._moment(now), self._moment(self._housekeeping(now))
         node = self._node % tuple(earlier.stats([self._load]))
         order = [2 * i + self._random.getrandbits(1) for i in range(len(self.node.pods))]
@@ -95,7 +95,7 @@ class SyntheticSource:
         self._pods[2 * at : 2 * at + 2] = [self._prepared(pods[at], step) for step in (1, -1)]
 
     def exposition(self, now: float) -> bytes:
-        """Give `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
+        """Return `/metrics/resource`: seconds and bytes, each with its time in milliseconds."""
         at = self._housekeeping(now)
         here, earlier = self._moment(now), self._moment(at)
         cpu = ["# TYPE container_cpu_usage_seconds_total counter"]
@@ -122,7 +122,7 @@ class SyntheticSource:
         return "\n".join([*cpu, *memory, *start, *node, ""]).encode()
 
     def counter(self, mean: int, now: float) -> int:
-        """Give the CPU counter in nanocore-seconds of something that uses `mean` nanocores."""
+        """Return the CPU counter in nanocore-seconds of something that uses `mean` nanocores."""
         return self._moment(now).counter(self._load_of(mean, 0))
 
     def _moment(self, now: float) -> Moment:
@@ -145,7 +145,7 @@ class SyntheticSource:
         )
 
     def _housekeeping(self, now: float) -> float:
-        """Give when housekeeping last read the node's own stats."""
+        """Return when housekeeping last read the node's own stats."""
         return math.floor((now - self._phase) / self._period) * self._period + self._phase
 
 
@@ -160,13 +160,13 @@ class _Pod:
 
 @functools.lru_cache(maxsize=64)
 def _node_form(*, swap: bool) -> bytes:
-    """Give a node's part of a Summary: see `_form`. Its own are name and start."""
+    """Return a node's part of a Summary: see `_form`. Its own are name and start."""
     return _form({"nodeName": "$", "startTime": "$", **_stats(swap, psi=True)}, depth=1)
 
 
 @functools.lru_cache(maxsize=64)
 def _pod_form(containers: int, *, swap: bool) -> bytes:
-    """Give the part of a pod of so many containers: see `_form`, and `_own` for its own."""
+    """Return the part of a pod of so many containers: see `_form`, and `_own` for its own."""
     container = {"name": "$", "startTime": "$", **_stats(swap)}
     pod = {
         "podRef": {"name": "$", "namespace": "$", "uid": "$"},
@@ -178,7 +178,7 @@ def _pod_form(containers: int, *, swap: bool) -> bytes:
 
 
 def _form(skeleton: dict[str, Any], depth: int) -> bytes:
-    """Give a text to format twice: first with what is a pod's own, then with each response's stats.
+    """Return a text to format twice: with what is a pod's own, then with each response's stats.
 
     `$` stands for a text of the pod, `@` and `#` for a time and a number of a response. Texts are
     indented as so deep in a document.
@@ -188,12 +188,12 @@ def _form(skeleton: dict[str, Any], depth: int) -> bytes:
 
 
 def _earlier(pod: SyntheticPod, container: int) -> int:
-    """Give how many seconds before `started` a container was started: pods, some time that day."""
+    """Return the seconds from a container's start to `started`; pods started during that day."""
     return crc32(pod.name.encode()) % DAY - container
 
 
 def _own(pod: SyntheticPod, step: int, started: float) -> list[str]:
-    """Give the texts of a pod that stay, in their order in a Summary."""
+    """Return the texts of a pod that stay, in their order in a Summary."""
     starts = [timestamp(started - _earlier(pod, n)) for n in range(len(pod.containers))]
     named = [(name, start) for (name, _, _), start in zip(pod.containers, starts, strict=True)]
     containers = [text for each in named[::step] for text in each]
@@ -201,7 +201,7 @@ def _own(pod: SyntheticPod, step: int, started: float) -> list[str]:
 
 
 def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
-    """Give what a kubelet reports of a node, a pod (with pressure) or a container."""
+    """Return what a kubelet reports of a node, a pod (with pressure) or a container."""
     none = {"total": 0, "avg10": 0, "avg60": 0, "avg300": 0}
     pressure = {"psi": {"full": none, "some": none}} if psi else {}
     cpu = {"time": "@", "usageNanoCores": "#", "usageCoreNanoSeconds": "#", **pressure}
@@ -224,7 +224,7 @@ def _stats(swap: bool, *, psi: bool = False) -> dict[str, Any]:
 
 
 def _add_storage(summary: dict[str, Any], now: float) -> bytes:
-    """Give the full form: with the file systems that `only_cpu_and_memory` leaves out."""
+    """Return the full form: with the file systems that `only_cpu_and_memory` leaves out."""
 
     def used(size: int) -> dict[str, Any]:
         return {

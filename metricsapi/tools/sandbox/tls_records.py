@@ -28,7 +28,7 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
 def buffered_writes(head: bytes, body: bytes, end: bytes) -> list[bytes]:
-    """Give what net/http writes to a connection for a body that its handler writes in one piece.
+    """Return what net/http writes to a connection for a body that its handler writes in one piece.
 
     Its buffer is filled and written first; the rest of a body that does not fit into it is written
     by itself, and `end` is what is in the buffer when the handler returns.

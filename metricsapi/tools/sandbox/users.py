@@ -32,7 +32,7 @@ class Users:
         self.audiences: dict[str, tuple[str, ...]] = {}
 
     def add(self, name: str, groups: Sequence[str], audiences: Sequence[str]) -> str:
-        """Make a user, or an account by `system:serviceaccount:NS:NAME`; give its token."""
+        """Make a user, or an account by `system:serviceaccount:NS:NAME`; return its token."""
         uid = ""
         identifier = str(uuid.uuid4())
         if name.startswith(_ACCOUNT):
@@ -48,7 +48,7 @@ class Users:
     def asking(
         self, headers: Headers, certificate: bytes | None, trusted: Sequence[Authority]
     ) -> User | None:
-        """Give who asks; None when a credential was presented and none is valid."""
+        """Return who asks; None when a credential was presented and none is valid."""
         if certificate and (user := from_certificate(certificate, trusted)):
             return user
         authorization = headers.get("authorization", "")
@@ -60,7 +60,7 @@ class Users:
 
 
 def impersonated(headers: Headers, asking: User) -> tuple[User, list[Attributes]]:
-    """Give whom a request wants to be (`kubectl --as`), and what its real user must be allowed.
+    """Return whom a request wants to be (`kubectl --as`), and what its real user must be allowed.
 
     Without such headers that is who asks, and nothing.
     """
@@ -83,7 +83,7 @@ def impersonated(headers: Headers, asking: User) -> tuple[User, list[Attributes]
 
 
 def from_certificate(der: bytes, trusted: Sequence[Authority]) -> User | None:
-    """Give the user of a client certificate (CN, and O for groups) that is trusted now."""
+    """Return the user of a client certificate (CN, and O for groups) that is trusted now."""
     certificate = x509.load_der_x509_certificate(der)
     now = dt.datetime.now(dt.UTC)
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

@@ -17,7 +17,7 @@ Problem = tuple[str, str, str]  # field, reason of the cause, message
 
 
 def refusal(kind: Kind, item: Object, old: Object | None) -> Response | None:
-    """Give the 422 for an object that must not be written, None for one that may."""
+    """Return the 422 for an object that must not be written, None for one that may."""
     problems = list(_metadata(item))
     if kind.kind == "Node":
         problems += _fault(item)

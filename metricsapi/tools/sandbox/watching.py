@@ -92,7 +92,7 @@ class Watch:
             yield self._bookmark(version)
 
     def _problem(self, version: int) -> bytes:
-        """Give the line that ends the watch, if it cannot go on from a version."""
+        """Return the line that ends the watch, if it cannot go on from a version."""
         if self._outages.expired or self._collection.changes_after(version) is None:
             return _encoded("ERROR", status_body(410, f"too old resource version: {version}"))
         current = self._cluster.version
@@ -102,12 +102,12 @@ class Watch:
         return b""
 
     def _after(self, version: int) -> tuple[int, bytes]:
-        """Give the version of now, and the lines of what changed since a version."""
+        """Return the version of now, and the lines of what changed since a version."""
         changes = self._collection.changes_after(version) or ()
         return self._cluster.version, b"".join([self._line(change) for change in changes])
 
     def _initial(self) -> tuple[int, bytes]:
-        """Give the version of now, and what is there as additions."""
+        """Return the version of now, and what is there as additions."""
         records = [record for record in self._collection.ordered() if self._wanted(record)]
         version = self._cluster.version
         lines = b"".join([self._event("ADDED", record) for record in records])
@@ -116,7 +116,7 @@ class Watch:
         return version, lines
 
     def _line(self, change: Change) -> bytes:
-        """Give a change as seen through the selectors; what leaves them is deleted."""
+        """Return a change as seen through the selectors; what leaves them is deleted."""
         before = change.old is not None and self._wanted(change.old)
         if change.new is not None and self._wanted(change.new):
             return self._event("MODIFIED" if before else "ADDED", change.new)
@@ -125,7 +125,7 @@ class Watch:
         return self._event("DELETED", self._deleted(change.old, change.version))
 
     def _deleted(self, old: Record, version: int) -> Record:
-        """Give what an object was, with the version of its deletion."""
+        """Return what an object was, with the version of its deletion."""
         item = old.object()
         item["metadata"]["resourceVersion"] = str(version)
         return record(self._collection.kind, item, version)

@@ -79,13 +79,13 @@ class Migration(Installation):
         (self._folder / name).symlink_to(target)
 
     async def shell(self, script):
-        """Run shell lines as an administrator; a line that fails ends them. Give the output."""
+        """Run shell lines as an administrator; a line that fails ends them; return the output."""
         done = await self._run_shell(script)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     async def refused(self, script):
-        """Run shell lines that fail; give what is written to standard error."""
+        """Run shell lines that fail; return what is written to standard error."""
         done = await self._run_shell(script)
         assert done.returncode != 0, f"{script}\n{done.stdout}"
         return done.stderr
@@ -114,23 +114,23 @@ class Migration(Installation):
         self._following += [asyncio.create_task(duty) for duty in duties]
 
     async def get(self, path):
-        """Give an object, None where there is none."""
+        """Return an object, None where there is none."""
         answer = await self.admin.get(path)
         return answer.json() if answer.status_code == 200 else None
 
     async def is_available(self):
-        """Whether the API server says so of the Metrics API."""
+        """Return whether the API server says so of the Metrics API."""
         item = await self.get(f"{APISERVICES}/v1beta1.metrics.k8s.io") or {}
         conditions = item.get("status", {}).get("conditions", [])
         return [each["status"] for each in conditions if each["type"] == "Available"] == ["True"]
 
     async def served(self):
-        """Give the names of the nodes with usage."""
+        """Return the names of the nodes with usage."""
         usage = await self.get(USAGE) or {"items": []}
         return [each["metadata"]["name"] for each in usage["items"]]
 
     async def trust(self):
-        """Give what the APIService says about verification: (insecureSkipTLSVerify, caBundle)."""
+        """Return what the APIService says about verification: (insecureSkipTLSVerify, caBundle)."""
         spec = (await self.get(f"{APISERVICES}/v1beta1.metrics.k8s.io"))["spec"]
         return bool(spec.get("insecureSkipTLSVerify")), spec.get("caBundle", "")
 

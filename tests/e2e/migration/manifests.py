@@ -7,7 +7,7 @@ IMAGE = "registry.k8s.io/metrics-server/metrics-server:v0.8.1"
 
 
 def of_metrics_server(selector, readers, **labels):
-    """Give its objects as YAML: what selects its pods, its role for readers, labels of all."""
+    """Return its objects as YAML: what selects its pods, its role for readers, labels of all."""
     account = [{"kind": "ServiceAccount", "name": "metrics-server", "namespace": SYSTEM}]
     rbac = "rbac.authorization.k8s.io/v1"
 

@@ -82,7 +82,7 @@ BAD = {
 
 
 async def outcome(route, certificate, root):
-    """Give the user of a request, the status of a refusal, or `handshake`."""
+    """Return the user of a request, the status of a refusal, or `handshake`."""
     data = configmap(**{route: root.text})
     headers = {"X-Remote-User": "bob"} if route == "front" else {}
     async with serving({**data, "requestheader-allowed-names": "[]"}) as stand:

@@ -44,7 +44,7 @@ class Attack:
     section: str = ""
 
     async def run(self, connection: Connection) -> int | str:
-        """Give the status of the first answer, or CLOSED."""
+        """Return the status of the first answer, or CLOSED."""
         try:
             if callable(self.sends):
                 status = await self.sends(connection)

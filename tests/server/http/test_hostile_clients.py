@@ -107,7 +107,7 @@ class Running:
             yield tls
 
     def exchange(self, *sent, certificate=PROXY):
-        """Send parts, and give all that comes back until the server closes."""
+        """Send parts, and return all that comes back until the server closes."""
         with self.connect(certificate) as tls:
             with contextlib.suppress(OSError):
                 for part in sent:
@@ -115,7 +115,7 @@ class Running:
             return read_all(tls)
 
     def is_well(self):
-        """Whether another client is served, nothing is in flight, and nobody logged an error."""
+        """Return whether another client is served, nothing is in flight and no error is logged."""
         with self.connect() as tls:
             tls.sendall(request("/apis", close=True))
             served = read_all(tls).startswith(b"HTTP/1.1 200 ")

@@ -15,7 +15,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @pytest.fixture
 def logged(monkeypatch):
-    """Configure the process's log as `serve` does; give a function for its lines, read."""
+    """Configure the process's log as `serve` does; return a function for its lines, read."""
     monkeypatch.setattr(logs.LOG, "level", logs.LOG.level)
     root = logs.logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])

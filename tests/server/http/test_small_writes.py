@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="open sockets ar
 
 
 def accepted(port):
-    """Give TCP_NODELAY of each connection that this process has accepted on a port."""
+    """Return TCP_NODELAY of each connection that this process has accepted on a port."""
     options = []
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as each:

@@ -28,7 +28,7 @@ class Families:
 
 
 def both(families, encode):
-    """Give what we write, and what the encoder writes of the same samples."""
+    """Return what we write, and what the encoder writes of the same samples."""
     families = list(families)
     return b"".join(exposition(families, encode)), encode(Families(families))
 

@@ -39,7 +39,7 @@ async def server(cluster):
 
 @pytest.fixture
 def served(cluster, server):
-    """Give a cluster and the port of a server in it."""
+    """Return a cluster and the port of a server in it."""
     return cluster, server.port
 
 
@@ -60,7 +60,7 @@ async def statusz(*flags, path=None):
 
 
 async def ended(*flags, path=None):
-    """Run the command to its end; give its status, output and errors."""
+    """Run the command to its end; return its status, output and errors."""
     async with statusz(*flags, path=path) as process, asyncio.timeout(60):
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
@@ -131,7 +131,7 @@ async def test_credentials_go_to_nobody_whom_the_ca_bundle_does_not_vouch_for(se
 
 
 def kubectl(folder, script):
-    """Put a program in place of kubectl; give the folder."""
+    """Put a program in place of kubectl; return the folder."""
     program = folder / "kubectl"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -190,7 +190,7 @@ async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, tm
 
 
 def has_ended(pid):
-    """Whether a process is gone, or waits for its parent to notice."""
+    """Return whether a process is gone, or waits for its parent to notice."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -21,12 +21,12 @@ PERIOD, SHORTEST = 15.0, 5.0
 
 
 def query(name="web", user="hpa", namespace="default"):
-    """Give a query with a label selector, as the HPA controller makes it."""
+    """Return a query with a label selector, as the HPA controller makes it."""
     return Query(user, namespace, f"app={name}", Kind.SELECTOR)
 
 
 def every(interval, first, rng, spread=0.3):
-    """Give the times of a controller's queries: its queue adds up to `spread` to each interval."""
+    """Yield the times of a controller's queries: its queue adds up to `spread` to each interval."""
     at = first
     while True:
         yield at
@@ -97,15 +97,15 @@ class Simulation:
         return self
 
     def reads(self, since=0.0, node="node"):
-        """Give how often a node was scraped in a period, on average after a time until now."""
+        """Return how often a node was scraped in a period, on average after a time until now."""
         return sum(at > since for at in self.scrapes[node]) * self._period / (self.now - since)
 
     def gaps(self, node="node"):
-        """Give the seconds between a node's scrapes."""
+        """Return the seconds between a node's scrapes."""
         return [later - earlier for earlier, later in itertools.pairwise(self.scrapes[node])]
 
     def ages(self, *callers, since=0.0):
-        """Give the ages of usage at queries after a time: of all callers, or of these."""
+        """Return the ages of usage at queries after a time: of all callers, or of these."""
         return [age for caller in callers or self.callers for at, age in caller.ages if at >= since]
 
     def call_at(self, at, act, *args):
@@ -161,7 +161,7 @@ class Simulation:
 
 
 def controllers(count, seed, interval=PERIOD):
-    """Give so many callers at random phases, as HPAs of pods on one node are."""
+    """Return so many callers at random phases, as HPAs of pods on one node are."""
     rng = random.Random(seed)
     return [
         Caller(query(f"app-{i}"), every(interval, rng.random() * interval, rng))

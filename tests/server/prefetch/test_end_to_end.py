@@ -32,7 +32,7 @@ class Caller:
             assert response.status_code == 200
 
     async def value(self, name, **labels):
-        """Give the value of one of the server's own metrics."""
+        """Return the value of one of the server's own metrics."""
         text = (await self.client.get("/metrics")).text
         wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())
         series = re.escape(f"{name}{{{wanted}}}" if wanted else name)
@@ -58,7 +58,7 @@ async def hang(embedded):
 
 
 async def measured(directory: Path, *flags):
-    """Give the mean age of usage in answers, and a node's scrapes in a period by reason."""
+    """Return the mean age of usage in answers, and a node's scrapes in a period by reason."""
     async with (
         Embedded(Size(nodes=2, pods=10, host=False), directory, port=0) as embedded,
         serving(embedded, *FLAGS, *flags) as server,

@@ -13,7 +13,7 @@ from tests.server.prefetch.simulation import every, query
 
 
 def learned(times, learner=None):
-    """Give what a learner remembers of a query that came at these times."""
+    """Return what a learner remembers of a query that came at these times."""
     learner = Learner() if learner is None else learner
     known = None
     for at in times:
@@ -63,7 +63,7 @@ def test_equal_queries_within_a_second_are_one(seed):
 
 
 def predicted_share(gap):
-    """Give how often a next query is expected, of a query whose gaps `gap` draws."""
+    """Return how often a next query is expected, of a query whose gaps `gap` draws."""
     predicted = []
     for seed in range(60):
         rng, learner, at = random.Random(seed), Learner(), 0.0

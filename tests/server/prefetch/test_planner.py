@@ -22,12 +22,12 @@ LEARNED = 300.0  # seconds after which every query was learned
 
 
 def simulated(queries, nodes, *, until=1200.0, **options):
-    """Give simulations of so many nodes, each with so many queries at phases of its own."""
+    """Return simulations of so many nodes, each with so many queries at phases of its own."""
     return [Simulation(controllers(queries, seed), **options).run(until) for seed in range(nodes)]
 
 
 def typical(simulations):
-    """Give the median age of usage at queries, once they were learned."""
+    """Return the median age of usage at queries, once they were learned."""
     return median(age for each in simulations for age in each.ages(since=LEARNED))
 
 
@@ -327,7 +327,7 @@ def test_a_scrape_is_made_as_soon_as_it_is_wanted_and_again_when_there_is_a_rate
 
 
 def always_wanted(*callers, exact):
-    """Give a simulation in which pods start all the time."""
+    """Return a simulation in which pods start all the time."""
     now = [0.0]
     simulation = Simulation(callers, exact=exact, wanted=lambda _node, _last: [now[0]])
     tick(simulation, now)

@@ -72,7 +72,7 @@ class Setup:
             self.prefetcher.asked(query)
 
     def reason(self, node):
-        """Give why a node is scraped next if its last scrape was just now."""
+        """Return why a node is scraped next if its last scrape was just now."""
         return self.prefetcher.planner.next_scrape(node, self.now, self.now + 15.0).reason
 
 

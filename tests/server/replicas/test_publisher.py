@@ -32,7 +32,7 @@ class Stream:
         return self._messages.pop(0)
 
     async def until(self, kind):
-        """Give the messages up to the next one of a kind, that one left out."""
+        """Return the messages up to the next one of a kind, that one left out."""
         passed = []
         while not isinstance(message := await self.next(), kind):
             passed.append(message)

@@ -193,7 +193,7 @@ BROKEN = {
 
 
 async def post(leader, *bodies, context=None, address="127.0.0.1"):
-    """Send messages from an address; give the last response."""
+    """Send messages from an address; return the last response."""
     transport = httpx.AsyncHTTPTransport(
         verify=context or identity().shown().context, trust_env=False, local_address=address
     )

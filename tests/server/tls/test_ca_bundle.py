@@ -151,7 +151,7 @@ class Installation:
         return read_authorities(data)
 
     def verified(self, tls):
-        """Whether what is presented is verified by what both APIServices hold."""
+        """Return whether what is presented is verified by what both APIServices hold."""
         by_certificate = {pair.certificate: pair for pair in self.authorities()}
         for name in (V1BETA1, V1):
             issuers = [by_certificate[one].leaf for one in self.bundle(name)]

@@ -34,7 +34,7 @@ def named(certificate, *names):
 
 @contextlib.asynccontextmanager
 async def asked(tls):
-    """Give a function that asks for a name and gives the certificate (DER) presented."""
+    """Return a function that asks for a name and gives the certificate (DER) presented."""
     server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=tls.context)
     port = server.sockets[0].getsockname()[1]
 
@@ -155,7 +155,7 @@ async def test_clients_are_verified_under_every_name_and_so_are_authorities_that
 
 
 async def _status(port, name, certificate):
-    """Give the status of a request on a connection that asks for a name; None when refused."""
+    """Return the status of a request on a connection that asks for a name; None when refused."""
     headers = "Host: x\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n"
     try:
         reader, writer = await asyncio.open_connection(

@@ -31,7 +31,7 @@ container_memory_working_set_bytes{container="c",namespace="ns",pod="p"} 4096 17
 
 
 def serving(authority, *names, begins=-1.0, ends=90.0):
-    """Give a server context with a kubelet's certificate for `names`, valid between these days."""
+    """Return a server context with a kubelet's certificate for `names`, valid for these days."""
     common_name = "system:node:node-a"
     dates = {"start": begins * DAY, "end": ends * DAY}
     return server_context(authority.issue(common_name, usages=(SERVER,), names=names, **dates))
@@ -57,6 +57,6 @@ def kubelet(summary=None, resource=None):
 
 @contextlib.asynccontextmanager
 async def listening(answer, tls=None):
-    """Listen on loopback, and give the port; each connection is closed after its first answer."""
+    """Listen on loopback, and return the port; each connection is closed after its first answer."""
     async with Listener(answer, tls=tls, closing=True) as listener:
         yield listener.port

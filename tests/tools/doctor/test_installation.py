@@ -36,7 +36,7 @@ def pods(image, account="metrics-server"):
 
 
 async def examined(tmp_path, answers, *flags, denied=()):
-    """Run the command; give exit status and results by check."""
+    """Run the command; return exit status and results by check."""
     server = ApiServer(tmp_path, answers=answers, denied=denied)
     async with listening(server, serving(CA, "127.0.0.1")) as port:
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json", *flags)

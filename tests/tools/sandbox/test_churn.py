@@ -15,7 +15,7 @@ from tests.support.conditions import until
 
 
 def pods(cluster):
-    """Give the names of the synthetic pods by node."""
+    """Return the names of the synthetic pods by node."""
     seen = {}
     for pod in cluster.list("pods"):
         if pod["metadata"]["name"].startswith("app-"):
@@ -24,7 +24,7 @@ def pods(cluster):
 
 
 async def listed(address, port):
-    """Give the names of the pods that a kubelet lists."""
+    """Return the names of the pods that a kubelet lists."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with httpx.AsyncClient(verify=context, trust_env=False) as client:
@@ -73,7 +73,7 @@ async def test_nodes_leave_and_others_join(tmp_path):
         before = pods(cluster).keys()
 
         def are_others():
-            """Tell whether all have been replaced; one may have left whose successor comes next."""
+            """Return whether all have been replaced; a deleted node's successor may come later."""
             now = pods(cluster)
             nodes = {node["metadata"]["name"] for node in cluster.list("nodes")}
             return now.keys() == nodes and len(nodes) == 3 and nodes.isdisjoint(before)

@@ -17,7 +17,7 @@ ACCOUNT = "system:serviceaccount:kube-system:metrics-server"
 
 @pytest.fixture
 async def kubectl(tmp_path, kubectl_binary):
-    """Run kubectl as an administrator; give its exit status and what it printed."""
+    """Run kubectl as an administrator; return its exit status and what it printed."""
     async with running() as api:
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig("admin", MASTERS))

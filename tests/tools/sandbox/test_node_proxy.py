@@ -37,7 +37,7 @@ async def kubelet(api):
 
 
 def may(api, name, verb, resource):
-    """Give a user a right over one resource; give its token."""
+    """Grant a user one resource; return its token."""
     rule = {"apiGroups": [""], "resources": [resource], "verbs": [verb]}
     api.cluster.apply("clusterroles", {"metadata": {"name": name}, "rules": [rule]})
     binding = {

@@ -69,7 +69,7 @@ class Client:
         self.incoming.write(header + await self.reader.readexactly(size))
 
     async def get(self, path=SUMMARY):
-        """Give the plain bytes of each record of the response."""
+        """Return the plain bytes of each record of the response."""
         self.tls.write(REQUEST % path)
         self.send()
         records = []
@@ -92,7 +92,7 @@ def whole(response):
 
 @pytest.fixture
 async def started():
-    """Give a function that starts a kubelet which reports so many bytes, and connects to it."""
+    """Yield a function that starts a kubelet which reports so many bytes, and connects to it."""
     kubelets, clients = [], []
 
     async def start(size, latency=0.0):
