@@ -1,4 +1,4 @@
-"""Lists and single objects: from the catalog to the client."""
+"""Serves lists and single objects: selects entries with usage, encodes them, sends the body."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Listing:
         self._observers = observers
 
     async def send_one(self, send: Send, request: Request, name: str) -> None:
-        """Answer a request for one object; raises StatusError."""
+        """Serve a get of one object. Raises StatusError."""
         resource, convert = request.resource, request.media.convert
         _check_convert(convert, request.options, listed=False)
         query = Query(request.user, request.namespace, "", Kind.SINGLE, name)
@@ -47,7 +47,7 @@ class Listing:
         await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)
 
     async def send_list(self, send: Send, request: Request) -> None:
-        """Answer a request for a list; raises StatusError."""
+        """Serve a list, or one page of it. Raises StatusError."""
         if request.options.watch:
             name = request.resource.name
             text = f'watch is not supported on resources of kind "{name}.{GROUP}"'
@@ -88,7 +88,7 @@ class Listing:
         return table_shape(request, page, [name for name in table.RESOURCES if name in served])
 
     async def _page(self, request: Request) -> Page:
-        """Return what is listed: entries with usage that meet every condition, up to the limit."""
+        """Return the entries with usage that meet every condition, up to the limit."""
         options, resource = request.options, request.resource
         start = None
         if options.token:
@@ -115,9 +115,9 @@ class Listing:
         batches: Batches[Entry],
         enough: int | None = None,
     ) -> Batches[T]:
-        """Do work on each batch, in slices; of the batches only so many as give `enough` items.
+        """Apply `work` to the batches in slices, until the results have `enough` items together.
 
-        The results are in batches, too, none of them empty.
+        The results are batches, too, none of them empty.
         """
         if len(batches) == 1:  # no longer than a slice, as the lists of autoscalers are
             results = [work(batches[0])]
@@ -187,7 +187,7 @@ def _key(entry: Entry) -> tuple[str, str]:
 
 
 def _check_convert(convert: Convert | None, options: Options, *, listed: bool) -> None:
-    """Refuse conversions that do not go with what is asked for."""
+    """Raise StatusError for a conversion that the request does not allow."""
     if convert is None:
         return
     if convert.kind == "Table":

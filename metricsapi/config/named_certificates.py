@@ -25,7 +25,7 @@ class NamedCertificate:
 
 
 def parse_named_certificates(text: str) -> tuple[NamedCertificate, ...]:
-    """Read `certfile,keyfile` or `certfile,keyfile:name,*.name`; several are parted by `;`.
+    """Parse `certfile,keyfile` or `certfile,keyfile:name,*.name`; several are separated by `;`.
 
     The flag is repeated for several; an environment variable is not, and /flagz shows one text.
     Raises ValueError.
@@ -42,7 +42,9 @@ def _named_certificate(text: str) -> NamedCertificate:
         raise ValueError("must be certfile,keyfile or certfile,keyfile:name,*.name")
     names = [name.strip() for name in parse_string(rest).split(",")] if colon else []
     if not all(names):
-        raise ValueError("has an empty name after the ':'; without one, the certificate's names go")
+        raise ValueError(
+            "has an empty name after the ':'; omit the ':' to use the names in the certificate"
+        )
     return NamedCertificate(Path(parts[0]), Path(parts[1]), tuple(name.lower() for name in names))
 
 

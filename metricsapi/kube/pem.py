@@ -1,4 +1,4 @@
-"""PEM: the one reader of certificates and keys, whatever file, ConfigMap or Secret they come from.
+"""Reads PEM certificates and keys, whatever file, ConfigMap or Secret they come from.
 
 As OpenSSL and Go do, it ignores what stands between the blocks: comments in any encoding. One
 certificate of a bundle that cannot be parsed is left out with a warning and costs only itself.
@@ -69,7 +69,7 @@ class Bundle:
     source: str = ""
 
     def reasons(self) -> list[str]:
-        """Return the first reasons why certificates are skipped, and how many more there are."""
+        """Return the first reasons why certificates are skipped, and the number of further ones."""
         more = len(self.skipped) - _MOST_REASONS
         return [*self.skipped[:_MOST_REASONS], *([f"{more} more certificates"] if more > 0 else ())]
 

@@ -30,7 +30,7 @@ def system_authorities() -> None:
 
 
 def follow_authorities(path: Path) -> Authorities:
-    """Return what gives the PEM text of a file of authorities, as of this moment.
+    """Return a function for the current PEM text of a file of authorities, which may be replaced.
 
     Raises FileError for a file that cannot be used now.
     """
@@ -45,9 +45,9 @@ def follow_authorities(path: Path) -> Authorities:
 
 
 class ClientTLS:
-    """The client context of this moment, made again when an authority or our certificate changes.
+    """The current client context, made again when an authority or our certificate changes.
 
-    `authorities` gives PEM text, None for those of the system; `certificate` what we present.
+    `authorities` returns PEM text, None for those of the system; `certificate` what we present.
     `server_name` is verified in place of the name that is connected to. `generation` grows with
     each new context: connections of an older one are to be replaced.
     """

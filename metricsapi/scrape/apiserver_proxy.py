@@ -1,4 +1,4 @@
-"""Kubelets asked through the API server's node proxy, where pods cannot reach them.
+"""Scrapes kubelets through the API server's node proxy, where pods cannot reach them.
 
 `/api/v1/nodes/NAME/proxy/...` needs `get` on nodes/proxy; the API server finds the node's address
 and shows the kubelet its own certificate.
@@ -19,12 +19,12 @@ from metricsapi.scrape.http_response import Body, Response
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
 from metricsapi.scrape.targets import Target
 
-LONGEST_PAUSE = 60.0  # seconds that a Retry-After is honoured for
-SHORTEST_PAUSE = 1.0  # seconds after a 429 that names no time
+LONGEST_PAUSE = 60.0  # seconds: a longer Retry-After is cut to this
+SHORTEST_PAUSE = 1.0  # seconds after a 429 without Retry-After
 
 
 class ProxyFetcher:
-    """Asks the API server for the answers of kubelets.
+    """Sends requests for kubelets to the API server.
 
     At most `concurrency + failed_concurrency` requests are in flight. After a 429 none is begun
     until its Retry-After has passed. One httpx pool is fast enough for one host.
@@ -50,7 +50,7 @@ class ProxyFetcher:
         try:
             async with asyncio.timeout_at(deadline), self._free:
                 await self._wait(url, deadline)
-                response = await self._ask(url, accept)
+                response = await self._request(url, accept)
         except TimeoutError as error:
             raise ScrapeError(
                 Cause.TIMEOUT, f"{self._server}{url} did not answer in time"
@@ -59,7 +59,7 @@ class ProxyFetcher:
             raise ScrapeError(Cause.CREDENTIALS, str(error)) from error
         except KubeError as error:
             raise ScrapeError(
-                Cause.API_SERVER, f"the API server cannot be asked: {error}"
+                Cause.API_SERVER, f"the request to the API server failed: {error}"
             ) from error
         if response.status == 429:
             self._paused_until = time.monotonic() + pause_of(response.retry_after)
@@ -89,12 +89,12 @@ class ProxyFetcher:
             if self._paused_until >= deadline:
                 raise ScrapeError(
                     Cause.TOO_MANY_REQUESTS,
-                    f"{self._server}{url} was not asked: the API server takes requests "
+                    f"{self._server}{url} was not requested: the API server takes requests "
                     f"again in {pause:.1f} s",
                 )
             await asyncio.sleep(pause)
 
-    async def _ask(self, url: str, accept: str) -> Response:
+    async def _request(self, url: str, accept: str) -> Response:
         requested_at = time.monotonic()
 
         async def trace(event: str, _info: object) -> None:
@@ -109,14 +109,14 @@ class ProxyFetcher:
             headers={"Accept": accept, "Accept-Encoding": "identity"},
             timeout=None,  # the deadline of the scrape holds for all of it
             extensions={"trace": trace},
-        ) as answer:
+        ) as response:
             answered_at = time.monotonic()
             where = f"{self._server}{url}"
-            body = Body(where, self._max_body, answer.headers.get("content-encoding", ""))
+            body = Body(where, self._max_body, response.headers.get("content-encoding", ""))
             ready = asyncio.Event()
             place = Place(self._large, ready.set)
             try:
-                async for part in answer.aiter_raw():
+                async for part in response.aiter_raw():
                     body.add(part)
                     if len(body.data) > LARGE and not ready.is_set():
                         place.enter()
@@ -125,18 +125,18 @@ class ProxyFetcher:
                 place.leave()
                 raise
         return Response(
-            answer.status_code,
+            response.status_code,
             body.data,
             requested_at,
             answered_at,
-            answer.headers.get("location", ""),
-            answer.headers.get("retry-after", ""),
+            response.headers.get("location", ""),
+            response.headers.get("retry-after", ""),
             place.leave,
             cut_possible=not body.complete,
         )
 
 
 def pause_of(retry_after: str) -> float:
-    """Return for how many seconds a Retry-After asks, within bounds; dates count as none."""
+    """Return the seconds that a Retry-After asks for, within bounds; a date counts as none."""
     seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""What is wrong with a kubelet's certificate, in words: it is fetched once more, without trust."""
+"""Explains why a kubelet's certificate was refused: fetches it again, without verification."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EXTENDED = {
 async def explain(
     error: ScrapeError, node: str, host: str, port: int, deadline: float
 ) -> ScrapeError:
-    """Return the error of a refused certificate with what the certificate says of itself.
+    """Return the error of a refused certificate with the details of the certificate in its message.
 
     The kubelet is asked for its certificate once more, by a handshake without verification
     over which nothing is sent; OpenSSL does not give the certificate that it has refused.
@@ -39,15 +39,15 @@ async def explain(
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     certificate = None
     with contextlib.suppress(ScrapeError, ValueError):
-        certificate = await _shown(host, port, deadline)
+        certificate = await _fetch(host, port, deadline)
     if certificate is None:
         return error
     with contextlib.suppress(*UNREADABLE):  # extensions and keys are parsed when they are used
-        return _described(error, certificate, node, where)
+        return _with_details(error, certificate, node, where)
     return error
 
 
-def _described(
+def _with_details(
     error: ScrapeError, certificate: x509.Certificate, node: str, where: str
 ) -> ScrapeError:
     issuer, subject = common_name(certificate.issuer), common_name(certificate.subject)
@@ -78,7 +78,7 @@ def _described(
     )
 
 
-async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | None:
+async def _fetch(host: str, port: int, deadline: float) -> x509.Certificate | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -93,8 +93,8 @@ async def _shown(host: str, port: int, deadline: float) -> x509.Certificate | No
 
 def made_by_kubelet(certificate: x509.Certificate) -> bool:
     """Return whether a kubelet signed its own certificate, alone or with a CA that it made."""
-    own = certificate.issuer == certificate.subject
-    return own or _KUBELETS_OWN_CA.search(common_name(certificate.issuer)) is not None
+    self_signed = certificate.issuer == certificate.subject
+    return self_signed or _KUBELETS_OWN_CA.search(common_name(certificate.issuer)) is not None
 
 
 def common_name(name: x509.Name) -> str:
@@ -116,7 +116,7 @@ def _names(certificate: x509.Certificate) -> str:
 
 
 def _properties(certificate: x509.Certificate) -> str:
-    """Return what may be wrong with a certificate whose issuer and dates are right."""
+    """Return the properties that may make a certificate with a good issuer and dates unsuitable."""
     key, extensions = certificate.public_key(), certificate.extensions
     kind = type(key).__name__.lstrip("_").removesuffix("PublicKey")
     size = getattr(key, "key_size", "")

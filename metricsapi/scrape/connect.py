@@ -1,4 +1,4 @@
-"""Opens connections to kubelets; what cannot be connected to has a cause."""
+"""Opens connections to kubelets, and turns each failure into a ScrapeError with its cause."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake: asyncio.Future[None] | None = None
         self._response: asyncio.Future[Response] | None = None
         self._reader: ResponseReader | None = None
-        self._large: LargeReading | None = None  # of a large response
+        self._large: LargeReading | None = None  # of the present response, if it is large
         # Why it is not usable. Not the error itself, which lives as long as the node: by its
         # traceback, and those of errors before it, it would keep megabytes of what was received.
         self._ended: tuple[type[ScrapeError], Failure] | None = None
@@ -181,7 +181,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause(self._reader.size)
 
     def _pause(self, size: int) -> None:
-        """Let other connections be served before the response is read on.
+        """Pause reading, so that other connections are served first.
 
         The event loop would otherwise read up to 32 times in a row from one socket.
         """
@@ -210,7 +210,7 @@ class Connection(asyncio.BufferedProtocol):
             large.end()
 
     def _end(self, *, clean: bool) -> None:
-        """Take the end of what the peer sends."""
+        """Handle the end of what the peer sends."""
         self.usable = False
         if self._reader is None:
             self._fail(self._lost())
@@ -223,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(self._reader)
 
     def _finish(self, reader: ResponseReader) -> None:
-        """Hand over the response if it is whole."""
+        """Complete the request if the response is whole."""
         if reader.response is None:
             return
         if not reader.reusable:

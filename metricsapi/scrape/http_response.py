@@ -135,7 +135,7 @@ class ResponseReader:
     def feed(self, data: bytes | memoryview, arrived_at: float) -> None:
         """Take the next bytes. Raises ScrapeError when they cannot become a response."""
         if self.whole:
-            self.reusable = False  # bytes that nobody asked for
+            self.reusable = False  # bytes that belong to no request
             return
         self.started = True
         self._received += len(data)
@@ -156,7 +156,7 @@ class ResponseReader:
         self.reusable = False
 
     def discard(self) -> None:
-        """Let go of the parser, and of a body of megabytes: the two hold each other."""
+        """Free the parser and the body, of megabytes: they and this reader refer to each other."""
         self._parser = None
         self._body = Body(self._where, 0)
 

@@ -1,7 +1,7 @@
 """Bounds the memory that large responses take together, however many kubelets send them at once.
 
-Most responses stay below `LARGE` and do not wait. Of a larger one no more is read from its
-socket until it has one of few places, which it gives back once it is decoded.
+Most responses stay below `LARGE` and do not wait. A larger response is read from its socket no
+further until it has one of few places, which is freed once it is decoded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLACE_TIME = 2.0  # seconds for the rest of a large response while others wait f
 
 
 class LargeResponses:
-    """The places, and who waits for one: first come, first served."""
+    """The places for large responses, and the queue for them: first in, first out."""
 
     def __init__(self, places: int = PLACES) -> None:
         self.limit: InFlightLimit[Place] = InFlightLimit(places, lambda place: place.start())
@@ -26,7 +26,7 @@ class LargeResponses:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits."""
+        """Whether a response waits for a place."""
         return len(self.limit) > self._places
 
 
@@ -42,7 +42,7 @@ class Place:
         self._limit.add(self)
 
     def leave(self) -> None:
-        """Return up the place, or stop waiting for it. May be called more than once."""
+        """Free the place, or stop waiting for it. May be called more than once."""
         self._limit.remove(self)
 
 
@@ -71,7 +71,7 @@ class LargeReading:
             self._loop.call_later(GAP, self._read_on)
 
     def end(self) -> None:
-        """Return up the place."""
+        """Free the place."""
         place, self._place = self._place, None
         if place is not None:
             place.leave()

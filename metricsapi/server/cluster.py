@@ -1,7 +1,7 @@
 """The API server's view of nodes and pods, as the store needs it: from informers and lookups.
 
-The watch of pods is of metadata alone, which does not tell the node that a pod is bound to. That is
-looked up for the few pods that several nodes list: one list of that one pod, one at a time.
+The watch of pods is of metadata alone, which does not tell the node that a pod is bound to. It is
+looked up for the few pods that several nodes list, by a list request for each, one at a time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from metricsapi.kube.informer import Informer
 from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Capacity, Node, Pod
 
-PENDING = 1000  # lookups that wait, at most; the store asks again for what is beyond
-SPACING = 0.1  # seconds between two lookups
-AGAIN = 10.0  # seconds before a pod that was looked up in vain is looked up again
+MAX_PENDING = 1000  # lookups; the store asks for further ones again
+LOOKUP_INTERVAL = 0.1  # seconds between two lookups
+REPEAT_AFTER = 10.0  # seconds before the same pod is looked up again
 UNKNOWN = Capacity()
 
 Key = tuple[str, str]  # namespace, name
@@ -62,12 +62,12 @@ class ClusterView:
         self._nodes = nodes
         self._pods = pods
         self._client = client
-        self._pending: dict[Key, None] = {}  # in the order of their coming
-        self._looked_up: TTLCache[Key, None] = TTLCache(PENDING, AGAIN)
+        self._pending: dict[Key, None] = {}  # first in, first out
+        self._looked_up: TTLCache[Key, None] = TTLCache(MAX_PENDING, REPEAT_AFTER)
         self._wake = asyncio.Event()
 
     def capacity(self, node: str) -> Capacity:
-        """Return how much a node has."""
+        """Return the capacity of a node; without numbers for a node that is not known."""
         known = self._nodes.objects.get(node)
         return known.capacity if known is not None else UNKNOWN
 
@@ -77,9 +77,9 @@ class ClusterView:
         return () if pod is None else [uid for uid in (pod.uid, pod.static_uid) if uid]
 
     def look_up(self, namespace: str, name: str) -> None:
-        """Have it looked up which node a pod is bound to."""
+        """Queue a lookup of the node that a pod is bound to; `run` passes it to the store."""
         key = namespace, name
-        if len(self._pending) < PENDING and key not in self._looked_up:
+        if len(self._pending) < MAX_PENDING and key not in self._looked_up:
             self._pending[key] = None
             self._wake.set()
 
@@ -116,7 +116,7 @@ class ClusterView:
             self._looked_up[key] = None
             if pod is not None:
                 store.bind(namespace, name, pod.metadata.uid, pod.spec.node_name)
-            await asyncio.sleep(SPACING)
+            await asyncio.sleep(LOOKUP_INTERVAL)
 
     async def _bound(self, namespace: str, name: str) -> _Pod | None:
         """Return the pod of this name if it is bound to a node. Raises KubeError."""

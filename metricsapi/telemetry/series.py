@@ -1,4 +1,4 @@
-"""What a self-metric is called, and what it means: the declarations that docs/metrics.md shows."""
+"""The declaration of a self-metric: name, type, help and labels, as docs/metrics.md lists them."""
 
 from __future__ import annotations
 

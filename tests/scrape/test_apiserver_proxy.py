@@ -58,7 +58,7 @@ async def test_the_request_counts_from_when_it_is_written_not_from_the_connectin
         (lambda _: http(b"nodes/proxy is forbidden", 403), Cause.FORBIDDEN, '["nodes/proxy"]'),
         (lambda _: http(b"error trying to reach service", 503), Cause.API_SERVER, "reach service"),
         (lambda _: http(b'nodes "n1" not found', 404), Cause.NOT_FOUND, "not found"),
-        (lambda _: None, Cause.API_SERVER, "cannot be asked"),
+        (lambda _: None, Cause.API_SERVER, "the request to the API server failed"),
         (lambda _: http(b"x" * 2**20), Cause.TOO_LARGE, "more than"),
         (lambda _: http(b"{"), Cause.DECODE, "not a Summary"),
     ],
@@ -154,4 +154,4 @@ async def test_tls_that_breaks_within_an_answer_is_a_failure_of_the_api_server()
     async with Kubelet(answer) as server:
         failure = await read(server)
         assert failure.cause is Cause.API_SERVER
-        assert "cannot be asked" in failure.message
+        assert "the request to the API server failed" in failure.message

@@ -8,7 +8,7 @@ import pytest
 from metricsapi.kube.nodes import decode_node
 from metricsapi.kube.pods import decode_pod
 from metricsapi.kube.resources import Capacity
-from metricsapi.server.cluster import PENDING, ClusterView
+from metricsapi.server.cluster import MAX_PENDING, ClusterView
 from tests.api.cluster import Objects
 from tests.support.apiserver import ScriptedApiServer
 from tests.support.conditions import until
@@ -89,7 +89,7 @@ async def test_a_lookup_that_fails_is_tried_again(view):
 async def test_no_more_lookups_wait_than_are_bounded(view):
     """A hostile node lists every pod of the cluster."""
     view.response = 500, {}
-    for number in range(3 * PENDING):
+    for number in range(3 * MAX_PENDING):
         view.look_up("ns", f"p{number}")
     await until(lambda: view.requests)
     assert len(view.requests) == 1

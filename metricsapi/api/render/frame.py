@@ -1,7 +1,7 @@
 """Lists and objects around their items: what stands before, between and after.
 
-Every JSON-like answer begins as one compact JSON text; indented JSON and YAML are made of it item
-by item, so that no large text is ever written twice in one go.
+Indented JSON and YAML are made from compact JSON, item by item, so that no step of a long list
+blocks the event loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Frame:
 
 
 def style_of(media: MediaType, *, pretty: bool) -> str:
-    """Return the text form of an answer: a content type, or `PRETTY` for indented JSON."""
+    """Return the text form of a response: a content type, or `PRETTY` for indented JSON."""
     return PRETTY if media.type == JSON and (pretty or media.pretty) else media.type
 
 

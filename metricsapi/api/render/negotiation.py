@@ -1,8 +1,8 @@
 """Which representation a request gets: `Accept` as k8s.io/apiserver reads it.
 
-Clauses are tried from the highest q down, `*/*` after the ones that say more; a clause whose
-parameters ask for what an endpoint cannot do is passed over. There is one exception to RFC 9110
-that the reference makes too: q=0 is the last choice, not a refusal.
+Clauses are tried from the highest q down, `*/*` after more specific ones; a clause whose parameters
+ask for what the endpoint cannot do is skipped. As in the reference, and unlike RFC 9110, q=0 is the
+last choice and not a refusal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 AVAILABLE = (JSON, YAML, PROTOBUF)
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as strconv.ParseBool takes them
-_PEOPLE = ("curl", "Wget", "Mozilla/5.0")  # how the user agents begin that get indented JSON
+# User agents of people begin like this; they get indented JSON, as from k8s.io/apiserver.
+_INTERACTIVE = ("curl", "Wget", "Mozilla/5.0")
 
 META_GROUP = "meta.k8s.io"
 DISCOVERY_GROUP = "apidiscovery.k8s.io"
@@ -35,7 +36,7 @@ class Convert:
 
 @dataclass(frozen=True)
 class MediaType:
-    """What was agreed on: one of the available types, and what its parameters ask for."""
+    """The outcome of a negotiation: one of the available types, and what its parameters ask for."""
 
     type: str
     convert: Convert | None = None
@@ -56,12 +57,12 @@ Allows = Callable[[str, Convert | None], bool]  # whether an endpoint has (type,
 
 
 def allows_plain(_: str, convert: Convert | None) -> bool:
-    """For endpoints that give nothing but their own object."""
+    """Allow no conversion: for endpoints that serve nothing but their own object."""
     return convert is None
 
 
 def allows_meta(media_type: str, convert: Convert | None) -> bool:
-    """For resources: Table (never in protobuf, which has no such message) and metadata alone."""
+    """Allow what resources offer: Table (not in protobuf, which has no such message), metadata."""
     if convert is None:
         return True
     if convert.group != META_GROUP or convert.version not in ("v1", "v1beta1"):
@@ -72,7 +73,7 @@ def allows_meta(media_type: str, convert: Convert | None) -> bool:
 
 
 def allows_aggregated(media_type: str, convert: Convert | None) -> bool:
-    """For `/apis`: aggregated discovery v2 and v2beta1."""
+    """Allow what `/apis` offers: aggregated discovery v2 and v2beta1."""
     return convert is None or (
         convert.group == DISCOVERY_GROUP
         and convert.version in ("v2", "v2beta1")
@@ -92,13 +93,13 @@ def pretty_option(query: QueryString) -> bool | None:
 
 def wants_pretty(option: bool | None, user_agent: str) -> bool:
     """Return whether to indent JSON: as the query says, else for programs that people use."""
-    return user_agent.startswith(_PEOPLE) if option is None else option
+    return user_agent.startswith(_INTERACTIVE) if option is None else option
 
 
 def choose_format(query: QueryString, accept: str, formats: Mapping[str, str]) -> str | None:
     """Return the name of the format that a caller wants: `?format=` wins over `Accept`.
 
-    `formats` is media types by name, the default first; None if nothing that is accepted is there.
+    `formats` is media types by name, the default first. None if none of them is accepted.
     """
     if "format" in query:
         name = query.get("format")

@@ -34,7 +34,7 @@ class InFlightLimit:
         self._reserve = reserve
 
     def acquire(self, *, reserved: bool) -> bool:
-        """Admit a request if the limit allows it; `release` must follow then."""
+        """Return whether the limit admits the request; then the caller must `release` it."""
         if self.count >= self._limit + (self._reserve if reserved else 0):
             self.rejected += 1
             return False
@@ -42,5 +42,5 @@ class InFlightLimit:
         return True
 
     def release(self) -> None:
-        """Note that an admitted request is done."""
+        """Count an admitted request as done."""
         self.count -= 1

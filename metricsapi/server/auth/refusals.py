@@ -1,4 +1,4 @@
-"""Refusals: 401, 403 and their texts, those of k8s.io/apiserver as recorded."""
+"""The `Status` of refused requests, 401, 403 and 500, in the words of k8s.io/apiserver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REVIEW_FAILED = StatusError(
 
 
 def forbidden(user: User, info: RequestInfo, reason: str) -> StatusError:
-    """Return the refusal, in the words of k8s.io/apiserver (recorded)."""
+    """Return the 403 for a user and a request; `reason` is the authorizer's, "" for none."""
     who = f"User {quote(user.name)} cannot {info.verb}"
     if not info.resource:
         text = f"{who} path {quote(info.path)}"

@@ -1,4 +1,4 @@
-"""Closing a client's connection: the client can read what was sent, within a bounded time."""
+"""Closes a client's connection once the client has read what was sent, within a bounded time."""
 
 from __future__ import annotations
 

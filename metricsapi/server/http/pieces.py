@@ -1,4 +1,4 @@
-"""Large reads, handed on in pieces between which other connections are served."""
+"""Divides large reads into pieces, between which other connections are served."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ PIECE = 16 * 1024  # bytes that are parsed at once: 5 ms of work if they are tin
 
 
 class Pieces:
-    """Hands what a connection reads on to `take`, in pieces of at most `PIECE` bytes.
+    """Passes what a connection reads to `take`, in pieces of at most `PIECE` bytes.
 
-    From the second piece on each is in an iteration of the event loop of its own. Until the last
-    one, `pause` has stopped the reading of more; then `resume` lets it go on.
+    Each piece after the first waits for the next iteration of the event loop. `pause` stops further
+    reads before the second piece, and `resume` allows them after the last.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Pieces:
         self._rest = b""
 
     def add(self, data: bytes) -> None:
-        """Take what was read."""
+        """Pass on what was read, the first piece at once."""
         if self._rest:
             self._rest += data
         elif len(data) <= PIECE:
@@ -39,7 +39,7 @@ class Pieces:
             self._next()
 
     def drop(self) -> None:
-        """Forget what is not handed on yet."""
+        """Discard what is not passed on yet."""
         self._rest = b""
 
     def _next(self) -> None:

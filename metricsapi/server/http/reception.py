@@ -1,8 +1,8 @@
-"""What a connection receives, measured against the limits. No socket, no clock, no parser.
+"""Checks what a connection receives against the limits. No socket, no clock, no parser.
 
-A head may be as large as Go takes it, 1 MiB, and of tiny headers it needs ten times that in memory.
-So that a thousand connections do not need a thousand times that, each has a small allowance of its
-own, and what is beyond it comes from memory that all of them share.
+A head may have 1 MiB, as in Go, and needs ten times that in memory if its headers are tiny. So that
+a thousand connections do not need a thousand times that, each has a small allowance of its own, and
+what is beyond it comes from memory that all connections share.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class SharedMemory:
         self.free = size
 
     def take(self, size: int) -> bool:
-        """Take some, if there is enough."""
+        """Take `size` bytes; False if there are not enough."""
         if size > self.free:
             return False
         self.free -= size
         return True
 
     def give_back(self, size: int) -> None:
-        """Return back what was taken."""
+        """Free what was taken."""
         self.free += size
 
 
@@ -130,12 +130,12 @@ class Reception:
             self.release()
 
     def release(self) -> None:
-        """Return back the memory of all heads."""
+        """Free the memory of all heads."""
         self._memory.give_back(self._taken)
         self._head = self._headers = self._earlier = self._taken = 0
 
     def _charge(self, head: int) -> None:
-        """Have enough memory for a head of so many bytes, and those before it."""
+        """Reserve memory for a head of so many bytes and the earlier heads. Raises Refused."""
         needed = self._earlier + head + self._headers * _HEADER_COST
         while needed > _ALLOWANCE + self._taken:
             if not self._memory.take(_STEP):

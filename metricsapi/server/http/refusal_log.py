@@ -1,4 +1,4 @@
-"""Counts and logs what is refused before it reaches the app."""
+"""Counts and logs requests and connections that are refused before they reach the app."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from metricsapi.server.http.refusal import FLAGS, Refused
 
-INTERVAL = 10.0  # seconds between two lines of one reason: anyone can cause them
+INTERVAL = 10.0  # seconds between two log lines of a reason: any client can cause them
 
 log = logging.getLogger(__name__)
 
 
 class RefusalLog:
-    """One for all connections. `count` is called with the reason of each refusal.
+    """Shared by all connections. `count` is called with the reason of each refusal.
 
     `clock` gives monotonic seconds.
     """

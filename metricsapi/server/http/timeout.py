@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class RequestTimeout:
-    """ASGI middleware that answers 504 when the app has not answered within `seconds`.
+    """ASGI middleware that responds with 504 when the app has not responded within `seconds`.
 
-    An answer that has begun and is not taken in time is cut off, as in k8s.io/apiserver: the
-    connection closes before the end of the answer.
+    A response that has begun and does not end in time is cut off, as in k8s.io/apiserver: the
+    connection closes before the end of the response.
     """
 
     def __init__(self, app: Any, seconds: float) -> None:
@@ -34,14 +34,14 @@ class RequestTimeout:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         begun = False
 
-        async def watch(message: Any) -> None:
+        async def send_noting(message: Any) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
         try:
             async with asyncio.timeout(self._allowed(scope)) as timer:
-                await self._app(scope, receive, watch)
+                await self._app(scope, receive, send_noting)
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -59,10 +59,10 @@ class RequestTimeout:
         if b"timeout=" not in scope["query_string"]:
             return self._seconds
         try:
-            asked = parse_duration(query_of(scope).get("timeout"))
-        except ValueError:  # the handler says so
+            requested = parse_duration(query_of(scope).get("timeout"))
+        except ValueError:  # the handler refuses it
             return self._seconds
-        return min(asked, self._seconds) if asked > 0 else self._seconds
+        return min(requested, self._seconds) if requested > 0 else self._seconds
 
 
 async def _cut_off(scope: Any, receive: Any) -> None:

@@ -1,4 +1,4 @@
-"""Counting and timing of HTTP requests, by what they asked for."""
+"""Counts and times HTTP requests by verb, resource, scope and status code."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RequestTelemetry:
             return
         begun, code = self._clock(), 500
 
-        async def watch(message: Message) -> None:
+        async def send_noting(message: Message) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
@@ -61,7 +61,7 @@ class RequestTelemetry:
 
         self._telemetry.inflight += 1
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, send_noting)
         finally:
             self._telemetry.inflight -= 1
             target = target_of(scope["method"], scope["path"])

@@ -1,7 +1,7 @@
-"""What stands at the place of our Service: nothing yet, metrics-server, or this server.
+"""Finds out what is installed: nothing yet, metrics-server, or this server.
 
-Before an installation a missing Service or APIService is no failure, and permissions are those
-that whoever installs needs; afterwards they are those of the server's service account.
+Before an installation a missing Service or APIService is no failure, and the permissions that are
+checked are the installer's; afterwards they are those of the server's service account.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ async def get(client: KubeClient, path: str, **params: str) -> dict[str, Any]:
 
 
 async def post(client: KubeClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Create an object that is answered and not stored, as reviews are. Raises as `get`."""
+    """Post an object that is not stored, such as a review; return it. Raises as `get` does."""
     return msgspec.json.decode(await client.request("POST", path, body=body), type=dict)
 
 
 async def find_installation(
     client: KubeClient, settings: Settings, findings: Findings
 ) -> Installation:
-    """Look at the Service and its pods; what may not be looked at counts as this server."""
+    """Look at the Service and its pods; what we are not allowed to see counts as this server."""
     namespace, name = settings.service.namespace, settings.service.name
     user = await _who_am_i(client)
     account = f"{namespace}:{name}"
@@ -93,10 +93,10 @@ async def find_installation(
 
 
 async def probe_token(client: KubeClient, installation: Installation) -> str:
-    """Return a token of a service account, good for 10 minutes, to try at kubelets.
+    """Return a token of a service account, valid for 10 minutes, to test kubelets with.
 
-    Of the server's own account, or before it exists of `default`. Raises KubeError where we may
-    not have one.
+    It is the server's own account, or `default` before that exists. Raises KubeError where we are
+    not allowed to create one.
     """
     namespace, _, name = installation.account.partition(":")
     if installation.state is State.NONE:
@@ -112,7 +112,7 @@ async def probe_token(client: KubeClient, installation: Installation) -> str:
 
 
 async def _who_am_i(client: KubeClient) -> str:
-    """Return our user name; empty where the API server does not tell (before 1.28)."""
+    """Return our user name; empty where the API server has no such API (before 1.28)."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = await post(client, SELF_REVIEW, body)

@@ -1,4 +1,4 @@
-"""Each permission that the server needs, asked of the API server for our own identity."""
+"""Checks each permission that the server needs, by access reviews at the API server."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class _Review(msgspec.Struct):
 async def check_permissions(
     client: KubeClient, settings: Settings, installation: Installation, findings: Findings
 ) -> None:
-    """Ask about every permission; a permission that only `auto` would use is a warning.
+    """Review every permission; a missing one that only `auto` would use is a warning.
 
-    They are asked for the server's service account where it is not ours. Before there is one,
-    the question is whether we may install.
+    The reviews are of the server's service account, unless we are that. Before it exists, they are
+    of what an installer needs.
     """
     if installation.state is not State.OURS:
         await _check_installer(client, settings, findings)
@@ -72,7 +72,7 @@ async def check_permissions(
 
 
 async def _check_installer(client: KubeClient, settings: Settings, findings: Findings) -> None:
-    """Ask whether we may create what manifests/ holds."""
+    """Review whether we may create the kinds of objects in manifests/."""
     namespace = settings.service.namespace
     wanted = [
         _attributes("create", group, resource, namespace if namespaced else "", "")
@@ -94,7 +94,7 @@ async def _check_installer(client: KubeClient, settings: Settings, findings: Fin
 
 
 async def _ask(client: KubeClient, attributes: dict[str, str], account: str) -> _Verdict | str:
-    """Ask for a service account, NAMESPACE:NAME, or for ourselves; a text says why in vain."""
+    """Review access of an account, NAMESPACE:NAME, or of our user; return an error as text."""
     spec: dict[str, Any] = {"resourceAttributes": attributes}
     kind, path = "SelfSubjectAccessReview", SELF_REVIEW
     if account:

@@ -1,4 +1,4 @@
-"""What the doctor prints: groups of one cause with the worst last, or JSON; and a progress bar."""
+"""Formats the doctor's results: as text, grouped by cause, the worst last, or as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Group(Struct, frozen=True):
 
     @property
     def rank(self) -> tuple[int, bool, int]:
-        """Its place in the report: the worst, and what concerns most nodes, last."""
+        """Its sort key in the report: the worst, and what concerns most nodes, last."""
         first = self.first
         cluster = first.subject == CLUSTER
         if first.check == FITNESS:
@@ -44,7 +44,7 @@ class Group(Struct, frozen=True):
 
 
 def exit_status(results: Sequence[Result]) -> int:
-    """Return 1 if anything failed, else 0: warnings and what could not be looked at pass."""
+    """Return 1 if anything failed, else 0: warnings and skipped checks do not count."""
     return int(any(result.status is Status.FAIL for result in results))
 
 
@@ -70,7 +70,7 @@ def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 11
 
 
 def _groups(results: Sequence[Result]) -> Iterator[Group]:
-    """Yield the cluster's results by check, the nodes that are well, and groups of like ones."""
+    """Yield groups: of the cluster by check, of healthy nodes, and of nodes with one problem."""
     by_node: dict[str, list[Result]] = {}
     of_cluster: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
@@ -81,20 +81,20 @@ def _groups(results: Sequence[Result]) -> Iterator[Group]:
             by_node.setdefault(result.subject, []).append(result)
     for own in of_cluster.values():
         yield Group(own)
-    like: dict[tuple[str, ...], list[Result]] = {}
-    well: list[Result] = []
+    alike: dict[tuple[str, ...], list[Result]] = {}
+    healthy: list[Result] = []
     for own in by_node.values():
         if all(result.status in (Status.OK, Status.SKIP) for result in own):
             payload = next((result for result in own if result.check == "payload"), own[0])
-            well.append(payload)  # which says most of a node that is well
+            healthy.append(payload)  # which says most about a healthy node
         for result in own:
             if result.status is not Status.OK and result.evidence != NOT_REACHED:
                 skipped = result.evidence if result.status is Status.SKIP else ""
                 kind = (result.status, result.check, result.cause, result.fix, skipped)
-                like.setdefault(kind, []).append(result)
-    if well:
-        yield Group(well)
-    for group in like.values():
+                alike.setdefault(kind, []).append(result)
+    if healthy:
+        yield Group(healthy)
+    for group in alike.values():
         yield Group(group)
 
 
@@ -152,7 +152,7 @@ class Progress:
         self._done = 0
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more node as done."""
         self._done += 1
         if self._stream and self._total:
             filled = 30 * self._done // self._total

@@ -86,7 +86,7 @@ class ApiServer:
 
     @property
     def outage(self) -> Outage:
-        """What is wrong now."""
+        """The outage at present."""
         return self.outages.now
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -110,18 +110,18 @@ class ApiServer:
         await self.node_proxy.close()
 
     async def publish(self) -> None:
-        """Do nothing: what is in the cluster is shown."""
+        """Do nothing: objects of the cluster are served at once."""
 
     async def connect(self, namespace: str, service: str, port: int) -> None:
-        """Let a Service lead to a port of this machine, and nowhere else."""
+        """Make a port of this machine the only endpoint of a Service."""
         self.aggregator.endpoints[namespace, service] = [("127.0.0.1", port)]
 
     def show_log(self, namespace: str, pod: str, path: Path) -> None:
-        """Let `kubectl logs` of a pod show a file."""
+        """Serve a file as the log of a pod, for `kubectl logs`."""
         self.subresources.logs[namespace, pod] = path
 
     async def set_outage(self, outage: Outage) -> None:
-        """Let something be wrong from now on, or nothing any more."""
+        """Begin an outage, or end it with `Outage.NONE`."""
         if self._listener is None:
             raise RuntimeError("the API server was not started")
         before = self.outages.now
@@ -199,7 +199,7 @@ class ApiServer:
         return app
 
     async def _refusal(self, request: Request) -> Response | None:
-        """Decide who asks, in `request.state.user`, and what refuses them, if anything does."""
+        """Authenticate and authorize; set `request.state.user`, or return the refusal."""
         path = request.url.path
         if path != control.PATH and (wrong := await self.outages.before()):
             return wrong
@@ -226,7 +226,7 @@ async def _ok(_: Request) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    """Say that there is no such path, or no such method of it."""
+    """Return 404 for an unknown path, 405 for a method that it does not have."""
     if getattr(error, "status_code", 404) == 405:
         return status(405, "the server does not allow this method on the requested resource")
     return status(404, "the server could not find the requested resource")

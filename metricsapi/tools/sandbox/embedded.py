@@ -96,7 +96,7 @@ class Embedded:
         stack.callback(task.cancel)
 
     async def _listen(self) -> None:
-        """Listen on the port asked for, else on the usual one or any that is free.
+        """Listen on the port of the flag, else on the usual one or any that is free.
 
         A real API server may lose a free port to another process while it starts.
         """
@@ -120,7 +120,7 @@ class Embedded:
         self.cluster.apply("nodes", host_node(self.host, kubelet.port))
         self.host.read(time.time())
         follow_host(self.cluster, self.host, source.namespace)
-        follow = partial(self._follow, source.namespace)
+        follow = partial(self._follow_host, source.namespace)
         self._in_background(stack, "following this machine's processes", follow)
 
     async def _start_synthetic(self, stack: contextlib.AsyncExitStack) -> None:
@@ -136,16 +136,16 @@ class Embedded:
         if self.size.churn_pods or self.size.churn_nodes:
             self._in_background(stack, "churn", self._synthetic.churn)
 
-    async def _follow(self, namespace: str) -> None:
-        """Keep the host's pods those that run now."""
+    async def _follow_host(self, namespace: str) -> None:
+        """Keep the pods of this machine's node those that run now."""
         while True:
             await asyncio.sleep(2.0)
             self.host.read(time.time())
             follow_host(self.cluster, self.host, namespace)
 
     async def _follow_faults(self) -> None:
-        """Let every kubelet misbehave as its node's annotation says."""
-        now: dict[str, Fault] = {}
+        """Apply to every kubelet the fault that its node's annotation names."""
+        current: dict[str, Fault] = {}
         while True:
             nodes = self.cluster.collections["nodes"]
             version = nodes.version
@@ -153,8 +153,8 @@ class Embedded:
                 name = node["metadata"]["name"]
                 text = (node["metadata"].get("annotations") or {}).get(ANNOTATION, Fault.NONE)
                 fault = fault_named(text) or Fault.NONE
-                if fault is not now.get(name, Fault.NONE):
-                    now[name] = fault
+                if fault is not current.get(name, Fault.NONE):
+                    current[name] = fault
                     await self._set_fault(name, fault)
             while nodes.version == version:
                 await self.cluster.wait_change(60.0, "nodes")
@@ -166,7 +166,7 @@ class Embedded:
             await self._kubelets.set_fault(name, fault)
 
     def _decide(self, token: str, subresource: str) -> int:
-        """Return what a kubelet does with a token: 200, 401, or 403 by the cluster's own rules."""
+        """Return the status of a kubelet for a token: 200, 401, or 403 by the cluster's roles."""
         user: User | None = self.api.tokens.get(token)
         if user is None:
             return 401

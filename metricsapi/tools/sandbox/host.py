@@ -1,4 +1,4 @@
-"""What this machine really uses, reported as a kubelet does: the node, and what runs on it as pods.
+"""Reads the usage of this machine, as a node, and of what runs on it, as pods.
 
 Pods are cgroups v2 where they account for CPU and memory. Elsewhere a process tree is a pod: a
 child of init (or of the process that started this sandbox's session) and all its descendants.
@@ -40,8 +40,8 @@ class HostPod:
     _seen: dict[int, float] = field(default_factory=dict)
     _ended: float = 0.0
 
-    def take(self, processes: list[psutil.Process], elapsed: float) -> None:
-        """Read the tree's processes again; `elapsed` seconds have gone since the last time."""
+    def read(self, processes: list[psutil.Process], elapsed: float) -> None:
+        """Read the tree's processes, `elapsed` seconds after the last reading."""
         now: dict[int, float] = {}
         memory = 0
         for process in processes:
@@ -57,7 +57,7 @@ class HostPod:
         self.set(round((self._ended + sum(now.values())) * NANO), memory, elapsed)
 
     def set(self, counter: int, memory: int, elapsed: float) -> None:
-        """Take what is counted now; a counter never goes back.
+        """Store a reading (nanocore-seconds, bytes); a counter never goes back.
 
         The kernel counts a process in ticks of 10 ms. A kubelet counts nanoseconds, so its counter
         of what runs is never 0.
@@ -100,8 +100,8 @@ class Host:
 
     def _read_cgroups(self, elapsed: float) -> None:
         current = {(each.identity, each.started): each for each in cgroups.groups(self._cgroups)}
-        for gone in self.pods.keys() - current.keys():
-            del self.pods[gone]
+        for key in self.pods.keys() - current.keys():
+            del self.pods[key]
         for key, each in current.items():
             pod = self.pods.get(key)
             if pod is None:
@@ -114,15 +114,15 @@ class Host:
 
     def _read_processes(self, elapsed: float) -> None:
         trees = _trees()
-        for gone in self.pods.keys() - trees.keys():
-            del self.pods[gone]
+        for key in self.pods.keys() - trees.keys():
+            del self.pods[key]
         for key, processes in trees.items():
             pod = self.pods.get(key)
             if pod is None:
                 command = _command(processes[0])
                 pod = HostPod(f"{command}-{key[0]}", command, key[1])
                 self.pods[key] = pod
-            pod.take(processes, elapsed)
+            pod.read(processes, elapsed)
 
     def info(self) -> dict[str, str]:
         """Return a node's `nodeInfo`."""

@@ -40,14 +40,14 @@ def main(argv: Sequence[str]) -> int:
 
 async def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    leaving = asyncio.Event()
+    stopping = asyncio.Event()
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         ending.remove(signal.SIGHUP)  # started with nohup: the terminal may close
     for number in ending:
-        asyncio.get_running_loop().add_signal_handler(number, leaving.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     directory = options.state_dir.resolve()
-    _say("Starting the embedded cluster (API server, kubelets)")
+    _print("Starting the embedded cluster (API server, kubelets)")
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(owned(directory))
         embedded = await stack.enter_async_context(
@@ -59,11 +59,11 @@ async def _run(options: argparse.Namespace) -> int:
             )
         )
         if options.without_server:
-            _say(commands(embedded.cluster, embedded.directory / "kubeconfig"))
-            await leaving.wait()
+            _print(commands(embedded.cluster, embedded.directory / "kubeconfig"))
+            await stopping.wait()
         else:
-            await _serve(options, embedded, stack, leaving, began)
-        _say("Stopping")
+            await _serve(options, embedded, stack, stopping, began)
+        _print("Stopping")
     return 0
 
 
@@ -71,12 +71,12 @@ async def _serve(
     options: argparse.Namespace,
     embedded: Embedded,
     stack: contextlib.AsyncExitStack,
-    leaving: asyncio.Event,
+    stopping: asyncio.Event,
     began: float,
 ) -> None:
     """Start the server, print the first usage, and wait for Ctrl-C."""
     api = embedded.api
-    _say(f"API server at {api.url}; starting the server")
+    _print(f"API server at {api.url}; starting the server")
     flags = embedded.size.manifests.flags() if embedded.size.manifests else []
     if options.metric_resolution:
         flags.append(f"--metric-resolution={options.metric_resolution}")
@@ -90,25 +90,25 @@ async def _serve(
     client = await stack.enter_async_context(
         admin_client(api.url, api.ca.pem, api.add_user(ADMIN, ("system:masters",)))
     )
-    await _ready(embedded, client, server, leaving)
-    if not leaving.is_set():
-        _say(f"First usage after {time.monotonic() - began:.1f} s, read through the API:\n")
+    await _ready(embedded, client, server, stopping)
+    if not stopping.is_set():
+        _print(f"First usage after {time.monotonic() - began:.1f} s, read through the API:\n")
         await print_tables(client)
         kubeconfig = embedded.directory / "kubeconfig"
         page = ""
         if not options.once:
             page = await stack.enter_async_context(status_page(kubeconfig, server.port))
-        _say(commands(embedded.cluster, kubeconfig, page, server.port))
+        _print(commands(embedded.cluster, kubeconfig, page, server.port))
     if not options.once:
-        asked_to_leave = asyncio.create_task(leaving.wait())
-        await asyncio.wait((asked_to_leave, died), return_when=asyncio.FIRST_COMPLETED)
-        asked_to_leave.cancel()
-    if died.done() and not leaving.is_set():
+        stop_requested = asyncio.create_task(stopping.wait())
+        await asyncio.wait((stop_requested, died), return_when=asyncio.FIRST_COMPLETED)
+        stop_requested.cancel()
+    if died.done() and not stopping.is_set():
         raise SandboxError(server.exit_report())
 
 
 async def _ready(
-    embedded: Embedded, client: httpx.AsyncClient, server: ServerProcess, leaving: asyncio.Event
+    embedded: Embedded, client: httpx.AsyncClient, server: ServerProcess, stopping: asyncio.Event
 ) -> None:
     """Wait until the APIService is available and the usage of every sound node is there."""
     within = READY_WITHIN + embedded.size.nodes * 0.03
@@ -117,7 +117,7 @@ async def _ready(
     wanted = len(embedded.cluster.list("nodes")) - len(size.faults)
     # Of a fault the pods may be missing too; without a sound node none can be expected.
     pods = wanted > 0 and (size.host or size.pods > 0)
-    while not leaving.is_set():
+    while not stopping.is_set():
         if not server.is_running:
             raise SandboxError(server.exit_report())
         asked = time.monotonic()
@@ -128,7 +128,7 @@ async def _ready(
         await asyncio.sleep(max(0.1, 2 * (time.monotonic() - asked)))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:  # the terminal is closed: stop in order

@@ -1,7 +1,7 @@
-"""The sandbox's objects, copied to a real API server and kept the same there.
+"""Copies the sandbox's objects to a real API server, and keeps them up to date there.
 
-One way only: what is in the sandbox's own collections is applied (server-side apply, so that fields
-written by others, such as an APIService's caBundle, stay), and deleted where it is gone.
+Nothing is copied back. Objects are written by server-side apply, so that fields written by others,
+such as an APIService's caBundle, stay; objects that the sandbox no longer has are deleted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metricsapi.tools.sandbox.kinds import BY_PLURAL, KINDS
 from metricsapi.tools.sandbox.record import Key, Object
 from metricsapi.tools.sandbox.state import Cluster, timestamp
 
-Place = tuple[str, str]  # namespace and name of a Service
+ServiceKey = tuple[str, str]  # namespace and name
 _OWN = ("uid", "resourceVersion", "creationTimestamp")  # metadata that the real one decides
 _WITH_STATUS = ("nodes", "pods")
 _IMAGE = "sandbox"
@@ -30,13 +30,13 @@ class MirrorError(Exception):
 
 
 class Mirror:
-    """Copies what changes. `client` reaches the real API server as an administrator."""
+    """Copies each change. `client` is an administrator's, of the real API server."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.client: httpx.AsyncClient | None = None
         self._cluster = cluster
         self._applied: dict[str, dict[Key, int]] = {kind.plural: {} for kind in KINDS}
-        self._ports: dict[Place, int] = {}
+        self._ports: dict[ServiceKey, int] = {}
         self._following: asyncio.Task[None] | None = None
         self._copying = asyncio.Lock()
 
@@ -52,7 +52,7 @@ class Mirror:
             await asyncio.gather(self._following, return_exceptions=True)
 
     async def connect(self, namespace: str, service: str, port: int) -> None:
-        """Let a Service, and the APIServices behind it, lead to a port of this machine."""
+        """Make a port of this machine the endpoint of a Service and of its APIServices."""
         self._ports[namespace, service] = port
         await self._copy(anew=("services", "apiservices"))
 
@@ -93,7 +93,7 @@ class Mirror:
             await self._send("PATCH", _path(plural, key) + "/status", {**named, "status": status})
 
     def _translated(self, plural: str, item: Object, uid: str) -> Object:
-        """Say where things are here: no address of a pod or a Service leads anywhere.
+        """Adapt an object to this machine, where no address of a pod or Service is reachable.
 
         An API server takes no loopback address for an endpoint, but any name for an ExternalName
         Service; the port to connect to is then the APIService's.

@@ -1,4 +1,4 @@
-"""Which objects a list or a watch is about: field selectors and label selectors."""
+"""Parses field and label selectors into a test for objects, as lists and watches need it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BadSelector(ValueError):
 
 
 def selection(kind: Kind, labels: str, fields: str, namespace: str | None) -> Test:
-    """Return the test that a list's or a watch's parameters make. Raises BadSelector."""
+    """Return the test for objects of a list or watch with these parameters. Raises BadSelector."""
     tests = [*_by_fields(kind, fields), *_by_labels(labels)]
     if namespace is not None:
         tests.insert(0, lambda record: record.namespace == namespace)

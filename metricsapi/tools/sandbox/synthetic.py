@@ -1,4 +1,4 @@
-"""Nodes whose usage is a known function of their place and of time.
+"""Synthetic nodes and pods: names, labels and mean usage are functions of their numbers.
 
 Names, labels and amounts are those of the cluster behind the recorded exchanges.
 """
