@@ -1,12 +1,12 @@
 """`make react`: how old usage is when an HPA asks, and how soon it sees a change of the load.
 
-NODES=100 with PODS=10 each; PHASES=1,3,10 HPAs ask for pods of each node, of GROUPS=10 groups of
-nodes with HPAs of their own; STEPS=3 of the load are seen in each case, each 50 s after the one
-before. The server with `--prefetch` is measured beside itself with `--prefetch=false`, and beside a
-peer: PEER_BINARY is a metrics-server to start, or PEER_PID and PEER_URL are of one that reads the
-cluster CLUSTER=DIR, started before with
+NODES=100 with PODS=10 each; PHASES=1,3,10 HPAs ask for pods of each node, of GROUPS=50 groups of
+nodes with HPAs of their own, since ages depend on how the phases of a node lie; STEPS=3 of the load
+are seen in each case, each 50 s after the one before. The server with `--prefetch` is measured
+beside itself with `--prefetch=false`, and beside a peer: PEER_BINARY is a metrics-server to start,
+or PEER_PID and PEER_URL are of one that reads the cluster CLUSTER=DIR, started before with
 
-    metricsapi sandbox --without-server --no-host --step=50 --groups=10 --nodes=… --pods=10
+    metricsapi sandbox --without-server --no-host --step=50 --groups=50 --nodes=… --pods=10
     --state-dir=DIR
 
 With KUBEBUILDER_ASSETS, a folder with kube-apiserver, etcd and kube-controller-manager, the real
@@ -41,7 +41,7 @@ NODES = int(os.environ.get("NODES", "100"))
 PODS = int(os.environ.get("PODS", "10"))
 PHASES = [int(number) for number in os.environ.get("PHASES", "1,3,10").split(",")]
 STEPS = int(os.environ.get("STEPS", "3"))
-GROUPS = int(os.environ.get("GROUPS", "10"))
+GROUPS = int(os.environ.get("GROUPS", "50"))
 RESOLUTION = 15
 # Seconds: longer than a step takes to be seen, and a third of the resolution more than a multiple
 # of it, so that three steps meet a schedule at three moments as far apart as can be.

@@ -2,7 +2,9 @@
 
 A moment is when a node is to be scraped for an expected query: its lead before the query. Every
 scrape takes one from a budget, which gains so many scrapes a period, and gaps between scrapes are
---min-scrape-interval long at least and a period at most. So:
+--min-scrape-interval long at least and a period at most. All nodes gain at the same times: where no
+moment is better than another, each is scraped at the first one after that. So nodes of the same
+queries are soon scraped together, and an HPA sees the whole of a change sooner. The rule:
 
 - The main scrape belongs to the caller that has asked for the longest time, of those whose queries
   have a moment within reach. It is made at the moment that leaves that caller's queries the least
@@ -50,25 +52,32 @@ class Limits(NamedTuple):
     period: float  # --metric-resolution
     shortest: float  # --min-scrape-interval
     budget: float  # scrapes a period
-    most: float  # scrapes that the budget holds
+    most: int  # scrapes that the budget holds
 
     @property
     def room(self) -> float:
         """How long before another scrape one is planned, so that none need be late."""
         return self.shortest + MARGIN
 
-    @property
-    def rate(self) -> float:
-        """How many scrapes the budget gains in a second."""
-        return self.budget / self.period
+    def gained(self, since: float, until: float) -> int:
+        """Give how many scrapes the budget gains between two times, the same for all nodes."""
+        return self._gains_until(until) - self._gains_until(since)
+
+    def gains(self, scrapes: int, since: float) -> float:
+        """Give when the budget has gained so many scrapes since a time."""
+        return (self._gains_until(since) + scrapes) * self.period / self.budget
+
+    def _gains_until(self, at: float) -> int:
+        # The time that `gains` gives counts, however it was rounded.
+        return math.floor(at * self.budget / self.period + 1e-6)
 
     def is_period(self, interval: float) -> bool:
         """Whether an interval is about a period, so that each scrape can be for its query."""
         return abs(interval - self.period) <= SLACK * self.period
 
-    def after(self, level: float, seconds: float, scrapes: int) -> float:
-        """Give the budget's level so many seconds later, once so many scrapes have been made."""
-        return min(self.most, level + seconds * self.rate) - scrapes
+    def after(self, level: int, since: float, until: float, scrapes: int) -> int:
+        """Give the budget's level after some time, once so many scrapes have been made."""
+        return min(self.most, level + self.gained(since, until)) - scrapes
 
     def horizon(self, last: float) -> float:
         """Give until when moments matter for the scrape after the one at `last`."""
@@ -79,7 +88,7 @@ class Node(NamedTuple):
     """What matters of a node: its last scrape and the budget after it. Monotonic seconds."""
 
     last: float
-    level: float
+    level: int
     limits: Limits
     now: float
     oldest: int  # caller that is expected to ask for it, for which the budget saves
@@ -90,7 +99,7 @@ class Node(NamedTuple):
 
     def affords(self, scrapes: int, at: float) -> bool:
         """Whether the budget has so many scrapes by a time."""
-        return self.level + (at - self.last) * self.limits.rate >= scrapes
+        return self.level + self.limits.gained(self.last, at) >= scrapes
 
     @property
     def latest(self) -> float:
@@ -100,8 +109,10 @@ class Node(NamedTuple):
     @property
     def earliest(self) -> float:
         """When the node can be scraped next."""
-        gain = (1 - self.level) / self.limits.rate
-        return max(self.now, self.last + max(self.limits.shortest, gain))
+        earliest = max(self.now, self.last + self.limits.shortest)
+        if self.level >= 1:
+            return earliest
+        return max(earliest, self.limits.gains(1 - self.level, self.last))
 
 
 class Choice(NamedTuple):
