@@ -22,8 +22,9 @@ COMMANDS = {
     "statusz": list(flags_of(StatuszSettings)),
 }
 # What the kernel passes on: no NUL; bytes that are not UTF-8 are surrogates.
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=20).filter(
-    lambda text: not any("\ud800" <= char < "\udc80" for char in text)
+TEXT = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+    st.binary(max_size=40).map(lambda data: os.fsdecode(data.replace(b"\0", b""))),
 )
 VALUES = st.one_of(
     TEXT,
