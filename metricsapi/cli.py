@@ -55,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _let_sigterm_end_us() -> None:
-    """Let SIGTERM end process 1 of a container too, until `serve` finishes requests first.
+    """Let SIGTERM end process 1 of a container too, until `serve` has a handler of its own.
 
-    Of a signal without a handler the kernel keeps process 1 unaware (pid_namespaces(7)): a pod
-    that is deleted while it starts would be there until it is killed.
+    The kernel does not deliver a signal without a handler to process 1 (pid_namespaces(7)): a pod
+    that is deleted while it starts would stay until it is killed.
     """
     if os.getpid() == 1:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -1,1 +1,1 @@
-"""What clients of the Metrics API ask for: from storage to JSON, protobuf, Table and YAML."""
+"""The Metrics API: from storage to lists and objects in JSON, protobuf, Table and YAML."""

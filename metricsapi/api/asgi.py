@@ -12,7 +12,7 @@ LONGEST_ACCEPT = 4096  # characters
 
 
 class QueryString:
-    """The parameters of a query string, parsed when one of them is first asked for.
+    """The parameters of a query string, parsed at the first use.
 
     Equal when their bytes are, so what a query means can be cached by the query itself.
     """
@@ -85,9 +85,9 @@ def header_of(scope: Any, name: bytes) -> str:
 
 
 def accept_of(scope: Any) -> str:
-    """Return the `Accept` header; of one that is far too long, the clauses at its beginning.
+    """Return the `Accept` header, cut to its first clauses if it is longer than `LONGEST_ACCEPT`.
 
-    To read a header of 1 MiB, as anyone may send it, took two seconds.
+    Parsing a header of 1 MiB, which any client may send, took two seconds.
     """
     accept = header_of(scope, b"accept")
     return accept if len(accept) <= LONGEST_ACCEPT else accept[:LONGEST_ACCEPT].rpartition(",")[0]

@@ -1,7 +1,7 @@
 """Lists in batches: tuples of some hundred items.
 
-As a single list they would be young objects in each collection of the garbage collector while an
-answer is made: for 150,000 pods that blocked the event loop for 17 to 87 ms each time. Tuples of
+In a single list they would be young objects in each garbage collection while a response is made:
+for 150,000 pods that blocked the event loop for 17 to 87 ms each time. Tuples of
 objects without references of their own, such as entries and bytes, are untracked at the first
 collection.
 """
@@ -28,23 +28,23 @@ def in_batches(runs: Iterable[Iterable[T]]) -> Batches[T]:
 
 
 def count(batches: Batches[T]) -> int:
-    """How many items there are in all batches."""
+    """Return the number of items in all batches."""
     return sum(map(len, batches))
 
 
 def first(batches: Batches[T], limit: int) -> Batches[T]:
     """Return batches of no more than the first `limit` items."""
-    kept = []
+    result = []
     for batch in batches:
-        kept.append(batch[:limit])
+        result.append(batch[:limit])
         limit -= len(batch)
         if limit <= 0:
             break
-    return kept
+    return result
 
 
 def after(batches: Batches[T], item: T) -> int:
-    """How many items come after this one; raises ValueError when it is none of them."""
+    """Return the number of items after this one. Raises ValueError when it is in no batch."""
     following = count(batches)
     for batch in batches:
         following -= len(batch)

@@ -1,7 +1,7 @@
 """`continue` tokens: where the next page of a list begins.
 
-Pages are of what is current when each is asked for: nothing is kept between them, so a token
-never expires. Since lists are sorted, whatever exists all the time is on exactly one page.
+Each page shows what is current when it is requested: nothing is kept between pages, so a token
+never expires. Since lists are sorted, an object that exists all the time is on exactly one page.
 """
 
 from __future__ import annotations

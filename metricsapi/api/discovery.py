@@ -1,7 +1,7 @@
 """Discovery: the group, its versions and resources, as single documents and aggregated.
 
-It depends on nothing that is collected, so it answers from the first moment: a missing answer
-makes the APIService unavailable, and that stops the deletion of namespaces in the whole cluster.
+It needs no scraped data, so it is served from the start: without it the APIService is unavailable,
+and that stops the deletion of namespaces in the whole cluster.
 """
 
 from __future__ import annotations
@@ -157,11 +157,11 @@ class Documents:
     def aggregated(
         self, media: MediaType, *, pretty: bool, known: str
     ) -> tuple[int, Headers, bytes]:
-        """Return code, headers and body of aggregated discovery, in the version that is asked for.
+        """Return code, headers and body of aggregated discovery, in the requested version.
 
         304 when its ETag is among the `known` ones (`If-None-Match`).
         """
-        assert media.convert is not None  # noqa: S101  that is how it was asked for
+        assert media.convert is not None  # noqa: S101  negotiation sets it
         convert = media.convert
         document, raw, etag = self._aggregated[convert.version]
         headers: Headers = [

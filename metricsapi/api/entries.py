@@ -29,7 +29,7 @@ class Entry(Struct, gc=False, eq=False):
     """One node or pod, and its encodings of one usage.
 
     `json` and `protobuf` are items of lists and hold for `usage` (compared by identity); they
-    are made when first asked for. `stored` is where the store keeps a pod's usage.
+    are made at the first use. `stored` is where the store keeps a pod's usage.
     """
 
     object: Node | Pod

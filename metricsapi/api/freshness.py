@@ -1,4 +1,4 @@
-"""How old the usage is that clients get, in all and by how they asked."""
+"""Measures the age of usage when it is sent to clients, by kind of query."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _timestamp = attrgetter("usage.timestamp")
 class UsageAges:
     """A `QueryObserver` that counts the age of each usage that is sent, in two histograms.
 
-    `freshness` is the reference's, where timestamps are whole seconds as answers have them;
+    `freshness` is the reference's, with timestamps in whole seconds, as they are sent;
     `ages` has the label `by`, and timestamps as they were taken. `wall` gives epoch seconds.
     """
 
@@ -29,7 +29,7 @@ class UsageAges:
         """Queries have no age."""
 
     def sent(self, query: Query, entries: Sequence[Entry]) -> None:
-        """Count the ages of entries in an answer."""
+        """Count the ages of entries that are sent."""
         now, ages = self._wall(), self._ages[query.kind]
         if len(entries) == 1:
             timestamp = _timestamp(entries[0])

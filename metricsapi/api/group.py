@@ -1,7 +1,7 @@
 """The group metrics.k8s.io as an ASGI app: every path below `/apis/metrics.k8s.io`.
 
-It is the hot path (each HPA asks it every period), so it stands directly on ASGI, and what a query
-or an `Accept` header means is cached.
+It is the hot path (each HPA sends a query every period), so it uses ASGI directly, and caches the
+meaning of queries and `Accept` headers.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class GroupAPI:
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         try:
-            await self._answer(scope, send)
+            await self._serve(scope, send)
         except StatusError as error:
             await send_status(scope, send, error)
 
-    async def _answer(self, scope: Scope, send: Send) -> None:
+    async def _serve(self, scope: Scope, send: Send) -> None:
         parts = scope["path"][len(ROOT) :].strip("/").split("/")
-        answer = self._route(parts)
-        if answer is None:
+        handler = self._route(parts)
+        if handler is None:
             raise no_such_resource()
         if scope["method"] != "GET":
             raise no_such_method()
-        await answer(scope, send)
+        await handler(scope, send)
 
     def _route(self, parts: list[str]) -> Callable[[Scope, Send], Awaitable[None]] | None:
         match parts:
@@ -82,20 +82,20 @@ class GroupAPI:
         return None
 
     def _document(self, version: str) -> Callable[..., Awaitable[None]]:
-        async def answer(scope: Scope, send: Send) -> None:
+        async def handler(scope: Scope, send: Send) -> None:
             media = self._accepted(scope, plain=True)
             pretty = wants_pretty(pretty_option(query_of(scope)), header_of(scope, b"user-agent"))
             body = self._documents.body(version, media, pretty=pretty)
             await send_framed(send, media.type, Frame(body, b"", b""))
 
-        return answer
+        return handler
 
     def _resource(
         self, kind: str, version: str, namespace: str | None, name: list[str]
     ) -> Callable[..., Awaitable[None]]:
         resource = self._resources[kind]
 
-        async def answer(scope: Scope, send: Send) -> None:
+        async def handler(scope: Scope, send: Send) -> None:
             query = query_of(scope)
             read = self._options if query.cacheable else self._read_options
             options = read(query, None if name else kind)
@@ -114,7 +114,7 @@ class GroupAPI:
             else:
                 await self._listing.send_list(send, request)
 
-        return answer
+        return handler
 
     def _read_options(self, query: QueryString, listed: str | None) -> Options:
         """Read a query; `listed` is the name of the resource when it is for a list."""

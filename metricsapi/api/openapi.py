@@ -37,11 +37,11 @@ def openapi_routes(version: str, *, started: float) -> list[BaseRoute]:
 
     @router.api_route("/openapi/v2", methods=READ)
     async def openapi_v2(request: Request) -> Response:
-        return whole.answer(request, Vary="Accept")
+        return whole.respond(request, Vary="Accept")
 
     @router.api_route("/openapi/v3", methods=READ)
     async def openapi_v3(request: Request) -> Response:
-        return index.answer(request)
+        return index.respond(request)
 
     @router.api_route("/openapi/v3/{name:path}", methods=READ)
     async def openapi_v3_document(request: Request) -> Response:
@@ -55,12 +55,12 @@ def openapi_routes(version: str, *, started: float) -> list[BaseRoute]:
             return Response("404 page not found\n", 404, headers)
         query = query_of(request.scope)
         if "hash" not in query:
-            return part.answer(request, Vary="Accept")
+            return part.respond(request, Vary="Accept")
         if query.get("hash") != part.hash:
             return RedirectResponse(urls[name], 301)
         # What an address with a hash gives never changes.
         forever = {"Cache-Control": "public, immutable", "Expires": formatdate(started + _YEAR)}
-        return part.answer(request, Vary="Accept", **forever)
+        return part.respond(request, Vary="Accept", **forever)
 
     return router.routes
 
@@ -83,9 +83,9 @@ class _Document:
         self.hash = hashlib.sha512(self.body).hexdigest().upper()
         self._started = int(started)
 
-    def answer(self, request: Request, **headers: str) -> Response:
+    def respond(self, request: Request, **headers: str) -> Response:
         """Return the document, 304 when the client has it, or 406."""
-        if not _takes_json(accept_of(request.scope)):
+        if not _accepts_json(accept_of(request.scope)):
             return Response(status_code=406, headers={"Cache-Control": "no-cache, private"})
         described = {
             "Cache-Control": "no-cache, private",
@@ -117,7 +117,7 @@ def http_date(text: str) -> float | None:
         return None
 
 
-def _takes_json(accept: str) -> bool:
+def _accepts_json(accept: str) -> bool:
     fits = (("application", "json"), ("application", "*"), ("*", "*"))
     return not accept or any(
         (clause.type, clause.subtype) in fits for clause in parse_accept(accept)

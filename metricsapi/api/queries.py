@@ -1,4 +1,4 @@
-"""What clients ask for and get: queries, and the interface of what observes them."""
+"""Queries of clients, and the interface of their observers."""
 
 from __future__ import annotations
 

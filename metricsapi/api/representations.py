@@ -1,4 +1,4 @@
-"""Representations of answers: how entries are encoded, and the frame around them."""
+"""Representations of responses: how entries are encoded, and the frame around them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Page:
 
 
 def whole(request: Request, entry: Entry) -> bytes:
-    """Return the body of an answer with one object."""
+    """Return the body of a response with one object."""
     resource, media = request.resource, request.media
     if media.type == PROTOBUF:
         if media.convert is not None:
@@ -98,15 +98,15 @@ def _protobuf(request: Request, page: Page, convert: Convert | None) -> Shape:
 def table_shape(request: Request, page: Page, names: Sequence[str]) -> Shape:
     """Return the shape of a Table with these resources."""
     convert = request.media.convert
-    assert convert is not None  # noqa: S101  that is how a Table is asked for
+    assert convert is not None  # noqa: S101  a Table is requested by it
     style = frame.style_of(request.media, pretty=request.pretty)
     include = request.options.include_object
-    shown: Callable[[Entry], bytes] = partial(table.partial, version=convert.version)
+    row_object: Callable[[Entry], bytes] = partial(table.partial, version=convert.version)
     if include == "None":
-        shown = table.nothing
+        row_object = table.no_object
     elif include == "Object":
         resource, version = request.resource, request.api_version
-        shown = lambda entry: json.single(resource.json(entry), version, resource.kind)  # noqa: E731
+        row_object = lambda entry: json.single(resource.json(entry), version, resource.kind)  # noqa: E731
     fields = {
         "kind": "Table",
         "apiVersion": f"{convert.group}/{convert.version}",
@@ -114,7 +114,7 @@ def table_shape(request: Request, page: Page, names: Sequence[str]) -> Shape:
         "columnDefinitions": table.columns(names),
     }
     return _styled(
-        style, _each(partial(table.row, names=names, shown=shown))
+        style, _each(partial(table.row, names=names, row_object=row_object))
     ), lambda size: frame.list_frame(style, fields, "rows", empty=not size)
 
 

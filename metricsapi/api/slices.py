@@ -1,4 +1,4 @@
-"""Long work, done in slices between which the event loop serves other requests."""
+"""Divides long work into slices, between which the event loop serves other requests."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ async def in_slices(
 async def gather(
     items: Iterable[T], seconds: float = SLICE, clock: Callable[[], float] = time.perf_counter
 ) -> list[T]:
-    """Return all items at once, made in slices."""
+    """Return all items as a list, made in slices."""
     return [item async for slice_ in in_slices(items, seconds, clock) for item in slice_]

@@ -1,4 +1,4 @@
-"""Kubernetes `Status`: the only place that makes an HTTP answer of what went wrong."""
+"""Kubernetes `Status`: the only place that turns errors into HTTP responses."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def bad_request(text: str) -> StatusError:
 
 
 def no_such_resource() -> StatusError:
-    """Return the 404 of a path below our group that leads nowhere."""
+    """Return the 404 of an unknown path below our group."""
     text = "the server could not find the requested resource"
     return StatusError(404, "NotFound", text, {})
 
@@ -129,7 +129,7 @@ def answer_to(scope: Any, error: StatusError) -> tuple[Headers, bytes]:
 
 
 async def send_status(scope: Any, send: Send, error: StatusError) -> None:
-    """Answer an ASGI request with a `Status`."""
+    """Respond to an ASGI request with a `Status`."""
     headers, body = answer_to(scope, error)
     await send({"type": "http.response.start", "status": error.code, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Bodies on their way to the client: small ones whole, large ones in pieces."""
+"""Sends response bodies: small ones whole, large ones in pieces, some compressed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def send_framed(
 ) -> None:
     """Send a 200 of framed items, `items_size` bytes together.
 
-    With `gzip` it is compressed from `COMPRESS_FROM` bytes on. The whole body of a large answer
+    With `gzip` it is compressed from `COMPRESS_FROM` bytes on. The whole body of a large response
     never exists at once, and between some pieces the loop runs other tasks.
     """
     number = count(batches)

@@ -1,4 +1,4 @@
-"""Who a caller is and what they may do."""
+"""Settings of authentication and authorization."""
 
 from __future__ import annotations
 

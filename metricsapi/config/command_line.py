@@ -32,7 +32,7 @@ class Ignored:
 
 @dataclass
 class Parsed:
-    """What was given: values by flag name, mistakes, and what deserves one line in the log."""
+    """A parsed command line: values by flag name, mistakes, and notes for the log."""
 
     values: dict[str, Any]
     problems: list[str]

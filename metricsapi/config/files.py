@@ -1,4 +1,4 @@
-"""Files that flags name: whether they can be read, and what certificates, keys and CAs hold."""
+"""Checks the files that flags name: that they can be read, and that their content is usable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How kubelets are reached and scraped."""
+"""Settings of how kubelets are reached and scraped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one connection, and all of them together, may take."""
+"""Limits of one connection, and of all connections together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scrapes that are made in time for expected queries."""
+"""Settings of prefetch: scrapes shortly before expected queries."""
 
 from __future__ import annotations
 

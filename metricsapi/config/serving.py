@@ -1,4 +1,4 @@
-"""The HTTPS listener, its certificate and the Service in front of it."""
+"""Settings of the HTTPS listener, its certificate and the Service in front of it."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class LoggingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of one server; each part is handed on whole to what it configures."""
+    """All settings of one server; each part is passed whole to what it configures."""
 
     kubeconfig: Path | None = SERVER.kubeconfig(
         "kubeconfig",

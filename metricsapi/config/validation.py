@@ -1,4 +1,4 @@
-"""What cannot work in `Settings`, all of it at once, and what works but deserves a warning.
+"""Checks `Settings`: reports all errors at once, and warns of what works but may be a mistake.
 
 Ranges and choices are checked from the declarations of the flags; here are the rules across
 flags, and what files hold. Each text names its flag.

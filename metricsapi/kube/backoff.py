@@ -30,7 +30,7 @@ class Backoff:
         self._failed_at = float("-inf")
 
     def delay(self, at_least: float = 0.0) -> float:
-        """Note a failure; return the seconds to wait, `at_least` those that a server asked for.
+        """Count a failure; return the seconds to wait, `at_least` what a server asked for.
 
         The second half of the wait is random, so that replicas do not come back together.
         """

@@ -135,7 +135,7 @@ async def _whole(response: httpx.Response, path: str) -> bytes:
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """Read what comes of a body in some time, up to as much as says why it is no success."""
+    """Read the beginning of an error's body, bounded in size and time."""
     body = bytearray()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(REFUSAL_TIMEOUT):

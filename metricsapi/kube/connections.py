@@ -1,8 +1,8 @@
-"""Connections to one API server over httpx, with the identity of the moment.
+"""Connections to one API server over httpx, with our current identity.
 
 This is the one place that knows httpx and what it raises: every failure leaves it as an error of
-`kube.errors`. Nothing is retried here: whoever repeats a request (informers, controllers, scrapes)
-has its own backoff.
+`kube.errors`. Nothing is retried here: callers that repeat a request
+(informers, controllers, scrapes) have their own backoff.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Connections:
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
-        """Raise whatever httpx and the layers below it raise as an error of `kube.errors`.
+        """Map whatever httpx and the layers below it raise to errors of `kube.errors`.
 
         httpx maps most errors of the layers below, but not all: those of `ssl` after the handshake
         (a record with a bad MAC, an alert that a certificate is required) are OSErrors, those of

@@ -149,7 +149,7 @@ def _tls(cluster: Entry, user: Entry, identity: Identity) -> ClientTLS:
 
 
 def _authorities(cluster: Entry) -> Callable[[], str | None]:
-    """Return what gives the PEM text of the cluster's CA, as of this moment."""
+    """Return a function for the current PEM text of the cluster's CA."""
     data = cluster.data("certificate-authority")
     if data is not None:
         bundle = parse_authorities(data, f"certificate-authority-data in {cluster.file}")

@@ -1,4 +1,4 @@
-"""JSON of the API server, decoded; whatever is wrong with it is one kind of error."""
+"""Decodes JSON of the API server; whatever is wrong with it raises InvalidResponse."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class _Credential:
 
 
 class ExecIdentity(Identity):
-    """What a program gave last: cached until it expires or a server answers 401.
+    """The last credential of a program, cached until it expires or a server responds with 401.
 
     `clock` gives epoch seconds. Only one run is under way at a time, none sooner than 5 s after
     one that failed, and one a minute because of a 401.
@@ -98,7 +98,7 @@ class ExecIdentity(Identity):
     async def refresh(self) -> None:
         """Run the program, in a thread, if nothing it gave is good any more.
 
-        Whoever asks meanwhile waits for the same run. Raises CredentialsError.
+        Concurrent callers wait for the same run. Raises CredentialsError.
         """
         if self._is_good():
             return
@@ -220,7 +220,7 @@ def _info(plugin: ExecPlugin, *, interactive: bool) -> str:
 
 
 def _decode(output: bytes, plugin: ExecPlugin) -> _Credential:
-    """Take what the program printed. Raises CredentialsError with what is wrong with it."""
+    """Decode what the program printed. Raises CredentialsError that names the problem."""
     try:
         printed = msgspec.json.decode(output, type=_ExecCredential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

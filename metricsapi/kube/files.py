@@ -1,4 +1,4 @@
-"""Files that somebody else replaces: certificates, keys, authorities, tokens.
+"""Follows files that others replace: certificates, keys, authorities, tokens.
 
 Files are read again, not watched: a mounted Secret is a symbolic link that changes its target, a
 network file system tells of no change, and these files are small.
@@ -20,7 +20,7 @@ from metricsapi.kube.progress import Progress, unobserved
 T = TypeVar("T")
 
 PERIOD = 5.0  # seconds between two reads
-LARGEST = 16 * 2**20  # bytes of one file; what is larger is none of ours
+LARGEST = 16 * 2**20  # bytes of one file; a larger one is refused
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class FollowedFiles(Generic[T]):
         self._read_at = float("-inf")
 
     def reload(self) -> bool:
-        """Read the files now; tell whether the value is another one than before."""
+        """Read the files now; return whether the value has changed."""
         self._read_at = self._clock()
         try:
             contents = self._read()
@@ -161,8 +161,8 @@ class FollowedFiles(Generic[T]):
     def _failed(self, error: str) -> None:
         """Report a failure that lasts for two reads.
 
-        Who rotates a certificate and its key replaces two files, one after the other: between them
-        they do not fit.
+        A rotation replaces the certificate and the key one after the other, and in between they do
+        not match.
         """
         if error == self._error:
             self._report(error)

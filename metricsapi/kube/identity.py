@@ -1,4 +1,4 @@
-"""Who we are to a server: a bearer token, a client certificate, or both, as of this moment."""
+"""Our identity for a server: a bearer token, a client certificate, or both, kept current."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")  # what an HTTP header can carry after `Bea
 
 
 class Identity:
-    """A token and a certificate that are given, or in files that are read again.
+    """A fixed token and certificate, or those in files, which are read again.
 
-    A token file wins over a given token, as in client-go.
+    A token file wins over a fixed token, as in client-go.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class Identity:
             raise CredentialsError(str(error)) from error
 
     def token(self) -> str | None:
-        """Return the bearer token of this moment, None without any. Raises CredentialsError."""
+        """Return the current bearer token, None without any. Raises CredentialsError."""
         return self._token_file.current() if self._token_file else self._token
 
     def certificate(self) -> KeyPair | None:
-        """Return the client certificate of this moment. Raises CredentialsError."""
+        """Return the current client certificate, None without any. Raises CredentialsError."""
         return self._pair_files.current() if self._pair_files else self._pair
 
     async def refresh(self) -> None:
         """Renew what has expired, before a request. Raises CredentialsError."""
 
     def refresh_now(self) -> None:
-        """Do as `refresh`, and block meanwhile."""
+        """Do the same as `refresh`, and block meanwhile."""
 
     def rejected(self) -> None:
         """Note that a server answered 401: what is in files is read again at the next use."""

@@ -79,7 +79,7 @@ def parse_pair(certificate: bytes, key: bytes, certificate_source: str, source: 
 
 
 def validity_problem(pair: KeyPair, now: float) -> str:
-    """Say that a certificate is not valid at `now` (epoch seconds), or nothing when it is."""
+    """Return why a certificate is not valid at `now` (epoch seconds); empty when it is."""
     begin, end = pair.leaf.not_valid_before_utc, pair.leaf.not_valid_after_utc
     at = dt.datetime.fromtimestamp(now, dt.UTC)
     if at > end:

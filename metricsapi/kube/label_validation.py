@@ -1,4 +1,4 @@
-"""What may stand in a label's key and value, in the words of Kubernetes' own validation."""
+"""Validates keys and values of labels, with the messages of Kubernetes' own validation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFIX_FAULT = (
 
 
 def key_faults(key: str) -> list[str]:
-    """Say what is wrong with a label's key (`prefix/name` or `name`); nothing if it is valid."""
+    """Return what is wrong with a label's key (`prefix/name` or `name`); empty if valid."""
     parts = key.split("/")
     if len(parts) > 2:
         with_prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
@@ -54,7 +54,7 @@ def key_faults(key: str) -> list[str]:
 
 
 def value_faults(value: str) -> list[str]:
-    """Say what is wrong with a label's value; nothing if it is valid."""
+    """Return what is wrong with a label's value; empty if it is valid."""
     faults = []
     if len(value.encode("utf-8", "replace")) > 63:
         faults.append("must be no more than 63 characters")

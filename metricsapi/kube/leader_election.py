@@ -1,11 +1,11 @@
 """Leader election by a Lease of `coordination.k8s.io/v1`, by the rules of client-go.
 
-The Lease says who holds it and is renewed every retry period. Whoever sees the same record for a
-whole lease duration, by its own monotonic clock, may take it. Clocks of two machines are never
+The Lease names its holder, who renews it every retry period. A candidate that reads the same record
+for a whole lease duration, by its own monotonic clock, may take it. Clocks of two machines are not
 compared: the times in the record are for people. A write carries the resource version that was
 read, so of two candidates the API server refuses one.
 
-`Election` decides and knows no sockets; `LeaderElector` asks the API server and tells it.
+`Election` decides, without I/O; `LeaderElector` reads and writes the Lease at the API server.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Election:
         return self.record if valid else None
 
     def observe(self, record: Record, now: float) -> None:
-        """Take a record that was read at `now`."""
+        """Store a record that was read at `now`."""
         if record != self.record:
             self.record, self._observed_at = record, now
             if record.holder != self.identity:
@@ -166,7 +166,7 @@ class LeaderElector:
         self._report()
 
     async def release(self) -> None:
-        """Return the Lease back if it is ours, so that another replica need not wait for it."""
+        """Release the Lease if it is ours, so that another replica need not wait for its end."""
         if not self.leads():
             return
         self.election.resign()
@@ -224,10 +224,10 @@ class LeaderElector:
         lease = lease_of(record, before, duration=duration, now=self._wall())
         began = self._clock()
         if record.version:
-            answer = await self._client.request("PUT", self._path, body=lease)
+            response = await self._client.request("PUT", self._path, body=lease)
         else:
-            answer = await self._client.request("POST", self._collection, body=lease)
-        self._lease = decode(answer)
+            response = await self._client.request("POST", self._collection, body=lease)
+        self._lease = decode(response)
         self.election.wrote(record_of(self._lease), began)
 
     def _report(self) -> None:

@@ -1,4 +1,4 @@
-"""The Lease of a leader election: what it says of its holder, read leniently and written whole."""
+"""The Lease of a leader election: reads its holder leniently, and writes it whole."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from metricsapi.kube.errors import KubeError
 Lease = dict[str, Any]
 
 ADDRESS_ANNOTATION = "metricsapi/replica-address"
-_LONGEST = 512  # characters of a text: anybody may write a Lease, and these are logged
-_MOST_TRANSITIONS = 2**31 - 1  # an int32 in the API, which whoever may write Leases can fill
+_LONGEST = 512  # characters of a text: other clients may write the Lease, and texts are logged
+_MOST_TRANSITIONS = 2**31 - 1  # an int32 in the API
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a Lease says of its holder; the times of the object are left out, as nobody uses them.
+    """What a Lease says of its holder; its times are left out, since they are not used.
 
-    `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it,
-    which anybody may do who may write Leases. `version` is the resource version, empty if there is
-    no Lease.
+    `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it:
+    any client that may write Leases can set it. `version` is the resource version, empty without
+    a Lease.
     """
 
     holder: str = ""

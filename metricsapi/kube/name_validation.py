@@ -1,4 +1,4 @@
-"""Names as the API server has them: what is named otherwise is no pod of this cluster."""
+"""Validates names: an object with another name cannot be in the API server."""
 
 from __future__ import annotations
 

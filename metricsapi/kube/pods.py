@@ -1,4 +1,4 @@
-"""A pod's JSON, decoded: its metadata, and what a row of a Table tells beside it.
+"""Decodes a pod's metadata, and the node and readiness that a row of a Table has beside it.
 
 A pod's PartialObjectMetadata has neither the node that it is bound to nor whether it is ready. A
 Table with `includeObject=Metadata` has both in its cells, and the same metadata in each row. Its

@@ -1,4 +1,4 @@
-"""How a loop that runs until the process ends shows that it has not hung."""
+"""How a loop that runs as long as the process shows that it does not hang."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-Progress = Callable[[], None]  # a loop calls it each time that it comes round
+Progress = Callable[[], None]  # a loop calls it in each iteration
 
-ROUND = 60.0  # seconds in which a loop comes round although there is nothing to do
+ROUND = 60.0  # seconds: the longest iteration of a loop that has nothing to do
 
 
 def unobserved() -> None:

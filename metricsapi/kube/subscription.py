@@ -1,4 +1,4 @@
-"""A callback of an informer, which gets every change even if it raises now and then."""
+"""A callback of an informer, which gets every change even if it sometimes raises."""
 
 from __future__ import annotations
 

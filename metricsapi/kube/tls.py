@@ -22,11 +22,11 @@ Certificate = Callable[[], KeyPair | None]
 
 
 def no_certificate() -> None:
-    """Stand for a client without a certificate."""
+    """Return None: a client without a certificate."""
 
 
 def system_authorities() -> None:
-    """Stand for the authorities of the operating system."""
+    """Return None: the authorities of the operating system."""
 
 
 def follow_authorities(path: Path) -> Authorities:

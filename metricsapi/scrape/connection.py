@@ -169,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _feed(self, data: memoryview, arrived_at: float) -> None:
         if self._reader is None:
-            self.close()  # bytes that nobody asked for
+            self.close()  # bytes that belong to no request
             return
         try:
             self._reader.feed(data, arrived_at)

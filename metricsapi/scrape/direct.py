@@ -1,4 +1,4 @@
-"""Kubelets asked at their own addresses: one connection for each node, kept between scrapes."""
+"""Scrapes kubelets at their own addresses, over one connection per node, kept between scrapes."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class _Route:
 
 
 class DirectFetcher:
-    """Asks kubelets themselves, with the token of `identity`.
+    """Sends requests to kubelets, with the token of `identity`.
 
-    Without `tls` it asks in plain text and sends no token.
+    Without `tls` it uses plain HTTP and sends no token.
     """
 
     permission = ""  # nodes/stats or nodes/metrics, as the path needs

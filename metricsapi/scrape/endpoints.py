@@ -12,7 +12,7 @@ from metricsapi.scrape.decoding import Exchange, Steps
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
-SUMMARY_AGAIN = 600.0  # seconds until a node without a good Summary is asked for it again
+SUMMARY_AGAIN = 600.0  # seconds until the Summary of a node that had no good one is tried again
 
 # Makes a sample of a response's body, in steps; raises DecodeError.
 Decode = Callable[[bytes | bytearray, Exchange], Steps[NodeSample]]
@@ -33,7 +33,7 @@ class Endpoint(Struct, frozen=True):
 class Choice(Struct):
     """What is remembered of one node."""
 
-    resource_until: float  # monotonic seconds; until then the Summary is not asked for
+    resource_until: float  # monotonic seconds; until then the Summary is not scraped
     reason: str  # what is wrong with the Summary
 
 

@@ -22,7 +22,7 @@ class MeasuredScraper:
     """A scraper that reports each scrape to telemetry; those that succeed by phase, too.
 
     connect: until the request was written, a new connection included; wait: until the first byte
-    of the answer; read: the rest of the answer, and decoding it.
+    of the response; read: the rest of the response, and decoding it.
     """
 
     def __init__(self, inner: Scraper, telemetry: Telemetry) -> None:

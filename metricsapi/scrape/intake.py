@@ -1,4 +1,4 @@
-"""Takes in what kubelets answer: scrapes a node and stores its sample."""
+"""Scrapes a node and stores its sample."""
 
 from __future__ import annotations
 

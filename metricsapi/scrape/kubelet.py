@@ -42,9 +42,9 @@ _TRANSIENT = frozenset(
 
 
 class Fetcher(Protocol):
-    """Asks nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
+    """Sends requests to nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
 
-    permission: str  # that a 403 asks for, in place of nodes/stats and nodes/metrics
+    permission: str  # that a 403 is about, in place of nodes/stats and nodes/metrics
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response: ...
     def drop(self, node: str) -> None: ...
@@ -89,7 +89,7 @@ class KubeletClient:
         self._failed: set[str] = set()  # nodes whose last scrape failed
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
-        """Scrape a node. This is the only place that tries again, once for each of two reasons.
+        """Scrape a node. This is the only place of retries: one for each of two reasons.
 
         At once, if the kept connection was closed while it was idle; after a pause, if the cause
         may be gone by then, unless the last scrape of the node failed as well.
@@ -222,7 +222,7 @@ class KubeletClient:
 
 
 def _shortcoming(sample: NodeSample) -> str:
-    """Say why another endpoint may be better; empty if this one is good."""
+    """Return why another endpoint may be better; empty if this sample is good."""
     return sample.unusable or ("it has no CPU counters" if lacks_counters(sample) else "")
 
 

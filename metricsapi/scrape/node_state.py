@@ -63,7 +63,7 @@ class NodeState:
         return self.last_result is None or ended_at > self.last_result
 
     def took(self, seconds: float) -> None:
-        """Take for how long a scrape was due before it had ended."""
+        """Note the seconds from when a scrape was due until it ended."""
         share = SMOOTHING if self.usual_time else 1.0
         self.usual_time += share * (seconds - self.usual_time)
 
@@ -71,7 +71,7 @@ class NodeState:
         """Note a scrape that succeeded at `now`.
 
         `unusable` says which usage does not follow from it: that is a state of its own, logged as a
-        failure is, but scraping goes on as for any node that answers.
+        failure is, but scraping goes on as for any node that responds.
         """
         self.last_result = self.last_success = now
         if unusable:

@@ -80,7 +80,7 @@ class ScraperPool:
 
     @property
     def patience(self) -> float:
-        """The seconds in which a node has a result, whoever scrapes it."""
+        """The seconds in which a node has a result, from whichever replica scrapes it."""
         return 2 * self._settings.resolution + self._settings.timeout
 
     async def run(self, progress: Progress = unobserved) -> None:
@@ -106,7 +106,7 @@ class ScraperPool:
     def accept(self, node: str, result: NodeSample | Failure, ended_at: float) -> bool:
         """Take the result of another replica's scrape, as if the scrape had been ours.
 
-        `ended_at` is in our monotonic seconds. Tells whether it was taken: a result that is no
+        `ended_at` is in our monotonic seconds. Returns whether it was taken: a result that is no
         newer than the last one of its node, or of a node that is not scraped, changes nothing.
         """
         state = self.states.get(node)
@@ -130,7 +130,7 @@ class ScraperPool:
                 self._plans.replan(state)
 
     def replan(self, node: str) -> None:
-        """Ask the planner again when a node is to be scraped next, since it knows better now."""
+        """Ask the planner again when to scrape a node next, since its answer may have changed."""
         if (state := self.states.get(node)) is not None:
             self._plans.replan(state)
 
@@ -187,7 +187,7 @@ class ScraperPool:
             self.skipped += 1
 
     def _missed(self, state: NodeState) -> bool:
-        """Return whether whoever scrapes for us seems not to know a node."""
+        """Return whether the replica that scrapes for us seems not to know a node."""
         return state.without_result(time.monotonic()) > self.patience
 
     def _cancel(self, state: NodeState) -> None:
@@ -231,7 +231,7 @@ class ScraperPool:
         return following
 
     async def _scrape_and_report(self, state: NodeState) -> bool:
-        """Scrape a node once and note how that went; tell whether it succeeded.
+        """Scrape a node once and note how that went; return whether it succeeded.
 
         It may have been queued for so long that another replica scrapes by now.
         """
@@ -255,7 +255,7 @@ class ScraperPool:
         return succeeded
 
     def _report(self, state: NodeState, result: NodeSample | Failure, now: float) -> bool:
-        """Note how a scrape went; tell whether it succeeded."""
+        """Note how a scrape went; return whether it succeeded."""
         self._progress()
         failed_before = state.failure is not None
         if isinstance(result, Failure):

@@ -1,8 +1,8 @@
 """The kubelet's Summary API, decoded: JSON bytes in, a `NodeSample` out.
 
-Fast path: one typed pass over the whole answer, in which the fields that are not used cost almost
-nothing. One mistyped field fails that pass for the whole answer, and a large answer would hold the
-event loop; then the answer is decoded pod by pod (`summary_pieces`), and only a damaged pod is
+Fast path: one typed pass over the whole body, in which the fields that are not used cost almost
+nothing. One mistyped field fails that pass for the whole body, and a large body would block the
+event loop; then the body is decoded pod by pod (`summary_pieces`), and only a damaged pod is
 looked at field by field (`summary_lenient`).
 """
 
@@ -26,7 +26,7 @@ from metricsapi.storage.types import (
     SwapStats,
 )
 
-AT_ONCE = 512 * 1024  # bytes of an answer that are decoded without a pause: some 3 ms
+AT_ONCE = 512 * 1024  # bytes of a body that are decoded without a pause: some 3 ms
 
 
 class Node(Struct, gc=False, rename="camel"):
@@ -82,7 +82,7 @@ def summary_steps(
 
 
 def _at_once(body: bytes | bytearray) -> tuple[ContainerStats, Sequence[PodStats | None]] | None:
-    """Decode an answer of usual size in one typed pass; None if that is not possible."""
+    """Decode a body of usual size in one typed pass; None if that is not possible."""
     if len(body) > AT_ONCE:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is sound of one pod, or of the node, in a Summary in which a field is not as it should be.
+"""Decodes what is valid of one pod, or of the node, in a Summary with wrong fields.
 
 A number or time that cannot be counts as missing, so that the store keeps the container's last
 usage for a while; a container without a name costs itself, a pod without a name itself.
@@ -21,7 +21,7 @@ from metricsapi.storage.types import (
 
 
 def lenient_pod(value: Any) -> PodStats | None:
-    """Return what is sound of a pod's JSON value; None if nothing says which pod it is."""
+    """Return what is valid of a pod's JSON value; None if nothing says which pod it is."""
     ref = fields(fields(value).get("podRef"))
     namespace, name, uid = ref.get("namespace"), ref.get("name"), ref.get("uid")
     if not (isinstance(namespace, str) and isinstance(name, str)):
@@ -36,7 +36,7 @@ def lenient_pod(value: Any) -> PodStats | None:
 
 
 def lenient_node(value: Any) -> ContainerStats:
-    """Return what is sound of a Summary's `node`. Raises DecodeError when that does not name it."""
+    """Return what is valid of a Summary's `node`. Raises DecodeError when that does not name it."""
     name = fields(value).get("nodeName")
     if not isinstance(name, str):
         raise DecodeError("not a Summary: it does not name its node (node.nodeName)")

@@ -1,10 +1,10 @@
-"""A Summary decoded pod by pod, whatever its size and whatever is wrong with some of its pods.
+"""Decodes a Summary pod by pod: one of any size, and one in which some pods are invalid.
 
-The end of a value in JSON is not known before it is decoded, and msgspec does not say where it
-stopped. So for each pod a guess: it ends before the comma in front of the next `{"podRef":`, which
-is how kubelets begin a pod. If what stands between is exactly one pod of the right types, the guess
-was right. Otherwise the standard library's scanner, which says where it stopped, reads this one
-value, and what is sound of it is taken. What it reads is bounded, since it takes 10 times as long.
+The end of a JSON value is not known before it is decoded, and msgspec does not say where it
+stopped. So the end of each pod is guessed: the comma in front of the next `{"podRef":`, as kubelets
+begin a pod. If the text up to there is exactly one pod of the right types, the guess was right.
+Otherwise the standard library's scanner, which says where it stopped, reads this value, and its
+valid part is used. What it reads is bounded, since it takes 10 times as long.
 """
 
 from __future__ import annotations

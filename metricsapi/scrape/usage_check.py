@@ -1,4 +1,4 @@
-"""Whether usage can follow from what a node answers, so that a node is not `ok` when it cannot.
+"""Checks that usage can follow from a node's response: if not, the node is not `ok`.
 
 A counter or a rate with its time, and a working set, is what a usage needs (`storage`).
 """
@@ -11,7 +11,7 @@ from metricsapi.storage.types import ContainerStats, NodeSample, epoch_seconds
 
 
 def missing_usage(sample: NodeSample) -> str:
-    """Say which usage is missing from a sample; empty if it has the node's and a container's.
+    """Return which usage is missing from a sample; empty if it has the node's and a container's.
 
     A single container without usage is its pod's matter: see `storage`.
     """

@@ -185,7 +185,7 @@ class _Run:
         self._hung = hung
 
     async def _hangs_before_it_ends(self, attempt: asyncio.Task[BaseException]) -> bool:
-        """Wait until an attempt has ended or hangs; tell whether it hangs."""
+        """Wait until an attempt has ended or hangs; return whether it hangs."""
         while not attempt.done():
             rest = self.task.longest_silence - self._silence()
             await asyncio.wait([attempt], timeout=max(rest, LAST_CHANCE))

@@ -32,9 +32,9 @@ class LazySamples:
 def lazily(
     family: Family, make: Callable[[], Iterable[Sample]], lines: Callable[[], Iterator[str]]
 ) -> Family:
-    """Let `family` have the samples that `make` gives.
+    """Return `family` with samples that `make` yields at each iteration.
 
-    `lines` gives the same samples as an encoder of prometheus_client writes them, some at a time.
+    `lines` yields the same samples in the text format of prometheus_client, some at a time.
     """
     family.samples = LazySamples(make, lines)  # type: ignore[assignment]  # encoders only iterate
     return family

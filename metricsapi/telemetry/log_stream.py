@@ -1,7 +1,7 @@
-"""Writing lines without ever waiting for whoever reads them.
+"""Writes log lines without ever waiting for their reader.
 
-A pipe that is full blocks its writer, here the event loop, until it is read: a log collector that
-hangs would stall every request.
+A full pipe blocks its writer, here the event loop, until it is read: a log collector that hangs
+would stall every request.
 """
 
 from __future__ import annotations

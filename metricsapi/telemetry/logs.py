@@ -81,7 +81,7 @@ class Handler(logging.Handler):
         self._failure = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line. Nothing that goes wrong with it may reach whoever logs."""
+        """Write a line. Raises nothing: a failure must not reach the code that logs."""
         try:
             self._stream.write(self._text(record))
             self._failure = ""

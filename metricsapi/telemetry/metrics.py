@@ -33,7 +33,7 @@ _REQUEST_LABELS = ("verb", "group", "version", "resource", "subresource", "scope
 
 
 class Telemetry:
-    """All of them, on a registry that is passed in.
+    """All counted self-metrics, on a registry that is passed in.
 
     `resolution` (seconds) sets the buckets of the cycle's duration; `version` is ours.
     """
@@ -167,7 +167,7 @@ class Telemetry:
         prometheus_client.GCCollector(registry=self.registry)
 
     def families(self, snapshot: Snapshot) -> Iterator[Metric]:
-        """Return every metric family that `/metrics` shows."""
+        """Yield every metric family that `/metrics` shows."""
         return chain(self.registry.collect(), snapshot.families())
 
     def kubelet_request(self, node: str, seconds: float, *, success: bool, at: float) -> None:

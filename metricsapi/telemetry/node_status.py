@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 OK = "ok"  # the last scrape succeeded
-UNUSABLE = "unusable"  # the node answers, but usage does not follow from the answer
+UNUSABLE = "unusable"  # the kubelet responds, but usage does not follow from the response
 FAILING = "failing"  # the last scrape failed; earlier usage may still be served
 PENDING = "pending"  # not tried yet
 STATES = (OK, UNUSABLE, FAILING, PENDING)

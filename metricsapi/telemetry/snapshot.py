@@ -99,7 +99,7 @@ SERIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Those values.
+    """The values of `SERIES` at one moment.
 
     Mappings are by resource, reason, cache and task; caches have (hits, misses).
     """

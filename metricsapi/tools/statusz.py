@@ -173,16 +173,16 @@ async def _ca_bundle(credentials: Credentials) -> str | None:
 
 def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
     try:
-        answer = http.get(path, headers={"Accept": accept})
+        response = http.get(path, headers={"Accept": accept})
     except (httpx.HTTPError, OSError, CredentialsError) as error:
         raise StatuszError(f"{http.base_url}: {error}") from error
-    if answer.status_code in (401, 403):
+    if response.status_code in (401, 403):
         raise StatuszError(
-            f"{answer.status_code}: {answer.text.strip()}\nYou need get on the path {path}: "
+            f"{response.status_code}: {response.text.strip()}\nYou need get on the path {path}: "
             "kubectl create clusterrole statusz --verb=get --non-resource-url=/statusz,/flagz, "
             "and a binding"
         )
-    return answer
+    return response
 
 
 def _nothing() -> None:
@@ -217,21 +217,21 @@ class _Page(BaseHTTPRequestHandler):
         host = (self.headers.get("Host") or "").rpartition(":")[0]
         known = secrets.compare_digest(token.encode(), self._token.encode())
         if host not in ("127.0.0.1", "localhost") or not known or page not in PAGES:
-            self._answer(404, b"not found\n", {})
+            self._respond(404, b"not found\n", {})
             return
         try:
-            answer = self._http.get(
+            response = self._http.get(
                 f"/{page}?{query}" if query else f"/{page}",
                 headers={"Accept": self.headers.get("Accept", "*/*")},
             )
         except (httpx.HTTPError, OSError, CredentialsError) as error:
-            self._answer(502, f"the server does not answer: {error}\n".encode(), {})
+            self._respond(502, f"the server does not answer: {error}\n".encode(), {})
             self._revive()
             return
-        kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
-        self._answer(answer.status_code, answer.content, kept)
+        headers = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+        self._respond(response.status_code, response.content, headers)
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _respond(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

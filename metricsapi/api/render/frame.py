@@ -1,4 +1,4 @@
-"""Lists and objects around their items: what stands before, between and after.
+"""The bytes of a list or object around its items: before, between and after them.
 
 Indented JSON and YAML are made from compact JSON, item by item, so that no step of a long list
 blocks the event loop.

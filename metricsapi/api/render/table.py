@@ -27,7 +27,7 @@ def columns(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the names of the resources that any of these has: cpu and memory, and what more."""
+    """Return the names of the resources that any entry has, cpu and memory always."""
     parts = [part for entry in entries for part in _parts(entry.usage)]
     names = {"cpu", "memory"}
     for name, field in _OPTIONAL.items():
@@ -36,18 +36,18 @@ def resources_of(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(name for name in RESOURCES if name in names)
 
 
-def row(entry: Entry, names: Sequence[str], shown: Callable[[Entry], bytes]) -> bytes:
-    """Return the row of an entry; `shown(entry)` is its `object` in JSON."""
+def row(entry: Entry, names: Sequence[str], row_object: Callable[[Entry], bytes]) -> bytes:
+    """Return the row of an entry; `row_object(entry)` is its `object` in JSON."""
     usage = entry.usage
     assert usage is not None  # noqa: S101  only entries with usage are listed
     sums = _sums(_parts(usage), names)
     cells = [entry.object.name, *sums, duration_text(milliseconds(usage.window))]
     quoted = ",".join([f'"{cell}"' for cell in cells])
-    return b'{"cells":[%b],"object":%b}' % (quoted.encode(), shown(entry))
+    return b'{"cells":[%b],"object":%b}' % (quoted.encode(), row_object(entry))
 
 
-def nothing(_: Entry) -> bytes:
-    """`includeObject=None`."""
+def no_object(_: Entry) -> bytes:
+    """Return the `object` of a row for `includeObject=None`."""
     return b"null"
 
 

@@ -1,6 +1,4 @@
-"""YAML as Kubernetes writes it: keys sorted, strings that YAML would take for something else in
-double quotes.
-"""
+"""YAML as Kubernetes writes it: keys sorted, ambiguous strings in double quotes."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class ConfigurationSource:
         return tasks
 
     async def ready(self, timeout: float) -> bool:
-        """Wait until the cluster has been asked; tell whether it answered within `timeout`."""
+        """Wait until the cluster has been asked; return whether it answered within `timeout`."""
         if self._cluster is None:
             return True
         try:

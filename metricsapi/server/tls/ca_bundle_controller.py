@@ -133,7 +133,7 @@ class CABundleController:
                 await self._wait()
 
     async def reconcile(self) -> bool:
-        """Bring everything into agreement once; tell whether to do so again soon.
+        """Bring everything into agreement once; return whether to do so again soon.
 
         Raises KubeError when the API server cannot be reached.
         """
@@ -202,7 +202,7 @@ class CABundleController:
         log.info("presenting another certificate", extra={"data": describe(pair)})
 
     async def _publish(self, services: list[Object], authorities: list[KeyPair]) -> bool:
-        """Write the bundle to the APIServices that lack it; tell whether to look again soon."""
+        """Write the bundle to the APIServices that lack it; return whether to look again soon."""
         bundle = ca_bundle(authorities)
         again = self._waiting = False
         for item in services:

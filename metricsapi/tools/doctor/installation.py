@@ -107,18 +107,18 @@ async def probe_token(client: KubeClient, installation: Installation) -> str:
         "spec": {"expirationSeconds": 600},
     }
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{quote(name, safe='')}/token"
-    answer = await post(client, path, body)
-    return str((answer.get("status") or {}).get("token") or "")
+    response = await post(client, path, body)
+    return str((response.get("status") or {}).get("token") or "")
 
 
 async def _who_am_i(client: KubeClient) -> str:
     """Return our user name; empty where the API server has no such API (before 1.28)."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
-        answer = await post(client, SELF_REVIEW, body)
+        response = await post(client, SELF_REVIEW, body)
     except (ApiError, msgspec.DecodeError):
         return ""
-    info = (answer.get("status") or {}).get("userInfo") or {}
+    info = (response.get("status") or {}).get("userInfo") or {}
     return str(info.get("username") or "")
 
 

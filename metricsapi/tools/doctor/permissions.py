@@ -105,8 +105,8 @@ async def _ask(client: KubeClient, attributes: dict[str, str], account: str) -> 
         kind, path = "SubjectAccessReview", REVIEW
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
     try:
-        answer = await client.request("POST", path, body=body)
-        return msgspec.json.decode(answer, type=_Review).status
+        response = await client.request("POST", path, body=body)
+        return msgspec.json.decode(response, type=_Review).status
     except (ApiError, msgspec.DecodeError) as error:
         return str(error)
 

@@ -92,15 +92,15 @@ class Documents:
         kept = [("Accept", accept)] if accept else []
         kept += [("If-None-Match", known)] if known and path != "/openapi/v3" else []
         with contextlib.suppress(NoEndpoints, httpx.HTTPError, ssl.SSLError, msgspec.DecodeError):
-            answer = await self._aggregator.send(item, "GET", path, user=user, kept=kept)
-            body = await answer.aread()
-            if answer.status_code == 200:
+            response = await self._aggregator.send(item, "GET", path, user=user, kept=kept)
+            body = await response.aread()
+            if response.status_code == 200:
                 content = msgspec.json.decode(body)
-            elif answer.status_code == 304 and document:
+            elif response.status_code == 304 and document:
                 content = document.content
             else:
                 return None
-            tag = answer.headers.get("etag", known)
+            tag = response.headers.get("etag", known)
             self._known[key] = _Document(server, tag, content, time.monotonic())
             return content
         return document.content if document else None

@@ -128,9 +128,9 @@ class Mirror:
             path += "?fieldManager=metricsapi-sandbox&force=true"
             headers = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
             options = {"content": json.dumps(item), "headers": headers}
-        answer = await self.client.request(method, path, **options)
-        if answer.is_error and not (missing and answer.status_code == 404):
-            raise MirrorError(f"{method} {path}: {answer.text}")
+        response = await self.client.request(method, path, **options)
+        if response.is_error and not (missing and response.status_code == 404):
+            raise MirrorError(f"{method} {path}: {response.text}")
 
 
 def _static(uid: str) -> dict[str, str]:

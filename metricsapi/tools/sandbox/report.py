@@ -19,8 +19,8 @@ _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 1e3, "M": 1e6, "G": 1e9, "
 async def count(client: httpx.AsyncClient, resource: str) -> int:
     """Return how many nodes or pods the Metrics API lists; 0 while it is not available."""
     try:
-        answer = await client.get(f"{BASE}/{resource}")
-        return len(answer.json()["items"]) if answer.status_code == 200 else 0
+        response = await client.get(f"{BASE}/{resource}")
+        return len(response.json()["items"]) if response.status_code == 200 else 0
     except httpx.TransportError:
         return 0
 
