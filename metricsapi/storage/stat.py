@@ -39,8 +39,8 @@ CERTAIN = 4  # agreeing readings in a row that are no chance, whatever the kubel
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
-# The last reading, the last one with a rate, those to keep before it, and the run: as in a `Stat`.
-_Cpu = tuple[Reading | None, Reading | None, tuple[Reading, ...], int]
+# `reading`, `rated`, `since`, `later` and `run` of a `Stat`.
+_Cpu = tuple[Reading | None, Reading | None, Reading | None, tuple[Reading, ...], int]
 
 
 class Stat(Struct, frozen=True, gc=False):
@@ -53,7 +53,8 @@ class Stat(Struct, frozen=True, gc=False):
     start: KubeletTime  # None if the answer had none, or something of any length
     reading: Reading | None = None  # of the CPU counter, the last one
     rated: Reading | None = None  # the last one that has a rate
-    earlier: tuple[Reading, ...] = ()  # from the one where the last rate began; see `windows`
+    since: Reading | None = None  # where the rate of `reading` begins, if it has one
+    later: tuple[Reading, ...] = ()  # those kept between the two; see `windows`
     run: int = 0  # readings in a row that may have been made at request time
     working_set: int = 0  # bytes; 0 before it is known
     working_set_at: Instant | None = None  # when an answer first had that
@@ -68,7 +69,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
         known = epoch_seconds(new.start_time) is not None
         stat = Stat(sys.intern(new.name), new.start_time if known else None)
     limits, swap, disk = rules.limits, None, None
-    reading, rated, earlier, run = _next_cpu(stat, new.cpu, rules)
+    reading, rated, since, later, run = _next_cpu(stat, new.cpu, rules)
     working_set, at = stat.working_set, stat.working_set_at
     memory = new.memory
     # Whatever runs has some memory.
@@ -87,12 +88,14 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
         and disk == stat.ephemeral_storage
     ):
         return _with_nothing_new(stat, new, run)
-    return Stat(stat.name, stat.start, reading, rated, earlier, run, working_set, at, swap, disk)
+    return Stat(
+        stat.name, stat.start, reading, rated, since, later, run, working_set, at, swap, disk
+    )
 
 
 def instants(stat: Stat) -> Iterator[Instant]:
     """Give every instant that is kept, one perhaps more than once."""
-    for reading in (stat.reading, stat.rated, *stat.earlier):
+    for reading in (stat.reading, stat.rated, stat.since, *stat.later):
         if reading is not None:
             yield reading.at
     if stat.working_set_at is not None:
@@ -163,7 +166,7 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     last, timing = stat.reading, rules.timing
     at = rules.instants.get(cpu.time) if cpu is not None else None
     if cpu is None or at is None:
-        return last, stat.rated, stat.earlier, stat.run
+        return last, stat.rated, stat.since, stat.later, stat.run
     counter = cpu.usage_core_nano_seconds
     if counter is None or not 0 < counter <= LARGEST:
         return _next_without_counter(stat, cpu, at, rules)
@@ -177,30 +180,33 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
         and counter >= last.counter
     ):  # as the container before
         new = reading_after(last, at, counter, rules.between, cpu, rules.limits)
-        return (new, stat.rated, (), run) if new.cpu is None else (new, new, (last,), run)
+        rated, since = (stat.rated, None) if new.cpu is None else (new, last)
+        return new, rated, since, (), run
     if last is not None and (
         at.received - last.at.received < CLOSEST
         or (at.time - last.at.time < COARSEST and _is_again(last, at.time, counter))
     ):
         # What is read at request time is another reading in each answer.
-        return last, stat.rated, stat.earlier, run if at.moment is not None else OLD
+        run = run if at.moment is not None else OLD
+        return last, stat.rated, stat.since, stat.later, run
     if run < LONG_RUN or at.moment is None or timing.refuted:
         run = timing.next_run(run, at.moment)
     if last is None or last.counter is None or counter < last.counter - ROUNDED:
         new = _first_reading(stat, at, counter, cpu, rules)
-        return new, None if new.cpu is None else new, (), min(run, 1)
-    earlier: tuple[Reading, ...] = (last,)
+        return new, None if new.cpu is None else new, None, (), min(run, 1)
+    kept = [last]
     if at.requested - last.at.requested < rules.windows.enough:
-        earlier = rules.windows.readings(stat.earlier, last, at, epoch_seconds(stat.start))
-    since = earlier[0]
+        before = [] if stat.since is None else [stat.since, *stat.later]
+        kept = rules.windows.readings([*before, last], at, epoch_seconds(stat.start))
+    since, *later = kept
     between, trusted = _time_between(stat, since, at, counter, run, cpu, rules)
     new = reading_after(since, at, counter, between, cpu, rules.limits)
     if not trusted:
         exact = exact_time(since.at.exact + new.window, at.time, timing.step)
         new = replace(new, at=replace(at, exact=exact))
     if new.cpu is None or timing.refuted:
-        earlier = ()
-    return new, stat.rated if new.cpu is None else new, earlier, run
+        return new, stat.rated if new.cpu is None else new, None, (), run
+    return new, new, since, tuple(later), run
 
 
 def _time_between(
@@ -243,9 +249,9 @@ def _next_without_counter(stat: Stat, cpu: CpuStats, at: Instant, rules: Rules) 
     last = stat.reading
     same = last is not None and last.at.time == at.time
     if cpu.usage_core_nano_seconds is not None or cpu.usage_nano_cores is None or same:
-        return last, stat.rated, stat.earlier, stat.run
+        return last, stat.rated, stat.since, stat.later, stat.run
     new = _first_reading(stat, at, None, cpu, rules)
-    return new, stat.rated if new.cpu is None else new, (), 0
+    return new, stat.rated if new.cpu is None else new, None, (), 0
 
 
 def _first_reading(

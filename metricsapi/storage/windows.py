@@ -40,17 +40,14 @@ class Windows(Struct, frozen=True, gc=False):
         """Give the lengths for nodes that are read once in `period` seconds."""
         return cls(period, SHORTEST * period, ENOUGH * period)
 
-    def readings(
-        self, earlier: tuple[Reading, ...], last: Reading, at: Instant, start: float | None
-    ) -> tuple[Reading, ...]:
+    def readings(self, kept: list[Reading], at: Instant, start: float | None) -> list[Reading]:
         """Give the readings to keep before one made at `at`; the rate runs from the first of them.
 
-        `earlier` and `last` are those so far, the last one less than `enough` seconds ago; `start`
-        is the container's, in seconds since the epoch, if it is known.
+        `kept` are those so far, the last one less than `enough` seconds ago; `start` is the
+        container's, in seconds since the epoch, if it is known.
         """
         young = start is not None and at.time - start < YOUNG
         wanted = self.shortest if young else self.period
-        kept = (*earlier, last)
         while len(kept) > 1 and self._better(kept[1], kept[0], at, wanted):
             kept = kept[1:]
         return kept if len(kept) < KEPT else _without_closest(kept, at)
@@ -61,8 +58,8 @@ class Windows(Struct, frozen=True, gc=False):
         return age >= self.shortest and longer - wanted >= wanted - age
 
 
-def _without_closest(kept: tuple[Reading, ...], at: Instant) -> tuple[Reading, ...]:
+def _without_closest(kept: list[Reading], at: Instant) -> list[Reading]:
     """Leave out the reading whose neighbours are closest to each other, but never the first."""
     times = [*(reading.at.requested for reading in kept), at.requested]
     closest = min(range(1, len(kept)), key=lambda i: times[i + 1] - times[i - 1])
-    return (*kept[:closest], *kept[closest + 1 :])
+    return [*kept[:closest], *kept[closest + 1 :]]
