@@ -46,7 +46,7 @@ def build(
     with tempfile.TemporaryDirectory() as folder:
         layout = Path(folder, "layout")
         manifests = [
-            _add(root, layout, platform, python, version, time, base or BASE)
+            _add(root, layout, platform, python, time, base or BASE)
             for platform, python in pythons.items()
         ]
         digest = _join(layout, manifests, version)
@@ -76,7 +76,7 @@ def _python(base: str, platform: str) -> str:
 
 
 def _add(
-    root: Path, layout: Path, platform: str, python: str, version: str, time: int, base: str
+    root: Path, layout: Path, platform: str, python: str, time: int, base: str
 ) -> dict[str, object]:
     """Build for a platform into the layout; give the descriptor of its manifest."""
     make = ["make", "--no-print-directory", f"--directory={root}"]
@@ -86,15 +86,16 @@ def _add(
     arguments = f"--no-cache --timestamp={time} --platform={platform}"
     built = ["ENGINES=podman", f"IMAGE={tag}", f"BASE_IMAGE={base}", f"ARGS={arguments}"]
     subprocess.run([*make, "image", *built], check=True, stdout=subprocess.DEVNULL)
-    _podman("push", "--quiet", "--format=oci", tag, f"oci:{layout}:{version}")
+    system, _, architecture = platform.partition("/")
+    # Of two entries with one name, podman leaves only the last one its name.
+    _podman("push", "--quiet", "--format=oci", tag, f"oci:{layout}:{architecture}")
     _podman("image", "rm", "--force", tag)
     index = json.loads((layout / "index.json").read_text())
     descriptor = next(
         entry
         for entry in index["manifests"]
-        if entry["annotations"]["org.opencontainers.image.ref.name"] == version
+        if entry["annotations"]["org.opencontainers.image.ref.name"] == architecture
     )
-    system, _, architecture = platform.partition("/")
     return {
         "mediaType": descriptor["mediaType"],
         "digest": descriptor["digest"],
