@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,13 +19,26 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Metadata(Struct, gc=False):
-    """The part of ObjectMeta that we read."""
+    """The part of ObjectMeta that we read; see `decode_labels` for the labels."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
-    labels: dict[str, str] | None = None
+    labels: msgspec.Raw = msgspec.Raw(b"null")
     annotations: dict[str, str] | None = None
+
+
+def decode_labels(labels: msgspec.Raw) -> Mapping[str, str]:
+    """Decode an object's labels; raises one of UNDECODABLE.
+
+    Those of the pods of one workload are equal, and listed in a row: one object serves them all.
+    """
+    return _labels(bytes(labels))
+
+
+@lru_cache(maxsize=256)
+def _labels(text: bytes) -> Mapping[str, str]:
+    return msgspec.json.decode(text, type=dict[str, str] | None) or {}
 
 
 def decode_json(body: bytes | msgspec.Raw, into: type[T] | Any, what: str) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.decoding import UNDECODABLE, Metadata
+from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.resources import Address, Capacity, Node
 
@@ -55,9 +55,12 @@ class _WireNode(Struct, gc=False):
 def decode_node(body: bytes | msgspec.Raw) -> Node | None:
     """Return what we use of a v1 Node; None when it has no name or cannot be decoded."""
     try:
-        wire = msgspec.json.decode(body, type=_WireNode)
+        return _node(msgspec.json.decode(body, type=_WireNode))
     except UNDECODABLE:
         return None
+
+
+def _node(wire: _WireNode) -> Node | None:
     if not wire.metadata.name:
         return None
     status = wire.status or _NodeStatus()
@@ -67,7 +70,7 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
     return Node(
         name=wire.metadata.name,
-        labels=wire.metadata.labels or {},
+        labels=decode_labels(wire.metadata.labels),
         annotations=wire.metadata.annotations or {},
         addresses=status.addresses or (),
         kubelet_port=_port(endpoint.port) if endpoint else None,

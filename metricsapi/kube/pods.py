@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.kube.decoding import UNDECODABLE, Metadata
+from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
 from metricsapi.kube.resources import Pod
 
 # What a mirror pod has: the kubelet's uid of the static pod is in the second one.
@@ -36,10 +36,9 @@ class _Row(Struct, gc=False):
 def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
     """Return what is used of a PartialObjectMetadata; None when it has no name or namespace."""
     try:
-        metadata = msgspec.json.decode(body, type=_Partial).metadata
+        return _pod(msgspec.json.decode(body, type=_Partial).metadata)
     except UNDECODABLE:
         return None
-    return _pod(metadata)
 
 
 def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:
@@ -49,16 +48,20 @@ def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | N
     kube-apiserver's, counts as unknown.
     """
     try:
-        row = msgspec.json.decode(body, type=_Row)
+        return _pod_of_row(body, columns)
     except UNDECODABLE:
         return None
+
+
+def _pod_of_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:
+    row = msgspec.json.decode(body, type=_Row)
     cells = dict(zip(columns, row.cells or (), strict=False))
     node = cells.get("Node")
     if not isinstance(node, str) or node == _NONE:
         node = ""
     gates = cells.get("Readiness Gates", _NONE)
     ready = _all_of(cells.get("Ready")) and (gates == _NONE or _all_of(gates))
-    return _pod(row.object.metadata, sys.intern(node), ready=ready)
+    return _pod(row.object.metadata, node, ready=ready)
 
 
 def completed_pod(new: Pod, before: Pod) -> Pod:
@@ -73,8 +76,15 @@ def _pod(metadata: Metadata, node: str = "", *, ready: bool = False) -> Pod | No
         return None
     annotations = metadata.annotations or {}
     static = annotations.get(_CONFIG_HASH, "") if _CONFIG_MIRROR in annotations else ""
-    labels = metadata.labels or {}
-    return Pod(metadata.namespace, metadata.name, labels, metadata.uid, static, node, ready)
+    return Pod(
+        sys.intern(metadata.namespace),
+        metadata.name,
+        decode_labels(metadata.labels),
+        metadata.uid,
+        static,
+        sys.intern(node),
+        ready,
+    )
 
 
 def _all_of(cell: object) -> bool:

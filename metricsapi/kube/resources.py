@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 
@@ -26,7 +28,7 @@ class Node(Struct, frozen=True, gc=False):
     """A node: where its kubelet listens, and the labels of its usage."""
 
     name: str
-    labels: dict[str, str]
+    labels: Mapping[str, str]
     annotations: dict[str, str]
     addresses: tuple[Address, ...]
     kubelet_port: int | None  # status.daemonEndpoints.kubeletEndpoint.Port
@@ -50,7 +52,7 @@ class Pod(Struct, frozen=True, gc=False):
 
     namespace: str
     name: str
-    labels: dict[str, str]
+    labels: Mapping[str, str]
     uid: str = ""
     static_uid: str = ""
     node: str = ""  # that it is bound to

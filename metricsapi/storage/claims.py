@@ -103,7 +103,7 @@ def _withheld(
         return
     rightful = []
     for pod in claims:
-        if pod.uid and pod.uid not in uids:
+        if pod.ref.uid and pod.ref.uid not in uids:
             yield pod, Withheld.UID
         elif node and pod.node != node:
             yield pod, Withheld.NODE

@@ -29,12 +29,12 @@ _by_name = attrgetter("name")
 class Pod:
     """A pod as its node's last answer listed it."""
 
-    __slots__ = ("key", "node", "shown", "since", "stats", "uid", "usage", "withheld")
+    __slots__ = ("key", "node", "ref", "shown", "since", "stats", "usage", "withheld")
 
-    def __init__(self, key: Key, node: str, uid: str) -> None:
-        self.key = key
+    def __init__(self, ref: PodRef, node: str) -> None:
+        self.key = ref.namespace, ref.name
+        self.ref = ref
         self.node = node
-        self.uid = uid
         self.stats: Mapping[str, Stat] = {}  # by container; another mapping after each answer
         self.usage: PodUsage | None = None  # None: not made since the last change
         self.since = 0.0  # `usage` is current until `max_age` after this, in monotonic seconds
@@ -47,11 +47,11 @@ class Pod:
         stats: dict[str, Stat] = {}
         changed = renamed = False
         for new in containers:
-            name = new.name
-            if name in stats:
+            if new.name in stats:
                 return self.put(newest_of_each(containers), rules)
-            last = before.get(name)
-            stats[name] = stat = advance(last, new, rules)
+            last = before.get(new.name)
+            stat = advance(last, new, rules)
+            stats[stat.name] = stat
             if last is None:
                 changed = renamed = True
             elif not changed and stat is not last:
@@ -108,7 +108,7 @@ def running(stats: list[Stat]) -> list[Stat]:
 def well_named(pod: Pod, containers: Iterable[str]) -> bool:
     """Tell whether a pod's names are such as the API server takes, and its uid no longer."""
     namespace, name = pod.key
-    if len(pod.uid) > LONGEST_UID:
+    if len(pod.ref.uid) > LONGEST_UID:
         return False
     return is_subdomain(name) and are_labels([namespace, *containers])
 

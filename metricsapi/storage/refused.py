@@ -54,7 +54,7 @@ class RefusedPods:
             self._count(pod.withheld)
             now[pod.key] = since = before.get(pod.key, at)
             if at - since >= LASTING:
-                self._name(node, pod.key, _WITHHELD[pod.withheld], uid=pod.uid)
+                self._name(node, pod.key, _WITHHELD[pod.withheld], uid=pod.ref.uid)
         if now:
             self._withheld[node] = now
 

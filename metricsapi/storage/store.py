@@ -84,7 +84,7 @@ class MetricsStore:
             ref = listed.pod_ref
             pod = node.pods.get(ref) or self._claim(node, ref)
             if pod.put(listed.containers or (), rules):
-                pods[ref] = pod
+                pods[pod.ref] = pod  # the same object as before: the answer's own is not kept
             else:
                 self._refused.refuse(sample.node, ref)
         for _ in range(sample.nameless):
@@ -183,11 +183,12 @@ class MetricsStore:
 
     def _claim(self, node: Node, ref: PodRef) -> Pod:
         """Give the pod that a node lists in other words than before, or a new one."""
+        ref = PodRef(ref.name, sys.intern(ref.namespace), ref.uid)
         key = ref.namespace, ref.name
         for pod in self._claims.get(key):
-            same = not (pod.uid and ref.uid) and len(ref.uid) <= LONGEST_UID
+            same = not (pod.ref.uid and ref.uid) and len(ref.uid) <= LONGEST_UID
             if pod.node == node.name and same:
-                pod.uid = ref.uid  # `/metrics/resource` has none: it is the same pod
+                pod.ref = ref  # `/metrics/resource` has none: it is the same pod
                 self._claims.decide(key)
                 return pod
-        return Pod((sys.intern(ref.namespace), ref.name), node.name, ref.uid)
+        return Pod(ref, node.name)
