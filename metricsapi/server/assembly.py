@@ -57,7 +57,7 @@ class Process:
 
 
 class Cluster(NamedTuple):
-    """From the API server: what there is."""
+    """The nodes and pods of the API server."""
 
     nodes: Informer[Node]
     pods: Informer[Pod]
@@ -65,7 +65,7 @@ class Cluster(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """From kubelets: what it uses."""
+    """The usage of nodes and pods, from kubelets to what is served."""
 
     store: MetricsStore
     kubelets: KubeletClient
@@ -81,7 +81,7 @@ def cluster_of(process: Process) -> Cluster:
 
 
 def replication_of(process: Process, security: Security, cluster: Cluster) -> Replication | None:
-    """Return this replica among the others; None without --leader-elect."""
+    """Return this replica's part in sharing scrapes; None without --leader-elect."""
     if not process.settings.leader_election.enabled:
         return None
     identity = security.replica_identity
@@ -128,7 +128,7 @@ def _prefetcher(
     store: MetricsStore,
     replication: Replication | None,
 ) -> Prefetcher | None:
-    """Return what lets scrapes follow queries; None without --prefetch."""
+    """Return the planner of scrapes shortly before queries; None without --prefetch."""
     settings, telemetry = process.settings, process.telemetry
     if not settings.prefetches:
         return None
@@ -153,7 +153,7 @@ def operations_of(
     usage: Usage,
     replication: Replication | None,
 ) -> Operations:
-    """Return what operators see: how all this works."""
+    """Return the health checks, self-metrics and status page of these parts."""
     expected = usage.prefetcher.planner.expected if usage.prefetcher else lambda _: ""
     parts = Parts(
         nodes=cluster.nodes,
@@ -172,7 +172,7 @@ def operations_of(
 
 
 def application(process: Process, usage: Usage, operations: Operations) -> FastAPI:
-    """Return what clients get: the usage of what there is."""
+    """Return the app that serves the Metrics API and the routes of operators."""
     telemetry = process.telemetry
     ages = UsageAges(telemetry.freshness, telemetry.query_usage_age, time.time)
     observers: list[QueryObserver] = [ages]

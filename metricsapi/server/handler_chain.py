@@ -37,9 +37,9 @@ def build_handler_chain(
     """Put the middleware around an ASGI app; `request_timeout` is in seconds.
 
     `refusals` counts and logs what is beyond a limit. `replicas` is what replicas need;
-    None where there is no leader election.
+    None without --leader-elect.
 
-    A request passes it from top to bottom, its answer from bottom to top.
+    A request passes it from top to bottom, its response from bottom to top.
     """
     chain: tuple[Callable[[Any], Any], ...] = (
         # Its id, its line in the log, and 500 for what nobody foresaw.

@@ -156,7 +156,7 @@ class Security:
             self._trust()
 
     def _trust(self) -> None:
-        """Let clients finish the handshake whose authority any use of certificates accepts."""
+        """Accept handshakes with certificates of any authority that is trusted for some use."""
         pem = self.authenticator.configuration.pem
         self.tls.trust("\n".join(filter(None, (pem, self.replica_identity.pem))))
 

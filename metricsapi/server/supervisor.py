@@ -3,7 +3,7 @@
 A task handles the failures that it expects. Any other exception comes from a bug, or from an input
 that nobody thought of, and must not end the process: after a backoff the task starts again on the
 same objects, so what it stores is kept. A task that hangs raises nothing: its loop reports progress
-each time that it comes round, and one that has reported none for too long has failed, too.
+in each iteration, and a task without progress for too long has failed, too.
 `TaskHealth` shows all this, so nothing is hidden by a restart.
 """
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class Task:
     """One loop that is to run until the process ends.
 
-    `run(progress)` calls `progress` each time that its loop comes round, at least once in
+    `run(progress)` calls `progress` in each iteration of its loop, at least once in
     `longest_silence` seconds, and can be called again after it has raised or was cancelled.
     `failing` gives since when (monotonic seconds) and why the task does not work although it runs,
     as an informer whose API server is away; None while it works.
@@ -205,7 +205,7 @@ class _Run:
             self._has_recovered()
 
     async def _attempt(self) -> BaseException:
-        """Run the task until it fails; return what it failed with."""
+        """Run the task until it fails; return the error."""
         try:
             if self._restarts:
                 self._restarted(self.task.name)
@@ -244,7 +244,7 @@ class _Run:
 
 
 def _text(error: BaseException) -> str:
-    """Return an error in one line; of a group the first error that is no group."""
+    """Return the text of an error in one line; of a group, that of its first single error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     try:

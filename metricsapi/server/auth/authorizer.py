@@ -1,4 +1,4 @@
-"""What a caller may do: SubjectAccessReview, cached. Only an allowed review allows anything."""
+"""Authorizes requests by SubjectAccessReview, cached. Only an allowed review allows anything."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Authorizer:
         clock: Callable[[], float] = time.monotonic,
         observe: Observer = unobserved,
     ) -> None:
-        """Take paths that anyone may read (`*` at the end stands for any rest), and seconds."""
+        """Allow everyone these paths, in which a final `*` is any rest. Times are in seconds."""
         self._client = client
         self._timeout = timeout
         always = [path.removeprefix("/") for path in always_allow]
@@ -68,7 +68,7 @@ class Authorizer:
         )
 
     def is_open(self, info: RequestInfo) -> bool:
-        """Return whether anyone may make this request, without a review."""
+        """Return whether everyone may make this request, without a review."""
         if info.resource:
             return False
         path = info.path.removeprefix("/")

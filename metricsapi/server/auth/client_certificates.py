@@ -97,7 +97,7 @@ class PeerCertificates:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
     def fault(self, use: str, authorities: CertificateAuthorities, now: float) -> str | None:
-        """Say why this peer is not one of `authorities` at epoch seconds `now`; None if it is.
+        """Return why no authority vouches for this peer at epoch seconds `now`; None if one does.
 
         The result is kept per `use` until these authorities are replaced or time runs out.
         """

@@ -1,4 +1,4 @@
-"""Keeping the authentication configuration current: the cluster's ConfigMap, and flags' files.
+"""Keeps the authentication configuration current: the cluster's ConfigMap, and flags' files.
 
 As in k8s.io/apiserver, a flag's file replaces that part of the ConfigMap altogether.
 """
@@ -73,7 +73,7 @@ class ConfigurationSource:
         return tasks
 
     async def ready(self, timeout: float) -> bool:
-        """Wait until the cluster has been asked; return whether it answered within `timeout`."""
+        """Wait for the ConfigMap; return whether the API server responded within `timeout` (s)."""
         if self._cluster is None:
             return True
         try:

@@ -1,4 +1,4 @@
-"""What a request asks for, in the terms of RBAC: k8s.io/apiserver's RequestInfo.
+"""Parses a request into the terms of RBAC, as k8s.io/apiserver's RequestInfo.
 
 kube-apiserver's parsing of a path decides what an administrator can grant, so ours is the
 same, rule by rule; the one exception is the singular `namespace/NS/pods/NAME`, which is the pod.

@@ -18,7 +18,7 @@ V = TypeVar("V")
 Observer = Callable[[str, float], None]
 
 SIZE = 8192  # reviews in each cache
-IN_FLIGHT = 64  # reviews that the API server is asked for at once
+IN_FLIGHT = 64  # requests to the API server at once
 
 
 def unobserved(_result: str, _seconds: float) -> None:

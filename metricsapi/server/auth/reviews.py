@@ -1,4 +1,4 @@
-"""TokenReview and SubjectAccessReview: creating one at the API server."""
+"""Creates a TokenReview or SubjectAccessReview at the API server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ReviewError(Exception):
 async def create_review(
     client: KubeClient, path: str, kind: str, spec: dict[str, Any], review: Any, timeout: float
 ) -> Any:
-    """Create a review object and give the API server's version of it, decoded as type `review`.
+    """Create a review object; return the API server's version of it, decoded as type `review`.
 
     Raises ReviewError. The whole takes at most `timeout` seconds; httpx's bounds are for each step.
     """

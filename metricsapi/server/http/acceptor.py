@@ -1,7 +1,8 @@
 """Accepts connections, and bounds the TLS handshakes that are under way.
 
 A connection whose client sends nothing needs 50 KiB, and the limit of connections counts only those
-whose handshake is done. With asyncio's own server anyone could have as many as there are files.
+whose handshake is done. With asyncio's own server a client could open as many as there are file
+descriptors.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Acceptor:
     ) -> None:
         """Take a bound socket that does not block, and what makes the protocol of a connection.
 
-        Beyond so many `handshakes` under way, the one that began first is given up.
+        Beyond so many `handshakes` under way, the oldest is ended.
         """
         self._socket = listening
         self._protocol = protocol
@@ -58,7 +59,7 @@ class Acceptor:
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and return up the handshakes that are under way."""
+        """Accept no more, and end the handshakes that are under way."""
         self._loop.remove_reader(self._socket)
         if self._resume is not None:
             self._resume.cancel()
@@ -81,12 +82,12 @@ class Acceptor:
                 self._resume = self._loop.call_later(_PAUSE, self.start)
                 return
             if len(self._handshakes) >= self._most:
-                self._give_up_oldest()
+                self._end_oldest()
             task = self._loop.create_task(self._handshake(connection))
             self._handshakes[task] = address[:2]
             task.add_done_callback(partial(self._done, connection))
 
-    def _give_up_oldest(self) -> None:
+    def _end_oldest(self) -> None:
         oldest = next(iter(self._handshakes))
         self._refusals.note(Refused(TOO_MANY_HANDSHAKES), self._handshakes.pop(oldest))
         oldest.cancel()

@@ -39,7 +39,7 @@ from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
 
-_PIPELINED = 8  # requests that wait behind the one that is being answered
+_PIPELINED = 8  # requests that wait behind the one that is being served
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
 
 
@@ -101,7 +101,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def answering(self) -> Answering:
-        """What is being answered."""
+        """How far the responses are."""
         if self.pipeline:
             return Answering.SENDING
         if self.cycle is None or self.cycle.response_complete:
@@ -143,7 +143,7 @@ class Protocol(HttpToolsProtocol):
             self._reading.follow(self._reception.state)
 
     def _parse(self, data: bytes) -> None:
-        """Have the methods below called with the parts of `data`. Raises Refused."""
+        """Parse `data`, which calls the methods below with its parts. Raises Refused."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -207,10 +207,10 @@ class Protocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if action is not Action.CUT and refused.status is not None:
-            self._answer(refused.status, audit_id)
+            self._send_refusal(refused.status, audit_id)
         self._close_soon()
 
-    def _answer(self, status: StatusError, audit_id: bytes) -> None:
+    def _send_refusal(self, status: StatusError, audit_id: bytes) -> None:
         headers, body = status_answer(status)
         headers = [*self.server_state.default_headers, *headers, (AUDIT_ID, audit_id)]
         lines = [STATUS_LINE[status.code], b"connection: close\r\n"]
@@ -221,7 +221,7 @@ class Protocol(HttpToolsProtocol):
         """Close in less than a second, whatever the client does.
 
         Closing now would reset the connection if more is on its way, and the client could lose
-        the answer. What still comes in is dropped.
+        the response. What still comes in is dropped.
         """
         self.flow.resume_reading()
         self._client.close_within(_LINGER + self.limits.close_timeout)

@@ -124,7 +124,7 @@ class Reception:
         self.state = Receiving.NOTHING
 
     def answered(self) -> None:
-        """Note that every request whose head has arrived has its answer, and needs no head."""
+        """Note that every request whose head has arrived has its response, and needs no head."""
         self._earlier = 0
         if self.state is not Receiving.HEAD:
             self.release()

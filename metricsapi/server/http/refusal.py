@@ -34,7 +34,7 @@ FLAGS = {
 class Refused(Exception):
     """Ends the parsing of a connection.
 
-    `reason` is one of those above; without a `status` the client gets no answer.
+    `reason` is one of those above; without a `status` the client gets no response.
     """
 
     def __init__(self, reason: str, status: StatusError | None = None) -> None:
@@ -87,19 +87,19 @@ class Receiving(Enum):
 
 
 class Answering(Enum):
-    """What a connection is answering."""
+    """How far a connection is with its responses."""
 
-    NOTHING = auto()  # every request whose head has arrived has its answer
+    NOTHING = auto()  # every request whose head has arrived has its response
     WAITING = auto()  # the newest request is with the app, which has sent nothing yet
-    SENDING = auto()  # an answer has begun, or requests before the newest wait for theirs
+    SENDING = auto()  # a response has begun, or requests before the newest wait for theirs
 
 
 class Action(Enum):
     """What a refusal does to its connection, which closes in any case."""
 
     ANSWER = auto()  # send the refusal
-    REPLACE = auto()  # send the refusal in the place of the app's answer
-    FINISH = auto()  # send the answers that are due, and no refusal
+    REPLACE = auto()  # send the refusal instead of the app's response
+    FINISH = auto()  # send the responses that are due, and no refusal
     CUT = auto()  # close at once
 
 

@@ -27,8 +27,8 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 class RequestLog:
     """ASGI middleware. API servers send the id of their own request on, as `Audit-ID`.
 
-    It goes back in the answer's `Audit-Id` (k8s.io/apiserver, `WithAuditInit`), and into every line
-    that is logged while the request is served. `clock` gives monotonic seconds.
+    It goes back in the response's `Audit-Id` (k8s.io/apiserver, `WithAuditInit`), and into every
+    line that is logged while the request is served. `clock` gives monotonic seconds.
     """
 
     def __init__(self, app: Any, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -64,7 +64,7 @@ class RequestLog:
 
 
 def _described(scope: Any, code: int, seconds: float) -> dict[str, object]:
-    """Return what is logged of a request; `code` is 0 without an answer."""
+    """Return what is logged of a request; `code` is 0 without a response."""
     user = scope["state"].get("user")
     query = scope["query_string"].decode("latin-1")
     agent = (value for name, value in scope["headers"] if name == b"user-agent")

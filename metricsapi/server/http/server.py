@@ -111,10 +111,10 @@ class Server:
 
 
 class _State(ServerState):
-    """Its headers have the date (RFC 9110, 6.6.1), made anew at most once a second, when asked for.
+    """uvicorn's state with a `Date` header (RFC 9110, 6.6.1) that is made when it is used.
 
     uvicorn makes it ten times a second; a process that wakes up for that finds the processor's
-    caches cold, which costs as much as answering a request.
+    caches cold, which costs as much as serving a request.
     """
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class _Uvicorn(uvicorn.Server):
             log.info("listening on %s port %s", *sock.getsockname()[:2])
 
     async def main_loop(self) -> None:
-        """Wait for the end, rather than look for it ten times a second."""
+        """Wait for the end of serving, without uvicorn's check ten times a second."""
         await self.leave.wait()
 
     def _protocol(self) -> Protocol:

@@ -1,4 +1,4 @@
-"""How long a client may take to send a request, and to take an answer."""
+"""Limits the time in which a client sends a request, and receives a response."""
 
 from __future__ import annotations
 

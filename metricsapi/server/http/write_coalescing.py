@@ -13,7 +13,7 @@ JOINED = 160 * 1024
 class CoalescingTransport:
     """Wraps a connection's transport, and passes on everything but writes.
 
-    uvicorn writes an answer's head and its body apart. Each write to the transport is a system
+    uvicorn writes a response's head and its body apart. Each write to the transport is a system
     call that wakes the reader, the first one for nothing.
     """
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from metricsapi.api.asgi import query_of
 from metricsapi.server.operator.routes import READ
 
-Check = Callable[[], str | None]  # None if all is well, else what is wrong
+Check = Callable[[], str | None]  # None if it passes, else what is wrong
 _HEADERS = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
 
 
@@ -89,12 +89,12 @@ def _add_endpoint(
             names = ", ".join(f'"{_printable(key)}"' for key in unknown)
             lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
         if not failed and "verbose" not in query:
-            return _answer(200, "ok")
+            return _respond(200, "ok")
         if "verbose" in query:
             lines += [f"warn: {remark}" for remark in remarks()]
         if failed:
-            return _answer(500, "\n".join([*lines, f"{name} check failed\n"]))
-        return _answer(200, "\n".join([*lines, f"{name} check passed\n"]))
+            return _respond(500, "\n".join([*lines, f"{name} check failed\n"]))
+        return _respond(200, "\n".join([*lines, f"{name} check passed\n"]))
 
     for key, check in checks.items():
         _add_check(router, f"/{name}/{key}", check)
@@ -105,11 +105,11 @@ def _add_check(router: APIRouter, path: str, check: Check) -> None:
     async def single_check() -> Response:
         problem = _run(check)
         if problem is None:
-            return _answer(200, "ok")
-        return _answer(500, f"internal server error: {problem}\n")
+            return _respond(200, "ok")
+        return _respond(500, f"internal server error: {problem}\n")
 
 
-def _answer(code: int, text: str) -> Response:
+def _respond(code: int, text: str) -> Response:
     return PlainTextResponse(text, code, _HEADERS)
 
 

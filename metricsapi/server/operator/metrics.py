@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from metricsapi.api.asgi import accept_of
-from metricsapi.server.operator.routes import READ, answer_in_slices
+from metricsapi.server.operator.routes import READ, respond_in_slices
 from metricsapi.telemetry.lazy import LazySamples
 
 SAMPLES = 100  # that are encoded in one go: some 0.3 ms
@@ -40,7 +40,7 @@ def metrics_routes(
             "Content-Type": content_type,
             "Process-Start-Time-Unix": str(int(started)),
         }
-        return await answer_in_slices(exposition(await families(), encode), headers)
+        return await respond_in_slices(exposition(await families(), encode), headers)
 
     return router.routes
 

@@ -1,6 +1,6 @@
-"""What an operator sees of the running server, and what the server does about itself.
+"""The routes and tasks by which operators observe the running server.
 
-Health checks, self-metrics and the status page read the parts when they are asked; three tasks
+Health checks, self-metrics and the status page read the parts at each request; three tasks
 measure the event loop, log a summary each minute, and follow readiness.
 """
 

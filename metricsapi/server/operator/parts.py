@@ -27,7 +27,7 @@ STUCK_WATCH = 900.0
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Reads the parts when it is asked; none of its methods blocks, and no part knows of it."""
+    """Reads the state of the parts; no method blocks, and no part depends on this."""
 
     nodes: Informer[Node]
     pods: Informer[Pod]
@@ -41,7 +41,7 @@ class Parts:
     replica: Callable[[], ReplicaStatus | None] = lambda: None  # None without --leader-elect
 
     def rows(self) -> Iterator[NodeStatus]:
-        """Return a row per node, each made when it is asked for."""
+        """Return a row per node, each made when it is iterated over."""
         now = time.monotonic()
         return self.statuses.of(self.scraper.states.values(), now, time.time() - now)
 
@@ -59,7 +59,7 @@ class Parts:
         return None if newest is None else time.monotonic() - newest
 
     def watch_problem(self) -> str | None:
-        """Say which watch is stuck: it neither progressed nor began anew; None while none is."""
+        """Return which watch is stuck, without progress or restart; None while none is."""
         for informer in (self.nodes, self.pods):
             age = time.monotonic() - informer.last_progress
             if age > STUCK_WATCH:
@@ -75,7 +75,7 @@ class Parts:
         return self.store.readings(time.monotonic())
 
     def containers(self) -> int:
-        """Return the number of containers in the nodes' last answers."""
+        """Return the number of containers in the nodes' last responses."""
         return self.store.points()[1]
 
     def oldest_usage_age(self) -> float | None:
@@ -84,7 +84,7 @@ class Parts:
         return None if oldest is None else max(0.0, time.time() - oldest)
 
     def end_cycle(self) -> None:
-        """Note that a scrape cycle is over."""
+        """Count a scrape cycle as over."""
         self.measured.tick()
 
     async def snapshot(self) -> Snapshot:

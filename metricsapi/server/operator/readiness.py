@@ -69,7 +69,7 @@ class Readiness:
         gc.freeze()
 
     def _tried(self) -> str | None:
-        """Say how many nodes are waited for; once none is, later nodes change nothing."""
+        """Return how many nodes have had no scrape; None for good once all have had one."""
         if self._all_tried:
             return None
         if not self._parts.nodes.synced.is_set():

@@ -2,7 +2,7 @@
 
 Names and units are those of the kubelet's own /metrics/resource, with a `node` label beside.
 Counters keep the kubelet's values and each sample its own time in milliseconds, so `rate()` is
-right however often it is scraped. Sent while it is made: at 5,000 nodes the text has 90 MB.
+right however often it is scraped. It is sent while it is made: at 5,000 nodes the text has 90 MB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the routes of operators have in common."""
+"""Shared by the routes of operators: formats by `Accept`, and bodies made in slices."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def wanted_format(request: Request) -> str | None:
     return choose_format(query_of(request.scope), accept_of(request.scope), TEXT_KINDS)
 
 
-async def answer_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
-    """Return the answer whose body are `pieces`, small ones, made and sent in slices.
+async def respond_in_slices(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
+    """Return a response whose body is these small `pieces`, made and sent in slices.
 
     All of it is made before the first byte is sent, so a failure is a 500, and the values are of
-    one moment however slowly the caller reads. It is never joined: to copy or encrypt 7 MB at once
-    blocked the event loop for 20 ms.
+    one moment however slowly the caller reads. The pieces stay apart, since to
+    copy or encrypt 7 MB at once blocked the event loop for 20 ms.
     """
     parts: deque[bytes] = deque()
     async for slice_ in in_slices(pieces):

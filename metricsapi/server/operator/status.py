@@ -29,7 +29,7 @@ _ORDER = {FAILING: 0, UNUSABLE: 1, PENDING: 2, OK: 3}
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What does not change while the process runs."""
+    """The part of the status that does not change while the process runs."""
 
     version: str
     cluster: str  # its name: a kubeconfig's context, or the API server's URL
@@ -40,7 +40,7 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """All that is shown. `now` is in seconds since the epoch."""
+    """The state of the server at `now` (seconds since the epoch)."""
 
     about: About
     now: float

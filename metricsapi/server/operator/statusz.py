@@ -1,6 +1,7 @@
 """`/statusz`: what the server does, for a terminal, a program and a browser.
 
-Asked with `Accept` (text/plain, application/json, text/html) or `?format=text|json|html`.
+The format is chosen by `Accept` (text/plain, application/json, text/html) or
+`?format=text|json|html`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from metricsapi.server.operator.routes import (
     NOT_ACCEPTABLE,
     READ,
     TEXT_KINDS,
-    answer_in_slices,
+    respond_in_slices,
     wanted_format,
 )
 from metricsapi.server.operator.status import Status
@@ -53,6 +54,6 @@ def statusz_routes(status: Callable[[], Awaitable[Status]]) -> list[BaseRoute]:
         kind = TEXT_KINDS[wanted]
         charset = "" if wanted == "json" else "; charset=utf-8"
         pieces = (piece.encode() for piece in WRITERS[wanted](await status()))
-        return await answer_in_slices(pieces, {**_HEADERS, "Content-Type": kind + charset})
+        return await respond_in_slices(pieces, {**_HEADERS, "Content-Type": kind + charset})
 
     return router.routes

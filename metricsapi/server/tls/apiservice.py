@@ -36,7 +36,7 @@ def published_certificates(items: list[Object]) -> frozenset[bytes]:
 
 
 def verifies_nobody(item: Object) -> bool:
-    """Return whether its callers refuse every server: they verify it, and have no CA for that."""
+    """Return whether the API server refuses every server: it verifies, and has no CA for that."""
     spec = spec_of(item)
     return not spec.get("caBundle") and not spec.get("insecureSkipTLSVerify")
 

@@ -1,4 +1,4 @@
-"""`--manage-ca-bundle`: our serving certificate is verified, without anyone having to set it up.
+"""`--manage-ca-bundle`: callers verify our serving certificate, without any setup.
 
 A controller that keeps a CA in a Secret, presents a certificate of it, and writes the CA into the
 `caBundle` of the APIServices that lead to our Service. It never creates an APIService: one that
@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class CABundleController:
-    """Brings Secret, APIServices and `tls` into agreement; several replicas may do so at once.
+    """Reconciles Secret, APIServices and `tls`; several replicas may do so at once.
 
     `reconciled` is set after the first attempt, whatever its result. `is_ready` tells whether this
     replica is ready, and so behind the Service. `clock` gives epoch seconds.
@@ -133,7 +133,7 @@ class CABundleController:
                 await self._wait()
 
     async def reconcile(self) -> bool:
-        """Bring everything into agreement once; return whether to do so again soon.
+        """Reconcile Secret, APIServices and certificate once; return whether to do so again soon.
 
         Raises KubeError when the API server cannot be reached.
         """

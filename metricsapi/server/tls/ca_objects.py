@@ -19,7 +19,7 @@ from metricsapi.kube.progress import Progress, unobserved
 RELIST = 60.0  # seconds between two reads of what may not be watched
 _WATCH = 300  # seconds that a watch is asked for
 IDLE = _WATCH + 30.0  # seconds that nothing may come of a watch
-_MANY = 5  # writes in ten minutes, after which someone else keeps writing something different
+_MANY = 5  # writes in ten minutes: then another client keeps writing something different
 _TEN_MINUTES = 600.0
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class ObjectAccess:
     async def put(self, path: str, name: str, body: Object) -> bool | None:
         """Write an object as it was read but for our change.
 
-        Gives True when written, None when it has changed meanwhile, False when it may not be.
+        Returns True when written, None when it has changed meanwhile, False when it may not be.
         """
         try:
             await self._client.request("PUT", f"{path}/{name}", body=body)
@@ -101,7 +101,7 @@ class ObjectAccess:
                 await asyncio.sleep(5.0)  # the read that follows reports what is wrong
 
     def is_contested(self) -> bool:
-        """Return whether we have written so often that someone else must write against us."""
+        """Return whether we have written so often that another client must keep undoing it."""
         writes = self._writes
         contested = len(writes) == _MANY and time.monotonic() - writes[0] < _TEN_MINUTES
         if contested:

@@ -27,7 +27,7 @@ class TLSError(ValueError):
 class Named:
     """A certificate for clients that ask for a name: one of `names`, or its own without any.
 
-    ServingNames are in lower case; `*` stands for whole leading labels.
+    Names are in lower case; `*` stands for whole leading labels.
     """
 
     pair: KeyPair
@@ -35,7 +35,7 @@ class Named:
 
 
 class ServingTLS:
-    """What the server presents and whom it lets finish a handshake; both change at any time.
+    """The certificates that the server presents and accepts; both change at any time.
 
     `context` is for the listening socket; it stays the same.
     """
@@ -80,7 +80,7 @@ class ServingTLS:
             self._use((*self.pairs[:which], pair, *self.pairs[which + 1 :]), self._authorities)
 
     def trust(self, authorities: str) -> None:
-        """Let certificates of these authorities (PEM), and no others, finish a handshake.
+        """Accept handshakes with client certificates of these authorities (PEM), and no others.
 
         Which of them may do what is decided per request. Raises TLSError.
         """

@@ -1,4 +1,4 @@
-"""A probe of our Service: whose certificates its callers are shown, by repeated new connections.
+"""Probes our Service with new connections: whose certificates do its callers get?
 
 While this server replaces another, both may be behind the Service. A `caBundle` that verifies only
 ours makes the API server refuse the other. So it is written only after several connections in a row
@@ -58,7 +58,7 @@ class ServiceProbe:
     async def run(self, authorities: str, port: int) -> ProbeFailure | None:
         """Connect until a connection does not meet a certificate of these authorities (PEM).
 
-        Gives that failure, or None when there is none. `port` is the Service's, for connections
+        Returns that failure, or None when there is none. `port` is the Service's, for connections
         by its name.
         """
         context = verifying_context(authorities)

@@ -1,4 +1,4 @@
-"""The serving certificate: from files that somebody else rotates, or self-signed."""
+"""The serving certificate: from files that others rotate, or self-signed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class SelfSigned:
         period: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the lifetime and the time between two looks at it in seconds; `clock` is epoch.
+        """Take the lifetime and the time between two checks; `clock` gives epoch seconds.
 
         Without a directory each start makes a certificate of its own.
         """
@@ -106,7 +106,7 @@ class SelfSigned:
         return self._own
 
     def failing(self) -> None:
-        """It needs nothing from outside."""
+        """Return None: it depends on nothing that can fail."""
 
     async def follow(self, tls: ServingTLS, progress: Progress = unobserved) -> None:
         """Replace the certificate before it expires, or if a clock jumped, until cancelled.
@@ -173,7 +173,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def describe(pair: KeyPair) -> dict[str, str]:
-    """Return what a log line tells of a certificate."""
+    """Return the fields of a certificate for a log line."""
     leaf = pair.leaf
     return {
         "subject": leaf.subject.rfc4514_string(),

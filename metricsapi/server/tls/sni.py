@@ -2,7 +2,7 @@
 
 The rules of k8s.io/apiserver (`pkg/server/dynamiccertificates`) and of Go's TLS under it: a name
 itself before one with `*`, a pattern that was given before a name that is only in a certificate,
-and of equals the one given first.
+and of equals the first.
 """
 
 from __future__ import annotations
