@@ -6,7 +6,7 @@ The order is kept as informer events come in, so that no request sorts or scans 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -40,7 +40,7 @@ class Objects(Generic[T]):
         self._trimmed_at = 0.0
 
     def changed(self, old: T | None, new: T | None) -> None:
-        """Take one event of an informer: added (None, new), changed, or deleted (old, None)."""
+        """Follow an event of an informer: added (None, new), changed, or deleted (old, None)."""
         changed = new if new is not None else old
         if changed is None:
             return
@@ -62,7 +62,7 @@ class Objects(Generic[T]):
         return scope.entries.get(name) if scope else None
 
     def count(self) -> int:
-        """How many objects there are, with or without usage."""
+        """Return the number of objects, with or without usage."""
         return sum(len(namespace.entries) for namespace in self.namespaces.values())
 
     def select(
@@ -74,34 +74,47 @@ class Objects(Generic[T]):
         name: str | None = None,
         after: tuple[str, str] | None = None,
     ) -> Selection:
-        """Find entries by label, in one namespace or (None) in all, beyond the key `after`.
+        """Select entries by label, in one namespace or (None) in all, beyond the key `after`.
 
-        With `name`, find no others than those of this name.
-
-        The batches are the caller's own: later events do not change them.
+        With `name`, only entries of this name are selected. `now` is in monotonic seconds. The
+        batches are the caller's own: later events do not change them.
         """
         self._trim(now)
-        first, last = 0, len(self._order)
-        if namespace is not None:
-            first = bisect_left(self._order, namespace)
-            last = bisect_right(self._order, namespace)
-        if after is not None:
-            first = max(first, bisect_left(self._order, after[0]))
+        scopes = self._scopes(namespace, after)
+        if name is not None:
+            named = self._named(scopes, name, after)
+            return Selection(in_batches([named]), tuple(requirements))
         runs: list[Sequence[Entry]] = []
         indexable = [each for each in requirements if each.operator == IN]
         unmet = tuple(requirements)
-        for scope in self._order[first:last]:
-            if name is not None:
-                named = self.namespaces[scope].entries.get(name)
-                if named is not None and (after is None or (scope, name) > after):
-                    runs.append((named,))
-                continue
+        for scope in scopes:
             run, met = _narrowest(self.namespaces[scope], indexable, now)
             start = bisect_right(run.names, after[1]) if after and after[0] == scope else 0
             runs.append(run.entries[start:] if start else run.entries)
             if len(unmet) == 1 and met is unmet[0]:
                 unmet = ()  # the index meets the only condition, in every namespace
         return Selection(in_batches(runs), unmet)
+
+    def _scopes(self, namespace: str | None, after: tuple[str, str] | None) -> list[str]:
+        """Return the namespaces of a selection, in order: from that of the key `after` on."""
+        first, last = 0, len(self._order)
+        if namespace is not None:
+            first = bisect_left(self._order, namespace)
+            last = bisect_right(self._order, namespace)
+        if after is not None:
+            first = max(first, bisect_left(self._order, after[0]))
+        return self._order[first:last]
+
+    def _named(
+        self, scopes: Iterable[str], name: str, after: tuple[str, str] | None
+    ) -> list[Entry]:
+        """Return the entries of one name in these namespaces, beyond the key `after`."""
+        return [
+            entry
+            for scope in scopes
+            if (entry := self.namespaces[scope].entries.get(name)) is not None
+            and (after is None or (scope, name) > after)
+        ]
 
     def _trim(self, now: float) -> None:
         if now - self._trimmed_at > UNUSED:
@@ -113,7 +126,7 @@ class Objects(Generic[T]):
 def _narrowest(
     namespace: Namespace, indexable: Sequence[Requirement], now: float
 ) -> tuple[Sorted, Requirement | None]:
-    """Return the fewest entries that an index has, and the condition that they meet."""
+    """Return the entries of the index with the fewest, and the condition that they meet."""
     best, met = namespace.sorted, None
     for requirement in indexable:
         runs = namespace.by_label(requirement.key, requirement.values, now)

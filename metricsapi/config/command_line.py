@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,31 +73,44 @@ def _parse_arguments(
     result: Parsed,
 ) -> None:
     shorts = {flag.short: flag for flag in flags.values() if flag.short}
-    noted: set[str] = set()
     rest = iter(argv)
     for arg in rest:
         if arg == "--":  # what follows is no flag, whatever it begins with
-            result.problems += [
-                f"unexpected argument {text!r}: flags begin with --" for text in rest
-            ]
-            return
-        if not arg.startswith("-") or arg == "-":
-            result.problems.append(f"unexpected argument {arg!r}: flags begin with --")
-            continue
-        name, text = _split(arg, shorts)
-        known = flags.get(name) or ignored.get(name)
-        if known is None:
-            result.problems.append(f"unknown flag: --{name}{nearest(name, [*flags, *ignored])}")
-            continue
-        if text is None:
-            text = "true" if known.kind is BOOL else next(rest, None)
-        if text is None:
-            result.problems.append(f"flag needs an argument: --{name}")
-        elif name in flags:
-            _set(result, flags[name], text, f"--{name}")
-        elif name not in noted:
-            noted.add(name)
-            result.notes.append(f"--{name} has no effect here: {ignored[name].why}")
+            result.problems += map(_unexpected, rest)
+        elif not arg.startswith("-") or arg == "-":
+            result.problems.append(_unexpected(arg))
+        else:
+            name, text = _split(arg, shorts)
+            _parse_flag(name, text, rest, flags, ignored, result)
+
+
+def _unexpected(arg: str) -> str:
+    return f"unexpected argument {arg!r}: flags begin with --"
+
+
+def _parse_flag(
+    name: str,
+    text: str | None,
+    rest: Iterator[str],
+    flags: Mapping[str, Flag],
+    ignored: Mapping[str, Ignored],
+    result: Parsed,
+) -> None:
+    """Take a flag; without `text` its value is the next argument, unless it is a boolean."""
+    known = flags.get(name) or ignored.get(name)
+    if known is None:
+        result.problems.append(f"unknown flag: --{name}{nearest(name, [*flags, *ignored])}")
+        return
+    if text is None:
+        text = "true" if known.kind is BOOL else next(rest, None)
+    if text is None:
+        result.problems.append(f"flag needs an argument: --{name}")
+    elif name in flags:
+        _set(result, flags[name], text, f"--{name}")
+    else:
+        note = f"--{name} has no effect here: {ignored[name].why}"
+        if note not in result.notes:
+            result.notes.append(note)
 
 
 def _split(arg: str, shorts: Mapping[str, Flag]) -> tuple[str, str | None]:

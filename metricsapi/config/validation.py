@@ -47,44 +47,12 @@ def warnings(settings: Settings, now: float, given: Collection[str] = ()) -> lis
 
     `given` are the names of the flags that were set.
     """
-    kubelet = settings.kubelet
-    texts = []
-    if kubelet.resolution < KUBELET_PERIOD:
-        texts.append(
-            f"--metric-resolution={format_duration(kubelet.resolution)} is below the "
-            "kubelet's own period of 10s: node usage will not be newer, and every read "
-            "costs the node CPU time"
-        )
-    if kubelet.insecure_tls:
-        texts.append("--kubelet-insecure-tls: kubelets are not verified")
-    if kubelet.plain_http:
-        texts.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
-    if "prefetch" in given and settings.prefetch.enabled and not settings.prefetches:
-        texts.append(
-            "--prefetch has no effect with --kubelet-transport=apiserver-proxy: nodes are scraped "
-            "once per --metric-resolution"
-        )
-    texts += validity_warnings(settings, now)
-    if len(settings.serving.curve_preferences) > 1:
-        offered = offered_curve(settings.serving.curve_preferences)
-        texts.append(
-            f"--tls-curve-preferences: of a list Python's TLS offers one key exchange, here "
-            f"{offered} ({CURVES.get(offered or 0)}): clients without it cannot connect"
-        )
-    election = settings.leader_election
-    known = settings.service.manage_ca_bundle or election.replica_token_file
-    if election.enabled and not known:
-        texts.append(
-            "--leader-elect without --manage-ca-bundle or --replica-token-file: replicas cannot "
-            "know each other, so each scrapes every node for itself"
-        )
-    names = [name for named in settings.serving.named_certificates for name in named.names]
-    if addresses := list(filter(_is_address, names)):
-        texts.append(
-            f"--tls-sni-cert-key: {', '.join(addresses)}: whoever connects to an IP address asks "
-            "for no name, and gets the default certificate"
-        )
-    return texts
+    return [
+        *_kubelet_warnings(settings, given),
+        *validity_warnings(settings, now),
+        *_serving_warnings(settings),
+        *_leader_election_warnings(settings),
+    ]
 
 
 def range_problems(settings: object) -> list[str]:
@@ -117,6 +85,27 @@ def _kubelet_problems(settings: Settings) -> list[str]:
     return texts
 
 
+def _kubelet_warnings(settings: Settings, given: Collection[str]) -> list[str]:
+    kubelet = settings.kubelet
+    texts = []
+    if kubelet.resolution < KUBELET_PERIOD:
+        texts.append(
+            f"--metric-resolution={format_duration(kubelet.resolution)} is below the "
+            "kubelet's own period of 10s: node usage will not be newer, and every read "
+            "costs the node CPU time"
+        )
+    if kubelet.insecure_tls:
+        texts.append("--kubelet-insecure-tls: kubelets are not verified")
+    if kubelet.plain_http:
+        texts.append("--deprecated-kubelet-completely-insecure: kubelets are read over HTTP")
+    if "prefetch" in given and settings.prefetch.enabled and not settings.prefetches:
+        texts.append(
+            "--prefetch has no effect with --kubelet-transport=apiserver-proxy: nodes are scraped "
+            "once per --metric-resolution"
+        )
+    return texts
+
+
 def _prefetch_problems(settings: Settings, given: Collection[str]) -> list[str]:
     least, resolution = settings.prefetch.min_interval, settings.kubelet.resolution
     if "min-scrape-interval" not in given or least <= resolution:
@@ -126,6 +115,26 @@ def _prefetch_problems(settings: Settings, given: Collection[str]) -> list[str]:
 
 
 def _serving_problems(settings: Settings) -> list[str]:
+    serving = settings.serving
+    texts = _tls_problems(settings)
+    if missing := {"cpu", "memory"} - set(settings.storage.resources):
+        texts.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
+    for flag, address in {
+        "bind-address": serving.bind_address,
+        "advertise-address": settings.api.advertise_address,
+    }.items():
+        if address and not _is_address(address):
+            texts.append(f"--{flag}: {address!r} is not an IP address")
+    texts += [
+        f"--strict-transport-security-directives: {directive!r} is none of max-age=SECONDS, "
+        "includeSubDomains and preload"
+        for directive in serving.strict_transport_security
+        if not _HSTS.fullmatch(directive)
+    ]
+    return texts
+
+
+def _tls_problems(settings: Settings) -> list[str]:
     serving = settings.serving
     texts = []
     if bool(serving.cert_file) != bool(serving.private_key_file):
@@ -141,20 +150,24 @@ def _serving_problems(settings: Settings) -> list[str]:
         )
     if serving.cert_dir is not None and _is_file(serving.cert_dir):
         texts.append(f"--cert-dir: not a directory: {serving.cert_dir}")
-    if missing := {"cpu", "memory"} - set(settings.storage.resources):
-        texts.append(f"--resources: {' and '.join(sorted(missing))} cannot be left out")
-    for flag, address in {
-        "bind-address": serving.bind_address,
-        "advertise-address": settings.api.advertise_address,
-    }.items():
-        if address and not _is_address(address):
-            texts.append(f"--{flag}: {address!r} is not an IP address")
-    texts += [
-        f"--strict-transport-security-directives: {directive!r} is none of max-age=SECONDS, "
-        "includeSubDomains and preload"
-        for directive in serving.strict_transport_security
-        if not _HSTS.fullmatch(directive)
-    ]
+    return texts
+
+
+def _serving_warnings(settings: Settings) -> list[str]:
+    serving = settings.serving
+    texts = []
+    if len(serving.curve_preferences) > 1:
+        offered = offered_curve(serving.curve_preferences)
+        texts.append(
+            f"--tls-curve-preferences: of a list Python's TLS offers one key exchange, here "
+            f"{offered} ({CURVES.get(offered or 0)}): clients without it cannot connect"
+        )
+    names = [name for named in serving.named_certificates for name in named.names]
+    if addresses := list(filter(_is_address, names)):
+        texts.append(
+            f"--tls-sni-cert-key: {', '.join(addresses)}: whoever connects to an IP address asks "
+            "for no name, and gets the default certificate"
+        )
     return texts
 
 
@@ -182,6 +195,18 @@ def _leader_election_problems(settings: Settings) -> list[str]:
                 f"--leader-elect-{shorter}={format_duration(less)}"
             )
     return texts
+
+
+def _leader_election_warnings(settings: Settings) -> list[str]:
+    election = settings.leader_election
+    known = settings.service.manage_ca_bundle or election.replica_token_file
+    if not election.enabled or known:
+        return []
+    text = (
+        "--leader-elect without --manage-ca-bundle or --replica-token-file: replicas cannot "
+        "know each other, so each scrapes every node for itself"
+    )
+    return [text]
 
 
 def _is_file(path: Path) -> bool:

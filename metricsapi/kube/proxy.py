@@ -1,7 +1,7 @@
 """The proxy for an API server, as Go finds it: HTTPS_PROXY and NO_PROXY.
 
-The rules are those of golang.org/x/net/http/httpproxy, which client-go uses. Kubelets are never
-asked through a proxy.
+The rules are those of golang.org/x/net/http/httpproxy, which client-go uses. Requests to
+kubelets never go through a proxy.
 """
 
 from __future__ import annotations
@@ -55,28 +55,35 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _matches(rule: str, host: str, port: int, address: Address | None) -> bool:
-    """Return whether one entry of NO_PROXY matches."""
-    if not rule:
-        return False
+    """Return whether an entry of NO_PROXY matches; `address` is `host` if that is no name."""
     if rule == "*":
         return True
-    if rule.rpartition("/")[2].isdigit() and "/" in rule:
-        try:
-            network = ipaddress.ip_network(rule, strict=False)
-        except ValueError:
-            pass
-        else:
-            return address is not None and _v4(address) in network
-    name, wanted = _split_port(rule)
-    if wanted and wanted != str(port):
+    if (network := _network(rule)) is not None:
+        return address is not None and _v4(address) in network
+    name, only_port = _split_port(rule)
+    if only_port and only_port != str(port):
         return False
-    if (given := _address(name)) is not None:
-        return address is not None and _v4(given) == _v4(address)
-    if name.startswith("*."):
-        name = name[1:]
+    if (excluded := _address(name)) is not None:
+        return address is not None and _v4(excluded) == _v4(address)
+    return _matches_name(name, host)
+
+
+def _matches_name(name: str, host: str) -> bool:
+    name = name.removeprefix("*") if name.startswith("*.") else name
     if name.startswith("."):  # subdomains only
         return host.endswith(name)
     return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _network(rule: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Return the network of an entry `ADDRESS/PREFIX`, None for any other entry."""
+    _, slash, prefix = rule.rpartition("/")
+    if not slash or not prefix.isdigit():
+        return None
+    try:
+        return ipaddress.ip_network(rule, strict=False)
+    except ValueError:
+        return None
 
 
 def _split_port(rule: str) -> tuple[str, str]:

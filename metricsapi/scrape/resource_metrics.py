@@ -58,22 +58,11 @@ def resource_steps(body: bytes | bytearray, exchange: Exchange) -> Steps[NodeSam
     than `exchange` allows or too many containers.
     """
     node, max_pods = exchange.node, exchange.max_pods
-    asked_at = exchange.requested_at + exchange.wall_offset
     by_key: dict[_Key | None, ContainerStats] = {}
     begin = 0
     while begin < len(body):
         end = _line_end(body, begin)
-        text = body[begin:end].decode("utf-8", "replace")
-        for metric, labels, value, milliseconds in _LINE.findall(text):
-            key = None if metric.startswith("node_") else _key(labels)
-            if key is not None and not (key[0] and key[1] and key[2] not in ("", "POD")):
-                continue
-            stats = by_key.get(key)
-            if stats is None:
-                name = node if key is None else key[2]
-                stats = ContainerStats(name, None, CpuStats(), MemoryStats(), SwapStats())
-                by_key[key] = stats
-            _take(stats, metric, value, _seconds(milliseconds, asked_at))
+        _read_lines(body[begin:end].decode("utf-8", "replace"), exchange, by_key)
         if len(by_key) > POD_CONTAINERS + CONTAINERS_PER_POD * max_pods:
             break  # the checks below say what is too much
         begin = end
@@ -95,6 +84,21 @@ def resource_steps(body: bytes | bytearray, exchange: Exchange) -> Steps[NodeSam
     )
 
 
+def _read_lines(text: str, exchange: Exchange, by_key: dict[_Key | None, ContainerStats]) -> None:
+    """Add the metrics in some lines to the stats of the node (key None) and of containers."""
+    requested_at = exchange.requested_at + exchange.wall_offset
+    for metric, labels, value, milliseconds in _LINE.findall(text):
+        key = None if metric.startswith("node_") else _key(labels)
+        if key is not None and not (key[0] and key[1] and key[2] not in ("", "POD")):
+            continue
+        stats = by_key.get(key)
+        if stats is None:
+            name = exchange.node if key is None else key[2]
+            stats = ContainerStats(name, None, CpuStats(), MemoryStats(), SwapStats())
+            by_key[key] = stats
+        _set(stats, metric, value, _seconds(milliseconds, requested_at))
+
+
 def _line_end(body: bytes | bytearray, begin: int) -> int:
     """Return the end of the last line that begins and ends in the next piece."""
     if len(body) - begin <= PIECE:
@@ -110,10 +114,10 @@ def _key(labels: str) -> _Key:
     return values.get("namespace", ""), values.get("pod", ""), values.get("container", "")
 
 
-def _seconds(milliseconds: str, asked_at: float) -> float | None:
+def _seconds(milliseconds: str, requested_at: float) -> float | None:
     """Return a timestamp in seconds; that of the request where there is none."""
     if not milliseconds:
-        return asked_at
+        return requested_at
     number = _number(milliseconds)
     return None if number is None else number / 1000
 
@@ -126,7 +130,7 @@ def _number(text: str) -> float | None:
     return value if isfinite(value * _NANO) else None
 
 
-def _take(stats: ContainerStats, metric: str, text: str, time: float | None) -> None:
+def _set(stats: ContainerStats, metric: str, text: str, time: float | None) -> None:
     cpu, memory, swap, value = stats.cpu, stats.memory, stats.swap, _number(text)
     if cpu is None or memory is None or swap is None or value is None:
         return

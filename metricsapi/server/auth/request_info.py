@@ -67,19 +67,9 @@ def request_info(method: str, path: str, query: QueryString) -> RequestInfo:
 def _resource(
     group: str, version: str, parts: list[str], method: str, query: QueryString
 ) -> RequestInfo:
-    verb = _VERBS.get(method, "")
-    special = parts[0] in ("proxy", "watch")
-    if special:
-        if len(parts) < 2:
-            raise StatusError(400, "BadRequest", "unable to determine kind and namespace from url")
-        verb, parts = parts[0], parts[1:]
-    namespace = ""
-    if parts[0] == "namespaces" and len(parts) > 1:
-        namespace = parts[1]
-        if len(parts) > 2 and parts[2] not in ("status", "finalize"):
-            parts = parts[2:]
-    elif group == "metrics.k8s.io" and parts[0] == "namespace" and len(parts) > 2:
-        namespace, parts = parts[1], parts[2:]
+    """Return the info of a path below a version; `parts` are its segments, at least one."""
+    verb, parts = _verb(method, parts)
+    namespace, parts = _namespace(group, parts)
     subresource = parts[2] if len(parts) > 2 and verb != "proxy" else ""
     name = parts[1] if len(parts) > 1 else ""
     if not name and verb == "get":
@@ -87,6 +77,25 @@ def _resource(
     elif not name and verb == "delete":
         verb = "deletecollection"
     return RequestInfo(verb, "", group, version, parts[0], subresource, namespace, name)
+
+
+def _verb(method: str, parts: list[str]) -> tuple[str, list[str]]:
+    """Return the verb, of the method or of a path with `proxy` or `watch`, and the rest."""
+    if parts[0] not in ("proxy", "watch"):
+        return _VERBS.get(method, ""), parts
+    if len(parts) < 2:
+        raise StatusError(400, "BadRequest", "unable to determine kind and namespace from url")
+    return parts[0], parts[1:]
+
+
+def _namespace(group: str, parts: list[str]) -> tuple[str, list[str]]:
+    """Return the namespace, if there is one, and the segments from the resource on."""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        of_the_namespace = len(parts) == 2 or parts[2] in ("status", "finalize")
+        return parts[1], parts if of_the_namespace else parts[2:]
+    if group == "metrics.k8s.io" and parts[0] == "namespace" and len(parts) > 2:
+        return parts[1], parts[2:]
+    return "", parts
 
 
 def _list_or_watch(query: QueryString) -> tuple[str, str]:

@@ -20,19 +20,25 @@ def check_framing(parser: Any, headers: Headers, body_bytes: int) -> None:
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
         raise malformed("HTTP/1.1 is spoken here")
-    names = [name for name, _ in headers]
-    hosts = names.count(b"host")
-    if hosts > 1 or (hosts == 0 and version == "1.1"):
+    hosts = _values(headers, b"host")
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise malformed("one Host header is needed")
-    codings = names.count(b"transfer-encoding")
-    lengths = names.count(b"content-length")
+    codings = _values(headers, b"transfer-encoding")
+    lengths = _values(headers, b"content-length")
     if codings:
-        coding = dict(headers)[b"transfer-encoding"].strip().lower()
-        if codings > 1 or lengths or coding != b"chunked" or version == "1.0":
+        if lengths or version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]:
             raise malformed("the length of the body is not clear")
     elif lengths:
-        length = dict(headers)[b"content-length"].strip()
-        if lengths > 1 or not length.isdigit():
-            raise malformed("the length of the body is not clear")
-        if len(length) > 18 or int(length) > body_bytes:
-            raise body_too_large()
+        _check_length(lengths, body_bytes)
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value.strip() for key, value in headers if key == name]
+
+
+def _check_length(lengths: Sequence[bytes], body_bytes: int) -> None:
+    length = lengths[0]
+    if len(lengths) > 1 or not length.isdigit():
+        raise malformed("the length of the body is not clear")
+    if len(length) > 18 or int(length) > body_bytes:
+        raise body_too_large()

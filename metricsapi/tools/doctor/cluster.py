@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -145,21 +146,32 @@ async def _service(
 async def _endpoints(client: KubeClient, namespace: str, name: str) -> tuple[list[str], list[str]]:
     """Return ready and other addresses, from EndpointSlices or, where there are none, Endpoints."""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-    ready: list[str] = []
-    unready: list[str] = []
     try:
         slices = await get(client, path, labelSelector=f"kubernetes.io/service-name={name}")
     except NotFound:
-        endpoints = await get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}")
-        for subset in endpoints.get("subsets") or ():
-            ready += [address["ip"] for address in subset.get("addresses") or ()]
-            unready += [address["ip"] for address in subset.get("notReadyAddresses") or ()]
-        return ready, unready
-    for part in slices.get("items") or ():
-        for endpoint in part.get("endpoints") or ():
+        return _of_endpoints(await get(client, f"/api/v1/namespaces/{namespace}/endpoints/{name}"))
+    return _of_slices(slices)
+
+
+def _of_slices(slices: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return ready and other addresses of an EndpointSliceList."""
+    ready: list[str] = []
+    unready: list[str] = []
+    for item in slices.get("items") or ():
+        for endpoint in item.get("endpoints") or ():
             # An absent condition means ready, says the API.
             is_ready = (endpoint.get("conditions") or {}).get("ready", True)
             (ready if is_ready else unready).extend(endpoint.get("addresses") or ())
+    return ready, unready
+
+
+def _of_endpoints(endpoints: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return ready and other addresses of an Endpoints object."""
+    ready: list[str] = []
+    unready: list[str] = []
+    for subset in endpoints.get("subsets") or ():
+        ready += [address["ip"] for address in subset.get("addresses") or ()]
+        unready += [address["ip"] for address in subset.get("notReadyAddresses") or ()]
     return ready, unready
 
 

@@ -1,4 +1,4 @@
-"""The first half of a node's examination: address, connection, certificate."""
+"""Checks how a node is reached: its address, connection and certificate."""
 
 from __future__ import annotations
 
@@ -96,39 +96,46 @@ async def handshake(target: Target, host: str, reader: Reader, findings: Finding
     if reader.context is None:
         findings.warn("tls", "not used (--deprecated-kubelet-completely-insecure)", "Use TLS.")
         return host
-    try:
-        version, der = await _tls(host, target.port, _seeing(), host, reader.timeout)
-    except (TimeoutError, OSError) as error:
-        findings.because("tls", "tls", f"handshake failed: {words(error)}")
-        raise Stop from error
-    try:
-        certificate = read_certificate(der)
-    except UNREADABLE as error:
-        text = f"{version}, a certificate that cannot be read: {error}"
-        findings.because("tls", Cause.CERTIFICATE_UNSUITABLE, text)
-        raise Stop from error
+    version, certificate = await _presented(target, host, reader, findings)
     evidence = f"{version}, {certificate.text}"
     if not reader.verify:
         findings.warn(
             "tls", f"not verified (--kubelet-insecure-tls); {evidence}", "Verify kubelets."
         )
         return host
-    refused: list[ssl.SSLCertVerificationError] = []
+    refusals: list[ssl.SSLCertVerificationError] = []
     for name in (host, target.node):
         try:
             await _tls(host, target.port, reader.context, name, reader.timeout)
         except ssl.SSLCertVerificationError as error:
-            refused.append(error)
+            refusals.append(error)
         except (TimeoutError, OSError) as error:
             findings.because("tls", "tls", f"{words(error)}; {evidence}")
             raise Stop from error
         else:
             _verified(certificate, evidence, name, host, findings)
             return name
-    cause = _certificate_fault(refused[0], certificate)
-    text = f"{remedy(cause).title} ({refused[0].verify_message}): {evidence}"
+    cause = _certificate_fault(refusals[0], certificate)
+    text = f"{remedy(cause).title} ({refusals[0].verify_message}): {evidence}"
     findings.because("tls", cause, text)
     raise Stop
+
+
+async def _presented(
+    target: Target, host: str, reader: Reader, findings: Findings
+) -> tuple[str, Certificate]:
+    """Return the TLS version and the certificate of a handshake without verification."""
+    try:
+        version, der = await _tls(host, target.port, _seeing(), host, reader.timeout)
+    except (TimeoutError, OSError) as error:
+        findings.because("tls", "tls", f"handshake failed: {words(error)}")
+        raise Stop from error
+    try:
+        return version, read_certificate(der)
+    except UNREADABLE as error:
+        text = f"{version}, a certificate that cannot be read: {error}"
+        findings.because("tls", Cause.CERTIFICATE_UNSUITABLE, text)
+        raise Stop from error
 
 
 def _verified(

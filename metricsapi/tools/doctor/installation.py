@@ -78,18 +78,18 @@ async def find_installation(
     except (KubeError, msgspec.DecodeError):
         return Installation(State.OURS, account, user=user)
     pods = await _pods(client, namespace, service.get("spec", {}).get("selector") or {})
-    containers = [container for pod in pods for container in pod["spec"]["containers"]]
-    images = {container["image"] for container in containers if container.get("image")}
     accounts = {pod["spec"].get("serviceAccountName") or name for pod in pods}
     if len(accounts) == 1:
         account = f"{namespace}:{accounts.pop()}"
-    theirs = any("metrics-server" in image.rpartition("/")[2] for image in images)
-    state = State.OTHER if theirs else State.OURS
+    images = _images(pods)
+    is_metrics_server = any("metrics-server" in image.rpartition("/")[2] for image in images)
     if images:
-        what = "metrics-server, which this server can replace: see docs/migration.md"
-        text = f"{', '.join(sorted(images))} behind {namespace}/{name}"
-        findings.ok("installation", f"{text}: {what}" if theirs else text)
-    return Installation(state, account, tuple(sorted(images)), user)
+        text = f"{', '.join(images)} behind {namespace}/{name}"
+        if is_metrics_server:
+            text += ": metrics-server, which this server can replace: see docs/migration.md"
+        findings.ok("installation", text)
+    state = State.OTHER if is_metrics_server else State.OURS
+    return Installation(state, account, images, user)
 
 
 async def probe_token(client: KubeClient, installation: Installation) -> str:
@@ -109,6 +109,12 @@ async def probe_token(client: KubeClient, installation: Installation) -> str:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{quote(name, safe='')}/token"
     response = await post(client, path, body)
     return str((response.get("status") or {}).get("token") or "")
+
+
+def _images(pods: list[Any]) -> tuple[str, ...]:
+    """Return the images of all containers of these pods, sorted."""
+    containers = [container for pod in pods for container in pod["spec"]["containers"]]
+    return tuple(sorted({item["image"] for item in containers if item.get("image")}))
 
 
 async def _who_am_i(client: KubeClient) -> str:

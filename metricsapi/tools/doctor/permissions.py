@@ -59,16 +59,23 @@ async def check_permissions(
         findings.ok("permission", f"asked for {whose}")
         fix = f"manifests/ has the roles: apply them, or grant this to {whose}."
     for (words, _), verdict in zip(wanted, verdicts, strict=True):
-        check = "permission"
-        if isinstance(verdict, str):
-            findings.skip(check, f"{words}: cannot be asked: {verdict}")
-        elif verdict.allowed:
-            findings.ok(check, words)
-        else:
-            reason = f": {verdict.reason}" if verdict.reason else ""
-            optional = words == "get nodes/metrics" and settings.kubelet.endpoint == "auto"
-            text = f"no {words}{reason}"
-            (findings.warn if optional else findings.fail)(check, text, fix)
+        optional = words == "get nodes/metrics" and settings.kubelet.endpoint == "auto"
+        _report(words, verdict, fix, findings, optional=optional)
+
+
+def _report(
+    words: str, verdict: _Verdict | str, fix: str, findings: Findings, *, optional: bool
+) -> None:
+    """Add the finding of a permission; a missing one that is `optional` is a warning."""
+    check = "permission"
+    if isinstance(verdict, str):
+        findings.skip(check, f"{words}: cannot be asked: {verdict}")
+    elif verdict.allowed:
+        findings.ok(check, words)
+    else:
+        reason = f": {verdict.reason}" if verdict.reason else ""
+        add = findings.warn if optional else findings.fail
+        add(check, f"no {words}{reason}", fix)
 
 
 async def _check_installer(client: KubeClient, settings: Settings, findings: Findings) -> None:

@@ -41,24 +41,26 @@ def merged(old: Any, change: Any) -> Any:
 def strategically_merged(old: Any, change: Any, field: str = "") -> Any:
     """Apply a strategic merge patch, as `kubectl apply` makes it for kinds that it knows.
 
-    Lists of objects with a key are merged by it, others replaced.
+    Lists of objects with a key are merged by it, others replaced. `field` is the name of the
+    value in its object.
     """
-    if isinstance(change, list):
-        key = _KEYS.get(field)
-        if field == "ports":  # of a container, or of a Service
-            key = "containerPort" if any("containerPort" in item for item in change) else "port"
-        return _merged_list(old if isinstance(old, list) else [], change, key) if key else change
-    if not isinstance(change, dict):
-        return change
+    if isinstance(change, dict):
+        return _merged_object(old if isinstance(old, dict) else {}, change)
+    if isinstance(change, list) and (key := _merge_key(field, change)):
+        return _merged_list(old if isinstance(old, list) else [], change, key)
+    return change
+
+
+def _merged_object(old: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     if change.get("$patch") == "replace":
         return {name: value for name, value in change.items() if name != "$patch"}
-    result = dict(old) if isinstance(old, dict) else {}
+    result = dict(old)
     if (retained := change.get("$retainKeys")) is not None:
         result = {name: value for name, value in result.items() if name in retained}
     for name, value in change.items():
-        if name.startswith("$deleteFromPrimitiveList/"):
-            within = name.partition("/")[2]
-            result[within] = [item for item in result.get(within, ()) if item not in value]
+        directive, _, field = name.partition("/")
+        if directive == "$deleteFromPrimitiveList":
+            result[field] = [item for item in result.get(field, ()) if item not in value]
         elif name.startswith("$"):
             continue
         elif value is None:
@@ -66,6 +68,13 @@ def strategically_merged(old: Any, change: Any, field: str = "") -> Any:
         else:
             result[name] = strategically_merged(result.get(name), value, name)
     return result
+
+
+def _merge_key(field: str, items: list[Any]) -> str | None:
+    """Return the key by which a list is merged, None for a list that is replaced."""
+    if field == "ports":  # of a container, or of a Service
+        return "containerPort" if any("containerPort" in item for item in items) else "port"
+    return _KEYS.get(field)
 
 
 # The keys of lists that are merged (patchMergeKey in k8s.io/api), by the lists' names.
@@ -107,27 +116,25 @@ def _json_patch(old: Any, operations: Any) -> Any:
 
 
 def _operate(target: Any, operation: str, steps: list[str], value: Any) -> None:
-    *way, last = steps
-    for step in way:
+    """Apply an operation in place. Raises KeyError, IndexError or ValueError if it does not fit."""
+    *parents, last = steps
+    for step in parents:
         target = target[int(step)] if isinstance(target, list) else target[step]
+    key: Any = last
     if isinstance(target, list):
-        index = len(target) if last == "-" else int(last)
-        if operation == "add":
-            target.insert(index, value)
-            return
-        key: Any = index
-    else:
-        key = last
+        key = len(target) if last == "-" else int(last)
+    if operation == "add":
+        if isinstance(target, list):
+            target.insert(key, value)
+        else:
+            target[key] = value
+        return
+    current = target[key]  # all other operations need it
     if operation == "remove":
         del target[key]
-    elif operation == "test":
-        if target[key] != value:
-            raise ValueError(f"{'/'.join(steps)} is not {value!r}")
     elif operation == "replace":
-        if not isinstance(target, list):
-            target[key]  # it must be there
         target[key] = value
-    elif operation == "add":
-        target[key] = value
-    else:
+    elif operation != "test":
         raise ValueError(f"unknown operation {operation!r}")
+    elif current != value:
+        raise ValueError(f"{'/'.join(steps)} is not {value!r}")

@@ -29,7 +29,7 @@ from metricsapi.tools.sandbox.selecting import BadSelector, selection
 from metricsapi.tools.sandbox.state import Cluster, Conflict
 from metricsapi.tools.sandbox.tables import included, table
 from metricsapi.tools.sandbox.validation import refusal
-from metricsapi.tools.sandbox.watching import BOOKMARK_EVERY, Asked, Watch
+from metricsapi.tools.sandbox.watching import BOOKMARK_EVERY, Parameters, Watch
 
 _COLLECTION = ["GET", "POST"]
 _ITEM = ["GET", "PUT", "PATCH", "DELETE"]
@@ -67,12 +67,12 @@ class Resources:
             try:
                 selectors = query.get("labelSelector", ""), query.get("fieldSelector", "")
                 wanted = selection(kind, *selectors, namespace)
-                asked = Asked.of(query, request.headers.get("accept", ""))
+                parameters = Parameters.of(query, request.headers.get("accept", ""))
             except (BadSelector, ValueError) as error:
                 return status(400, str(error))
             if query.get("watch") not in ("true", "1"):
                 return self.lists.answer(request, collection, self.cluster.version, wanted)
-            watch = Watch(self.cluster, collection, asked, wanted, self._outages)
+            watch = Watch(self.cluster, collection, parameters, wanted, self._outages)
             return StreamingResponse(watch.lines(self.bookmark_every), media_type=JSON)
 
         return handle

@@ -23,18 +23,18 @@ _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The parameters of a watch. `version` is None where it begins with what is there now."""
+class Parameters:
+    """The parameters of a watch. `version` is None where it begins with the present objects."""
 
     version: int | None
     bookmarks: bool
     seconds: float  # until the server ends it
-    initial: bool  # a bookmark says where what was there ends
+    initial: bool  # a bookmark ends the present objects
     shape: str  # METADATA alone, "Table" of one row each, or empty
     include: str  # what is in the rows of Tables beside their cells
 
     @classmethod
-    def of(cls, query: Mapping[str, str], accept: str) -> Asked:
+    def of(cls, query: Mapping[str, str], accept: str) -> Parameters:
         """Read the parameters of a request. Raises ValueError when one is no number."""
         version = int(query.get("resourceVersion") or 0)
         initial = query.get("sendInitialEvents") in _TRUE
@@ -52,11 +52,16 @@ class Watch:
     """One watch of one kind; `lines` is its body."""
 
     def __init__(
-        self, cluster: Cluster, collection: Collection, asked: Asked, wanted: Test, outages: Outages
+        self,
+        cluster: Cluster,
+        collection: Collection,
+        parameters: Parameters,
+        wanted: Test,
+        outages: Outages,
     ) -> None:
         self._cluster = cluster
         self._collection = collection
-        self._asked = asked
+        self._parameters = parameters
         self._wanted = wanted
         self._outages = outages
         self._headers = True  # the first Table of a watch tells the columns, also in a bookmark
@@ -64,35 +69,36 @@ class Watch:
     async def lines(self, bookmark_every: float) -> AsyncIterator[bytes]:
         """Yield lines until its time is over, or its version has expired."""
         now = time.monotonic()
-        ends, bookmark_at = now + self._asked.seconds, now + bookmark_every
-        version = self._asked.version
+        ends, bookmark_at = now + self._parameters.seconds, now + bookmark_every
+        version = self._parameters.version
         while (now := time.monotonic()) < ends:
             if self._outages.silent:
                 await self._cluster.wait_change(ends - now, self._collection.kind.plural)
                 continue
-            problem = self._problem(version or 0) if version or self._outages.expired else b""
-            if self._outages.truncated:
-                yield b'{"type":"MODIFIED","object":{"kind":"'
-                return
-            if problem:
-                yield problem
+            if last_line := self._last_line(version):
+                yield last_line
                 return
             version, lines = self._initial() if version is None else self._after(version)
-            if lines and self._asked.shape == METADATA_LIST:
+            if lines and self._parameters.shape == METADATA_LIST:
                 return  # as kube-apiserver does: no event is a list, and it says so in its log only
-            if self._asked.bookmarks and now >= bookmark_at:
+            if self._parameters.bookmarks and now >= bookmark_at:
                 bookmark_at = now + bookmark_every
                 lines += self._bookmark(version)
             if lines:
                 yield lines
             else:
-                wait = min(ends, bookmark_at) - now if self._asked.bookmarks else ends - now
+                wait = min(ends, bookmark_at) - now if self._parameters.bookmarks else ends - now
                 await self._cluster.wait_change(wait, self._collection.kind.plural)
-        if self._asked.bookmarks and version and not self._outages.silent:
+        if self._parameters.bookmarks and version and not self._outages.silent:
             yield self._bookmark(version)
 
-    def _problem(self, version: int) -> bytes:
+    def _last_line(self, version: int | None) -> bytes:
         """Return the line that ends the watch, if it cannot go on from a version."""
+        if self._outages.truncated:
+            return b'{"type":"MODIFIED","object":{"kind":"'
+        if not version and not self._outages.expired:
+            return b""
+        version = version or 0
         if self._outages.expired or self._collection.changes_after(version) is None:
             return _encoded("ERROR", status_body(410, f"too old resource version: {version}"))
         current = self._cluster.version
@@ -102,16 +108,16 @@ class Watch:
         return b""
 
     def _after(self, version: int) -> tuple[int, bytes]:
-        """Return the version of now, and the lines of what changed since a version."""
+        """Return the current version, and the lines of what changed since a version."""
         changes = self._collection.changes_after(version) or ()
         return self._cluster.version, b"".join([self._line(change) for change in changes])
 
     def _initial(self) -> tuple[int, bytes]:
-        """Return the version of now, and what is there as additions."""
+        """Return the current version, and the present objects as additions."""
         records = [record for record in self._collection.ordered() if self._wanted(record)]
         version = self._cluster.version
         lines = b"".join([self._event("ADDED", record) for record in records])
-        if self._asked.initial:
+        if self._parameters.initial:
             lines += self._bookmark(version, _INITIAL_END)
         return version, lines
 
@@ -131,13 +137,13 @@ class Watch:
         return record(self._collection.kind, item, version)
 
     def _event(self, word: Word | Literal["BOOKMARK"], record: Record) -> bytes:
-        shown = record.partial if self._asked.shape == METADATA else record.json
-        if self._asked.shape == "Table":
+        shown = record.partial if self._parameters.shape == METADATA else record.json
+        if self._parameters.shape == "Table":
             shown = table(
                 self._collection.kind.plural,
                 [record],
                 {"resourceVersion": str(record.version)},
-                self._asked.include,
+                self._parameters.include,
                 headers=self._headers,
             )
             self._headers = False
