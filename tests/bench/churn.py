@@ -13,12 +13,10 @@ import asyncio
 import contextlib
 import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from tests.bench.cases import query
-from tests.bench.cluster import FLAGS, sandbox, server
+from tests.bench.cluster import FLAGS, running_cluster, server
 from tests.bench.measure import Server, ages, memory, stalls
 from tests.bench.steadiness import queries, start
 from tests.support.ports import free_port
@@ -40,8 +38,7 @@ WARM = 7  # periods
 def main() -> int:
     flags = (*FLAGS, f"--churn-pods={CHURN_PODS}", f"--churn-nodes={CHURN_NODES}")
     with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(sandbox(directory, NODES, PODS, flags))
+        directory = stack.enter_context(running_cluster(NODES, PODS, flags))
         ours = stack.enter_context(server(directory, free_port(), RESOLUTION))
         asyncio.run(measure(ours))
     return 0

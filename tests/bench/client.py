@@ -1,4 +1,4 @@
-"""A client that costs little: kept-alive HTTP/1.1 over TLS as the aggregation layer speaks it."""
+"""A client of little cost: kept-alive HTTP/1.1 over TLS, as the aggregation layer sends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: its status, its size on the wire in bytes, and how long it took in seconds."""
+    """A response: its status, its size on the wire in bytes, and the seconds that it took."""
 
     status: int
     size: int
@@ -34,7 +34,7 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
 
     async def get(self, path: str, accept: str = JSON, *, gzip: bool = False) -> Answer:
-        """Send one GET and read the whole answer; a closed connection is opened again once."""
+        """Send one GET and read the whole response; a closed connection is opened again once."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(
                 self.host, self.port, ssl=self._context, limit=2**22

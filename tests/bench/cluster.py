@@ -4,19 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.bench.measure import Server
 from tests.bench.meter import Meter
 
 READY = "export KUBECONFIG="
 FLAGS = ("--changing", "--namespaces=2", "--workloads=1,100,1000", "--kubelet-latency=100")
+
+
+def report_progress(text: str) -> None:
+    """Print a line to standard error: standard output is for the result."""
+    sys.stderr.write(f"# {text}\n")
+    sys.stderr.flush()
+
+
+def circumstances(nodes: int, pods: int) -> dict[str, Any]:
+    """Return what numbers depend on: size of the cluster, with `pods` a node, and this machine."""
+    return {
+        "nodes": nodes,
+        "pods": nodes * pods,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+
+
+@contextlib.contextmanager
+def running_cluster(nodes: int, pods: int, flags: Sequence[str] = FLAGS) -> Iterator[Path]:
+    """Return the folder of a cluster: the one of CLUSTER, which runs already, or a new one."""
+    if existing := os.environ.get("CLUSTER"):
+        yield Path(existing)
+        return
+    report_progress(f"starting {nodes} kubelets with {pods} pods of two containers")
+    with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder), nodes, pods, flags) as path:
+        yield path
+
+
+def running_peers(directory: Path) -> list[Server]:
+    """Return the peer of PEER_PID and PEER_URL, which runs already, if they are set."""
+    pid, url = os.environ.get("PEER_PID"), os.environ.get("PEER_URL")
+    if not pid or not url:
+        return []
+    return [Server("peer", Meter(int(pid)), url, context_of(directory))]
 
 
 def context_of(directory: Path) -> ssl.SSLContext:

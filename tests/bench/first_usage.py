@@ -30,7 +30,7 @@ NODES, STARTS, SECONDS = (
     for name, default in (("NODES", "20"), ("STARTS", "60"), ("SECONDS", "120"))
 )
 READY = float(os.environ.get("READY", "4"))
-LOOK = 0.5  # seconds between two lists, by which it is seen that there is usage
+POLL = 0.5  # seconds between two lists
 LEARN = 75.0  # seconds in which queries are learned before pods start
 PERIOD = 15.0
 
@@ -45,33 +45,33 @@ class Start:
 
 
 @dataclass
-class Seen:
-    """What is seen of one server: by pod, when it had usage, and the query that counts it."""
+class Observed:
+    """By pod, when it had usage and the time of the query that counts it; times of queries."""
 
     usage: dict[str, float] = field(default_factory=dict)
     counted: dict[str, float] = field(default_factory=dict)
     queries: dict[str, list[float]] = field(default_factory=dict)  # by node
 
 
-async def look(client, seen):
-    """List all pods, often: a query as close as this is not predicted."""
+async def poll(client, observed):
+    """List all pods, often: queries as close as this are not predicted."""
     while True:
         for item in await listed(client):
-            seen.usage.setdefault(item["metadata"]["name"], time.time())
-        await asyncio.sleep(LOOK)
+            observed.usage.setdefault(item["metadata"]["name"], time.time())
+        await asyncio.sleep(POLL)
 
 
-async def ask(client, seen, node, starts, rng):
-    """Ask for a node's pods as an HPA does, and note which pods it would count."""
+async def send_queries(client, observed, node, starts, rng):
+    """Query a node's pods as an HPA does, and note which pods it would count."""
     await asyncio.sleep(rng.uniform(0.0, PERIOD))
     while True:
         at = time.time()
-        seen.queries.setdefault(node, []).append(at)
+        observed.queries.setdefault(node, []).append(at)
         for item in await listed(client, labelSelector=f"node={node}"):
             name = item["metadata"]["name"]
             start = starts.get(name)
             if start is not None and counts(item, start, at):
-                seen.counted.setdefault(name, at)
+                observed.counted.setdefault(name, at)
         await asyncio.sleep(PERIOD + rng.uniform(0.0, 0.3))
 
 
@@ -112,10 +112,10 @@ def row(title, values):
     return f"| {title} | {statistics.median(values):.1f} | {values[-1]:.1f} |"
 
 
-def report(flag, seen, starts, reads):
-    usage = [seen.usage[name] - start.began for name, start in starts.items()]
-    counted = [seen.counted[name] - start.ready for name, start in starts.items()]
-    soon = sum(is_counted_soon(seen, name, start) for name, start in starts.items())
+def report(flag, observed, starts, reads):
+    usage = [observed.usage[name] - start.began for name, start in starts.items()]
+    counted = [observed.counted[name] - start.ready for name, start in starts.items()]
+    soon = sum(is_counted_soon(observed, name, start) for name, start in starts.items())
     return "\n".join(
         (
             f"\n{flag}: {reads:.2f} scrapes of a node in {PERIOD:g} s",
@@ -128,13 +128,13 @@ def report(flag, seen, starts, reads):
     )
 
 
-def is_counted_soon(seen, name, start):
-    queries = seen.queries[start.source.name]
-    return seen.counted[name] <= next(at for at in queries if at >= start.ready + 12.0)
+def is_counted_soon(observed, name, start):
+    queries = observed.queries[start.source.name]
+    return observed.counted[name] <= next(at for at in queries if at >= start.ready + 12.0)
 
 
 async def measure(flag, directory):
-    """Run one server in a cluster of its own; return what is seen."""
+    """Run a server in its own cluster; return observations, starts, and scrapes a period."""
     rng = random.Random(1)
     starts = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -142,20 +142,22 @@ async def measure(flag, directory):
         server = await stack.enter_async_context(serving(cluster, flag))
         client = await stack.enter_async_context(administrator(cluster, server, timeout=20.0))
         await becomes_ready(server, client)
-        seen = Seen()
-        work = [ask(client, seen, source.name, starts, rng) for source in cluster.sources]
-        tasks = [asyncio.create_task(each) for each in (look(client, seen), *work)]
-        await until(lambda: len(seen.usage) == NODES * OLD_PODS, seconds=60)
+        observed = Observed()
+        work = [
+            send_queries(client, observed, source.name, starts, rng) for source in cluster.sources
+        ]
+        tasks = [asyncio.create_task(each) for each in (poll(client, observed), *work)]
+        await until(lambda: len(observed.usage) == NODES * OLD_PODS, seconds=60)
         await asyncio.sleep(LEARN)
         before, began = sum(source.reads for source in cluster.sources), time.time()
         await start_pods(cluster, starts, random.Random(2))
-        await until(lambda: seen.counted.keys() >= starts.keys(), seconds=90)
+        await until(lambda: observed.counted.keys() >= starts.keys(), seconds=90)
         reads = sum(source.reads for source in cluster.sources) - before
         await asyncio.sleep(PERIOD)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return seen, starts, reads / NODES * PERIOD / (time.time() - began - PERIOD)
+    return observed, starts, reads / NODES * PERIOD / (time.time() - began - PERIOD)
 
 
 async def main():
@@ -170,8 +172,8 @@ async def main():
                 for flag, directory in zip(flags, directories, strict=True)
             ]
         for flag, task in zip(flags, tasks, strict=True):
-            seen, starts, reads = task.result()
-            sys.stdout.write(report(flag, seen, starts, reads) + "\n")
+            observed, starts, reads = task.result()
+            sys.stdout.write(report(flag, observed, starts, reads) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The measurements: each takes a server as its meter and its URL, and gives numbers."""
+"""The measurements: each takes a server, by its meter and its URL, and returns numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.bench.cases import BASE, Case
 from tests.bench.client import JSON, PROTOBUF, Connection
 from tests.bench.meter import Meter
 
-TAKES = 3  # of each case
-PAUSE = 1.0  # seconds between takes: longer than reading 1,000 nodes takes
+REPEATS = 3  # of each case
+PAUSE = 1.0  # seconds between repeats: longer than reading 1,000 nodes takes
 
 
 class _Pod(msgspec.Struct):
@@ -46,14 +46,14 @@ class Server:
         """Return the number of objects in the list of all nodes or pods; 0 while it fails."""
         connection = self.connect()
         try:
-            answer = await connection.get(f"{BASE}/{resource}", JSON)
+            response = await connection.get(f"{BASE}/{resource}", JSON)
         except (OSError, asyncio.IncompleteReadError):
             return 0
         finally:
             await connection.close()
-        if answer.status != 200:
+        if response.status != 200:
             return 0
-        items: list[Any] = msgspec.json.decode(answer.body)["items"] or []
+        items: list[Any] = msgspec.json.decode(response.body)["items"] or []
         return len(items)
 
 
@@ -74,7 +74,7 @@ async def wait_served(server: Server, nodes: int, seconds: float) -> float:
 
 
 async def scraping(servers: list[Server], nodes: int, resolution: float, seconds: float) -> Any:
-    """CPU of each server while nobody reads: millicores, and milliseconds a node scrape."""
+    """Return the CPU of each server without queries: millicores, and milliseconds a node scrape."""
     before = [server.meter.cpu_seconds() for server in servers]
     began = time.monotonic()
     await asyncio.sleep(seconds)
@@ -90,26 +90,26 @@ async def scraping(servers: list[Server], nodes: int, resolution: float, seconds
 
 
 async def reading(server: Server, case: Case, background: float) -> dict[str, float]:
-    """CPU and latency of one case, in ms; `background` is the CPU share that scraping takes.
+    """Return CPU and latency of a case, in ms; `background` is the CPU share that scraping takes.
 
-    In takes with pauses between them, and the CPU is their median: a server that reads all nodes at
-    one moment does so during one short take, or none.
+    The CPU is the median of repeats with pauses between them: a server that reads all nodes at one
+    moment does so during one short repeat, or none.
     """
     connection = server.connect()
-    rounds = max(1, case.rounds // TAKES)
+    rounds = max(1, case.rounds // REPEATS)
     costs, times = [], []
     try:
-        for _ in range(TAKES):
+        for _ in range(REPEATS):
             await asyncio.sleep(PAUSE)
             for _ in range(3):
-                answer = await connection.get(case.path, case.accept, gzip=case.gzip)
-            if answer.status != 200:
-                said = f"{case.name}: {answer.status} {answer.body[:300]!r}"
-                raise RuntimeError(f"{server.name}: {said}")
+                response = await connection.get(case.path, case.accept, gzip=case.gzip)
+            if response.status != 200:
+                problem = f"{response.status} {response.body[:300]!r}"
+                raise RuntimeError(f"{server.name}: {case.name}: {problem}")
             cpu, began = server.meter.cpu_seconds(), time.monotonic()
             for _ in range(rounds):
-                answered = await connection.get(case.path, case.accept, gzip=case.gzip)
-                times.append(answered.seconds)
+                response = await connection.get(case.path, case.accept, gzip=case.gzip)
+                times.append(response.seconds)
             elapsed = time.monotonic() - began
             costs.append(server.meter.cpu_seconds() - cpu - background * elapsed)
     finally:
@@ -118,15 +118,15 @@ async def reading(server: Server, case: Case, background: float) -> dict[str, fl
         "cpu_ms": statistics.median(costs) / rounds * 1000,
         "p50_ms": percentile(times, 0.5) * 1000,
         "p99_ms": percentile(times, 0.99) * 1000,
-        "bytes": answer.size,
+        "bytes": response.size,
     }
 
 
 async def capacity(server: Server, path: str, seconds: float) -> dict[str, float]:
-    """HPA queries a second that one core serves: queries answered by CPU seconds used."""
+    """Return how many HPA queries a second one core serves: queries by CPU seconds."""
     stop = time.monotonic() + seconds
 
-    async def ask() -> int:
+    async def send_queries() -> int:
         connection, count = server.connect(), 0
         while time.monotonic() < stop:
             await connection.get(path, PROTOBUF)
@@ -135,13 +135,13 @@ async def capacity(server: Server, path: str, seconds: float) -> dict[str, float
         return count
 
     cpu = server.meter.cpu_seconds()
-    counts = await asyncio.gather(*(ask() for _ in range(4)))
+    counts = await asyncio.gather(*(send_queries() for _ in range(4)))
     return {"per_core": sum(counts) / (server.meter.cpu_seconds() - cpu)}
 
 
 @contextlib.asynccontextmanager
 async def full_lists(server: Server) -> AsyncIterator[None]:
-    """Read the list of all pods again and again meanwhile."""
+    """Read the list of all pods without pause meanwhile."""
 
     async def read() -> None:
         connection = server.connect()
@@ -158,7 +158,7 @@ async def full_lists(server: Server) -> AsyncIterator[None]:
 
 
 async def under_load(server: Server, path: str, seconds: float) -> dict[str, float]:
-    """Latency of an HPA query and of discovery while full lists are read without pause, in ms."""
+    """Return the latency of an HPA query and of discovery during full lists, in ms."""
     times: dict[str, list[float]] = {"hpa": [], "discovery": []}
     async with full_lists(server):
         connection = server.connect()
@@ -169,24 +169,24 @@ async def under_load(server: Server, path: str, seconds: float) -> dict[str, flo
             await asyncio.sleep(0.02)
         await connection.close()
     return {
-        f"{name}_p{share}_ms": percentile(found, share / 100) * 1000
-        for name, found in times.items()
+        f"{name}_p{share}_ms": percentile(values, share / 100) * 1000
+        for name, values in times.items()
         for share in (50, 99)
     }
 
 
 def memory(server: Server) -> dict[str, float]:
-    """Resident and peak memory, in MiB."""
+    """Return resident and peak memory, in MiB."""
     return {name: value / 2**20 for name, value in asdict(server.meter.memory()).items()}
 
 
 async def stalls(server: Server) -> dict[str, float]:
-    """How often and for how long at most the event loop ran a timer late, by its own account."""
+    """Return how often the event loop ran a timer late, by the server's own histogram."""
     connection = server.connect()
-    answer = await connection.get("/metrics")
+    response = await connection.get("/metrics")
     await connection.close()
     buckets = {}
-    for line in answer.body.decode().splitlines():
+    for line in response.body.decode().splitlines():
         if line.startswith("metricsapi_event_loop_lag_seconds_bucket"):
             bound = line.split('le="')[1].split('"')[0]
             buckets[float(bound)] = float(line.rsplit(" ", 1)[1])
@@ -201,22 +201,22 @@ async def stalls(server: Server) -> dict[str, float]:
 
 
 async def ages(servers: list[Server], resolution: int) -> Any:
-    """Seconds from a pod's timestamp to the reading of it: all pods, looked at each second.
+    """Return the seconds from pods' timestamps to their list, requested each second.
 
-    Over one resolution, since a server that reads all nodes at one moment tells ages from nothing
-    to the resolution, as one happens to look. Timestamps are of whole seconds.
+    Over one resolution, since the age of usage from a server that reads all nodes at one moment
+    depends on the moment of the request. Timestamps are of whole seconds.
     """
-    found: dict[str, list[float]] = {server.name: [] for server in servers}
+    by_server: dict[str, list[float]] = {server.name: [] for server in servers}
     began = time.monotonic()
     for second in range(resolution):
         await asyncio.sleep(max(0.0, began + second - time.monotonic()))
         for server in servers:
             connection = server.connect()
-            answer = await connection.get(f"{BASE}/pods", JSON)
+            response = await connection.get(f"{BASE}/pods", JSON)
             await connection.close()
-            now, pods = time.time(), msgspec.json.decode(answer.body, type=_Pods).items
-            found[server.name] += [now - pod.timestamp.timestamp() for pod in pods]
+            now, pods = time.time(), msgspec.json.decode(response.body, type=_Pods).items
+            by_server[server.name] += [now - pod.timestamp.timestamp() for pod in pods]
     return {
         name: {"median_seconds": percentile(ages, 0.5), "oldest_seconds": max(ages)}
-        for name, ages in found.items()
+        for name, ages in by_server.items()
     }

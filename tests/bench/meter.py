@@ -1,4 +1,4 @@
-"""What a process costs, by /proc: all its threads and all its children counted."""
+"""The CPU time and memory of a process, by /proc: with all its threads and descendants."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Meter:
         return sum(_cpu(pid) for pid in self._pids())
 
     def memory(self) -> Memory:
-        found = [_status(pid) for pid in self._pids()]
+        statuses = [_status(pid) for pid in self._pids()]
         return Memory(
-            sum(s.get("VmRSS", 0) for s in found) * 1024,
-            sum(s.get("VmHWM", 0) for s in found) * 1024,
+            sum(status.get("VmRSS", 0) for status in statuses) * 1024,
+            sum(status.get("VmHWM", 0) for status in statuses) * 1024,
         )
 
     def _pids(self) -> list[int]:
-        found, todo = [], [self.pid]
-        while todo:
-            pid = todo.pop()
-            found.append(pid)
+        pids, pending = [], [self.pid]
+        while pending:
+            pid = pending.pop()
+            pids.append(pid)
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                todo.extend(int(child) for child in task.read_text().split())
-        return found
+                pending.extend(int(child) for child in task.read_text().split())
+        return pids
 
 
 def _cpu(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""Whether every node is scraped in its period, and what clients notice meanwhile and at a start."""
+"""Measures the time between scrapes of a node, and latency meanwhile and at a start."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.bench.measure import Server, percentile, wait_served
 _LAST_SCRAPE = re.compile(
     rb'^metrics_server_kubelet_last_request_time_seconds\{node="(.*)"\} (.*)$', re.MULTILINE
 )
-LOOK = 5.0  # seconds between two looks at when nodes were scraped: a third of a period
+POLL = 5.0  # seconds between two reads of when nodes were scraped: a third of a period
 QUERY = 0.02  # seconds between two queries
 
 
 async def start(server: Server, nodes: int) -> dict[str, float]:
-    """Wait until every node is served, and ask for discovery meanwhile, ten times a second.
+    """Wait until every node is served, and request discovery meanwhile, ten times a second.
 
-    Seconds until the first response and its longest time after that, and until usage of all nodes.
+    Return the seconds until all nodes have usage, until the first discovery, and its latency in ms.
     """
     began = time.monotonic()
     first: list[float] = []
@@ -54,7 +54,7 @@ async def start(server: Server, nodes: int) -> dict[str, float]:
 
 
 async def queries(server: Server, path: str, seconds: float) -> dict[str, float]:
-    """Latency of a query each 20 ms while nodes are scraped, in ms."""
+    """Return the latency of a query each 20 ms while nodes are scraped, in ms."""
     connection = server.connect()
     times = []
     stop = time.monotonic() + seconds
@@ -70,16 +70,16 @@ async def queries(server: Server, path: str, seconds: float) -> dict[str, float]
 
 
 async def periods(server: Server, nodes: int, resolution: float, scrapes: int) -> dict[str, float]:
-    """How long two scrapes of a node were apart, for so many scrapes of each; by `/metrics`."""
+    """Return the seconds between two scrapes of a node, over so many of each; by `/metrics`."""
     connection = server.connect()
     ends: dict[bytes, list[float]] = {}
-    for _ in range(round(scrapes * resolution / LOOK)):
+    for _ in range(round(scrapes * resolution / POLL)):
         response = await connection.get("/metrics")
         for node, at in _LAST_SCRAPE.findall(response.body):
             known = ends.setdefault(node, [])
             if not known or known[-1] != float(at):
                 known.append(float(at))
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL)
     await connection.close()
     apart = [later - earlier for each in ends.values() for earlier, later in pairwise(each)]
     late = sum(abs(seconds - resolution) > 0.5 for seconds in apart)

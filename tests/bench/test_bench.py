@@ -42,12 +42,12 @@ def test_a_process_is_charged_for_what_it_uses():
 
 
 class Aging:
-    """A server whose pods were read 5, 10 and 20 s before its first look."""
+    """A server whose pods were read 5, 10 and 20 s before its first request."""
 
     name = "aging"
 
     def __init__(self):
-        self.looks = 0
+        self.requests = 0
         first = datetime.now(UTC).replace(microsecond=0)
         items = [{"timestamp": (first - timedelta(seconds=age)).isoformat()} for age in (5, 10, 20)]
         self.body = msgspec.json.encode({"items": items})
@@ -57,19 +57,19 @@ class Aging:
 
     async def get(self, path, accept):
         assert (path, accept) == ("/apis/metrics.k8s.io/v1beta1/pods", "application/json")
-        self.looks += 1
+        self.requests += 1
         return Answer(200, len(self.body), 0.0, self.body)
 
     async def close(self):
         pass
 
 
-async def test_ages_are_looked_at_each_second_of_a_period():
+async def test_ages_are_measured_each_second_of_a_period():
     server = Aging()
-    found = (await ages([server], 2))["aging"]
-    assert server.looks == 2
-    assert found["median_seconds"] > 10.9  # of 5, 10, 20, and 6, 11, 21 a second later
-    assert found["oldest_seconds"] - found["median_seconds"] == pytest.approx(10)
+    measured = (await ages([server], 2))["aging"]
+    assert server.requests == 2
+    assert measured["median_seconds"] > 10.9  # of 5, 10, 20, and 6, 11, 21 a second later
+    assert measured["oldest_seconds"] - measured["median_seconds"] == pytest.approx(10)
 
 
 def test_a_percentile_is_one_of_the_values():

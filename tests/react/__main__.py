@@ -20,7 +20,6 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -28,9 +27,15 @@ from typing import Any
 
 from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.size import Size
-from tests.bench.cluster import context_of, metrics_server, sandbox, server
+from tests.bench.cluster import (
+    circumstances,
+    metrics_server,
+    report_progress,
+    running_cluster,
+    running_peers,
+    server,
+)
 from tests.bench.measure import Server, wait_served
-from tests.bench.meter import Meter
 from tests.react.autoscaler import NAMESPACES, targets
 from tests.react.controller import Watched, measure_controller
 from tests.react.measure import LEARN, Plan, measure
@@ -50,13 +55,8 @@ VARIANTS = {"prefetch": "--prefetch", "--prefetch=false": "--prefetch=false"}
 
 
 def main() -> int:
-    result: dict[str, Any] = {
-        "nodes": NODES,
-        "pods": NODES * PODS,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
-    say(f"it takes about {_minutes():.0f} minutes")
+    result = circumstances(NODES, PODS)
+    report_progress(f"it takes about {_minutes():.0f} minutes")
     if PHASES != [0]:
         result["measured"] = asyncio.run(_simulated())
         print(table(result["measured"]), flush=True)
@@ -70,18 +70,13 @@ def main() -> int:
 
 async def _simulated() -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
-        if cluster := os.environ.get("CLUSTER"):
-            directory = Path(cluster)
-        else:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            say(f"starting {NODES} kubelets with {PODS} pods of two containers")
-            flags = (f"--step={STEP}", f"--groups={GROUPS}", f"--namespaces={NAMESPACES}")
-            stack.enter_context(sandbox(directory, NODES, PODS, flags))
+        flags = (f"--step={STEP}", f"--groups={GROUPS}", f"--namespaces={NAMESPACES}")
+        directory = stack.enter_context(running_cluster(NODES, PODS, flags))
         servers = [stack.enter_context(_server(name, directory)) for name in VARIANTS]
         servers += _peer(stack, directory)
         for each in servers:
             await wait_served(each, NODES, 60 + NODES * 0.1)
-        say(f"measuring {', '.join(each.name for each in servers)}")
+        report_progress(f"measuring {', '.join(each.name for each in servers)}")
         wanted = list(targets(NODES, PODS, GROUPS, max(PHASES)))
         return await measure(servers, Plan(wanted, NODES, PHASES, STEP, STEPS))
 
@@ -112,7 +107,7 @@ async def _controlled(
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         async with starting:
-            say(f"the real controller with {name}")
+            report_progress(f"the real controller with {name}")
             embedded = await stack.enter_async_context(Embedded(size, directory, 0, assets))
             running = stack.enter_context(_server(name, directory))
             await wait_served(running, NODES, 60 + NODES * 0.1)
@@ -138,16 +133,11 @@ def _server(name: str, directory: Path) -> contextlib.AbstractContextManager[Ser
 
 
 def _peer(stack: contextlib.ExitStack, directory: Path) -> list[Server]:
-    pid, url = os.environ.get("PEER_PID"), os.environ.get("PEER_URL")
-    if pid and url:
-        return [Server("peer", Meter(int(pid)), url, context_of(directory))]
-    if os.environ.get("PEER_BINARY"):
-        return [stack.enter_context(_server("peer", directory))]
-    return []
-
-
-def say(text: str) -> None:
-    print(f"# {text}", file=sys.stderr, flush=True)
+    """Return the peer that runs, or start that of PEER_BINARY; none if neither is set."""
+    peers = running_peers(directory)
+    if not peers and os.environ.get("PEER_BINARY"):
+        peers = [stack.enter_context(_server("peer", directory))]
+    return peers
 
 
 if __name__ == "__main__":
