@@ -17,26 +17,28 @@ from tests.chaos.world import NODES, World
 
 # Two of the default periods: what is needed of the API server is asked for again with a backoff
 # of up to 30 s, whatever --metric-resolution is.
-WELL_WITHIN = 30.0  # seconds after the last fault
+RECOVERED_WITHIN = 30.0  # seconds after the last fault
 READY_WITHIN = 20.0  # seconds
 
 
 async def run(seed, seconds, directory, *, nodes=NODES, faults=None):
-    """Run one plan; return its observer, whose `problems` are empty if all held.
+    """Run one plan; return its observer, whose `problems` are empty if nothing was violated.
 
     `faults` are planned ones, in place of those of the seed.
     """
     async with World(directory, nodes=nodes) as world:
-        await _all_well(world, READY_WITHIN)
+        await _wait_healthy(world, READY_WITHIN)
         schedule = Schedule(plan(seed, seconds, nodes) if faults is None else faults)
         observer = Observer(world, schedule)
         watching = asyncio.create_task(observer.run())
         try:
             await schedule.run(world)
             began = time.monotonic()
-            if text := await _all_well(world, WELL_WITHIN, observer.machine.lag):
-                observer.problem(f"not all is well {WELL_WITHIN:g} s after the last fault: {text}")
-            observer.well_after = time.monotonic() - began
+            if text := await _wait_healthy(world, RECOVERED_WITHIN, observer.machine.lag):
+                observer.problem(
+                    f"not recovered {RECOVERED_WITHIN:g} s after the last fault: {text}"
+                )
+            observer.recovered_after = time.monotonic() - began
             await asyncio.sleep(GRACE)
         finally:
             watching.cancel()
@@ -48,19 +50,19 @@ async def run(seed, seconds, directory, *, nodes=NODES, faults=None):
         return observer
 
 
-async def _all_well(world, seconds, lag=lambda: 0.0):
-    """Wait until all is well, at most so long; return what is not."""
+async def _wait_healthy(world, seconds, lag=lambda: 0.0):
+    """Wait until all nodes are served, at most so long; return what is still wrong."""
     deadline = time.monotonic() + seconds
     async with world.client() as client:
-        while text := await _not_well(world, client, lag()):
+        while text := await _unhealthy(world, client, lag()):
             if time.monotonic() > deadline or world.process.returncode is not None:
                 return text
             await asyncio.sleep(0.2)
     return ""
 
 
-async def _not_well(world, client, lag):
-    """Return something that is not as without faults, if anything is."""
+async def _unhealthy(world, client, lag):
+    """Return what is not as it is without faults; empty if nothing is."""
     try:
         ready = await client.get("/readyz?verbose")
         nodes, pods, status = await served(client)
@@ -97,13 +99,13 @@ def main():
     print(
         f"{len(observer.schedule.planned) - skipped} faults, {skipped} skipped; "
         f"{observer.probes} probes of /livez, the slowest "
-        f"{observer.slowest_probe:.2f} s; {observer.looks} looks, CPU off by "
+        f"{observer.slowest_probe:.2f} s; {observer.checks} checks, CPU off by "
         f"{max(observer.cpu_errors):.1%} at most; {observer.queries} queries; resident "
         f"{observer.first_resident >> 20} MiB at first, {observer.most_resident >> 20} at most; "
-        f"all well {observer.well_after:.1f} s after the last fault"
+        f"recovered {observer.recovered_after:.1f} s after the last fault"
     )
     if observer.unjudged:
-        print(f"the machine was busy: {observer.unjudged} looks and probes do not count")
+        print(f"the machine was busy: {observer.unjudged} checks and probes do not count")
     for text in dict.fromkeys(observer.problems):
         print(f"FAILED {text}")
     return 1 if observer.problems else 0

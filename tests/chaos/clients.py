@@ -1,4 +1,4 @@
-"""Clients of every kind: each does its harm until it is left."""
+"""Misbehaving clients of every kind; each goes on until its context ends."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ ACCEPTS = (
 )  # fmt: skip
 
 
-def _until_left(work, at_once):
+def _repeated(work, at_once):
     @contextlib.asynccontextmanager
     async def running(world, rng):
         async def again():
@@ -73,7 +73,7 @@ async def garbage(world, rng):
             await reader.read(1000)
 
 
-async def handshakes_left(world, rng):
+async def aborted_handshakes(world, rng):
     """A handshake that ends within its first message."""
     async with _connection(world, tls=False) as (_, writer):
         writer.write(bytes.fromhex("16030100ff010000fb0303") + rng.randbytes(rng.randrange(200)))
@@ -91,7 +91,7 @@ async def slow_heads(world, rng):
 
 
 async def readers_that_stop(world, _rng):
-    """All pods are asked for again and again, and nothing is read."""
+    """Lists of all pods are requested again and again, and no response is read."""
     async with _connection(world) as (_, writer):
         lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
         for _ in range(100):
@@ -109,7 +109,7 @@ async def long_heads(world, _rng):
 
 
 async def tokens(world, rng):
-    """Bearer tokens that nobody has, each a question to the API server."""
+    """Bearer tokens of no user, each a TokenReview at the API server."""
     async with _connection(world, identified=False) as (reader, writer):
         token = rng.randbytes(20).hex()
         head = f"GET {API}/nodes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -119,11 +119,11 @@ async def tokens(world, rng):
 
 
 CLIENTS = {
-    "any-requests": _until_left(any_requests, 4),
-    "garbage": _until_left(garbage, 4),
-    "handshakes-left": _until_left(handshakes_left, 8),
-    "slow-heads": _until_left(slow_heads, 20),
-    "readers-that-stop": _until_left(readers_that_stop, 4),
-    "long-heads": _until_left(long_heads, 2),
-    "tokens": _until_left(tokens, 4),
+    "any-requests": _repeated(any_requests, 4),
+    "garbage": _repeated(garbage, 4),
+    "aborted-handshakes": _repeated(aborted_handshakes, 8),
+    "slow-heads": _repeated(slow_heads, 20),
+    "readers-that-stop": _repeated(readers_that_stop, 4),
+    "long-heads": _repeated(long_heads, 2),
+    "tokens": _repeated(tokens, 4),
 }

@@ -11,8 +11,8 @@ NAME = "faketime/libfaketimeMT.so.1"
 
 def library():
     """Return the path of libfaketime for programs with threads; None if it is not installed."""
-    found = (path for root in LIBRARIES for path in sorted(Path(root).glob(f"**/{NAME}")))
-    return next(found, None)
+    paths = (path for root in LIBRARIES for path in sorted(Path(root).glob(f"**/{NAME}")))
+    return next(paths, None)
 
 
 class WallClock:

@@ -22,11 +22,11 @@ from tests.support.paths import RECORDED
 
 
 class Scope(Enum):
-    """What a fault may cost."""
+    """What a fault may make unavailable."""
 
-    NODES = "nodes"  # those that it is given
-    NODE_OBJECTS = "node objects"  # the same, and they come back as news from the API server
-    API_SERVER = "API server"  # news: what is known stays served
+    NODES = "nodes"  # the nodes that it is given
+    NODE_OBJECTS = "node objects"  # the same, until the API server has sent their objects again
+    API_SERVER = "API server"  # changes of objects: what is known stays served
     IDENTITY = "identity"  # the front proxy may be refused meanwhile
     NOTHING = "nothing"
 
@@ -35,8 +35,9 @@ class Scope(Enum):
 class Fault:
     """`begin(world, rng, nodes)` gives an async context manager.
 
-    While it `lies` answers are sound and wrong: of the node itself a number may stay wrong until
-    its kubelet reads that stat again. `lacking(world)` says what of this machine it would need.
+    With `lies`, responses are valid and have wrong numbers, which may stay for the node itself
+    until its kubelet reads that stat again. `lacking(world)` returns what this machine lacks for
+    it.
     """
 
     name: str
@@ -63,8 +64,8 @@ def _summaries():
 
 
 @contextlib.asynccontextmanager
-async def answers_mutated(_world, rng, nodes, kind):
-    """Recorded answers, or the node's own, changed byte by byte or by their structure."""
+async def responses_mutated(_world, rng, nodes, kind):
+    """Recorded responses, or the node's own, changed byte by byte or by their structure."""
     recorded = _summaries()
     mutate = mutated_bytes if kind.endswith("bytes") else mutated_json
 
@@ -97,7 +98,7 @@ async def clocks_jump(_world, rng, nodes):
 
 
 @contextlib.asynccontextmanager
-async def largest_answers(_world, _rng, nodes):
+async def largest_responses(_world, _rng, nodes):
     """As many tiny pods as are read."""
     pod = b'{"podRef":{"name":"p","namespace":"d","uid":"u"},"containers":[{"name":"c"}]}'
     body = b'{"node":{"nodeName":"x"},"pods":[%b]}' % b",".join([pod] * (LARGEST // len(pod) - 100))
@@ -292,7 +293,7 @@ def _fresh(item):
 # Files.
 @contextlib.asynccontextmanager
 async def file_of_garbage(world, rng, _nodes, kind):
-    """Garbage is no reason to forget what was there."""
+    """The last good content must stay in force."""
     world.write(kind, rng.choice((b"", b"garbage", b"\xff\xfe\x00", rng.randbytes(5000))))
     yield
     world.write(kind)
@@ -323,7 +324,7 @@ async def own_clock_jumps(world, rng, _nodes):
 
 
 async def _set_clock(world, seconds):
-    """Have the server's clock jump, and see by its Date that it has."""
+    """Set the server's clock, and check by its Date header that it jumped."""
     world.clock.jump(seconds)
     async with world.client(anonymous=True, fresh=True) as client:
         date = (await client.get("/livez")).headers["Date"]
@@ -355,9 +356,9 @@ MUTATIONS = ("bytes", "structure", "own-bytes", "own-structure")
 FAULTS = (
     *_faults(Scope.NODES, kubelet, *_HONEST),
     *_faults(Scope.NODES, kubelet, *LYING, lies=True),
-    *_faults(Scope.NODES, answers_mutated, *MUTATIONS, lies=True),
+    *_faults(Scope.NODES, responses_mutated, *MUTATIONS, lies=True),
     *_faults(Scope.NODES, clocks_jump, lies=True),
-    *_faults(Scope.NODES, largest_answers),
+    *_faults(Scope.NODES, largest_responses),
     *_faults(Scope.NODES, kubelet_connections, *WIRE),
     *_faults(Scope.API_SERVER, api_connections, *WIRE),
     *_faults(Scope.API_SERVER, api_server, *_OUTAGES),

@@ -1,4 +1,4 @@
-"""What a busy machine takes from the test's process and from the server: no fault of either."""
+"""Measures how much a busy machine delays the test and the server, which is no fault of theirs."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class Machine:
         return max((late for _, late, _ in self._lately(seconds)), default=0.0)
 
     def busy(self, seconds=3 * RESOLUTION):
-        """Return whether times say nothing now: the machine has had too much else to do."""
+        """Return whether times cannot be judged now, since the machine is too busy."""
         lately = self._lately(seconds)
         if not lately:
             return False

@@ -1,4 +1,4 @@
-"""What must hold whatever fails: looked at all the time, and written down where it does not."""
+"""Checks all the time what must hold whatever fails, and records each violation."""
 
 import asyncio
 import time
@@ -17,29 +17,29 @@ TIME_ERROR = 0.2
 GRACE = 2 * RESOLUTION + 1.0  # seconds after a node's last fault, in which it may still be missing
 OLDEST = 40.0  # seconds that usage may be old: stats of the node itself are read every 20 s at most
 # Bytes that the server may grow by after its first usage: some twenty of the largest answers, as
-# two faults may be at twelve nodes and what is read is held twice while it is decoded.
+# two faults may be at twelve nodes, and a body is in memory twice while it is decoded.
 MEMORY_GROWTH = 64 << 20
 _UNITS = {"n": 1, "u": 10**3, "m": 10**6, "": 10**9}
 _SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1}
 
 
 class Observer:
-    """Watches a world that a schedule happens to; `problems` is what did not hold."""
+    """Observes a world while a schedule of faults runs; `problems` are the violations."""
 
     def __init__(self, world, schedule):
         self.world = world
         self.schedule = schedule
         self.problems = []
         self.machine = Machine(world)
-        self.looks = self.queries = self.probes = 0
-        self.unjudged = 0  # looks and probes while the machine was busy
+        self.checks = self.queries = self.probes = 0
+        self.unjudged = 0  # checks and probes while the machine was busy
         self.slowest_probe = 0.0
         self.cpu_errors = [0.0]  # of what was served of nodes without a fault, as parts
-        self.well_after = None  # seconds after the last fault
+        self.recovered_after = None  # seconds after the last fault
         self.first_resident = self.most_resident = 0
 
     def problem(self, text):
-        """Write down what does not hold, with the faults of that moment."""
+        """Record a violation, with the faults at that moment."""
         faults = ", ".join(self.schedule.active()) or "none"
         self.problems.append(f"at {self.schedule.elapsed():.1f} s: {text} [faults: {faults}]")
 
@@ -48,7 +48,7 @@ class Observer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.machine.run())
             group.create_task(self._probe())
-            group.create_task(self._look())
+            group.create_task(self._check_usage())
             for number in range(5):
                 group.create_task(self._query(number))
 
@@ -61,10 +61,10 @@ class Observer:
                 return
             try:
                 async with self.world.client(anonymous=True, fresh=True) as client:
-                    answer = await client.get("/livez")
+                    response = await client.get("/livez")
                 took = time.monotonic() - began
-                if answer.status_code != 200:
-                    self.problem(f"/livez answered {answer.status_code}: {answer.text[:200]}")
+                if response.status_code != 200:
+                    self.problem(f"/livez answered {response.status_code}: {response.text[:200]}")
                 # Within the probe alone, too: of the time before it that may be a small part.
                 if self.machine.busy() or self.machine.busy(took):
                     self.unjudged += 1
@@ -84,14 +84,14 @@ class Observer:
                 self.first_resident = self.most_resident
             await asyncio.sleep(0.25)
 
-    async def _look(self):
+    async def _check_usage(self):
         """Nodes without a fault are served with right numbers; every failing node has a cause."""
         async with self.world.client() as client:
             while True:
                 try:
                     began = time.monotonic()
-                    self._check(began, *await served(client))
-                    self.looks += 1
+                    self._check_nodes(began, *await served(client))
+                    self.checks += 1
                     self.first_resident = self.first_resident or self.world.resident()
                 except Refused as error:
                     if not self.schedule.may_refuse():
@@ -102,13 +102,13 @@ class Observer:
                     self.problem(f"/statusz is no JSON: {error}")
                 await asyncio.sleep(0.5)
 
-    def _check(self, began, nodes, pods, status):
+    def _check_nodes(self, began, nodes, pods, status):
         by_name = {node["name"]: node for node in status["nodes"]}
         busy = self.machine.busy()
         self.unjudged += busy
         for node in self.world.nodes:
             row = by_name.get(node.name)
-            if not busy and self.schedule.well_since(node.index, began, GRACE):
+            if not busy and self.schedule.healthy_since(node.index, began, GRACE):
                 for text in wrong(node, nodes, pods, self.cpu_errors, self.machine.lag()):
                     self.problem(text)
                 if row is None or row["state"] != "ok":
@@ -124,11 +124,11 @@ class Observer:
         async with self.world.client() as client:
             while True:
                 try:
-                    answer = await client.get(path, headers={"Accept": accept})
+                    response = await client.get(path, headers={"Accept": accept})
                     self.queries += 1
-                    refused = answer.status_code in (401, 403, 429) and self.schedule.may_refuse()
-                    if answer.status_code != 200 and not refused:
-                        self.problem(f"a query: {answer.status_code} {answer.text[:200]}")
+                    refused = response.status_code in (401, 403, 429) and self.schedule.may_refuse()
+                    if response.status_code != 200 and not refused:
+                        self.problem(f"a query: {response.status_code} {response.text[:200]}")
                 except httpx.HTTPError as error:
                     self.problem(f"a query: {type(error).__name__} {error}")
                 await asyncio.sleep(0.1)
@@ -188,10 +188,10 @@ async def served(client):
 
 
 async def _get(client, path):
-    answer = await client.get(path, headers={"Accept": "application/json"})
-    if answer.status_code != 200:
-        raise Refused(f"{path}: {answer.status_code} {answer.text[:200]}")
-    return answer
+    response = await client.get(path, headers={"Accept": "application/json"})
+    if response.status_code != 200:
+        raise Refused(f"{path}: {response.status_code} {response.text[:200]}")
+    return response
 
 
 async def _items(client, resource):

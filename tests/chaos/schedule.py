@@ -37,7 +37,7 @@ class Planned:
 
 
 def plan(seed, seconds, nodes):
-    """Return the faults of so many seconds; none ends after them."""
+    """Return the faults of a plan of so many seconds; none ends later."""
     rng = random.Random(seed)
     planned = []
     for _ in range(AT_ONCE):
@@ -79,7 +79,7 @@ def _overlap(entry, other):
 
 
 class Schedule:
-    """A plan as it is carried out."""
+    """A plan that is running."""
 
     def __init__(self, planned):
         self.planned = planned
@@ -89,12 +89,12 @@ class Schedule:
         return time.monotonic() - self._started
 
     def active(self):
-        """Return the faults that there are now."""
+        """Return the faults that are active now."""
         return [
             str(entry) for entry in self.planned if entry.began is not None and entry.ended is None
         ]
 
-    def well_since(self, index, now, grace):
+    def healthy_since(self, index, now, grace):
         """Return whether a node had no fault for `grace` seconds before `now` (monotonic)."""
         own = [entry for entry in self.planned if entry.began is not None and index in entry.nodes]
         return all(
@@ -102,7 +102,7 @@ class Schedule:
         )
 
     def _over(self, entry):
-        """Return when a fault is no longer seen, in monotonic seconds."""
+        """Return when a fault has no effect any more, in monotonic seconds."""
         if entry.ended is None:
             return math.inf
         if entry.fault.scope is not Scope.NODE_OBJECTS:
@@ -126,7 +126,7 @@ class Schedule:
         )
 
     async def run(self, world):
-        """Carry it out, from now on."""
+        """Run the plan."""
         self._started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for entry in self.planned:

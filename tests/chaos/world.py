@@ -33,7 +33,7 @@ from tests.support.relay import Relay
 
 NODES, PODS = 50, 4
 RESOLUTION = 2.0  # seconds
-LARGEST = 2 << 20  # bytes of an answer of a kubelet
+LARGEST = 2 << 20  # bytes of a kubelet's response
 TIMEOUT = 1.5  # seconds for one read of a node
 API = "/apis/metrics.k8s.io/v1beta1"
 ADMIN = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
@@ -42,9 +42,9 @@ FILES = ("kubelet-ca.crt", "clients.crt", "front.crt")  # that the server reads 
 
 
 class Source:
-    """A synthetic node whose clock is `offset` seconds off, and whose answers may be changed.
+    """A synthetic node whose clock is `offset` seconds off, and whose responses may be changed.
 
-    `change(body)` gives what is sent instead of a body.
+    `change(body)` returns what is sent instead of a body.
     """
 
     def __init__(self, node):

@@ -37,7 +37,7 @@ def row(result):
     return COLUMNS.format(
         result.fault,
         f"{result.first:.1f} s" if result.first is not None else "never",
-        f"{healthy.complete / max(healthy.looks, 1):.2%}",
+        f"{healthy.complete / max(healthy.checks, 1):.2%}",
         f"{healthy.oldest:.1f} s",
         f"{healthy.cpu_error:.2%}",
         f"{faulty.share:.1%}",
@@ -80,7 +80,7 @@ def main():
         print(row(result))
     problems = [f"{result.fault}: {text}" for result in results for text in result.problems]
     print(
-        "\nhealthy: time until all were served, then the looks (four a second) in which a node "
+        "\nhealthy: time until all were served, then the checks (four a second) in which a node "
         f"was served with all its pods, its oldest container usage (at most "
         f"{given.resolution + ALLOWED_LATENESS:g} s), and the CPU furthest from the truth.\n"
         "faulty: what of them was served at the end; half failed only after a quarter of the time."

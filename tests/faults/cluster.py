@@ -1,4 +1,4 @@
-"""One cluster with one fault: read as in production, and what is served looked at all the time."""
+"""One cluster with one fault: scraped as in production, while what is served is checked."""
 
 import asyncio
 import time
@@ -19,18 +19,18 @@ LONGEST_START = 5.0  # seconds until the healthy nodes are all served
 
 
 @dataclass
-class Seen:
-    """What was served of some nodes, over all looks at them."""
+class Served:
+    """What was served of some nodes, over all checks at them."""
 
-    looks: int = 0
-    complete: int = 0  # looks in which the node and every pod with every container was served
-    share: float = 1.0  # of nodes and pods that were served, at the last look
-    oldest: float = 0.0  # seconds, of containers' usage when looked at
+    checks: int = 0
+    complete: int = 0  # checks in which the node and every pod with every container was served
+    share: float = 1.0  # of nodes and pods that were served, at the last check
+    oldest: float = 0.0  # seconds, of containers' usage when checked
     cpu_error: float = 0.0  # the largest, as a part of the true rate
 
     def add(self, node, pods, now):
-        """Note one look at one node: its usage and its pods', None where there is none."""
-        self.looks += 1
+        """Add a check of one node: its usage and its pods', None where there is none."""
+        self.checks += 1
         served = [pod for pod in pods if pod is not None]
         self.complete += node is not None and len(served) == len(pods)
         for pod in served:
@@ -44,8 +44,8 @@ class Seen:
 class Result:
     fault: str
     nodes: int
-    healthy: Seen = field(default_factory=Seen)
-    faulty: Seen = field(default_factory=Seen)
+    healthy: Served = field(default_factory=Served)
+    faulty: Served = field(default_factory=Served)
     causes: Counter = field(default_factory=Counter)
     first: float | None = None  # seconds until all healthy nodes were served
     skipped: int = 0
@@ -62,7 +62,7 @@ class Nodes:
 
 
 class Cluster:
-    """`number` tells this cluster's addresses from others': 127.number.x.y.
+    """`number` is part of the addresses, which differ between clusters: 127.number.x.y.
 
     Without `timed`, times are not judged: then the machine may be busy with other things.
     """
@@ -83,7 +83,7 @@ class Cluster:
         self.result = Result(fault.name, nodes)
 
     async def run(self, fleet, seconds):
-        """Half of the faulty nodes are so from the start, half from a quarter of the time on."""
+        """Run: half of the faulty nodes fail from the start, half after a quarter of the time."""
         settings = KubeletSettings(
             resolution=self.resolution,
             timeout=self.timeout,
@@ -99,12 +99,12 @@ class Cluster:
         for name in self.faulty[::2]:
             await fleet.set_fault(name, self.fault.fault)
         reading = asyncio.create_task(pool.run())
-        begun = time.monotonic()
+        began = time.monotonic()
         try:
-            await self._look(store, begun, until=begun + seconds / 4)
+            await self._watch(store, began, until=began + seconds / 4)
             for name in self.faulty[1::2]:
                 await fleet.set_fault(name, self.fault.fault)
-            await self._look(store, begun, until=begun + seconds)
+            await self._watch(store, began, until=began + seconds)
             faulty = [pool.states[name] for name in self.faulty]
             self.result.causes.update(str(s.failure.cause) if s.failure else "ok" for s in faulty)
             self.result.skipped = pool.skipped
@@ -114,18 +114,18 @@ class Cluster:
             await asyncio.gather(reading, return_exceptions=True)
         return self.result
 
-    async def _look(self, store, begun, *, until):
+    async def _watch(self, store, began, *, until):
         result = self.result
         while (now := time.monotonic()) < until:
             if result.first is None and all(store.node_usage(name, now) for name in self.healthy):
-                result.first = now - begun
+                result.first = now - began
             if result.first is not None:
-                result.healthy.share = self._look_at(store, self.healthy, result.healthy, now)
-            result.faulty.share = self._look_at(store, self.faulty, result.faulty, now)
+                result.healthy.share = self._check_usage(store, self.healthy, result.healthy, now)
+            result.faulty.share = self._check_usage(store, self.faulty, result.faulty, now)
             await asyncio.sleep(0.25)
 
-    def _look_at(self, store, nodes, seen, now):
-        """Note what is served of these; return the share of their nodes and pods that is."""
+    def _check_usage(self, store, nodes, seen, now):
+        """Check what is served of these nodes; return the share of them and their pods that is."""
         served = expected = 0
         for node in nodes:
             usage = store.node_usage(node, now)
@@ -139,15 +139,15 @@ class Cluster:
         return served / expected
 
     def _check(self, pool):
-        """Say what is not as promised."""
+        """Add a problem for each promise that is broken."""
         result, problems = self.result, self.result.problems
         healthy, faulty = result.healthy, result.faulty
         if result.first is None:
             problems.append("healthy nodes were never all served")
         elif self.timed and result.first > LONGEST_START:
             problems.append(f"healthy nodes were all served after {result.first:.1f} s only")
-        if healthy.complete < healthy.looks:
-            problems.append(f"healthy nodes missed {healthy.looks - healthy.complete} looks")
+        if healthy.complete < healthy.checks:
+            problems.append(f"healthy nodes missed {healthy.checks - healthy.complete} checks")
         if self.timed and healthy.oldest > self.resolution + ALLOWED_LATENESS:
             problems.append(f"healthy usage was {healthy.oldest:.1f} s old")
         failing = [name for name in self.healthy if pool.states[name].failure]

@@ -42,7 +42,7 @@ class Fleet:
             await asyncio.sleep(0.001)
 
     async def set_fault(self, name, fault):
-        """Let a kubelet fail from now on: its connections break as well."""
+        """Make a kubelet fail from now on; its connections break as well."""
         await self._kubelets[name].set_fault(fault)
 
 

@@ -18,7 +18,7 @@ BASE = "/apis/metrics.k8s.io/v1beta1"
 
 
 class Running:
-    """A server beside the sandbox's API server, and what it holds."""
+    """A server beside the sandbox's API server, and the resources that it uses."""
 
     def __init__(self, embedded, server, client):
         self.cluster = embedded.cluster
@@ -38,8 +38,8 @@ class Running:
             assert time.monotonic() < deadline, f"not {sorted(names)}: {await self.served()}"
             await asyncio.sleep(0.05)
 
-    async def held(self):
-        """Count open files, threads and series, and return the resident bytes."""
+    async def resources(self):
+        """Return the numbers of open files, threads and series, and the resident bytes."""
         text = (await self.client.get("/metrics")).raise_for_status().text
         series = {line.rsplit(" ", 1)[0] for line in text.splitlines() if line[:1] != "#"}
         ours = {each for each in series if re.search(r'node="|^metricsapi_', each)}
@@ -58,41 +58,45 @@ async def running(tmp_path):
         assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
-def take(cluster, names):
-    """Delete nodes and their pods; return them all to be put back."""
-    kept = [("nodes", each) for each in cluster.list("nodes") if each["metadata"]["name"] in names]
-    kept += [("pods", each) for each in cluster.list("pods") if each["spec"]["nodeName"] in names]
-    for plural, each in kept:
+def delete_nodes(cluster, names):
+    """Delete nodes and their pods; return them, for `restore`."""
+    deleted = [
+        ("nodes", each) for each in cluster.list("nodes") if each["metadata"]["name"] in names
+    ]
+    deleted += [
+        ("pods", each) for each in cluster.list("pods") if each["spec"]["nodeName"] in names
+    ]
+    for plural, each in deleted:
         metadata = each["metadata"]
         cluster.delete(plural, metadata["name"], metadata.get("namespace", ""))
-    return kept
+    return deleted
 
 
-def put_back(cluster, kept):
-    for plural, each in kept:
+def restore(cluster, deleted):
+    for plural, each in deleted:
         fresh = {k: v for k, v in each["metadata"].items() if k != "resourceVersion"}
         cluster.apply(plural, {**each, "metadata": fresh})
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
-async def test_churn_leaks_nothing_and_who_stays_is_served(running):
+async def test_churn_leaks_nothing_and_other_nodes_stay_served(running):
     every = {each["metadata"]["name"] for each in running.cluster.list("nodes")}
     await running.wait(every)
     before = None
     for number in range(ROUNDS):
         gone = set(sorted(every)[number % 2 :: 2])
-        kept = take(running.cluster, gone)
+        deleted = delete_nodes(running.cluster, gone)
         await running.wait(every - gone)
         if number % 3 == 0:
             await running.api.restart(seconds_away=0.2)
             assert (await running.served())[0] == every - gone
-        put_back(running.cluster, kept)
+        restore(running.cluster, deleted)
         await running.wait(every)
         if number == 2:
-            before = await running.held()
-    after = await running.held()
+            before = await running.resources()
+    after = await running.resources()
     files, threads, series, resident = (b - a for a, b in zip(before, after, strict=True))
     assert abs(files) <= 4, (before, after)
     assert threads <= 2, (before, after)
-    assert series <= 4, (before, after)  # a kind of answer that had not come up before
+    assert series <= 4, (before, after)  # a kind of response that had not occurred before
     assert resident < 0.04 * before[3], (before, after)

@@ -17,15 +17,15 @@ def main():
     parser.add_argument("--target", choices=names, action="append", help="default: each")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each target")
     given = parser.parse_args()
-    found = []
+    failing = []
     for name in given.target or names:
         print(f"== {name}, {given.seconds:g} s", flush=True)
         command = [sys.executable, "-m", "tests.fuzz.worker", name, str(given.seconds)]
         if subprocess.run(command, check=False).returncode:
-            found.append(name)
-    if found:
-        print(f"FOUND something in {', '.join(found)}: see {FINDINGS}")
-    return 1 if found else 0
+            failing.append(name)
+    if failing:
+        print(f"FAILED: {', '.join(failing)}: see {FINDINGS}")
+    return 1 if failing else 0
 
 
 if __name__ == "__main__":

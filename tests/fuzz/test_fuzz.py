@@ -1,4 +1,4 @@
-"""What fuzzing found once, its seeds, and a thousand changes of them, in each target."""
+"""Earlier findings of fuzzing, the seeds, and random changes of them, in each target."""
 
 import random
 

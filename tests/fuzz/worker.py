@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.worker TARGET SECONDS`: one target, until something is found or time is up.
+"""`python -m tests.fuzz.worker TARGET SECONDS`: runs one target until an input fails.
 
 With atheris inputs are chosen by the code that they reach; where it is not installed they are
 random changes of the seeds.
@@ -15,7 +15,7 @@ from tests.support.mutations import mutated_bytes
 from tests.support.paths import ROOT
 
 FINDINGS = ROOT / "tests" / "fuzz" / "findings"
-CORPUS = ROOT / ".fuzz"  # inputs that reached something new, kept from run to run
+CORPUS = ROOT / ".fuzz"  # inputs that reached new code, kept from run to run
 LONGEST = 10  # seconds that one input may take
 RESIDENT = 2048  # MiB that the process may take
 
