@@ -14,7 +14,7 @@ import httpx
 
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.exec_config import exec_plugin
-from metricsapi.kube.exec_plugin import ExecIdentity
+from metricsapi.kube.exec_identity import ExecIdentity
 from metricsapi.kube.files import FileError
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.key_pair import parse_pair

@@ -1,4 +1,4 @@
-"""Credentials from a program: `exec` users of kubeconfigs, as EKS, GKE and AKS have them.
+"""Runs credential plugins: `exec` users of kubeconfigs, as EKS, GKE and AKS have them.
 
 The protocol is client.authentication.k8s.io, v1 and v1beta1: the program reads an ExecCredential
 from the variable KUBERNETES_EXEC_INFO and prints one with a token, a client certificate, or both.
@@ -6,7 +6,6 @@ from the variable KUBERNETES_EXEC_INFO and prints one with a token, a client cer
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import json
@@ -15,9 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -25,7 +23,7 @@ from msgspec import Struct
 
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.files import FileError
-from metricsapi.kube.identity import Identity, check_token
+from metricsapi.kube.identity import check_token
 from metricsapi.kube.key_pair import KeyPair, parse_pair
 
 GROUP = "client.authentication.k8s.io"
@@ -33,8 +31,6 @@ VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
 TIMEOUT = 60.0  # seconds for a program that nobody has to type into
 LARGEST = 2**20  # bytes of what it prints
-RETRY_AFTER = 5.0  # seconds after a failure until the program is run again
-REJECTED_AGAIN = 60.0  # seconds between two runs because of a 401
 
 
 @dataclass(frozen=True)
@@ -64,99 +60,38 @@ class _ExecCredential(Struct, rename="camel"):
 
 
 @dataclass(frozen=True)
-class _Credential:
+class Credential:
+    """What a program printed: a token, a client certificate, or both."""
+
     token: str | None
     pair: KeyPair | None
-    expires: float  # epoch seconds
+    expires: float  # epoch seconds, infinity without an expiry
 
 
-class ExecIdentity(Identity):
-    """The last credential of a program, cached until it expires or a server responds with 401.
+def run_plugin(plugin: ExecPlugin) -> Credential:
+    """Run a plugin and return the credential that it prints; it may have expired already.
 
-    `clock` gives epoch seconds. Only one run is under way at a time, none sooner than 5 s after
-    one that failed, and one a minute because of a 401.
+    Blocks until the program has ended. Raises CredentialsError with the fix.
     """
-
-    def __init__(self, plugin: ExecPlugin, clock: Callable[[], float] = time.time) -> None:
-        super().__init__()
-        self._plugin = plugin
-        self._clock = clock
-        self._credential: _Credential | None = None
-        self._error: CredentialsError | None = None
-        self._failed_at = self._rejected_at = float("-inf")
-        self._running = threading.Lock()
-        self._task: asyncio.Future[None] | None = None
-
-    def token(self) -> str | None:
-        """Return the last token; `refresh` comes before."""
-        return self._credential.token if self._credential else None
-
-    def certificate(self) -> KeyPair | None:
-        """Return the last client certificate; `refresh` comes before."""
-        return self._credential.pair if self._credential else None
-
-    async def refresh(self) -> None:
-        """Run the program, in a thread, if nothing it gave is good any more.
-
-        Concurrent callers wait for the same run. Raises CredentialsError.
-        """
-        if self._is_good():
-            return
-        if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(asyncio.to_thread(self.refresh_now))
-            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._task)
-
-    def refresh_now(self) -> None:
-        """Run the program if nothing it gave is good any more. Raises CredentialsError."""
-        with self._running:
-            if self._is_good():
-                return
-            if self._error is not None and time.monotonic() - self._failed_at < RETRY_AFTER:
-                raise self._error
-            try:
-                self._credential = self._run()
-            except CredentialsError as error:
-                self._error, self._failed_at = error, time.monotonic()
-                raise
-            self._error = None
-
-    def rejected(self) -> None:
-        """Run the program again at the next use, but not more than once a minute.
-
-        A thousand kubelets that take no token of this kind must not run it a thousand times.
-        """
-        now = time.monotonic()
-        if self._credential is not None and now - self._rejected_at >= REJECTED_AGAIN:
-            self._credential, self._rejected_at = None, now
-
-    def _is_good(self) -> bool:
-        return self._credential is not None and self._clock() < self._credential.expires
-
-    def _run(self) -> _Credential:
-        plugin = self._plugin
-        interactive = _is_interactive(plugin)
-        info = {"KUBERNETES_EXEC_INFO": _info(plugin, interactive=interactive)}
-        try:
-            output, status = _output(plugin, info, interactive=interactive)
-        except FileNotFoundError:
-            hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
-            raise CredentialsError(
-                f"exec: executable {plugin.command} not found; install this credential plugin, or "
-                f"correct the kubeconfig or PATH{hint}"
-            ) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CredentialsError(f"exec: cannot run {plugin.command}: {reason}") from error
-        if status:
-            raise CredentialsError(
-                f"exec: {plugin.command} failed with exit code {status}; what it printed to "
-                "standard error says why"
-            )
-        credential = _decode(output, plugin)
-        # One that has expired already is used, as in client-go: clocks differ. But not for each use
-        # is the program run again.
-        return replace(credential, expires=max(credential.expires, self._clock() + RETRY_AFTER))
+    interactive = _is_interactive(plugin)
+    info = {"KUBERNETES_EXEC_INFO": _info(plugin, interactive=interactive)}
+    try:
+        output, status = _output(plugin, info, interactive=interactive)
+    except FileNotFoundError:
+        hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
+        raise CredentialsError(
+            f"exec: executable {plugin.command} not found; install this credential plugin, or "
+            f"correct the kubeconfig or PATH{hint}"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CredentialsError(f"exec: cannot run {plugin.command}: {reason}") from error
+    if status:
+        raise CredentialsError(
+            f"exec: {plugin.command} failed with exit code {status}; what it printed to "
+            "standard error says why"
+        )
+    return _decode(output, plugin)
 
 
 def _output(
@@ -219,7 +154,7 @@ def _info(plugin: ExecPlugin, *, interactive: bool) -> str:
     return json.dumps(info, default=str, skipkeys=True)
 
 
-def _decode(output: bytes, plugin: ExecPlugin) -> _Credential:
+def _decode(output: bytes, plugin: ExecPlugin) -> Credential:
     """Decode what the program printed. Raises CredentialsError that names the problem."""
     try:
         printed = msgspec.json.decode(output, type=_ExecCredential)
@@ -232,12 +167,15 @@ def _decode(output: bytes, plugin: ExecPlugin) -> _Credential:
             f"exec: {plugin.command} is configured for {plugin.api_version}, and printed "
             f"{printed.kind or 'no kind'} of {printed.api_version or 'no version'}"
         )
-    status = printed.status or _Status()
+    return _credential(printed.status or _Status(), f"exec: {plugin.command}")
+
+
+def _credential(status: _Status, what: str) -> Credential:
+    """Check a status and return its credential. Raises CredentialsError that begins with `what`."""
     if bool(status.client_certificate_data) != bool(status.client_key_data):
-        raise CredentialsError(f"exec: {plugin.command} gave a certificate or a key, not both")
+        raise CredentialsError(f"{what} gave a certificate or a key, not both")
     if not status.token and not status.client_key_data:
-        raise CredentialsError(f"exec: {plugin.command} gave neither a token nor a certificate")
-    what = f"exec: {plugin.command}"
+        raise CredentialsError(f"{what} gave neither a token nor a certificate")
     try:
         token = check_token(status.token, f"{what}: the token") if status.token else None
         pair = None
@@ -251,7 +189,7 @@ def _decode(output: bytes, plugin: ExecPlugin) -> _Credential:
     except FileError as error:
         raise CredentialsError(str(error)) from error
     expires = status.expiration_timestamp
-    return _Credential(token, pair, _epoch(expires) if expires else float("inf"))
+    return Credential(token, pair, _epoch(expires) if expires else float("inf"))
 
 
 def _epoch(time_of_day: dt.datetime) -> float:

@@ -15,7 +15,8 @@ from metricsapi.kube import exec_plugin
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import load_credentials
 from metricsapi.kube.errors import CredentialsError, Unauthorized
-from metricsapi.kube.exec_plugin import ExecIdentity, ExecPlugin
+from metricsapi.kube.exec_identity import ExecIdentity
+from metricsapi.kube.exec_plugin import ExecPlugin
 from tests.support.conditions import until
 from tests.support.listener import Listener, http
 from tests.support.odd_certificates import authority, make
