@@ -16,7 +16,6 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
-from metricsapi.tools.sandbox.answers import plain
 from metricsapi.tools.sandbox.authorities import Authorities
 from metricsapi.tools.sandbox.backends import Address, Backends, NoEndpoints
 from metricsapi.tools.sandbox.forwarding import (
@@ -29,12 +28,13 @@ from metricsapi.tools.sandbox.forwarding import (
 )
 from metricsapi.tools.sandbox.rbac import MASTERS, User
 from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.responses import plain
 from metricsapi.tools.sandbox.state import Cluster, Conflict, timestamp
 
 ATTEMPTS = 5  # probes at once; one success is enough
 PROBE_EVERY = 30.0  # seconds while all is well
 PROBE_AGAIN = 0.5  # while something is not
-_LOOK = 0.1  # how long it takes at most to see that endpoints have changed
+_POLL = 0.1  # seconds at most until a change of endpoints is noticed
 _PROBER = User("system:kube-aggregator", (MASTERS,))
 _ERRORS = (httpx.TransportError, ssl.SSLError, OSError)
 
@@ -84,10 +84,10 @@ class Aggregator:
                 probes = [self.probe(each) for each in self.services()]
                 passed = all(await asyncio.gather(*probes))
                 due = time.monotonic() + (PROBE_EVERY if passed else PROBE_AGAIN)
-            await self.cluster.wait_change(_LOOK, "apiservices")
+            await self.cluster.wait_change(_POLL, "apiservices")
 
     async def probe(self, item: Object) -> bool:
-        """Ask an APIService's server for its discovery; write the Available condition."""
+        """Request discovery from an APIService's server; write the Available condition."""
         service = item["spec"]["service"]
         where = service["namespace"], service["name"]
         reason, message = "Passed", "all checks passed"
@@ -135,7 +135,7 @@ class Aggregator:
     async def proxy(
         self, request: Request, item: Object, user: User, *, client: bool = True
     ) -> Response:
-        """Pass a request on, as the front proxy, and its answer back."""
+        """Forward a request, as the front proxy, and return its response."""
         if not available(item):
             return plain(503, "service unavailable")
         headers = passed_on(request.headers)
@@ -172,7 +172,7 @@ class Aggregator:
         client: str = "",
         content: bytes | None = None,
     ) -> httpx.Response:
-        """Send a request to an APIService's server; the answer's body is unread.
+        """Send a request to an APIService's server; the response's body is unread.
 
         Raises NoEndpoints, httpx.TransportError or ssl.SSLError.
         """

@@ -30,13 +30,13 @@ class Api(Protocol):
         """Close the port and end what was started."""
 
     async def publish(self) -> None:
-        """Show all objects of the cluster, and their changes from now on."""
+        """Serve all objects of the cluster, and their changes from now on."""
 
     async def connect(self, namespace: str, service: str, port: int) -> None:
-        """Let a Service lead to a port of this machine."""
+        """Make a port of this machine the endpoint of a Service."""
 
     def show_log(self, namespace: str, pod: str, path: Path) -> None:
-        """Let `kubectl logs` of a pod show a file, where the API server is the stand-in."""
+        """Serve a file as the log of a pod, where the API server is the stand-in."""
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
         """Return the token of a user."""

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metricsapi.tools.sandbox import control
 from metricsapi.tools.sandbox.aggregator import Aggregator
-from metricsapi.tools.sandbox.answers import status
 from metricsapi.tools.sandbox.authorities import Authorities
 from metricsapi.tools.sandbox.background import forever
 from metricsapi.tools.sandbox.builtin import apply_builtin_roles, apply_local_services
@@ -35,6 +34,7 @@ from metricsapi.tools.sandbox.rbac import (
     attributes_of,
     forbidden_message,
 )
+from metricsapi.tools.sandbox.responses import status
 from metricsapi.tools.sandbox.reviews import Reviews
 from metricsapi.tools.sandbox.routes import Resources
 from metricsapi.tools.sandbox.state import Cluster

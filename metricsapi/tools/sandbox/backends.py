@@ -23,7 +23,7 @@ class NoEndpoints(LookupError):
 
 
 class Backends:
-    """Endpoints of Services, taken in turn; tests and the sandbox change `endpoints`."""
+    """Endpoints of Services, used round robin; tests and the sandbox change `endpoints`."""
 
     def __init__(self, authorities: Authorities) -> None:
         self.endpoints: dict[tuple[str, str], list[Address]] = {}
@@ -81,7 +81,7 @@ class Backends:
             return await client.send(request(), stream=True)
 
     async def probe(self, url: str, headers: Headers) -> int:
-        """Ask over a fresh connection, whatever certificate is shown; return the status.
+        """Send a request over a new connection, without verification; return the status.
 
         Raises httpx.TransportError or ssl.SSLError.
         """

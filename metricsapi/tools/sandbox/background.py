@@ -1,4 +1,4 @@
-"""What the sandbox does in the background: it goes on after a failure, and says what failed."""
+"""Runs background tasks of the sandbox; a failed one is reported and started again."""
 
 from __future__ import annotations
 

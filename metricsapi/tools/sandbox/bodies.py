@@ -1,4 +1,4 @@
-"""The objects that requests bring."""
+"""Reads the objects in bodies of requests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from metricsapi.tools.sandbox.answers import status
 from metricsapi.tools.sandbox.protobuf import TYPE, BadProtobuf, object_from
+from metricsapi.tools.sandbox.responses import status
 
 
 async def body(request: Request) -> Any:
-    """Return the object of a request's body, or the answer that refuses it."""
+    """Return the object of a request's body, or the response that refuses it."""
     content = await request.body()
     try:
         if request.headers.get("content-type", "").startswith(TYPE):

@@ -78,7 +78,7 @@ class Collection:
         return self._history[first:]
 
     def forget_changes(self) -> None:
-        """Let every version before now expire, as compaction does."""
+        """Expire every version before now, as compaction does."""
         self._history.clear()
         self._forgotten = self.version
 

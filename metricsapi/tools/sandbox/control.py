@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.tools.sandbox.answers import answer, status
 from metricsapi.tools.sandbox.outages import Outage, Outages
+from metricsapi.tools.sandbox.responses import json_response, status
 
 PATH = "/sandbox/outage"
 LONGEST = 86400  # seconds
-_ANSWER_FIRST = 0.05  # seconds before the outage begins, in which its own answer goes out
+_RESPONSE_FIRST = 0.05  # seconds before the outage begins, in which the response is sent
 
 
 class OutageControl:
-    """GET gives the outage; POST with `?outage=NAME&seconds=N` changes it, for ever without N."""
+    """GET gives the outage; POST with `?outage=NAME&seconds=N` changes it, without N for good."""
 
     def __init__(self, outages: Outages, change: Callable[[Outage], Awaitable[None]]) -> None:
         self._outages = outages
@@ -41,10 +41,10 @@ class OutageControl:
             if self.task is not None:
                 self.task.cancel()
             self.task = asyncio.create_task(self._for(outage, seconds))
-        return answer({"outage": self._outages.now})
+        return json_response({"outage": self._outages.now})
 
     async def _for(self, outage: Outage, seconds: float) -> None:
-        await asyncio.sleep(_ANSWER_FIRST)
+        await asyncio.sleep(_RESPONSE_FIRST)
         await self._change(outage)
         if seconds:
             await asyncio.sleep(seconds)

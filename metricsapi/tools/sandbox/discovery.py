@@ -1,6 +1,6 @@
 """Discovery of the whole cluster: its own groups and those of aggregated servers.
 
-`/api` and `/apis` answer in the old way, or as an `APIGroupDiscoveryList` when asked for one.
+`/api` and `/apis` are the legacy documents, or an `APIGroupDiscoveryList` where that is requested.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from metricsapi.tools.sandbox.aggregator import available
-from metricsapi.tools.sandbox.answers import answer, status
 from metricsapi.tools.sandbox.documents import DISCOVERY, Documents
 from metricsapi.tools.sandbox.kinds import KINDS, REVIEWS, Kind
 from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.responses import json_response, status
 from metricsapi.tools.sandbox.state import Cluster
 
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -43,20 +43,20 @@ class Discovery:
     async def _core(self, request: Request) -> Response:
         if wanted := _aggregated(request):
             return await self._list(request, wanted, core=True)
-        return answer({"kind": "APIVersions", "versions": ["v1"]})
+        return json_response({"kind": "APIVersions", "versions": ["v1"]})
 
     async def _groups(self, request: Request) -> Response:
         if wanted := _aggregated(request):
             return await self._list(request, wanted, core=False)
         groups = [_group(name, items) for name, items in self._by_group().items() if name]
-        return answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+        return json_response({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
     async def _group(self, request: Request) -> Response:
         name = request.path_params["group"]
         items = self._by_group().get(name)
         if not items:
             return _unknown()
-        return answer({"kind": "APIGroup", "apiVersion": "v1", **_group(name, items)})
+        return json_response({"kind": "APIGroup", "apiVersion": "v1", **_group(name, items)})
 
     async def _resources(self, request: Request) -> Response:
         group = request.path_params.get("group", "")
@@ -65,7 +65,7 @@ class Discovery:
         reviews = [kind for kind in REVIEWS if (kind.group, kind.version) == (group, version)]
         if not kinds and not reviews:
             return _unknown()
-        return answer({
+        return json_response({
             "kind": "APIResourceList",
             "apiVersion": "v1",
             "groupVersion": (kinds or reviews)[0].api_version,
@@ -76,7 +76,7 @@ class Discovery:
         })  # fmt: skip
 
     async def _list(self, request: Request, version: str, *, core: bool) -> Response:
-        """Answer with aggregated discovery, or with 304 when it is known."""
+        """Return aggregated discovery, or 304 when the client has it."""
         items = []
         for name, services in self._by_group().items():
             if core == (name == ""):
@@ -97,7 +97,7 @@ class Discovery:
         return Response(content, headers=headers)
 
     async def _version_of(self, item: Object) -> Object:
-        """Return the resources of one APIService; without its server what is known is stale."""
+        """Return the resources of an APIService, marked stale while its server is unavailable."""
         spec = item["spec"]
         if not spec.get("service"):
             key = (spec.get("group", ""), spec["version"])
@@ -134,7 +134,7 @@ class Discovery:
 
 
 def _aggregated(request: Request) -> str:
-    """Return the version of aggregated discovery that is asked for first, if any is."""
+    """Return the first requested version of aggregated discovery, if any."""
     for each in request.headers.get("accept", "").replace(" ", "").split(","):
         for version in ("v2", "v2beta1"):
             if set(each.split(";")) >= set(DISCOVERY.format(version).split(";")):
@@ -179,4 +179,4 @@ def _unknown() -> Response:
 
 
 async def _version(_: Request) -> Response:
-    return answer(_VERSION)
+    return json_response(_VERSION)

@@ -1,6 +1,6 @@
-"""What kube-apiserver reads of aggregated servers for everybody: discovery and OpenAPI.
+"""Discovery and OpenAPI of aggregated servers, read for all clients, as kube-apiserver does.
 
-Each document is asked for again, with its ETag, when it is older than a minute, and at once when
+Each document is requested again, with its ETag, when it is older than a minute, and at once when
 its server or its APIService has changed.
 """
 
@@ -30,7 +30,7 @@ READER = User("system:aggregator")
 
 @dataclass
 class _Document:
-    """One server's answer, and which server it was."""
+    """One server's document, and which server it came from."""
 
     server: Any
     etag: str
@@ -48,8 +48,8 @@ class Documents:
     async def discovery(self, item: Object) -> list[Object] | None:
         """Return the resources of an APIService's version as aggregated discovery has them.
 
-        None while they are not known. A server without aggregated discovery is asked in the old
-        way.
+        None while they are not known. Of a server without aggregated discovery
+        the legacy documents are read.
         """
         accept = ",".join(DISCOVERY.format(version) for version in ("v2", "v2beta1"))
         whole = await self._read(item, "/apis", accept, _MASTER)

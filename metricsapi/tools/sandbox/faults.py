@@ -1,4 +1,4 @@
-"""What can be wrong with a stand-in kubelet; a test switches it on and off while it runs."""
+"""The faults of a stand-in kubelet, which can be switched on and off while it runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ANNOTATION = "sandbox/fault"  # of a node: the fault of its kubelet
 
 
 class Fault(StrEnum):
-    """One way to misbehave. Certificate faults concern new connections only."""
+    """A fault of a kubelet. Certificate faults concern new connections only."""
 
     NONE = "none"
-    SLOW = "slow"  # answers after 3 s
-    HANG = "hang"  # takes the request, never answers
+    SLOW = "slow"  # responds after 3 s
+    HANG = "hang"  # takes the request, never responds
     HANG_BODY = "hang-body"  # stops in the middle of the body
     REFUSE = "refuse"  # does not listen
     RESET = "reset"  # resets the connection on a request
@@ -31,12 +31,12 @@ class Fault(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     ERROR = "error"
-    CHUNKED = "chunked"  # an honest answer in odd chunks
+    CHUNKED = "chunked"  # a valid response in odd chunks
     MISTYPED = "mistyped"  # one pod's CPU is a text
     MISSING = "missing"  # one container has no memory
     ABSURD = "absurd"  # one container's numbers are out of range
     NO_CONTAINERS = "no-containers"
-    HUGE = "huge"  # the largest answer that a server takes by default: 8 MiB
+    HUGE = "huge"  # the largest response that a server takes by default: 8 MiB
     CERT_EXPIRED = "cert-expired"
     CERT_SELF_SIGNED = "cert-self-signed"
     CERT_UNKNOWN_CA = "cert-unknown-ca"
@@ -64,7 +64,7 @@ BODY_FAULTS = frozenset(
 )
 
 
-HUGE_BYTES = 8 * 2**20 - 2**16  # of an answer, a little less than is allowed
+HUGE_BYTES = 8 * 2**20 - 2**16  # of a response, a little less than is allowed
 _FILLING = b'{"name": "abcdefgh", "value": 12345678, "more": [1, 2, 3]}, '
 _BEFORE = b'"containers": ['
 
@@ -79,7 +79,7 @@ def clock(fault: Fault, now: float) -> float:
 
 
 def enlarge(body: bytes) -> bytes:
-    """Return the Summary with fields in each pod that nobody uses, up to HUGE_BYTES."""
+    """Return the Summary with unused fields in each pod, up to HUGE_BYTES."""
     pods = body.count(_BEFORE)
     count = (HUGE_BYTES - len(body)) // (len(_FILLING) * pods) if pods else 0
     filling = b'"filling": [' + max(0, count - 1) * _FILLING + b"0], "
@@ -87,7 +87,7 @@ def enlarge(body: bytes) -> bytes:
 
 
 def spoil(fault: Fault, body: bytes) -> bytes:
-    """Return the Summary with one thing wrong in its contents."""
+    """Return the Summary with the fault in its content."""
     summary: dict[str, Any] = json.loads(body)
     # The same pod and container each time: a kubelet lists them in any order.
     pods = sorted(summary["pods"], key=lambda pod: str(pod["podRef"]["name"]))

@@ -1,9 +1,9 @@
-"""Synthetic kubelets in a process of their own, so that their cost is nobody else's.
+"""Synthetic kubelets in a process of their own, so that their cost can be measured apart.
 
-The parent writes one line of JSON, the configuration, to its standard input; it answers with one
-line, the address and port of every node. Each further line is a change: the fault of one node, pods
-in the places of others, a node that joins or leaves. It is answered with one line, which is empty
-but for a node that joins. It ends when its standard input does.
+The parent writes one line of JSON, the configuration, to the child's standard input; the child
+writes one line, the address and port of every node. Each further line is a change: the fault of a
+node, pods that replace others, a node that joins or leaves. The child responds with one line, which
+is empty but for a node that joins. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -84,25 +84,25 @@ class Fleet:
             "certificate": self._authority.pem.decode(),
             "key": self._authority.key.decode(),
         }
-        answer: dict[str, list[Any]] = json.loads(await self._ask(configuration))
-        return {name: (address, port) for name, (address, port) in answer.items()}
+        places: dict[str, list[Any]] = json.loads(await self._request(configuration))
+        return {name: (address, port) for name, (address, port) in places.items()}
 
     async def set_fault(self, name: str, fault: Fault) -> None:
         """Make one kubelet misbehave from now on."""
-        await self._ask({"node": name, "fault": fault})
+        await self._request({"node": name, "fault": fault})
 
     async def replace(self, pods: Sequence[Replacement]) -> None:
-        """Let nodes list other pods in the places of those that they have."""
-        await self._ask({"replace": pods})
+        """Replace pods that nodes list by others."""
+        await self._request({"replace": pods})
 
     async def join(self, i: int) -> tuple[str, Address]:
         """Start the kubelet of node `i`; return its name, and where it is."""
-        name, (address, port) = json.loads(await self._ask({"join": i}))
+        name, (address, port) = json.loads(await self._request({"join": i}))
         return name, (address, port)
 
     async def leave(self, name: str) -> None:
         """End the kubelet of a node."""
-        await self._ask({"leave": name})
+        await self._request({"leave": name})
 
     async def stop(self) -> None:
         """End the process."""
@@ -119,7 +119,7 @@ class Fleet:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def _ask(self, message: dict[str, Any]) -> bytes:
+    async def _request(self, message: dict[str, Any]) -> bytes:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise RuntimeError("the kubelets' process is not running")
@@ -141,9 +141,9 @@ async def _serve() -> None:
     certificate, key = (configuration.pop(name).encode() for name in ("certificate", "key"))
     authority = Authority.load(certificate, key)
     child = _Child(Plan(**configuration), authority)
-    _answer(json.dumps(await child.start()))
+    _write_line(json.dumps(await child.start()))
     while line := await reader.readline():
-        _answer(await child.change(json.loads(line)))
+        _write_line(await child.change(json.loads(line)))
     await child.stop()
 
 
@@ -167,7 +167,7 @@ class _Child:
         await self._kubelets.stop()
 
     async def change(self, change: dict[str, Any]) -> str:
-        """Do what the parent asks for; return the response."""
+        """Apply a change of the parent; return the line to respond with."""
         if "replace" in change:
             for node, old, new in change["replace"]:
                 self._sources[node].replace(old, new)
@@ -205,7 +205,7 @@ def by_tokens(tokens: dict[str, list[str]]) -> Decide:
     return decide
 
 
-def _answer(text: str) -> None:
+def _write_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

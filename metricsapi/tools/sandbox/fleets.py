@@ -14,7 +14,7 @@ NODES = 5000  # of a process: two files each, and 333 responses a second when sc
 
 
 class Fleets:
-    """The processes of one plan. Give them one node's name, and the right one is asked."""
+    """The processes of one plan; each call goes to the process that has the node."""
 
     def __init__(self, plan: Plan, authority: Authority) -> None:
         numbers = range(plan.first, plan.first + plan.nodes)
@@ -41,7 +41,7 @@ class Fleets:
         await self._fleet_of[name].set_fault(name, fault)
 
     async def replace(self, pods: Sequence[Replacement]) -> None:
-        """Let nodes list other pods in the places of those that they have."""
+        """Replace pods that nodes list by others."""
         by_fleet: dict[Fleet, list[Replacement]] = {}
         for replacement in pods:
             by_fleet.setdefault(self._fleet_of[replacement[0]], []).append(replacement)

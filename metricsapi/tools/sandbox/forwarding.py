@@ -27,7 +27,7 @@ _PATH = "/$&+,:;=@"
 
 
 def target_of(request: Request) -> str:
-    """Return path and query as Go writes them anew: keys sorted, everything escaped its way."""
+    """Return path and query as Go encodes them: keys sorted, everything escaped."""
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     path = quote(request.scope["path"], safe=_PATH)
     pairs = sorted(query, key=lambda pair: pair[0])
@@ -51,7 +51,7 @@ def headers_to(host: str, target: str, *, user: User, client: str, kept: Headers
 
 
 def identity(user: User) -> Headers:
-    """Return the headers that say who asks."""
+    """Return the identity headers of a user."""
     headers = [("X-Remote-User", user.name)]
     headers += [("X-Remote-Uid", user.uid)] if user.uid else []
     headers += [("X-Remote-Group", group) for group in user.groups]
@@ -72,7 +72,7 @@ _GZIP = ("Accept-Encoding", "gzip")
 
 
 def passed_on(headers: Mapping[str, str]) -> Headers:
-    """Return what of a request's headers a proxy keeps: no credentials and nobody's identity."""
+    """Return the headers of a request that a proxy keeps: no credentials, no identity."""
     dropped = {*HOP, "host", "authorization", "content-length"}
     prefixes = ("x-remote-", "x-forwarded-", "impersonate-")
     items: Iterable[tuple[str, str]] = headers.items()
@@ -89,7 +89,7 @@ def _escaped(key: str) -> str:
 
 
 def streamed(request: Request, answer: httpx.Response) -> Response:
-    """Pass an answer back as it comes; when it breaks off, so does the client's connection."""
+    """Forward a response as it comes; when it breaks off, so does the client's connection."""
     offered = "accept-encoding" in request.headers
     dropped = HOP if offered else HOP | {"content-encoding", "content-length"}
     chunks = answer.aiter_raw() if offered else answer.aiter_bytes()

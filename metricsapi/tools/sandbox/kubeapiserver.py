@@ -91,11 +91,11 @@ class KubeApiServer:
         await self._mirror.start()
 
     async def connect(self, namespace: str, service: str, port: int) -> None:
-        """Let a Service lead to a port of this machine."""
+        """Make a port of this machine the endpoint of a Service."""
         await self._mirror.connect(namespace, service, port)
 
     def show_log(self, namespace: str, pod: str, path: Path) -> None:
-        """Do nothing: a real API server asks a kubelet for logs, and ours has none."""
+        """Do nothing: a real API server reads logs from a kubelet, and ours has none."""
 
     def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
         """Return the token of one of the users that were there from the start, and no other."""
@@ -150,7 +150,7 @@ class KubeApiServer:
         try:
             async with asyncio.timeout(READY_WITHIN):
                 while not await _is_ready(client):
-                    self._look_for_the_dead()
+                    self._check_processes()
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssetsError(
@@ -158,7 +158,7 @@ class KubeApiServer:
                 f"{self._directory / 'kube-apiserver.log'}"
             ) from None
 
-    def _look_for_the_dead(self) -> None:
+    def _check_processes(self) -> None:
         for name, process in zip(BINARIES, self._processes, strict=True):
             if process.returncode is not None:
                 text = (self._directory / f"{name}.log").read_text(errors="replace")

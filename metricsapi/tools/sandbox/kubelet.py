@@ -98,8 +98,8 @@ class Kubelet:
             return self.slow_seconds
         return self._latency * random.uniform(0.5, 1.5)
 
-    def answer(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
-        """Return status line, content type and body of an answer."""
+    def response(self, method: str, target: str, token: str) -> tuple[str, str, bytes]:
+        """Return status line, content type and body of a response."""
         path, _, query = target.partition("?")
         self.requests += 1
         if self.fault in STATUS:
@@ -184,7 +184,7 @@ class KubeletConnection(asyncio.Protocol):
         elif fault is Fault.NOT_HTTP:
             transport.write(bytes(range(256)) * 8)
         else:
-            line, kind, body = self._kubelet.answer(method, target, token)
+            line, kind, body = self._kubelet.response(method, target, token)
             date = _date(int(clock(fault, time.time())))
             head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
             if fault is Fault.GARBAGE:

@@ -87,7 +87,7 @@ class Listener:
 
 
 def _cancellable(app: ASGIApp) -> ASGIApp:
-    """Let a request end in silence with the server or its client: uvicorn would log an error."""
+    """Wrap an app so that a request may be cancelled, which uvicorn would log as an error."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(asyncio.CancelledError, ClientDisconnect):

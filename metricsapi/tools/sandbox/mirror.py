@@ -26,7 +26,7 @@ _IMAGE = "sandbox"
 
 
 class MirrorError(Exception):
-    """The API server refused an object; the message has its answer."""
+    """The API server refused an object; the message has its response."""
 
 
 class Mirror:
@@ -95,7 +95,7 @@ class Mirror:
     def _translated(self, plural: str, item: Object, uid: str) -> Object:
         """Adapt an object to this machine, where no address of a pod or Service is reachable.
 
-        An API server takes no loopback address for an endpoint, but any name for an ExternalName
+        The API server takes no loopback address for an endpoint, but any name for an ExternalName
         Service; the port to connect to is then the APIService's.
         """
         spec = item.get("spec") or {}

@@ -1,7 +1,7 @@
-"""`/api/v1/nodes/NAME/proxy/...`: requests passed on to a node's kubelet.
+"""`/api/v1/nodes/NAME/proxy/...`: requests forwarded to a node's kubelet.
 
-The API server shows the kubelet a credential of its own, so the kubelet decides about it, not
-about who asks; that one needs `nodes/proxy`, which is decided before.
+The API server shows the kubelet a credential of its own, so the kubelet authorizes it, and
+not the user, who needs `nodes/proxy` at the API server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.tools.sandbox.answers import not_found, status
 from metricsapi.tools.sandbox.forwarding import (
     canonical,
     in_go_order,
@@ -24,6 +23,7 @@ from metricsapi.tools.sandbox.forwarding import (
 )
 from metricsapi.tools.sandbox.pki import Certificate, load_pair
 from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.responses import not_found, status
 from metricsapi.tools.sandbox.state import Cluster
 
 USER = "kube-apiserver-kubelet-client"

@@ -43,7 +43,7 @@ def node_object(
 ) -> Object:
     """Return a Ready node whose kubelet listens on a loopback address; `memory` in bytes.
 
-    It has room for `pods` pods: a kubelet that lists far more is not to be believed.
+    It has room for `pods` pods: a response that lists far more is refused.
     """
     amounts = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": str(pods)}
     now = timestamp(time.time())
@@ -113,7 +113,7 @@ def pod_object(
     *,
     uid: str = "",
 ) -> Object:
-    """Return a Running pod; its uid is that of its kubelet's answers, a synthetic one's if none."""
+    """Return a Running pod; its uid has to be its kubelet's, by default a synthetic pod's."""
     uid = uid or synthetic_uid(name)
     return {
         "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": labels},
@@ -123,7 +123,7 @@ def pod_object(
 
 
 def follow_host(cluster: Cluster, host: Host, namespace: str) -> None:
-    """Make the host's pods those that run now."""
+    """Create and delete pods so that they are those that run on this machine now."""
     current = {(pod.name, host_uid(*key)): (key, pod) for key, pod in host.pods.items()}
     known = {
         (item["metadata"]["name"], item["metadata"]["uid"])
@@ -184,7 +184,7 @@ def install(cluster: Cluster, node: str) -> None:
 
 
 def install_rbac(cluster: Cluster) -> None:
-    """Let the server do what its manifests let it do, and nothing more."""
+    """Create the roles and bindings of the server's manifests, and no other."""
     account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": SERVICE}
 
     def bind(plural: str, namespace: str, name: str, kind: str, role: str) -> None:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from metricsapi.tools.sandbox.aggregator import Aggregator
-from metricsapi.tools.sandbox.answers import answer, status
 from metricsapi.tools.sandbox.documents import READER, Documents
+from metricsapi.tools.sandbox.responses import json_response, status
 from metricsapi.tools.sandbox.schemas import document, own_paths
 
 _PREFIX = "/openapi/v3"
@@ -41,7 +41,7 @@ class OpenApi:
             document = await self._documents.openapi_v2(item)
             for part in ("paths", "definitions"):
                 merged[part] |= document.get(part, {})
-        return answer(merged)
+        return json_response(merged)
 
     async def _v3(self, _: Request) -> Response:
         """Name each group version's document; a server names what all its versions have."""
@@ -51,13 +51,13 @@ class OpenApi:
             own = f"apis/{spec['group']}/{spec['version']}"
             others = await self._documents.openapi_v3(item)
             paths |= {path: entry for path, entry in others.items() if path == own}
-        return answer({"paths": paths})
+        return json_response({"paths": paths})
 
     async def _group_version(self, request: Request) -> Response:
-        """Pass the reading of one document on, as the aggregator itself."""
+        """Serve a group version's document; of an aggregated server, as the aggregator reads it."""
         path = request.path_params
         if own := document(path.get("group", ""), path["version"]):
-            return answer(own)
+            return json_response(own)
         item = self._aggregator.service_for(request.url.path.removeprefix(_PREFIX))
         if item is None:
             return status(404, "the server could not find the requested resource")

@@ -1,4 +1,4 @@
-"""What can be wrong with the stand-in API server, switched on and off by tests."""
+"""The outages of the stand-in API server, which tests switch on and off."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from enum import StrEnum
 
 from starlette.responses import HTMLResponse, Response
 
-from metricsapi.tools.sandbox.answers import encoded, plain, status
+from metricsapi.tools.sandbox.responses import encoded, plain, status
 
 _NONSENSE = (b"null", b"[]", b"3", b'"text"', b'{"items": 3}', b'{"items": [null, 3, {}]}', b"{}")
 
 
 class Outage(StrEnum):
-    """One thing that is wrong, from now until it is NONE again."""
+    """A kind of outage, which lasts until NONE is set."""
 
     NONE = "none"
     DOWN = "down"  # the port is closed, every connection is reset
-    SLOW = "slow"  # every answer begins `delay` seconds late
-    HANG = "hang"  # requests are taken and answered when it is over; watches fall silent
+    SLOW = "slow"  # every response begins `delay` seconds late
+    HANG = "hang"  # requests wait until it is over; watches fall silent
     FAILING = "failing"  # 500
     BUSY = "busy"  # 429 with Retry-After
     SILENT_WATCHES = "silent-watches"  # no events, no bookmarks, no end: a half-open connection
-    HTML = "html"  # 200 with a web page, as a captive portal or a wrong proxy answers
+    HTML = "html"  # 200 with a web page, as from a captive portal or a wrong proxy
     NONSENSE = "nonsense"  # 200 with JSON of another shape
     TRUNCATED_WATCHES = "truncated-watches"  # every watch ends within a line
     EXPIRED_WATCHES = "expired-watches"  # every watch ends with 410, as after compaction
@@ -53,14 +53,14 @@ class Outages:
         return self.now is Outage.TRUNCATED_WATCHES
 
     def set(self, outage: Outage) -> None:
-        """Change it; running watches notice, and what hung goes on."""
+        """Set the outage; running watches notice, and waiting requests go on."""
         over, self._over = self._over, asyncio.Event()
         self.now = outage
         over.set()
         self._wake()
 
     async def before(self) -> Response | None:
-        """Hold a request as long as the outage says; return the answer that it gets instead."""
+        """Delay a request as the outage says; return the response that it gets instead, if any."""
         while self.now is Outage.HANG:
             await self._over.wait()
         if self.now is Outage.SLOW:

@@ -1,4 +1,4 @@
-"""Lists, whole or in pages that all show one moment, in the form that is asked for."""
+"""Lists, whole or in pages that all show one moment, in the requested form."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from metricsapi.tools.sandbox.answers import (
+from metricsapi.tools.sandbox.collection import Collection
+from metricsapi.tools.sandbox.record import Record
+from metricsapi.tools.sandbox.responses import (
     METADATA,
     METADATA_LIST,
     encoded,
-    shape_asked,
+    requested_shape,
     status,
     wrong_shape,
 )
-from metricsapi.tools.sandbox.collection import Collection
-from metricsapi.tools.sandbox.record import Record
 from metricsapi.tools.sandbox.selecting import Test
 from metricsapi.tools.sandbox.tables import included, table
 
@@ -42,7 +42,7 @@ class Expired(Exception):
 
 
 class Lists:
-    """Answers lists; of those that are read in pages it keeps the rest for the next page."""
+    """Serves lists; of a list that is read in pages it keeps the rest for the next page."""
 
     def __init__(self) -> None:
         self._snapshots: OrderedDict[int, tuple[int, Sequence[Record]]] = OrderedDict()
@@ -52,10 +52,10 @@ class Lists:
         """Forget the rest of every list, as compaction does."""
         self._snapshots.clear()
 
-    def answer(
+    def respond(
         self, request: Request, collection: Collection, version: int, wanted: Test
     ) -> Response:
-        """Answer a list; `version` is the cluster's. 410 when its next page is too old."""
+        """Return a list or a page; `version` is the cluster's. 410 when the page is too old."""
         query = request.query_params
         try:
             limit = int(query.get("limit") or 0)
@@ -98,9 +98,9 @@ class Lists:
 def listed(
     collection: Collection, request: Request, records: Sequence[Record], metadata: dict[str, Any]
 ) -> Response:
-    """Answer with a list in the form that the request asks for."""
+    """Return a list in the form that the request asks for."""
     kind = collection.kind
-    shape = shape_asked(request.headers.get("accept", ""))
+    shape = requested_shape(request.headers.get("accept", ""))
     if shape == "Table":
         include = included(request.query_params.get("includeObject", ""))
         return encoded(table(kind.plural, records, metadata, include))

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from metricsapi.tools.sandbox.answers import answer, status
 from metricsapi.tools.sandbox.bodies import body
 from metricsapi.tools.sandbox.rbac import Attributes, User, allowed, rules_for
 from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.responses import json_response, status
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.users import AUDIENCE, Users
 
@@ -120,7 +120,7 @@ def _reading(handle: Any) -> Any:
         if isinstance(added, Response):
             return added
         metadata = {"creationTimestamp": None, **review.get("metadata", {})}
-        return answer({**review, "metadata": metadata, **added}, 201)
+        return json_response({**review, "metadata": metadata, **added}, 201)
 
     return handler
 

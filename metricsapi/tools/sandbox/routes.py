@@ -8,23 +8,23 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from metricsapi.tools.sandbox.answers import (
-    JSON,
-    METADATA,
-    METADATA_LIST,
-    answer,
-    encoded,
-    not_found,
-    shape_asked,
-    status,
-    wrong_shape,
-)
 from metricsapi.tools.sandbox.bodies import body
 from metricsapi.tools.sandbox.kinds import KINDS, Kind
 from metricsapi.tools.sandbox.outages import Outages
 from metricsapi.tools.sandbox.paging import Lists
 from metricsapi.tools.sandbox.patching import BadPatch, patched
 from metricsapi.tools.sandbox.record import Object, Record
+from metricsapi.tools.sandbox.responses import (
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    encoded,
+    json_response,
+    not_found,
+    requested_shape,
+    status,
+    wrong_shape,
+)
 from metricsapi.tools.sandbox.selecting import BadSelector, selection
 from metricsapi.tools.sandbox.state import Cluster, Conflict
 from metricsapi.tools.sandbox.tables import included, table
@@ -71,7 +71,7 @@ class Resources:
             except (BadSelector, ValueError) as error:
                 return status(400, str(error))
             if query.get("watch") not in ("true", "1"):
-                return self.lists.answer(request, collection, self.cluster.version, wanted)
+                return self.lists.respond(request, collection, self.cluster.version, wanted)
             watch = Watch(self.cluster, collection, parameters, wanted, self._outages)
             return StreamingResponse(watch.lines(self.bookmark_every), media_type=JSON)
 
@@ -91,7 +91,7 @@ class Resources:
                 if kind.plural == "namespaces":
                     self._delete_within(name)
             accept = request.headers.get("accept", "")
-            shape = shape_asked(accept)
+            shape = requested_shape(accept)
             if shape == "Table":
                 return _row_of(kind, record, request.query_params.get("includeObject", ""))
             if shape == METADATA_LIST:
@@ -164,11 +164,11 @@ class Resources:
         if refused := refusal(kind, item, old):
             return refused
         if request.query_params.get("dryRun"):
-            return answer(item, code)
+            return json_response(item, code)
         if old is None:
             item.get("metadata", {}).pop("uid", None)  # which no client decides
         try:
-            return answer(self.cluster.apply(kind.plural, item), code)
+            return json_response(self.cluster.apply(kind.plural, item), code)
         except Conflict:
             name = item["metadata"]["name"]
             details = {"name": name, "group": kind.group, "kind": kind.plural}

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from metricsapi.tools.sandbox.answers import not_found, status
 from metricsapi.tools.sandbox.kinds import KINDS, Kind
+from metricsapi.tools.sandbox.responses import not_found, status
 from metricsapi.tools.sandbox.state import Cluster
 
 _METHODS = ["GET", "POST", "PUT", "PATCH"]

@@ -1,4 +1,4 @@
-"""`Table` answers: the columns that people know from `kubectl get`."""
+"""`Table` responses: the columns of `kubectl get`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A synthetic node's answers, formatted from a prepared text: thousands of kubelets in a process.
+"""A synthetic node's responses, formatted from a prepared text: thousands of kubelets in a process.
 
 Only times and numbers differ from one answer to the next, so everything else is made once.
 """

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from metricsapi.tools.sandbox.answers import status
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.kinds import Kind
 from metricsapi.tools.sandbox.record import Object
+from metricsapi.tools.sandbox.responses import status
 
 _NAME = re.compile(r"[^/%]{1,253}")
 Problem = tuple[str, str, str]  # field, reason of the cause, message

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from metricsapi.tools.sandbox.answers import METADATA, METADATA_LIST, shape_asked, status_body
 from metricsapi.tools.sandbox.collection import Change, Collection, Word
 from metricsapi.tools.sandbox.outages import Outages
 from metricsapi.tools.sandbox.record import Record, record
+from metricsapi.tools.sandbox.responses import METADATA, METADATA_LIST, requested_shape, status_body
 from metricsapi.tools.sandbox.selecting import Test
 from metricsapi.tools.sandbox.state import Cluster
 from metricsapi.tools.sandbox.tables import included, table
@@ -43,8 +43,8 @@ class Parameters:
             query.get("allowWatchBookmarks") in _TRUE,
             float(query.get("timeoutSeconds") or 3600.0),
             initial,
-            shape_asked(accept),
-            included(query.get("includeObject", "") if shape_asked(accept) == "Table" else ""),
+            requested_shape(accept),
+            included(query.get("includeObject", "") if requested_shape(accept) == "Table" else ""),
         )
 
 

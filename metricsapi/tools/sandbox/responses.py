@@ -1,4 +1,4 @@
-"""The stand-in API server's answers: `Status` bodies, and JSON that is encoded already."""
+"""Responses of the stand-in API server: JSON documents, `Status` bodies, and plain text."""
 
 from __future__ import annotations
 
@@ -54,35 +54,37 @@ def status(
     details: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Answer with a `Status` of failure."""
+    """Return the response of a failure, with its `Status`."""
     return encoded(
         msgspec.json.encode(status_body(code, message, reason, details)), code, headers=headers
     )
 
 
-def answer(content: Any, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a JSON document."""
+def json_response(
+    content: Any, code: int = 200, *, headers: dict[str, str] | None = None
+) -> Response:
+    """Return the response with a JSON document."""
     return encoded(msgspec.json.encode(content), code, headers=headers)
 
 
 def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
-    """Answer with JSON that is encoded already."""
+    """Return the response with JSON that is encoded already."""
     return Response(content, code, headers, JSON)
 
 
-def shape_asked(accept: str) -> str:
+def requested_shape(accept: str) -> str:
     """Return the kind to which objects are to be transformed; empty when they are wanted as is."""
     match = _SHAPE.match(accept)
     return match[1] if match else ""
 
 
 def wrong_shape(shape: str, actual: str) -> Response:
-    """Refuse a list asked for as one object, or the reverse, in kube-apiserver's words."""
+    """Return the refusal of a list requested as an object, or the reverse, as kube-apiserver."""
     return status(406, f"you requested {shape}, but the requested object {actual}")
 
 
 def plain(code: int, text: str) -> Response:
-    """Answer as Go's `http.Error` does."""
+    """Return the response of Go's `http.Error`."""
     return Response(
         text + "\n",
         code,
@@ -92,6 +94,6 @@ def plain(code: int, text: str) -> Response:
 
 
 def not_found(resource: str, name: str) -> Response:
-    """Say that there is no object of that name, as kube-apiserver does."""
+    """Return kube-apiserver's 404 for an object of this name."""
     details = {"name": name, "kind": resource}
     return status(404, f'{resource} "{name}" not found', details=details)
