@@ -36,27 +36,35 @@ def read_file(path: Path, *, once: bool = False) -> bytes:
     reason.
     """
     try:
-        mode = path.stat().st_mode
-        readable = stat.S_ISREG(mode) or (once and not stat.S_ISDIR(mode))
-        content = b""
-        if readable:
-            # It may have become a pipe since, whose end would be waited for.
-            flags = os.O_RDONLY | (0 if once else os.O_NONBLOCK)
-            with os.fdopen(os.open(path, flags), "rb") as file:
-                readable = once or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                content = file.read(LARGEST + 1) if readable else b""
+        return _read_checked(path, once=once)
+    except FileError:
+        raise
     except FileNotFoundError:
         raise FileError(f"no such file: {path}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"cannot read {path}: {reason}") from None
+
+
+def _read_checked(path: Path, *, once: bool) -> bytes:
+    """Read a file of a kind and size that is accepted. Raises FileError, OSError or ValueError."""
+    mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise FileError(f"{path} is a folder, not a file")
-    if not readable:
-        raise FileError(f"{path} is a pipe or a device, not a file that can be read again")
+    _check_kind(path, mode, once=once)
+    # It may have become a pipe since, whose end would be waited for.
+    flags = os.O_RDONLY | (0 if once else os.O_NONBLOCK)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        _check_kind(path, os.fstat(file.fileno()).st_mode, once=once)
+        content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise FileError(f"{path} is larger than {LARGEST >> 20} MiB")
     return content
+
+
+def _check_kind(path: Path, mode: int, *, once: bool) -> None:
+    if not once and not stat.S_ISREG(mode):
+        raise FileError(f"{path} is a pipe or a device, not a file that can be read again")
 
 
 def is_pipe(path: Path) -> bool:

@@ -24,6 +24,22 @@ _WIDTHS = tuple(width for _, width in _COLUMNS if width is not None)
 
 def as_text(status: Status) -> Iterator[str]:
     """Yield the head, what needs attention, then one line per node."""
+    yield "\n".join([*_facts(status), ""])
+    for cause, nodes in status.causes:
+        yield _group(cause, nodes, status.now)
+    yield "\n"
+    widths = (
+        max([len(_HEAD[0]), *(len(node.name) for node in status.nodes)]),
+        max([len(_HEAD[1]), *(len(_state(node)) for node in status.nodes)]),
+        *_WIDTHS,
+    )
+    yield _line(_HEAD, widths)
+    for node in status.nodes:
+        yield _line(_cells(node, status.now), widths)
+
+
+def _facts(status: Status) -> list[str]:
+    """Return the lines before the nodes: the server, then what needs attention."""
     about = status.about
     started = datetime.fromtimestamp(about.started, UTC)
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
@@ -45,18 +61,7 @@ def as_text(status: Status) -> Iterator[str]:
     lines += [f"Not ready: {name}: {_plain(why)}" for name, why in status.unready.items()]
     lines += [f"Remark: {_plain(remark)}" for remark in status.remarks]
     lines += [f"Failing: {_plain(problem)}" for problem in status.task_problems]
-    yield "\n".join([*lines, ""])
-    for cause, nodes in status.causes:
-        yield _group(cause, nodes, status.now)
-    yield "\n"
-    widths = (
-        max([len(_HEAD[0]), *(len(node.name) for node in status.nodes)]),
-        max([len(_HEAD[1]), *(len(_state(node)) for node in status.nodes)]),
-        *_WIDTHS,
-    )
-    yield _line(_HEAD, widths)
-    for node in status.nodes:
-        yield _line(_cells(node, status.now), widths)
+    return lines
 
 
 def _group(cause: str, nodes: list[NodeStatus], now: float) -> str:

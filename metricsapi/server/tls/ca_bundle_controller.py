@@ -203,24 +203,23 @@ class CABundleController:
 
     async def _publish(self, services: list[Object], authorities: list[KeyPair]) -> bool:
         """Write the bundle to the APIServices that lack it; return whether to look again soon."""
-        bundle = ca_bundle(authorities)
-        again = self._waiting = False
-        for item in services:
-            spec = spec_of(item)
-            wanted = {**spec, "caBundle": base64.b64encode(bundle).decode()}
-            wanted.pop("insecureSkipTLSVerify", None)
-            if wanted == {k: v for k, v in spec.items() if k != "insecureSkipTLSVerify" or v}:
-                continue
-            verifies_ours = not certificates_of(item).isdisjoint(p.certificate for p in authorities)
-            if not verifies_ours and not await self._may_exclude_others(bundle.decode(), item):
-                self._waiting = not self._has_probed(bundle.decode())
-                again = again or not self._waiting
-                continue
-            written = await self._objects.put(
-                APISERVICES, item["metadata"]["name"], {**item, "spec": wanted}
-            )
-            again = again or written is not False
-        return again
+        self._waiting = False
+        again = [await self._publish_to(item, authorities) for item in services]
+        return any(again)
+
+    async def _publish_to(self, item: Object, authorities: list[KeyPair]) -> bool:
+        bundle, spec = ca_bundle(authorities), spec_of(item)
+        wanted = {**spec, "caBundle": base64.b64encode(bundle).decode()}
+        wanted.pop("insecureSkipTLSVerify", None)
+        if wanted == {k: v for k, v in spec.items() if k != "insecureSkipTLSVerify" or v}:
+            return False
+        verifies_ours = not certificates_of(item).isdisjoint(p.certificate for p in authorities)
+        if not verifies_ours and not await self._may_exclude_others(bundle.decode(), item):
+            self._waiting = not self._has_probed(bundle.decode())
+            return not self._waiting
+        name = item["metadata"]["name"]
+        written = await self._objects.put(APISERVICES, name, {**item, "spec": wanted})
+        return written is not False
 
     async def _may_exclude_others(self, bundle: str, item: Object) -> bool:
         """Return whether an APIService may verify our authorities alone from now on.
