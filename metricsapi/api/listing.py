@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from metricsapi.api.batches import Batches, after, count, first
@@ -94,6 +95,8 @@ class Listing:
         if options.token:
             start = read_token(options.token, resource.name, request.namespace)
         selection = _select(request, start, self._clock())
+        wanted = filter(selection.keeps, chain.from_iterable(selection.batches))
+        await gather(resource.prepare(wanted), SLICE, self._clock)
         keep = partial(_listed, resource, selection, options.fields, self._clock())
         limit = options.limit
         if not 0 < limit < count(selection.batches):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Resource:
     fields: tuple[str, ...]  # that a field selector may name
     objects: Objects[Any]
     usages: Callable[[Sequence[Entry], float], Sequence[NodeUsage | PodUsage | None]]
+    prepare: Callable[[Iterable[Entry]], Iterator[None]]  # `usages`, which then take no time
     encode_json: Callable[[Any, Any], bytes] = field(repr=False)
     encode_protobuf: Callable[[Any, Any], bytes] = field(repr=False)
 
@@ -93,6 +94,7 @@ def resources_of(catalog: Catalog) -> list[Resource]:
         fields=(NAME, NAMESPACE),
         objects=catalog.nodes,
         usages=catalog.node_usages,
+        prepare=lambda _: iter(()),
         encode_json=json.node_item,
         encode_protobuf=protobuf.node_item,
     )
@@ -104,6 +106,7 @@ def resources_of(catalog: Catalog) -> list[Resource]:
         fields=(NAME, NAMESPACE, NODE_NAME),  # the last one goes beyond the reference
         objects=catalog.pods,
         usages=catalog.pod_usages,
+        prepare=catalog.prepare_pods,
         encode_json=json.pod_item,
         encode_protobuf=protobuf.pod_item,
     )

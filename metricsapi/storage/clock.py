@@ -96,12 +96,11 @@ class NodeClock(Struct, gc=False):
             self.jumped_at,
             finding is Finding.REFUTED,
             [(time, *self.bounds.moment(time, at)) for time in agreeing],
+            list(times),
         )
         return self._timing({**seconds, **_parsed((node_time,))}, at, located), located
 
-    def adopt(
-        self, located: Located, times: Iterable[KubeletTime], node_time: KubeletTime, at: Exchange
-    ) -> Timing:
+    def adopt(self, located: Located, node_time: KubeletTime, at: Exchange) -> Timing:
         """Take over what another store computed for the same answer; give the times."""
         self.bounds = Bounds(located.low, located.high)
         self.at, self.shift = at.answered, located.shift
@@ -110,7 +109,7 @@ class NodeClock(Struct, gc=False):
         # compared with it.
         if not abs(located.jumped_at - self.jumped_at) < ROUNDED:
             self.jumped_at = located.jumped_at
-        return self._timing(_parsed((*times, node_time)), at, located)
+        return self._timing(_parsed((*located.times, node_time)), at, located)
 
     def move(self, seconds: float) -> None:
         """Go by a monotonic clock that is `seconds` ahead of the one so far."""

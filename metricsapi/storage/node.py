@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from metricsapi.storage.backlog import Backlog
 from metricsapi.storage.clock import NodeClock
 from metricsapi.storage.evidence import Previous
 from metricsapi.storage.limits import Limits
@@ -31,11 +32,12 @@ class Node:
     """All that is remembered of one node."""
 
     __slots__ = (
-        "clock", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
+        "backlog", "clock", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
     )  # fmt: skip
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, backlog: Backlog) -> None:
         self.name = name
+        self.backlog = backlog
         self.clock = NodeClock()
         self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
         self.stat: Stat | None = None
@@ -99,11 +101,13 @@ class Node:
         own = sample.stats.cpu if sample.stats is not None else None
         node_time = own.time if own is not None else None
         exchange = Exchange(sample.requested_at, sample.answered_at, step)
-        times = _cpu_times(sample.pods)
         if sample.located is not None:
-            return self.clock.adopt(sample.located, times, node_time, exchange)
+            return self.clock.adopt(sample.located, node_time, exchange)
         timing, sample.located = self.clock.locate(
-            times, node_time, exchange, lambda: list(self._previous(sample.pods))
+            _cpu_times(sample.pods),
+            node_time,
+            exchange,
+            lambda: list(self._previous(sample.pods)),
         )
         return timing
 

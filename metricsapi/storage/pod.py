@@ -10,6 +10,7 @@ from math import inf
 from operator import attrgetter
 
 from metricsapi.kube.name_validation import are_labels, is_subdomain
+from metricsapi.storage.backlog import Backlog
 from metricsapi.storage.rules import Rules
 from metricsapi.storage.stat import Stat, advance, finished, same_usage, started
 from metricsapi.storage.types import (
@@ -29,9 +30,12 @@ _by_name = attrgetter("name")
 class Pod:
     """A pod as its node's last answer listed it."""
 
-    __slots__ = ("key", "node", "ref", "shown", "since", "stats", "usage", "withheld")
+    __slots__ = (
+        "_backlog", "key", "node", "ref", "shown", "since", "stats", "usage", "withheld",
+    )  # fmt: skip
 
-    def __init__(self, ref: PodRef, node: str) -> None:
+    def __init__(self, ref: PodRef, node: str, backlog: Backlog) -> None:
+        self._backlog = backlog  # of its node
         self.key = ref.namespace, ref.name
         self.ref = ref
         self.node = node
@@ -64,7 +68,11 @@ class Pod:
         return True
 
     def make_usage(self) -> PodUsage | None:
-        """Give the usage, however old, or None while one of its containers has none."""
+        """Give the usage, however old, or None while one of its containers has none.
+
+        What of its node waited for somebody to ask is put first.
+        """
+        self._backlog.asked()
         earliest, since = None, inf
         containers = []
         for stat in running(self.sorted_stats()):

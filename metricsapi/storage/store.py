@@ -13,8 +13,10 @@ A pod is served whole or not at all, and one whose names no API server would tak
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 
+from metricsapi.storage.backlog import Backlog
 from metricsapi.storage.claims import Claims, Withheld
 from metricsapi.storage.cluster import Cluster, UnknownCluster
 from metricsapi.storage.limits import limits_of
@@ -22,12 +24,15 @@ from metricsapi.storage.node import Node
 from metricsapi.storage.pod import LONGEST_UID, Key, Pod, each_once
 from metricsapi.storage.readings import Readings
 from metricsapi.storage.refused import RefusedPods
+from metricsapi.storage.rules import Rules
 from metricsapi.storage.stat import Stat
 from metricsapi.storage.types import (
+    EncodedPods,
     NodeInfo,
     NodeSample,
     NodeUsage,
     PodRef,
+    PodStats,
     PodUsage,
     epoch_seconds,
 )
@@ -61,6 +66,7 @@ class MetricsStore:
         self._refused = RefusedPods(withheld)
         self._nodes: dict[str, Node] = {}
         self._claims = Claims(cluster)
+        self.late = False  # whether answers may wait for somebody to ask: see `backlog`
 
     def put(self, sample: NodeSample) -> None:
         """Take one answer of one kubelet."""
@@ -74,11 +80,29 @@ class MetricsStore:
         """
         node = self._nodes.get(sample.node)
         if node is None:
-            node = self._nodes[sample.node] = Node(sample.node)
+            late = partial(self._put_late, sample.node)
+            node = self._nodes[sample.node] = Node(sample.node, Backlog(late))
+        waits = node.backlog.takes(sample)
+        if not waits:
+            node.backlog.put()
         capacity = self._cluster.capacity(sample.node)
         rules = node.put(sample, limits_of(capacity, sample.stats, swap=self._swap), self._windows)
+        for _ in range(sample.nameless):
+            self._refused.refuse(sample.node, None)
+        if waits and isinstance(sample.pods, EncodedPods):
+            self.late = True
+            node.backlog.add(sample.pods, rules)
+            for pod in node.pods.values():
+                pod.usage = None
+        else:
+            yield from self._put_pods(node, list(sample.pods), rules)
+
+    def _put_pods(
+        self, node: Node, answer: Sequence[PodStats], rules: Rules
+    ) -> Generator[None, None, None]:
+        """Take the pods of an answer, with a yield after every 32."""
         pods: dict[PodRef, Pod] = {}
-        for number, listed in enumerate(each_once(sample.pods), 1):
+        for number, listed in enumerate(each_once(answer), 1):
             if number % PODS_IN_A_STEP == 0:
                 yield
             ref = listed.pod_ref
@@ -86,15 +110,19 @@ class MetricsStore:
             if pod.put(listed.containers or (), rules):
                 pods[pod.ref] = pod  # the same object as before: the answer's own is not kept
             else:
-                self._refused.refuse(sample.node, ref)
-        for _ in range(sample.nameless):
-            self._refused.refuse(sample.node, None)
-        if self._nodes.get(sample.node) is not node:
+                self._refused.refuse(node.name, ref)
+        if self._nodes.get(node.name) is not node:
             return  # it was forgotten in between
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
             self._claims.change(before.values(), pods.values())
-        self._withhold(node, sample.answered_at)
+        self._withhold(node, rules.timing.received)
+
+    def _put_late(self, name: str, pods: Sequence[PodStats], rules: Rules) -> None:
+        """Take the pods of an answer of which the rest is stored already."""
+        if (node := self._nodes.get(name)) is not None:
+            for _ in self._put_pods(node, pods, rules):
+                pass
 
     def forget(self, node: str) -> None:
         """Drop all that is remembered of a node that is gone."""
@@ -154,6 +182,7 @@ class MetricsStore:
         for node in list(self._nodes.values()):
             if node.stat is not None:
                 yield from self._readings(node.name, ("", ""), node.stat, now)
+            node.backlog.asked()
             for pod in node.pods.values():
                 for stat in pod.sorted_stats() if pod.shown else ():
                     yield from self._readings(node.name, pod.key, stat, now)
@@ -191,4 +220,4 @@ class MetricsStore:
                 pod.ref = ref  # `/metrics/resource` has none: it is the same pod
                 self._claims.decide(key)
                 return pod
-        return Pod(ref, node.name)
+        return Pod(ref, node.name, node.backlog)

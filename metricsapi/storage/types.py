@@ -7,6 +7,7 @@ as floats, durations in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -95,9 +96,10 @@ class PodStats(Struct, gc=False, rename="camel", omit_defaults=True):
 class Located(Struct, gc=False):
     """What a store computed of the times of an answer; with it another store gets the same result.
 
-    `low` and `high` bound the kubelet's clock minus our monotonic one, in seconds. `moments` are
-    of stats that may have been read at request time: the kubelet's time in seconds since the epoch,
-    our monotonic seconds, and by how many these may be off. See `clock.NodeClock` for the others.
+    `times` are those of its containers' CPU counters, each once, as the answer has them. `low` and
+    `high` bound the kubelet's clock minus our monotonic one, in seconds. `moments` are of stats
+    that may have been read at request time: the kubelet's time in seconds since the epoch, our
+    monotonic seconds, and by how many these may be off. See `clock.NodeClock` for the others.
     """
 
     low: float
@@ -107,6 +109,7 @@ class Located(Struct, gc=False):
     jumped_at: float  # monotonic seconds
     refuted: bool
     moments: list[tuple[float, float, float]]
+    times: list[KubeletTime] = []
 
     def moved(self, seconds: float) -> Located:
         """Give the same by a monotonic clock that is `seconds` ahead."""
@@ -118,7 +121,26 @@ class Located(Struct, gc=False):
             self.jumped_at + seconds,
             self.refuted,
             [(time, moment + seconds, error) for time, moment, error in self.moments],
+            self.times,
         )
+
+
+class EncodedPods:
+    """The pods of an answer as another replica sent them; iterating over them decodes them.
+
+    `listed` is the same number for answers that list the same pods with as many containers each.
+    `decode` raises ValueError if it cannot.
+    """
+
+    __slots__ = ("_data", "_decode", "listed")
+
+    def __init__(self, data: bytes, listed: int, decode: Callable[[bytes], list[PodStats]]) -> None:
+        self._data = data
+        self._decode = decode
+        self.listed = listed
+
+    def __iter__(self) -> Iterator[PodStats]:
+        return iter(self._decode(self._data))
 
 
 class NodeSample(Struct):
@@ -134,7 +156,7 @@ class NodeSample(Struct):
     answered_at: float  # monotonic seconds when the first byte of the body had come
     wall_offset: float  # our wall clock minus our monotonic clock at that moment
     stats: ContainerStats | None  # the node's own stats; its `name` is the node's name
-    pods: list[PodStats]
+    pods: list[PodStats] | EncodedPods
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
     nameless: int = 0  # entries of the answer from which nothing says which pod it is
     unusable: str = ""  # which usage cannot follow from it, in words; empty if all may

@@ -54,6 +54,7 @@ class Usages:
         return self.nodes.get(node)
 
     max_age = math.inf
+    late = False
 
     def pod(self, namespace: str, name: str) -> Any:
         """Return a pod that is looked up each time."""

@@ -110,3 +110,17 @@ def test_a_table_of_nothing_has_the_columns_of_usage():
     columns = [each["name"] for each in json.loads(answer.body)["columnDefinitions"]]
     assert columns == ["Name", "cpu", "memory", "Window"]
     assert json.loads(answer.body)["rows"] == []
+
+
+async def test_what_waits_to_be_put_is_put_in_steps_before_a_list():
+    store, pods = MetricsStore(max_age=60.0), Objects()
+    catalog = Catalog(Objects(), pods, store)
+    for name in NAMES:
+        pods.set(Pod("ns", name, {}))
+    entries = [catalog.pods.get("ns", name) for name in NAMES]
+    for number, name in enumerate(NAMES):
+        store.put(answer(f"node-{number}", 100.0, [(name, "u", 0)]))
+    assert not list(catalog.prepare_pods(entries))
+    store.late = True
+    assert len(list(catalog.prepare_pods(entries))) == len(NAMES)
+    assert not list(catalog.prepare_pods(entries))

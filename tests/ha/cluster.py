@@ -200,9 +200,13 @@ class HighAvailability:
                 self.seen.leaderless = max(self.seen.leaderless, time.monotonic() - without_since)
             await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
 
+    async def list_pods(self, member):
+        """Ask one replica for all pods; give its response."""
+        return await member.replica.get(self._client, f"{API}/pods")
+
     async def _ask_one(self, member):
         try:
-            response = await member.replica.get(self._client, f"{API}/pods")
+            response = await self.list_pods(member)
         except httpx.HTTPError as error:
             if member.up:
                 self.seen.failed.append(repr(error))

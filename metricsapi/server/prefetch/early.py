@@ -21,7 +21,7 @@ a second reading follows that one. All times are monotonic seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
 from msgspec import Struct
@@ -217,7 +217,7 @@ class Early:
             self._forget(key)
 
 
-def _readable(pods: Sequence[PodStats]) -> Iterator[tuple[Key, PodStats]]:
+def _readable(pods: Iterable[PodStats]) -> Iterator[tuple[Key, PodStats]]:
     """Give the pods of an answer whose containers have CPU usage, by namespace and name."""
     for pod in pods:
         if pod.containers and all(container.cpu is not None for container in pod.containers):

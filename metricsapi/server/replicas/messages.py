@@ -4,22 +4,18 @@ A frame is four bytes, the length of the message in network byte order, then the
 fields and unknown types of messages are skipped, so that neighbouring versions of the server follow
 each other in a rolling update; a change that cannot be read that way gets another path than `PATH`.
 
-Results of scrapes, which are nearly all of the bytes, are compressed (`Packed`): once, by the
-replica that scraped, for every replica that ever sends or keeps them.
+What is in a result of a scrape (`Packed`), `results` knows.
 
 Times are the sender's monotonic seconds; `clocks` relates them to the receiver's.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
-
-from metricsapi.storage.types import NodeSample
 
 PATH = "/replicas/v1/scrapes"  # GET: the stream of a leader
 QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `Asked`, from a follower
@@ -42,26 +38,8 @@ class Hello(Struct, tag=True):
     nodes: int
 
 
-class Sample(Struct, tag=True):
-    """A scrape that succeeded."""
-
-    sample: NodeSample
-
-
-class Failed(Struct, tag=True):
-    """A scrape that failed, and `ended_at` when; `cause` is one of `scrape.errors.Cause`."""
-
-    node: str
-    cause: str
-    message: str
-    ended_at: float
-
-
-Result = Sample | Failed
-
-
 class Packed(Struct, tag=True):
-    """A result, compressed by zlib.
+    """A result, encoded; `pods` are those of a sample.
 
     Its times are those of the replica that scraped, whose monotonic clock is `behind` seconds
     behind the sender's.
@@ -69,6 +47,7 @@ class Packed(Struct, tag=True):
 
     data: bytes
     behind: float = 0.0
+    pods: bytes = b""
 
 
 class Complete(Struct, tag=True):
@@ -101,13 +80,7 @@ class _Typed(Struct):
     type: str
 
 
-_result_decoder: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
-IMPOSSIBLE = -1  # in place of a number of more than 64 bits, which can be true as little
-_FAST = 1  # zlib's level: 0.05 ms for a node with 30 pods, and an eighth of the bytes
-
-
 _TYPES = frozenset(kind.__name__ for kind in get_args(Message))
-_RESULTS = frozenset(kind.__name__ for kind in get_args(Result))
 _type_decoder = msgspec.msgpack.Decoder(_Typed)
 
 
@@ -115,43 +88,6 @@ def frame(message: Message) -> bytes:
     """Give the frame of a message."""
     body = _encoder.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
-
-
-def pack(result: Result) -> Packed:
-    """Give a result as it is sent: with `IMPOSSIBLE` and `?` in place of what cannot be."""
-    try:
-        data = _encoder.encode(result)
-    except (OverflowError, UnicodeEncodeError):
-        data = _encoder.encode(_encodable(msgspec.to_builtins(result)))
-    return Packed(zlib.compress(data, _FAST))
-
-
-def _encodable(value: Any) -> Any:
-    """Give built-in values without what a kubelet may have sent and no message can have."""
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else IMPOSSIBLE
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, list):
-        return [_encodable(element) for element in value]
-    if isinstance(value, dict):
-        return {key: _encodable(element) for key, element in value.items()}
-    return value
-
-
-def unpack(packed: Packed) -> Result | None:
-    """Give the result; None for a type that this version does not know. Raises ProtocolError."""
-    data = b""
-    try:
-        inflating = zlib.decompressobj()
-        data = inflating.decompress(packed.data, LARGEST)
-        if not inflating.eof:
-            raise ProtocolError(f"a result of more than {LARGEST} bytes, or cut off")
-        return _result_decoder.decode(data)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if _is_of_unknown_type(data, _RESULTS):
-            return None
-        raise ProtocolError(f"a result that cannot be decoded: {error}") from error
 
 
 class FrameReader:
@@ -194,12 +130,13 @@ def _decoded(body: bytes) -> Message | None:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if _is_of_unknown_type(body, _TYPES):
+        if is_of_unknown_type(body, _TYPES):
             return None
         raise ProtocolError(f"a message that cannot be decoded: {error}") from error
 
 
-def _is_of_unknown_type(body: bytes, known: Collection[str]) -> bool:
+def is_of_unknown_type(body: bytes, known: Collection[str]) -> bool:
+    """Tell whether what cannot be decoded is of a type that is not `known`."""
     try:
         return _type_decoder.decode(body).type not in known
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

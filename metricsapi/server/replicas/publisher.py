@@ -15,14 +15,12 @@ from metricsapi.kube.progress import wait_for
 from metricsapi.scrape.errors import Failure
 from metricsapi.server.replicas.messages import (
     Complete,
-    Failed,
     Heartbeat,
     Hello,
     Packed,
-    Sample,
     frame,
-    pack,
 )
+from metricsapi.server.replicas.results import Failed, pack
 from metricsapi.storage.types import NodeSample
 from metricsapi.storage.windows import KEPT
 
@@ -54,14 +52,10 @@ class Publisher:
 
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Take the result of a scrape of our own that ended at `ended_at`."""
-        self.keep(
-            node,
-            pack(
-                Sample(result)
-                if isinstance(result, NodeSample)
-                else Failed(node, str(result.cause), result.message, ended_at)
-            ),
-        )
+        if isinstance(result, Failure):
+            self.keep(node, pack(Failed(node, str(result.cause), result.message, ended_at)))
+        else:
+            self.keep(node, pack(result))
 
     def keep(self, node: str, packed: Packed) -> None:
         """Take a result as it is sent, as that of another replica is."""

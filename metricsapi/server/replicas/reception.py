@@ -15,15 +15,13 @@ from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.clocks import ClockRelation
 from metricsapi.server.replicas.messages import (
     Complete,
-    Failed,
     FrameReader,
     Heartbeat,
     Hello,
     Packed,
     ProtocolError,
-    Sample,
-    unpack,
 )
+from metricsapi.server.replicas.results import Failed, unpack
 from metricsapi.storage.types import Located, NodeSample
 
 FUTURE = 1.0  # seconds by which a result may seem to have ended after it came
@@ -70,21 +68,19 @@ class Reception:
 
     def _received(self, packed: Packed, now: float, wall_offset: float) -> Received | None:
         offset = self._relation.ours(packed.behind)
-        if (message := unpack(packed)) is None:
+        if (result := unpack(packed)) is None:
             return None
         if not math.isfinite(offset):
             raise ProtocolError("a clock that cannot be")
-        _check(message, now - offset)
-        _check(message, now - offset)
-        kept = Packed(packed.data, offset)
-        if isinstance(message, Sample):
-            sample = message.sample
-            self._take_over(sample, offset)
-            sample.wall_offset = wall_offset
-            return Received(sample.node, sample, sample.answered_at, kept)
-        known = Cause(message.cause) if message.cause in set(Cause) else Cause.INTERNAL
-        failure = Failure(known, message.message)
-        return Received(message.node, failure, message.ended_at + offset, kept)
+        _check(result, now - offset)
+        kept = Packed(packed.data, offset, packed.pods)
+        if isinstance(result, NodeSample):
+            self._take_over(result, offset)
+            result.wall_offset = wall_offset
+            return Received(result.node, result, result.answered_at, kept)
+        known = Cause(result.cause) if result.cause in set(Cause) else Cause.INTERNAL
+        failure = Failure(known, result.message)
+        return Received(result.node, failure, result.ended_at + offset, kept)
 
     def _take_over(self, sample: NodeSample, offset: float) -> None:
         """Give a sample the times of our clock."""
@@ -99,19 +95,18 @@ class Reception:
             sample.located = sample.located.moved(offset)
 
 
-def _check(message: Sample | Failed, now: float) -> None:
+def _check(result: NodeSample | Failed, now: float) -> None:
     """Raise ProtocolError for a result whose times cannot be; `now` is by the clock that it has.
 
     Of those nothing newer would be taken, and what is stored by them would not expire.
     """
-    if isinstance(message, Failed):
-        possible = math.isfinite(message.ended_at) and message.ended_at <= now + FUTURE
+    if isinstance(result, Failed):
+        possible = math.isfinite(result.ended_at) and result.ended_at <= now + FUTURE
     else:
-        sample = message.sample
         possible = (
-            math.isfinite(sample.requested_at)
-            and sample.requested_at <= sample.answered_at <= now + FUTURE
-            and (sample.located is None or _possible(sample.located))
+            math.isfinite(result.requested_at)
+            and result.requested_at <= result.answered_at <= now + FUTURE
+            and (result.located is None or _possible(result.located))
         )
     if not possible:
         raise ProtocolError("a result with times that cannot be")

@@ -10,15 +10,8 @@ from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.follower import Follower, FollowError, address_of
-from metricsapi.server.replicas.messages import (
-    Complete,
-    Failed,
-    Heartbeat,
-    Hello,
-    Sample,
-    frame,
-    pack,
-)
+from metricsapi.server.replicas.messages import Complete, Heartbeat, Hello, frame
+from metricsapi.server.replicas.results import Failed, pack
 from metricsapi.server.tls.context import ServingTLS
 from metricsapi.server.tls.issue import make_authority, make_serving
 from tests.support.conditions import until
@@ -93,7 +86,7 @@ async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
     theirs = time.monotonic() + 5000.0
     sample = node_sample("n1", theirs - 0.2, theirs - 0.1, 0.0, [])
     failed = Failed("n2", "timeout", "late", theirs - 0.3)
-    messages = (Hello("a", theirs, 1), pack(Sample(sample)), pack(failed), Complete())
+    messages = (Hello("a", theirs, 1), pack(sample), pack(failed), Complete())
     async with leader(OURS, stream(*messages)) as (address, _), following(address) as (f, accepted):
         await until(f.follows, what="following")
         (node, taken, at, _), (name, failure, failed_at, _) = accepted
@@ -126,7 +119,7 @@ async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_n
     [
         OK + chunk(b"<html>captive portal</html>"),
         OK + chunk(b"\xff" * 10),
-        OK + chunk(frame(pack(Sample(node_sample("n1", 1.0, 1.1, 0.0, []))))),
+        OK + chunk(frame(pack(node_sample("n1", 1.0, 1.1, 0.0, [])))),
         b"HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
         b"SSH-2.0-x\r\n\r\n",

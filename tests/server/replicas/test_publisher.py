@@ -5,15 +5,14 @@ import asyncio
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.messages import (
     Complete,
-    Failed,
     FrameReader,
     Heartbeat,
     Hello,
     Packed,
-    Sample,
-    unpack,
 )
 from metricsapi.server.replicas.publisher import KEPT, Publisher
+from metricsapi.server.replicas.results import Failed, unpack
+from metricsapi.storage.types import NodeSample
 from tests.support.samples import node_sample
 
 
@@ -59,7 +58,7 @@ async def test_a_stream_begins_with_the_last_scrapes_of_every_node():
     hello, *messages = await stream.until(Complete)
     assert isinstance(hello, Hello)
     assert (hello.identity, hello.nodes) == ("a", 2)
-    times = [m.sample.answered_at for m in messages if isinstance(m, Sample)]
+    times = [m.answered_at for m in messages if isinstance(m, NodeSample)]
     assert times == [10.0 - KEPT + number for number in range(KEPT)]
     assert [m for m in messages if isinstance(m, Failed)] == [Failed("n2", "timeout", "late", 3.0)]
     await stream.close()
@@ -71,7 +70,7 @@ async def test_a_scrape_is_sent_when_it_ends():
     await stream.until(Heartbeat)
     leader.publish("n1", sample("n1", 5.0), 5.0)
     (sent,) = await stream.until(Heartbeat)
-    assert sent.sample == sample("n1", 5.0)
+    assert (sent.node, sent.answered_at) == ("n1", 5.0)
     await stream.close()
 
 
@@ -82,7 +81,7 @@ async def test_a_slow_follower_gets_the_newest_of_each_node_and_no_backlog():
     for at in range(1000):
         leader.publish("n1", sample("n1", float(at)), float(at))
     sent = await stream.until(Heartbeat)
-    assert [m.sample.answered_at for m in sent] == [999.0]
+    assert [m.answered_at for m in sent] == [999.0]
     await stream.close()
 
 
@@ -100,8 +99,8 @@ async def test_what_is_superseded_while_a_slow_follower_takes_a_piece_is_left_ou
     rest = []
     while len(rest) < len(nodes):
         rest += await stream.until(Heartbeat)
-    assert {m.sample.node for m in rest} == set(nodes)
-    assert {m.sample.answered_at for m in rest} == {2.0}
+    assert {m.node for m in rest} == set(nodes)
+    assert {m.answered_at for m in rest} == {2.0}
     await stream.close()
 
 
@@ -125,8 +124,8 @@ async def test_what_is_published_during_the_snapshot_is_sent_in_order_after_what
         leader.publish(node, sample(node, 2.0), 2.0)
     snapshot = await stream.until(Complete)
     after = await stream.until(Heartbeat)
-    assert [m.sample.answered_at for m in snapshot] == [1.0, 2.0]
-    assert [(m.sample.node, m.sample.answered_at) for m in after] == [("n1", 2.0)]
+    assert [m.answered_at for m in snapshot] == [1.0, 2.0]
+    assert [(m.node, m.answered_at) for m in after] == [("n1", 2.0)]
     await stream.close()
 
 

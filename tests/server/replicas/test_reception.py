@@ -4,16 +4,9 @@ import math
 
 import pytest
 
-from metricsapi.server.replicas.messages import (
-    Failed,
-    Hello,
-    Packed,
-    ProtocolError,
-    Sample,
-    frame,
-    pack,
-)
+from metricsapi.server.replicas.messages import Hello, Packed, ProtocolError, frame
 from metricsapi.server.replicas.reception import Reception
+from metricsapi.server.replicas.results import Failed, pack
 from metricsapi.storage.types import Located
 from tests.support.samples import node_sample
 
@@ -29,7 +22,7 @@ def received(*messages, sent_at=NOW):
 def sample(requested=NOW - 0.2, answered=NOW - 0.1, located=None):
     made = node_sample("n1", requested, answered, 0.0, [])
     made.located = located
-    return pack(Sample(made))
+    return pack(made)
 
 
 def test_results_of_the_past_are_taken():
