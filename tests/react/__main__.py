@@ -37,7 +37,7 @@ from tests.bench.cluster import (
 )
 from tests.bench.measure import Server, wait_served
 from tests.react.autoscaler import NAMESPACES, targets
-from tests.react.controller import Watched, measure_controller
+from tests.react.controller import SPENT, Watched, measure_controller
 from tests.react.measure import LEARN, Plan, measure
 from tests.react.report import table
 from tests.support.ports import free_port
@@ -121,7 +121,7 @@ def _minutes() -> float:
     case = (LEARN + STEP / 2 + STEPS * STEP) / 60
     cases = len(PHASES) * (PHASES != [0])
     start = NODES * 0.03 / 60 + 0.5
-    controller = 2 * case + 1.5 if os.environ.get("KUBEBUILDER_ASSETS") else 0.0
+    controller = 2 * (case + SPENT / 60) + 1.5 if os.environ.get("KUBEBUILDER_ASSETS") else 0.0
     return cases * case + start * (cases > 0) + controller
 
 

@@ -27,6 +27,9 @@ from tests.react.autoscaler import NAMESPACES, PERIOD, Target, number_of
 from tests.react.measure import LEARN, counts
 from tests.react.response import Value, changes, responses, steps
 
+# Seconds for which nothing is counted once queries are known: nodes are then scraped more often
+# than later, with longer windows, until what their budgets had saved is spent.
+SPENT = 60.0
 LOOK = 0.1  # seconds from one look at the HPAs to the next
 SERVED_WITHIN = 90.0  # seconds
 REPLICAS = 0.095  # for each node, that low usage asks for: at 100 nodes 10, and 19 while it is high
@@ -133,7 +136,7 @@ def _metric(name: str, average: str) -> dict[str, Any]:
 
 async def _watch(client: httpx.AsyncClient, server: Server, watched: Watched) -> dict[str, Any]:
     """Look at the HPAs until the load has stepped so often, once queries are known."""
-    begin = next(steps(time.time() + LEARN, float("inf"), watched.step))
+    begin = next(steps(time.time() + LEARN + SPENT, float("inf"), watched.step))
     end = begin + watched.steps * watched.step
     await asyncio.sleep(begin - 1.0 - time.time())
     before, shown = await counts(server), defaultdict(list)

@@ -1,38 +1,30 @@
 """Which moment a node is scraped at next: the rule, as a pure function.
 
-A moment is when a node is to be scraped for an expected query: its lead before the query. Every
-scrape takes one from a budget, which gains so many scrapes a period, and gaps between scrapes are
---min-scrape-interval long at least and a period at most. All nodes gain at the same times: where no
-moment is better than another, each is scraped at the first one after that. So nodes of the same
-queries are soon scraped together, and an HPA sees the whole of a change sooner. The rule:
+A moment is when a node is to be scraped for an expected query: its lead before the query. Within
+the node's `limits`
 
-- The main scrape belongs to the caller that has asked for the longest time, of those whose queries
+- the main scrape belongs to the caller that has asked for the longest time, of those whose queries
   have a moment within reach. It is made at the moment that leaves that caller's queries the least
-  mean age, from the last scrape until a period after this one.
-- An extra scrape comes before the main one where the budget has both: where it takes most age away
+  mean age, from the last scrape until a period after this one;
+- an extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
 A scrape for another caller leaves the older ones what their next moment needs: the time before it,
 and what the budget has saved. So whatever a caller asks, no query of an older caller gets older
-usage, unless --min-scrape-interval leaves no time between two scrapes. All queries of one caller
-are equal, as those of the HPA controller are.
+usage. All queries of one caller are equal, as those of the HPA controller are.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from metricsapi.server.prefetch.learner import RememberedQuery
+from metricsapi.server.prefetch.limits import Limits
 
 SOON = 1.5  # seconds by which pods that have started wait for the scrape of a query
-# The gap before a moment may be longer than a period by this part of it. A controller's queries are
-# a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
-# after the last one, shortly before the moment, would take the budget of the one that is wanted.
-SLACK = 0.2
 SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
@@ -44,44 +36,6 @@ class Moment(NamedTuple):
     caller: int  # less for one that has asked longer
     number: int  # of the query: less for an older one of the same caller
     query: RememberedQuery
-
-
-class Limits(NamedTuple):
-    """How often a node may be scraped. Seconds."""
-
-    period: float  # --metric-resolution
-    shortest: float  # --min-scrape-interval
-    budget: float  # scrapes a period
-    most: int  # scrapes that the budget holds
-
-    @property
-    def room(self) -> float:
-        """How long before another scrape one is planned, so that none need be late."""
-        return self.shortest + MARGIN
-
-    def gained(self, since: float, until: float) -> int:
-        """Give how many scrapes the budget gains between two times, the same for all nodes."""
-        return self._gains_until(until) - self._gains_until(since)
-
-    def gains(self, scrapes: int, since: float) -> float:
-        """Give when the budget has gained so many scrapes since a time."""
-        return (self._gains_until(since) + scrapes) * self.period / self.budget
-
-    def _gains_until(self, at: float) -> int:
-        # The time that `gains` gives counts, however it was rounded.
-        return math.floor(at * self.budget / self.period + 1e-6)
-
-    def is_period(self, interval: float) -> bool:
-        """Whether an interval is about a period, so that each scrape can be for its query."""
-        return abs(interval - self.period) <= SLACK * self.period
-
-    def after(self, level: int, since: float, until: float, scrapes: int) -> int:
-        """Give the budget's level after some time, once so many scrapes have been made."""
-        return min(self.most, level + self.gained(since, until)) - scrapes
-
-    def horizon(self, last: float) -> float:
-        """Give until when moments matter for the scrape after the one at `last`."""
-        return last + (2 + SLACK) * self.period
 
 
 class Node(NamedTuple):
@@ -99,12 +53,17 @@ class Node(NamedTuple):
 
     def affords(self, scrapes: int, at: float) -> bool:
         """Whether the budget has so many scrapes by a time."""
-        return self.level + self.limits.gained(self.last, at) >= scrapes
+        return self.level + self.limits.gain(self.last, at) >= scrapes
+
+    @property
+    def room(self) -> float:
+        """How long before the main scrape an extra one is made, so that neither need be late."""
+        return self.limits.shortest + MARGIN
 
     @property
     def latest(self) -> float:
         """When the node is scraped next at the latest."""
-        return self.last + (1 + SLACK) * self.limits.period
+        return self.last + self.limits.longest
 
     @property
     def earliest(self) -> float:
@@ -112,7 +71,7 @@ class Node(NamedTuple):
         earliest = max(self.now, self.last + self.limits.shortest)
         if self.level >= 1:
             return earliest
-        return max(earliest, self.limits.gains(1 - self.level, self.last))
+        return max(earliest, self.limits.when_gained(1 - self.level, self.last))
 
 
 class Choice(NamedTuple):
@@ -138,8 +97,8 @@ def choose(node: Node, moments: Sequence[Moment]) -> Choice:
 def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
     """Give when to scrape a node because pods have started; None if the scrape chosen will do.
 
-    Who wants it has a budget of its own (see `early`). A scrape for a query will do if it comes
-    `SOON` later, and so will any where there is no budget for more than one a period.
+    Who wants it has a budget of its own (see `young_pods`). A scrape for a query will do if it
+    comes `SOON` later, and so will any where there is no budget for more than one a period.
     """
     if node.limits.budget <= 1:
         soonest = max(wanted, node.earliest)
@@ -170,16 +129,12 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
 
 
 def _takes_any(node: Node, at: float, moments: Sequence[float], scrapes: int = 1) -> bool:
-    """Whether so many scrapes, the last one of them at a time, take that of the moment after it.
-
-    It is too soon then, or the budget has not both, and those between them that have to be.
-    """
+    """Whether the moment after a scrape, or a little before it, can no longer be met."""
     index = bisect_right(moments, at)
     if index == len(moments):
         return False
-    moment = moments[index] - SHIFT
-    scrapes += max(1, math.ceil((moment - at) / (node.latest - node.last)))
-    return moment - at < node.limits.room or not node.affords(scrapes, moment)
+    moment = moments[index]
+    return not all(_can_meet(node, at, each, scrapes) for each in (moment, moment - SHIFT))
 
 
 def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
@@ -208,7 +163,7 @@ def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
             if not node.affords(3, main) or _takes_any(node, main, older, 2):
                 return None
         own = [moment for moment in before if moment.caller == caller]
-        if extra := _best_extra(node, own, main - node.limits.room):
+        if extra := _best_extra(node, own, main - node.room):
             return extra
     return None
 
@@ -227,18 +182,23 @@ def _best_extra(node: Node, moments: Sequence[Moment], latest: float) -> Moment 
 def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
     """Give when to scrape a node that has no moment within reach: a period after the last scrape.
 
-    Or somewhat earlier, so that a moment soon after it can be kept. Or as late as possible while a
-    budget of 1.0 cannot afford the node's moment: that alone saves what brings the node there.
+    Or somewhat earlier or later where the next moment of the oldest caller could not be met, since
+    gaps would be too short or the budget not enough.
     """
-    at = node.last + node.limits.period
-    if node.limits.budget <= 1 and any(moment.at < node.earliest for moment in moments):
-        return node.latest
-    soon = [m for m in moments if node.latest < m.at < at + node.limits.room]
-    oldest = min(soon, key=lambda moment: (moment.caller, moment.at), default=None)
-    if oldest is not None and node.affords(2, oldest.at):
-        before = oldest.at - node.limits.room
-        # With a long --min-scrape-interval, this moment and each one of its query after it come
-        # too soon after a scrape, unless scrapes move.
-        moves = before < node.earliest and node.limits.is_period(oldest.query.rhythm.interval)
-        return node.latest if moves else max(node.earliest, before)
-    return at
+    at, limits = node.last + node.limits.period, node.limits
+    later = [moment for moment in moments if moment.at > node.latest]
+    following = min(later, key=lambda moment: (moment.caller, moment.at), default=None)
+    if following is None or _can_meet(node, at, following.at):
+        return at
+    gaps = limits.fewest_gaps(following.at - at)
+    earlier = following.at - gaps * limits.shortest
+    if node.earliest <= earlier < at and _can_meet(node, earlier, following.at):
+        return earlier
+    return min(node.latest, following.at - (gaps - 1) * limits.longest)
+
+
+def _can_meet(node: Node, at: float, moment: float, scrapes: int = 1) -> bool:
+    """Whether a moment can be met after so many scrapes, the last one of them at a time."""
+    limits, apart = node.limits, moment - at
+    scrapes += limits.fewest_gaps(apart)
+    return limits.can_be_apart(apart) and node.affords(scrapes, moment)

@@ -51,12 +51,12 @@ class RememberedQuery:
         end = math.floor((until - self.last) / interval)
         return [self.last + count * interval for count in range(first, end + 1)]
 
-    def lead(self, answer: float) -> float:
-        """Give how long before it is expected a node is read that takes `answer` seconds.
+    def lead(self, answer_time: float) -> float:
+        """Give how long before it is expected a node is read that takes `answer_time` seconds.
 
         In steps, so that nodes that take about as long are read together, which costs less.
         """
-        lead = math.ceil((self.rhythm.error + answer) / LEAD_STEP) * LEAD_STEP
+        lead = math.ceil((self.rhythm.error + answer_time) / LEAD_STEP) * LEAD_STEP
         return min(max(lead, SHORTEST_LEAD), LONGEST_LEAD)
 
     def has_stopped(self, now: float) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from metricsapi.scrape.parts import Plan, Reason
-from metricsapi.server.prefetch.choice import Choice, Limits, Moment, Node, choose, hurry
+from metricsapi.server.prefetch.choice import Choice, Moment, Node, choose, hurry
 from metricsapi.server.prefetch.learner import RememberedQuery
+from metricsapi.server.prefetch.limits import Limits
 
 # Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
 BUDGET, MOST = 1.25, 3  # of a node whose stats are made when they are asked for
@@ -149,16 +150,16 @@ class QueryPlanner:
         if state.now > self._shared_until:
             self._shared.clear()
             self._shared_until = state.now + SHARED
-        answer = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
+        answer_time = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
         queries = queries[:LOOKED_AT]
-        key = (state.last, state.level, state.limits, answer, *map(id, queries))
+        key = (state.last, state.level, state.limits, answer_time, *map(id, queries))
         choice = self._shared.get(key)
         if choice is None:
-            choice = self._shared[key] = choose(state, self._expected(queries, state, answer))
+            choice = self._shared[key] = choose(state, self._expected(queries, state, answer_time))
         return choice
 
     def _expected(
-        self, queries: Sequence[RememberedQuery], state: Node, answer: float
+        self, queries: Sequence[RememberedQuery], state: Node, answer_time: float
     ) -> list[Moment]:
         """Give the moments of the queries that are expected of a node, in order."""
         last = state.last
@@ -168,7 +169,7 @@ class QueryPlanner:
         for query in queries:
             if expected == QUERIES:
                 break
-            lead, before = query.lead(answer), len(moments)
+            lead, before = query.lead(answer_time), len(moments)
             if not self.follows(query) or lead >= self._limits.period / 2:
                 continue  # usage would be no fresher than on the schedule, in the mean
             moments += [

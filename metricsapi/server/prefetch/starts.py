@@ -1,6 +1,6 @@
-"""Has nodes scraped soon after pods have started on them: `early`, joined to informer and pool.
+"""Has nodes scraped soon after pods have started on them: joins `young_pods` to informer and pool.
 
-pods informer, answers of kubelets → `Early` → the planner and the scraper pool.
+pods informer, answers of kubelets → `YoungPods` → the planner and the scraper pool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from metricsapi.kube.resources import Pod
 from metricsapi.scrape.parts import Store
-from metricsapi.server.prefetch.early import Early
+from metricsapi.server.prefetch.young_pods import YoungPods
 from metricsapi.storage.types import NodeSample
 
 
@@ -44,7 +44,7 @@ class Starts:
         min_interval: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._early = Early(min_interval=min_interval, period=period)
+        self._young = YoungPods(min_interval=min_interval, period=period)
         self._pods = pods
         self._clock = clock
         self._pool: Pool | None = None
@@ -56,16 +56,16 @@ class Starts:
 
     def wanted(self, node: str, last: float) -> Sequence[float]:
         """Give when a node is to be scraped after `last`, in monotonic seconds."""
-        return self._early.wanted(node, last)
+        return self._young.wanted(node, last)
 
     def noting(self, store: Store) -> Store:
         """Give a store that also notes which pods the answers of kubelets list."""
-        return _NotingStore(store, self._early, self._replan_soon)
+        return _NotingStore(store, self._young, self._replan_soon)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if not self._pods.synced.is_set():
             return  # of the first list nobody knows when they started
-        if node := self._early.pod_changed(old, new, self._clock()):
+        if node := self._young.pod_changed(old, new, self._clock()):
             self._replan(node)
 
     def _replan_soon(self, node: str) -> None:
@@ -78,18 +78,18 @@ class Starts:
 
 
 class _NotingStore:
-    """A store that tells `Early` of each answer once that is stored."""
+    """A store that tells `YoungPods` of each answer once that is stored."""
 
-    def __init__(self, inner: Store, early: Early, replan: Callable[[str], None]) -> None:
+    def __init__(self, inner: Store, young: YoungPods, replan: Callable[[str], None]) -> None:
         self._inner = inner
-        self._early = early
+        self._young = young
         self._replan = replan
 
     def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]:
         yield from self._inner.put_in_steps(sample)
-        if self._early.scraped(sample):
+        if self._young.scraped(sample):
             self._replan(sample.node)
 
     def forget(self, node: str) -> None:
         self._inner.forget(node)
-        self._early.forget(node)
+        self._young.forget(node)

@@ -179,9 +179,16 @@ def test_a_new_callers_queries_take_nothing_from_an_older_callers():
     assert median(simulation.ages(*others, since=LEARNED)) < 7.0
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed):
-    """Also where they come less often than once a period, and budgets have to be saved for them."""
+@pytest.mark.parametrize(
+    ("seed", "shortest"),
+    [*((seed, SHORTEST) for seed in range(24)),
+     *((seed, shortest) for seed in range(8) for shortest in (1.0, 8.0, 12.0, PERIOD))],
+)  # fmt: skip
+def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed, shortest):
+    """Also where they come less often than once a period, and budgets have to be saved for them.
+
+    And where no scrape fits between two of a period: those before a query have to be in time.
+    """
     rng = random.Random(seed)
     interval, exact = rng.choice([15.0, 30.0, 60.0]), rng.random() < 0.5
     phases = [rng.random() * interval for _ in range(rng.choice([1, 1, 2]))]
@@ -199,7 +206,7 @@ def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed):
             Caller(query(f"b{i}", user=f"new{i % 4}"), every(*times, random.Random(i)))
             for i, times in enumerate(added)
         ]
-        simulation = Simulation([*older, *newer], exact=exact).run(1800.0)
+        simulation = Simulation([*older, *newer], exact=exact, shortest=shortest).run(1800.0)
         return mean(simulation.ages(*older, since=500.0))
 
     assert age(*others) < age() + 0.6
@@ -266,7 +273,7 @@ def test_whatever_callers_do_the_budget_holds(data):
     budget = 1.25 if exact else 1.0
     for index, first in enumerate(scrapes):
         for number, later in enumerate(scrapes[index:]):
-            # 3.0 saved at most, and the first scrape; a return to the schedule may come early.
+            # 3.0 saved at most, and the first scrape; a return to the schedule may be early.
             assert number <= (later - first) / PERIOD * budget + 3.7
 
 
@@ -291,12 +298,17 @@ def test_with_any_period_the_budget_holds_and_usage_is_no_older(period, shortest
         assert typical(simulation) <= typical(plain)
 
 
-def test_where_scrapes_are_a_period_apart_they_still_find_the_queries():
-    """The next query may come a little less than a period after the scrape for the last one."""
-    simulations = simulated(1, 10, shortest=PERIOD)
-    assert sum(sum(each.ages(since=LEARNED)) for each in simulations) < 1.5 * sum(
-        len(each.ages(since=LEARNED)) for each in simulations
-    )
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("shortest", [1.0, 5.0, 10.0, PERIOD])
+@pytest.mark.parametrize("interval", [15.0, 30.0, 45.0, 60.0, 200.0])
+def test_whatever_the_least_gap_usage_is_fresh_for_a_query(interval, shortest, exact):
+    """The next query may come a little less than some gaps after the scrape for the last one."""
+    rng = random.Random(7)
+    callers = [Caller(query(), every(interval, 8.0, rng))]
+    simulation = Simulation(callers, shortest=shortest, exact=exact).run(20 * interval + LEARNED)
+    ages = simulation.ages(since=8 * interval)
+    assert mean(ages) < 0.7
+    assert max(ages) < 2.0
 
 
 def test_random_selectors_at_regular_times_cost_nothing():

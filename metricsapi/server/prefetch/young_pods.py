@@ -93,15 +93,15 @@ class _Node(Struct, gc=False):
         return min(BURST, self.tokens + max(0.0, now - self.last) * rate)
 
 
-class Early:
+class YoungPods:
     """Follows pods and samples, and says when a node is wanted."""
 
     def __init__(self, *, min_interval: float, period: float) -> None:
         """Take --min-scrape-interval and --metric-resolution, in seconds."""
         self._min_interval = min_interval
         self._rate = PER_PERIOD / period
-        self._young: dict[Key, _Start] = {}  # in the order of their starts
-        self._unplaced: dict[Key, _Start] = {}  # those whose node is not known
+        self._starts: dict[Key, _Start] = {}  # in the order of their starts
+        self._without_node: dict[Key, _Start] = {}  # those whose node is not known
         self._nodes: dict[str, _Node] = {}
 
     def pod_changed(self, old: Pod | None, new: Pod | None, now: float) -> str:
@@ -115,23 +115,23 @@ class Early:
             old = None
         if new is None:
             return ""
-        start = self._young.get(new.key)
+        start = self._starts.get(new.key)
         if old is None:
-            start = self._young[new.key] = _Start(new, "", now, now)
+            start = self._starts[new.key] = _Start(new, "", now, now)
         if start is None:
             return ""
         start.pod = new
         start.node = start.node or new.node
         if new.ready != (old is not None and old.ready):
             start.ready_due = now + AFTER_READY if new.ready else inf
-        self._place(start)
+        self._assign(start)
         return start.node
 
     def scraped(self, sample: NodeSample) -> bool:
         """Take the answer of a node; tell whether the node is to be planned again."""
         node = self._nodes.get(sample.node)
-        if self._unplaced:
-            node = self._place_listed(sample) or node
+        if self._without_node:
+            node = self._assign_listed(sample) or node
         if node is None:
             return False
         began = sample.requested_at
@@ -174,27 +174,27 @@ class Early:
         """Take that a node is gone."""
         if known := self._nodes.pop(node, None):
             for key in known.waiting:
-                self._young.pop(key, None)
+                self._starts.pop(key, None)
 
-    def _place(self, start: _Start) -> None:
+    def _assign(self, start: _Start) -> None:
         """Let a start wait on its node, or for the node that lists it."""
         key = start.pod.key
         if not start.node:
-            self._unplaced[key] = start
+            self._without_node[key] = start
             return
-        self._unplaced.pop(key, None)
+        self._without_node.pop(key, None)
         if start.waits:
             self._nodes.setdefault(start.node, _Node({})).waiting[key] = start
         else:
             self._stop_waiting(start)
 
-    def _place_listed(self, sample: NodeSample) -> _Node | None:
+    def _assign_listed(self, sample: NodeSample) -> _Node | None:
         """Let the starts of unknown nodes that a node lists wait there."""
         for key, stats in _readable(sample.pods):
-            start = self._unplaced.get(key)
+            start = self._without_node.get(key)
             if start is not None and _is_same(start.pod, stats):
                 start.node = sample.node
-                self._place(start)
+                self._assign(start)
         return self._nodes.get(sample.node)
 
     def _stop_waiting(self, start: _Start) -> None:
@@ -204,15 +204,15 @@ class Early:
                 del self._nodes[start.node]
 
     def _forget(self, key: Key) -> None:
-        if (start := self._young.pop(key, None)) is not None:
-            self._unplaced.pop(key, None)
+        if (start := self._starts.pop(key, None)) is not None:
+            self._without_node.pop(key, None)
             self._stop_waiting(start)
 
     def _expire(self, now: float) -> None:
         """Forget those that are no longer young, and the oldest ones if there are too many."""
-        while self._young:
-            key, start = next(iter(self._young.items()))
-            if now - start.at <= YOUNG and len(self._young) <= REMEMBERED:
+        while self._starts:
+            key, start = next(iter(self._starts.items()))
+            if now - start.at <= YOUNG and len(self._starts) <= REMEMBERED:
                 break
             self._forget(key)
 
