@@ -1,4 +1,4 @@
-"""How many scrapes are in flight at once."""
+"""Limits the number of scrapes in flight."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class InFlightLimit(Generic[T]):
         self._start_queued()
 
     def replace(self, item: T) -> T | None:
-        """Free the place of an item that has ended and give the next one, which takes the place.
+        """Free the place of an item that has ended; return the next item, which takes the place.
 
-        The caller starts that item itself. None if there is no item or no place for it.
+        The caller starts that item. None if no item is queued, or there is no place for it.
         """
         self._free(item)
         return self._activate() if self._may_start() else None

@@ -76,12 +76,12 @@ class ScrapePlans:
         at, state.reason = periodic, Reason.PERIODIC
         last = state.last_scrape
         if last is not None and state.failure is None and self._planner_decides():
-            plan = self._ask(state.target.node, last, periodic)
+            plan = self._planned(state.target.node, last, periodic)
             at, state.reason = self._bounded(plan.at, last, now), plan.reason
         state.next_scrape = at
         self._schedule.plan(at, state)
 
-    def _ask(self, node: str, last: float, periodic: float) -> Plan:
+    def _planned(self, node: str, last: float, periodic: float) -> Plan:
         try:
             return self._planner.next_scrape(node, last, periodic)
         except Exception:  # a bug in the planner must not end the scraping of a node

@@ -1,10 +1,10 @@
-"""The kubelet's `/metrics/resource`, decoded: exposition format in, a `NodeSample` out.
+"""Decodes the kubelet's `/metrics/resource`: exposition format in, a `NodeSample` out.
 
 Its times have milliseconds, and it has no rates of the kubelet's own; its start times have
 fractions, which are cut off, so that a container is the same whichever endpoint it was read from.
 The lines that are used are few, so a regular expression looks for them, and others cost little.
 There are no uids: a recreated pod shows by the start of its containers only. Without timestamps
-(kwok) a value counts as read when it was asked for.
+(kwok) a value counts as read when it was requested.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def offset_of(node: str, resolution: float) -> float:
 
 
 def group_count(nodes: int, groups: int = 1) -> int:
-    """Return into how many groups a cluster of so many nodes is divided; `groups` are those now.
+    """Return the number of groups for a cluster of so many nodes; `groups` is the present number.
 
     Nodes scraped one right after the other cost less CPU than as many apart from each other: the
     process wakes up once, and what it needs is still in the processor's caches. 1,000 nodes take

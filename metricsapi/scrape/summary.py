@@ -1,4 +1,4 @@
-"""The kubelet's Summary API, decoded: JSON bytes in, a `NodeSample` out.
+"""Decodes the kubelet's Summary API: JSON bytes in, a `NodeSample` out.
 
 Fast path: one typed pass over the whole body, in which the fields that are not used cost almost
 nothing. One mistyped field fails that pass for the whole body, and a large body would block the

@@ -1,4 +1,4 @@
-"""`kubectl port-forward` to a Service, for as long as somebody needs it."""
+"""`kubectl port-forward` to a Service, as long as it is needed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`metricsapi statusz`: the server's status page on loopback, read with one's own credentials.
+"""`metricsapi statusz`: the server's status page on loopback, read with your own credentials.
 
 A browser has neither our token nor our client certificate, and the API server's service proxy
-passes neither on. So this asks through `kubectl port-forward` (or `--connect`) as the user of
-the kubeconfig, and shows the answer under an address that nobody can guess.
+passes neither on. So this connects through `kubectl port-forward` (or `--connect`) as the user
+of the kubeconfig, and serves the page under an address that nobody can guess.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def _show(options: StatuszSettings) -> None:
         where = stack.enter_context(forward) if forward else options.connect
         http = stack.enter_context(client(credentials, where, options))
         if options.once:
-            print(_ask(http, "/statusz", "text/plain").text, end="")
+            print(_request(http, "/statusz", "text/plain").text, end="")
             return
-        _ask(http, "/statusz", "text/plain")  # a refusal is printed here, not in the browser
+        _request(http, "/statusz", "text/plain")  # a refusal is printed here, not in the browser
         token = secrets.token_urlsafe(16)
         revive = forward.restart_if_ended if forward else _nothing
         server = stack.enter_context(page_server(http, token, options.port, revive))
@@ -142,7 +142,7 @@ def client(credentials: Credentials, where: str, options: StatuszSettings) -> ht
 
 
 class _BearerAuth(httpx.Auth):
-    """Sends the token of the moment: those of exec plugins expire."""
+    """Sends the current token: those of exec plugins expire."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -171,7 +171,7 @@ async def _ca_bundle(credentials: Credentials) -> str | None:
         raise StatuszError(f"the APIService v1beta1.metrics.k8s.io: {error}") from error
 
 
-def _ask(http: httpx.Client, path: str, accept: str) -> httpx.Response:
+def _request(http: httpx.Client, path: str, accept: str) -> httpx.Response:
     try:
         response = http.get(path, headers={"Accept": accept})
     except (httpx.HTTPError, OSError, CredentialsError) as error:
@@ -211,7 +211,7 @@ class _Page(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Serve one request."""
         path, _, query = self.path.partition("?")
         _, token, page, *_ = [*path.split("/", 2), "", ""]
         host = (self.headers.get("Host") or "").rpartition(":")[0]
@@ -241,4 +241,4 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: addresses hold the token."""
+        """Log nothing: addresses hold the token."""

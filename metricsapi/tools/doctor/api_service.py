@@ -1,4 +1,4 @@
-"""The APIServices: whom the API server sends requests to, and by what it verifies us."""
+"""Checks the APIServices: where the API server sends requests, and how it verifies us."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metricsapi.tools.doctor.result import Findings
 async def check_api_services(
     client: KubeClient, settings: Settings, installation: Installation, findings: Findings
 ) -> None:
-    """Check whom each version is sent to, whether it is available, and what verifies us."""
+    """Check where requests of each version go, whether it is available, and how we are verified."""
     for version in ("v1beta1", "v1"):
         name = f"{version}.{GROUP}"
         try:

@@ -1,4 +1,4 @@
-"""The API server's side: whether it can be reached, and what it knows of us."""
+"""Checks the API server: whether it can be reached, and the objects of this server there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def check_cluster(
     """Run every check in order; those that need the API server are skipped without it."""
     findings = Findings(CLUSTER)
     installation = Installation(State.OURS, "")
-    reached = await _reach(client, findings)
+    reached = await _check_api_server(client, findings)
     if reached:
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # JSON of another shape
             installation = await find_installation(client, settings, findings)
@@ -56,7 +56,7 @@ async def check_cluster(
     return findings.results, installation
 
 
-async def _reach(client: KubeClient, findings: Findings) -> bool:
+async def _check_api_server(client: KubeClient, findings: Findings) -> bool:
     where = f"{client.credentials.server}, credentials: {client.credentials.source}"
     try:
         version = str((await get(client, "/version")).get("gitVersion", ""))

@@ -23,12 +23,12 @@ EXPIRES_SOON = 14.0  # days
 
 
 class Stop(Exception):
-    """The checks that follow make no sense any more; the finding is noted."""
+    """Raised once the finding is added, when further checks of the node are pointless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How nodes are read: as the server would, by its flags."""
+    """How nodes are read: as the server would, with its flags."""
 
     context: ssl.SSLContext | None  # None: HTTP
     token: Callable[[], str | None]
@@ -52,7 +52,7 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
     refusals: list[str] = []
     causes: list[str] = []
     for host in target.hosts:
-        cause, reason = await _knock(host, target.port, reader.timeout / len(target.hosts))
+        cause, reason = await _try_address(host, target.port, reader.timeout / len(target.hosts))
         if not cause:
             where = f"{host}:{target.port} accepts connections"
             if refusals:
@@ -67,8 +67,8 @@ async def connect(target: Target, reader: Reader, findings: Findings) -> str:
     raise Stop
 
 
-async def _knock(host: str, port: int, timeout: float) -> tuple[str, str]:
-    """Open and close a connection; return cause and text, both empty if it could be made.
+async def _try_address(host: str, port: int, timeout: float) -> tuple[str, str]:
+    """Open and close a connection; return cause and text, both empty on success.
 
     The name is looked up first: a name server that does not respond is not a firewall.
     """
@@ -92,7 +92,7 @@ async def _knock(host: str, port: int, timeout: float) -> tuple[str, str]:
 
 
 async def handshake(target: Target, host: str, reader: Reader, findings: Findings) -> str:
-    """Look at the certificate, then verify it; return the name that it verifies for."""
+    """Read the certificate, then verify it; return the name that it is valid for."""
     if reader.context is None:
         findings.warn("tls", "not used (--deprecated-kubelet-completely-insecure)", "Use TLS.")
         return host
@@ -110,7 +110,7 @@ async def handshake(target: Target, host: str, reader: Reader, findings: Finding
         except ssl.SSLCertVerificationError as error:
             refusals.append(error)
         except (TimeoutError, OSError) as error:
-            findings.because("tls", "tls", f"{words(error)}; {evidence}")
+            findings.because("tls", "tls", f"{error_text(error)}; {evidence}")
             raise Stop from error
         else:
             _verified(certificate, evidence, name, host, findings)
@@ -126,9 +126,9 @@ async def _presented(
 ) -> tuple[str, Certificate]:
     """Return the TLS version and the certificate of a handshake without verification."""
     try:
-        version, der = await _tls(host, target.port, _seeing(), host, reader.timeout)
+        version, der = await _tls(host, target.port, _unverified_context(), host, reader.timeout)
     except (TimeoutError, OSError) as error:
-        findings.because("tls", "tls", f"handshake failed: {words(error)}")
+        findings.because("tls", "tls", f"handshake failed: {error_text(error)}")
         raise Stop from error
     try:
         return version, read_certificate(der)
@@ -164,7 +164,7 @@ def _certificate_fault(fault: ssl.SSLCertVerificationError, certificate: Certifi
 async def _tls(
     host: str, port: int, context: ssl.SSLContext, name: str, timeout: float
 ) -> tuple[str, bytes]:
-    """Shake hands; return the TLS version and the peer's certificate."""
+    """Make a TLS handshake; return the TLS version and the peer's certificate (DER)."""
     _, writer = await asyncio.wait_for(
         asyncio.open_connection(host, port, ssl=context, server_hostname=name), timeout
     )
@@ -175,15 +175,15 @@ async def _tls(
         writer.transport.abort()
 
 
-def _seeing() -> ssl.SSLContext:
-    """Return a context that takes any certificate, to look at it; nothing is sent over it."""
+def _unverified_context() -> ssl.SSLContext:
+    """Return a context that accepts any certificate, to read it; nothing is sent over it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or str(error)
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""One node, from its address to its containers' numbers; each step needs the one before."""
+"""Checks one node, from its address to its containers' numbers; each step needs the last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, KubeError
 from metricsapi.scrape.targets import Target
-from metricsapi.tools.doctor.handshake import Reader, Stop, connect, handshake, words
+from metricsapi.tools.doctor.handshake import Reader, Stop, connect, error_text, handshake
 from metricsapi.tools.doctor.payload import check_payload
 from metricsapi.tools.doctor.result import NOT_REACHED, Findings, Result, Status
 
@@ -48,7 +48,7 @@ def _complete(findings: Findings) -> list[Result]:
 async def check_proxied(
     node: str, client: KubeClient, paths: tuple[str, ...], timeout: float
 ) -> list[Result]:
-    """Check one node through the API server's proxy: sockets to it are the API server's."""
+    """Check one node through the API server's proxy, which connects to the kubelet."""
     findings = Findings(node)
     for check in ("address", "tcp", "tls"):
         findings.skip(check, "the API server connects (--kubelet-transport=apiserver-proxy)")
@@ -108,16 +108,16 @@ async def _bounded(response: httpx.Response, most: int) -> httpx.Response:
 async def _token_authentication(
     get: Callable[..., Awaitable[httpx.Response]], token: str, findings: Findings
 ) -> None:
-    """Try a service account's token, as the server will present one; who we are may differ.
+    """Try a service account's token, as the server will present one; our own user may differ.
 
-    A kubelet that knows the token answers 200, or 403 and names its account. Others answer 401,
-    or take us for anonymous.
+    A kubelet that accepts the token responds with 200, or 403 and the name of its account. Others
+    respond with 401, or treat us as anonymous.
     """
     check = "token authentication"
     try:
         response = await get("/healthz", {"Authorization": f"Bearer {token}"})
     except (TimeoutError, httpx.HTTPError) as error:
-        findings.skip(check, f"/healthz: {words(error)}")
+        findings.skip(check, f"/healthz: {error_text(error)}")
         return
     text = _status_text(response, "/healthz")
     if response.status_code == 401 or "system:anonymous" in text:
@@ -132,12 +132,12 @@ async def read_endpoints(
     get: Callable[[str], Awaitable[httpx.Response]],
     findings: Findings,
 ) -> None:
-    """Read the first endpoint that may be read; what is refused on the way is noted."""
+    """Read the first endpoint that may be read; add a finding for each that is refused."""
     forbidden: list[str] = []
     missing: list[str] = []
     for path in paths:
         begun = time.monotonic()
-        response = await _answer(path, get, findings)
+        response = await _fetch(path, get, findings)
         text = _status_text(response, path)
         if not forbidden and not missing:
             _identity(response, text, findings)
@@ -160,7 +160,7 @@ async def read_endpoints(
     raise Stop
 
 
-async def _answer(
+async def _fetch(
     path: str, get: Callable[[str], Awaitable[httpx.Response]], findings: Findings
 ) -> httpx.Response:
     try:
@@ -172,12 +172,12 @@ async def _answer(
         findings.because("endpoint", "timeout", f"no answer to {_short(path)} in time")
         raise Stop from error
     except httpx.HTTPError as error:
-        findings.because("endpoint", _protocol_cause(error), f"{_short(path)}: {words(error)}")
+        findings.because("endpoint", _protocol_cause(error), f"{_short(path)}: {error_text(error)}")
         raise Stop from error
 
 
 def _protocol_cause(error: httpx.HTTPError) -> str:
-    """Tell a port that speaks no HTTP, and a response that ended early, from a lost connection."""
+    """Return the cause: not HTTP, a response that ended early, or a lost connection."""
     if isinstance(error, httpx.DecodingError):
         return "decode"
     if isinstance(error, httpx.RemoteProtocolError):

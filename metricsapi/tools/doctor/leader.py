@@ -1,4 +1,4 @@
-"""The Lease of the leader election: who scrapes the nodes, and when it was last renewed."""
+"""Checks the Lease of the leader election: its holder, and when it was last renewed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CHECK = "leader"
 async def check_leader(
     client: KubeClient, settings: Settings, installation: Installation, findings: Findings
 ) -> None:
-    """Say which replica leads, if replicas share their scrapes.
+    """Add which replica leads, if replicas share their scrapes.
 
-    That the Lease has expired is seen by the clock of this machine, so it is a warning.
+    An expired Lease is a warning only, since it is judged by the clock of this machine.
     """
     election = settings.leader_election
     if not election.enabled or installation.state is not State.OURS:

@@ -110,7 +110,7 @@ async def examine(options: DoctorSettings) -> list[Result]:
 
 
 def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:
-    """Be who the flags say; else, in a pod, the server, and elsewhere whom kubectl would be."""
+    """Return the flags' credentials, else in a pod the server's, elsewhere those of kubectl."""
     in_pod = "KUBERNETES_SERVICE_HOST" in environ and not environ.get("KUBECONFIG")
     if settings.kubeconfig or in_pod:
         return load_credentials(settings.kubeconfig)
@@ -129,7 +129,7 @@ async def _probe_token(client: KubeClient, installation: Installation, findings:
 
 
 def _fitness(results: Sequence[Result]) -> Result:
-    """Say whether this server can be installed, from all that was looked at."""
+    """Return whether this server can be installed, by all other results."""
     failed = [result for result in results if result.status is Status.FAIL]
     if not failed:
         text = "this server can be installed here (README.md, or docs/migration.md)"
@@ -140,7 +140,7 @@ def _fitness(results: Sequence[Result]) -> Result:
 
 
 async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings) -> list[Node]:
-    """List the nodes that the server would read; says what hinders it."""
+    """Return the nodes that the server would scrape; add a finding where they are unknown."""
     selector = options.serve.kubelet.node_selector
     listed: list[Node] = []
     token = ""

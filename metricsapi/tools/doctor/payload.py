@@ -1,4 +1,4 @@
-"""What a kubelet's response holds: whether usage can be read from it, and when it was made."""
+"""Checks a kubelet's response: whether usage can be read from it, and when it was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SKEW = 5.0  # seconds; Date has whole ones
 
 
 class Sizes(Struct, frozen=True):
-    """What a response holds: containers in all, those without a stat, whether the node has its."""
+    """The contents of a response: all containers, those without a stat, the node's own stats."""
 
     containers: int
     without: list[str]
@@ -30,7 +30,7 @@ def check_payload(
 ) -> None:
     """Check payload, clock and containers; `timing` is when the request began and what it took.
 
-    A payload that makes no sense leaves the checks after it undone.
+    After a payload that cannot be decoded, the other checks are skipped.
     """
     begun, took = timing
     try:

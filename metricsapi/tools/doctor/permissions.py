@@ -52,7 +52,9 @@ async def check_permissions(
         return
     account = "" if installation.is_us or not installation.user else installation.account
     wanted = permissions(settings)
-    verdicts = await asyncio.gather(*(_ask(client, asked, account) for _, asked in wanted))
+    verdicts = await asyncio.gather(
+        *(_review_access(client, asked, account) for _, asked in wanted)
+    )
     fix = ROLE
     if account:
         whose = f"service account {account.replace(':', '/')}"
@@ -85,7 +87,9 @@ async def _check_installer(client: KubeClient, settings: Settings, findings: Fin
         _attributes("create", group, resource, namespace if namespaced else "", "")
         for group, resource, namespaced in _INSTALLED
     ]
-    verdicts = await asyncio.gather(*(_ask(client, attributes, "") for _, attributes in wanted))
+    verdicts = await asyncio.gather(
+        *(_review_access(client, attributes, "") for _, attributes in wanted)
+    )
     missing = [
         words
         for (words, _), verdict in zip(wanted, verdicts, strict=True)
@@ -100,7 +104,9 @@ async def _check_installer(client: KubeClient, settings: Settings, findings: Fin
         findings.ok("install", f"you may create all that manifests/ holds, in {namespace}")
 
 
-async def _ask(client: KubeClient, attributes: dict[str, str], account: str) -> _Verdict | str:
+async def _review_access(
+    client: KubeClient, attributes: dict[str, str], account: str
+) -> _Verdict | str:
     """Review access of an account, NAMESPACE:NAME, or of our user; return an error as text."""
     spec: dict[str, Any] = {"resourceAttributes": attributes}
     kind, path = "SelfSubjectAccessReview", SELF_REVIEW

@@ -49,14 +49,14 @@ def exit_status(results: Sequence[Result]) -> int:
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """Every result, and how many of each status."""
+    """Return every result, and how many of each status, as JSON."""
     counts = Counter(result.status for result in results)
     summary = {str(status): counts[status] for status in Status}
     return json.dumps({"results": to_builtins(list(results)), "summary": summary}, indent=1) + "\n"
 
 
 def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 110) -> str:
-    """One entry per group, the worst last; the fix follows what it mends, once."""
+    """Return one entry per group, the worst last; a fix follows what it mends, once."""
     lines: list[str] = []
     for group in sorted(_groups(results), key=lambda group: group.rank):
         first = group.first

@@ -16,7 +16,7 @@ NOT_REACHED = "not reached: see the failure before"
 class Status(StrEnum):
     """From the best to the worst.
 
-    SKIP: could not be looked at, for want of permission or because of an earlier failure.
+    SKIP: not checked, for want of permission or because of an earlier failure.
     """
 
     OK = "ok"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 class Result(Struct, frozen=True):
-    """What was checked, on what, how it stands, what was seen, and what to do about it.
+    """What was checked, on which subject, with which status, evidence and fix.
 
     `cause` is a cause of `telemetry/troubleshooting`, where there is one.
     """
@@ -47,19 +47,19 @@ class Findings:
         self.results: list[Result] = []
 
     def ok(self, check: str, evidence: str) -> None:
-        """Add: all is well."""
+        """Add a check that passed."""
         self.results.append(Result(check, self.subject, Status.OK, evidence))
 
     def warn(self, check: str, evidence: str, fix: str) -> None:
-        """Add: it works, but not as it should."""
+        """Add a check of what works, but not as it should."""
         self.results.append(Result(check, self.subject, Status.WARN, evidence, fix))
 
     def fail(self, check: str, evidence: str, fix: str) -> None:
-        """Add: this keeps metrics from being served."""
+        """Add a check of what keeps metrics from being served."""
         self.results.append(Result(check, self.subject, Status.FAIL, evidence, fix))
 
     def skip(self, check: str, evidence: str, fix: str = "") -> None:
-        """Add: this could not be looked at."""
+        """Add a check that could not be made."""
         self.results.append(Result(check, self.subject, Status.SKIP, evidence, fix))
 
     def because(self, check: str, cause: str, evidence: str, status: Status = Status.FAIL) -> None:

@@ -204,7 +204,7 @@ class ApiServer:
         if path != control.PATH and (wrong := await self.outages.before()):
             return wrong
         peer = request.scope["state"].get("peer")
-        user = self.users.asking(request.headers, peer, self.authorities.clients)
+        user = self.users.authenticate(request.headers, peer, self.authorities.clients)
         if user is None:
             return status(401, "Unauthorized")
         wanted, needed = impersonated(request.headers, user)

@@ -1,4 +1,4 @@
-"""Processes that the sandbox starts: none of them outlives it, however it ends."""
+"""Starts child processes that do not outlive the sandbox, however it ends."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MASTERS = "system:masters"
 
 @dataclass(frozen=True)
 class User:
-    """Who asks."""
+    """The user of a request."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class User:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is asked for: a resource, or with `path` a non-resource path."""
+    """What a request is about: a resource, or with `path` a non-resource path."""
 
     verb: str
     group: str = ""
@@ -131,7 +131,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 
 
 def attributes_of(method: str, path: str, query: dict[str, str]) -> Attributes:
-    """Derive what a request asks for, as kube-apiserver's RequestInfo does."""
+    """Return what a request is about, as kube-apiserver's RequestInfo does."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) >= 3:
         group, rest = "", parts[2:]
@@ -153,7 +153,7 @@ def attributes_of(method: str, path: str, query: dict[str, str]) -> Attributes:
 
 
 def _selected(query: dict[str, str]) -> str:
-    """A list or watch of one name by field selector is authorized for that name."""
+    """Return the name that a list or watch selects by field, for which it is authorized."""
     for part in query.get("fieldSelector", "").split(","):
         if part.startswith("metadata.name="):
             return part.removeprefix("metadata.name=").lstrip("=")
@@ -161,7 +161,7 @@ def _selected(query: dict[str, str]) -> str:
 
 
 def forbidden_message(user: User, asked: Attributes) -> str:
-    """Say no as kube-apiserver does."""
+    """Return kube-apiserver's message of a 403."""
     if asked.path:
         return f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"'
     what = f"{asked.resource}.{asked.group}" if asked.group else asked.resource

@@ -1,4 +1,4 @@
-"""One object as it is kept: encoded once, with what selects it beside it.
+"""One object as it is stored: encoded once, with the fields that select it beside it.
 
 A pod takes about 0.9 KB in this form and a tenth of the time of decoding it to be listed.
 """
@@ -98,7 +98,7 @@ def _text(item: Object, part: str, name: str) -> str:
 
 
 class Objects(Sequence[Object]):
-    """The objects of records, decoded one by one when they are looked at."""
+    """The objects of records, decoded one by one when they are used."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records

@@ -1,4 +1,4 @@
-"""The reviews that can be asked for: whose token it is, and who may do what."""
+"""TokenReview and the access reviews, as kube-apiserver serves them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _AUTHORIZATION = "/apis/authorization.k8s.io/v1"
 
 
 class Reviews:
-    """The handlers, answered by the cluster's own users and rules.
+    """The handlers of reviews, by the cluster's own users and rules.
 
-    The asking user is in `request.state.user`.
+    The user of the request is in `request.state.user`.
     """
 
     def __init__(self, cluster: Cluster, users: Users) -> None:
@@ -43,7 +43,7 @@ class Reviews:
         ]
 
     def _token(self, _: Request, review: Object) -> Object | Response:
-        """Answer whose token it is, and for which of the audiences asked for it is good."""
+        """Return the user of a token, and the requested audiences for which it is valid."""
         spec = review["spec"]
         if not spec.get("token"):
             return _invalid("TokenReview", "spec.token: Required value")
@@ -109,7 +109,7 @@ class Reviews:
 
 
 def _reading(handle: Any) -> Any:
-    """Return the route's handler around one that takes a review and gives what is added to it."""
+    """Return a route's handler around a function from a review to what is added to it."""
 
     async def handler(request: Request) -> Response:
         review = await body(request)

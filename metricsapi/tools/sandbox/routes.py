@@ -1,4 +1,4 @@
-"""The resources of the stand-in API server: list, get, watch, write, as kubectl asks for them."""
+"""The resources of the stand-in API server: list, get, watch, write, as kubectl requests them."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class Resources:
 
 
 def _row_of(kind: Kind, record: Record, include: str) -> Response:
-    """Answer with one object as a Table."""
+    """Return the response with one object as a Table."""
     try:
         metadata = {"resourceVersion": str(record.version)}
         return encoded(table(kind.plural, [record], metadata, included(include)))

@@ -1,4 +1,4 @@
-"""Waiting for something to change, at no cost while nobody waits."""
+"""A signal to wait for, which costs nothing while nobody waits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Signal:
-    """Wakes all who wait, in one event loop."""
+    """Wakes all waiting tasks of one event loop."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()

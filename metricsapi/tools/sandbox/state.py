@@ -20,13 +20,13 @@ DERIVED = 10_000  # values derived from objects that are kept
 
 
 class Conflict(Exception):
-    """The object was changed by someone else."""
+    """The object has changed since the version that the caller names."""
 
 
 class Cluster:
     """The objects, by kind and by (namespace, name). Every change has a version of its own.
 
-    Objects are kept encoded: what `get` and `list` give is the caller's own.
+    Objects are kept encoded: what `get` and `list` return is the caller's own.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Cluster:
         await (self.collections[plural].changed if plural else self._changed).wait(seconds)
 
     def wake(self) -> None:
-        """Wake everyone who waits for a change, though there is none."""
+        """Wake all tasks that wait for a change, although there is none."""
         for collection in self.collections.values():
             collection.changed.wake()
         self._changed.wake()

@@ -1,4 +1,4 @@
-"""The status page on loopback: `metricsapi statusz` as a person would run it, in the background."""
+"""The status page on loopback: `metricsapi statusz`, run in the background."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Parts of objects beside their status: the logs of the server, and what is not there.
+"""Parts of objects beside their status: the logs of the server, and what the sandbox lacks.
 
-The sandbox runs no containers. What kubectl asks of them is refused with what to use instead.
+The sandbox runs no containers. Requests about them are refused with what to use instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_CONTAINERS = "the sandbox runs no containers"
 
 
 class Subresources:
-    """Answers what no other route does. `logs` maps a pod (namespace, name) to its log file.
+    """Serves what no other route does. `logs` maps a pod (namespace, name) to its log file.
 
     `ports` gives the addresses on which Services are reached on this machine, as host:port.
     """

@@ -12,17 +12,22 @@ import msgspec
 from metricsapi.tools.sandbox.record import Object, Record
 
 Column = tuple[str, int, Callable[[Object], Any]]  # name, priority (1: only with -o wide), cell
-INCLUDED = ("Metadata", "Object", "None", "")  # what `includeObject` may ask for beside the cells
+INCLUDED = (
+    "Metadata",
+    "Object",
+    "None",
+    "",
+)  # values of `includeObject`: what a row has beside the cells
 
 
-def included(asked: str) -> str:
+def included(requested: str) -> str:
     """Return what a row has beside its cells. Raises ValueError for what is none of `INCLUDED`."""
-    if asked not in INCLUDED:
+    if requested not in INCLUDED:
         raise ValueError(
             f"Unable to convert to Table as requested: includeObject: Invalid value: "
-            f"\"{asked}\": must be 'Metadata', 'Object', 'None', or empty"
+            f"\"{requested}\": must be 'Metadata', 'Object', 'None', or empty"
         )
-    return asked or "Metadata"
+    return requested or "Metadata"
 
 
 def table(

@@ -1,6 +1,6 @@
 """A synthetic node's responses, formatted from a prepared text: thousands of kubelets in a process.
 
-Only times and numbers differ from one answer to the next, so everything else is made once.
+Only times and numbers differ from one response to the next, so everything else is made once.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class SyntheticSource:
     """The Summary and `/metrics/resource` of one synthetic node.
 
     Container stats are read while a request is served, node stats by housekeeping, as with a
-    kubelet over containerd, and each answer lists pods and containers in another order, as its maps
-    do. Counters are the integral of the usage since `started`, which is constant, or swings if
+    kubelet over containerd, and each response lists pods and containers in another order, as its
+    maps do. Counters are the integral of the usage since `started`, which is constant, or swings if
     `changing`, or steps every `step` seconds; each container was started at a time of its own
     before that, and was idle.
     """
@@ -87,7 +87,7 @@ class SyntheticSource:
         return _add_storage(json.loads(body), now) if full else body
 
     def replace(self, old: str, new: str) -> None:
-        """Have another pod in the place of one that has this name; it differs in its name alone."""
+        """Replace the pod of a name by another, which differs in its name alone."""
         pods = list(self.node.pods)
         at = next(number for number, pod in enumerate(pods) if pod.name == old)
         pods[at] = replace(pods[at], name=new)

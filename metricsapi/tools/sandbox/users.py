@@ -1,4 +1,4 @@
-"""Who asks the stand-in API server: bearer tokens, client certificates, and nobody."""
+"""Authentication at the stand-in API server: bearer tokens, client certificates, anonymous."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Users:
         self.audiences[token] = tuple(audiences)
         return token
 
-    def asking(
+    def authenticate(
         self, headers: Headers, certificate: bytes | None, trusted: Sequence[Authority]
     ) -> User | None:
-        """Return who asks; None when a credential was presented and none is valid."""
+        """Return the user; None when a credential was presented and none is valid."""
         if certificate and (user := from_certificate(certificate, trusted)):
             return user
         authorization = headers.get("authorization", "")
@@ -59,14 +59,14 @@ class Users:
         return None if certificate else ANONYMOUS
 
 
-def impersonated(headers: Headers, asking: User) -> tuple[User, list[Attributes]]:
-    """Return whom a request wants to be (`kubectl --as`), and what its real user must be allowed.
+def impersonated(headers: Headers, user: User) -> tuple[User, list[Attributes]]:
+    """Return the impersonated user (`kubectl --as`), and what the real user must be allowed.
 
-    Without such headers that is who asks, and nothing.
+    Without such headers that is the real user, and nothing.
     """
     name = headers.get("impersonate-user")
     if not name:
-        return asking, []
+        return user, []
     groups = tuple(headers.getlist("impersonate-group"))
     needed = [Attributes("impersonate", "", "groups", name=group) for group in groups]
     if name.startswith(_ACCOUNT):

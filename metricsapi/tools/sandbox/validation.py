@@ -1,4 +1,4 @@
-"""What kube-apiserver refuses to write, as far as this project depends on it."""
+"""Validates objects as kube-apiserver does, as far as this project depends on it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _metadata(item: Object) -> list[Problem]:
 
 
 def _fault(item: Object) -> list[Problem]:
-    """The sandbox's own rule: a kubelet can only have a fault that there is."""
+    """Return the problem of a fault's annotation that names no fault: the sandbox's own rule."""
     name = (item["metadata"].get("annotations") or {}).get(ANNOTATION)
     if name is None or fault_named(name) is not None:
         return []
@@ -55,7 +55,7 @@ def _fault(item: Object) -> list[Problem]:
 
 
 def _api_service(item: Object) -> list[Problem]:
-    """The rules of kube-aggregator's own validation."""
+    """Return the problems by kube-aggregator's own validation."""
     spec = item.get("spec") or {}
     group, version = spec.get("group", ""), spec.get("version", "")
     name, wanted = item.get("metadata", {}).get("name", ""), f"{version}.{group}"
