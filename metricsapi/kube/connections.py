@@ -41,7 +41,10 @@ class _Pool:
         try:
             self.http = httpx.AsyncClient(
                 base_url=credentials.server,
-                headers=[("User-Agent", user_agent), *credentials.headers],
+                headers=[
+                    (name.encode(), text.encode())  # as Go sends them: UTF-8
+                    for name, text in (("User-Agent", user_agent), *credentials.headers)
+                ],
                 trust_env=False,
                 **_route(credentials.proxy, self.context, limits),
             )

@@ -18,13 +18,14 @@ from metricsapi.kube.exec_identity import ExecIdentity
 from metricsapi.kube.files import FileError
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.key_pair import parse_pair
-from metricsapi.kube.kubeconfig import Entry, load_kubeconfig, strings
+from metricsapi.kube.kubeconfig import Entry, load_kubeconfig
 from metricsapi.kube.pem import parse_authorities
 from metricsapi.kube.proxy import checked_proxy, proxy_for
 from metricsapi.kube.tls import ClientTLS, follow_authorities, system_authorities
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 log = logging.getLogger(__name__)
+_AUTHORITIES = ("certificate-authority", "certificate-authority-data")
 _IMPERSONATION = (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid"))
 
 
@@ -135,12 +136,17 @@ def _checked_server(server: str) -> str:
 
 
 def _tls(cluster: Entry, user: Entry, identity: Identity) -> ClientTLS:
+    insecure = cluster.flag("insecure-skip-tls-verify")
+    if insecure and any(cluster.text(key) for key in _AUTHORITIES):
+        raise cluster.error(
+            "certificate-authority is not used with insecure-skip-tls-verify: remove one of them"
+        )
     try:
         return ClientTLS(
             _authorities(cluster),
             identity.certificate,
             server_name=cluster.text("tls-server-name") or None,
-            insecure=cluster.flag("insecure-skip-tls-verify"),
+            insecure=insecure,
         )
     except FileError as error:
         raise cluster.error(f"certificate-authority: {error}") from error
@@ -197,12 +203,14 @@ _REFUSED = {
 
 def _impersonation(user: Entry) -> list[tuple[str, str]]:
     headers = [(header, text) for key, header in _IMPERSONATION if (text := user.text(key))]
-    headers += [("Impersonate-Group", group) for group in strings(user, "as-groups")]
+    headers += [("Impersonate-Group", group) for group in user.texts("as-groups")]
     extra = user.values.get("as-user-extra") or {}
     if not isinstance(extra, dict):
         raise user.error("as-user-extra must have lists of strings")
     extras = Entry("as-user-extra of user", user.name, extra, user.file)
     for key in extra:
         header = f"Impersonate-Extra-{quote(str(key), safe='')}"
-        headers += [(header, text) for text in strings(extras, key)]
+        headers += [(header, text) for text in extras.texts(key)]
+    if headers and not user.text("as"):
+        raise user.error("as-uid, as-groups and as-user-extra need a user to impersonate: as")
     return headers

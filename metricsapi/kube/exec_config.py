@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from metricsapi.kube.exec_plugin import MODES, VERSIONS, ExecPlugin
-from metricsapi.kube.kubeconfig import Entry, strings
+from metricsapi.kube.kubeconfig import Entry
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
@@ -29,7 +29,7 @@ def exec_plugin(cluster: Entry, user: Entry) -> ExecPlugin:
         command = str(user.file.parent / command)
     return ExecPlugin(
         command,
-        tuple(strings(entry, "args")),
+        tuple(entry.texts("args")),
         dict(_variables(entry)),
         version,
         mode,
@@ -44,7 +44,13 @@ def _variables(entry: Entry) -> list[tuple[str, str]]:
         isinstance(variable, dict) and variable.get("name") for variable in variables
     ):
         raise entry.error("env must be a list of names and values")
-    return [(str(variable["name"]), str(variable.get("value", ""))) for variable in variables]
+    return [
+        (
+            entry.string("a name of env", each["name"]),
+            entry.string("a value of env", each.get("value")),
+        )
+        for each in variables
+    ]
 
 
 def _cluster_info(cluster: Entry) -> dict[str, Any]:

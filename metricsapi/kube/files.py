@@ -29,18 +29,22 @@ class FileError(ValueError):
     """A file cannot be read or used; the message names it."""
 
 
+class MissingFile(FileError):
+    """There is no such file."""
+
+
 def read_file(path: Path, *, once: bool = False) -> bytes:
     """Return the content of a file; `once` also that of a pipe, which can be read only once.
 
     Such are standard input and a shell's `<(…)`, for whose end it waits. Raises FileError with the
-    reason.
+    reason; MissingFile is one.
     """
     try:
         return _read_checked(path, once=once)
     except FileError:
         raise
     except FileNotFoundError:
-        raise FileError(f"no such file: {path}") from None
+        raise MissingFile(f"no such file: {path}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"cannot read {path}: {reason}") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from metricsapi.kube.errors import CredentialsError
-from metricsapi.kube.files import FileError, read_file
+from metricsapi.kube.files import FileError, MissingFile, read_file
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,28 @@ class Entry:
 
     def text(self, key: str) -> str:
         """Return a string; empty when it is absent. Raises CredentialsError for another type."""
-        value = self.values.get(key)
-        if isinstance(value, (dict, list)):
-            raise self.error(f"{key} must be a string")
-        return "" if value is None else str(value).strip()
+        return self.string(key, self.values.get(key)).strip()
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of strings; empty when it is absent. Raises CredentialsError for others."""
+        values = self.values.get(key) or []
+        if not isinstance(values, list):
+            raise self.error(f"{key} must be a list of strings")
+        return [self.string(f"each of {key}", value) for value in values]
+
+    def string(self, what: str, value: object) -> str:
+        """Return a string, empty for null. Raises CredentialsError for another type.
+
+        Nothing is converted, as in client-go: YAML reads 0123 as 83, and `no` as false.
+        """
+        if not isinstance(value, str | None):
+            raise self.error(f"{what} must be a string, in quotes if YAML reads something else")
+        return value or ""
 
     def flag(self, key: str) -> bool:
         """Return a boolean; false when it is absent. Raises CredentialsError for another type."""
         value = self.values.get(key)
-        if value not in (None, True, False):
+        if not isinstance(value, bool | None):
             raise self.error(f"{key} must be true or false")
         return bool(value)
 
@@ -81,7 +94,7 @@ class Kubeconfig:
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def selected(self) -> tuple[Entry, Entry]:
-        """Return cluster and user of the current context. Raises CredentialsError."""
+        """Give cluster and user of the current context. Raises CredentialsError."""
         if not self.current_context:
             raise CredentialsError(
                 f"kubeconfig {self._names()} has no current-context: choose one with "
@@ -114,20 +127,22 @@ def load_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
     contents: list[tuple[Path, dict[str, Any]]] = []
     missing = []
     for path in paths:
-        if len(paths) > 1 and not path.exists():
+        try:
+            contents.append((path, _read(path, required=len(paths) == 1)))
+        except MissingFile as error:
+            if len(paths) == 1:
+                raise CredentialsError(f"kubeconfig: {error}") from error
             missing.append(str(path))
-            continue
-        contents.append((path, _read(path, required=len(paths) == 1)))
     if not contents:
         raise CredentialsError(f"no such kubeconfig: {', '.join(missing) or 'no file is named'}")
     if missing:
         log.debug("kubeconfigs that are missing are skipped", extra={"data": {"files": missing}})
     merged = Kubeconfig(tuple(path for path, _ in contents))
     for path, config in contents:
-        merged.current_context = merged.current_context or _current_context(config)
+        merged.current_context = merged.current_context or _current_context(config, path)
         for kind in ("cluster", "context", "user"):
-            for entry in _entries(config, kind, path):
-                merged.entries.setdefault((kind, entry.name), entry)
+            for name, entry in _entries(config, kind, path).items():
+                merged.entries.setdefault((kind, name), entry)
     return merged
 
 
@@ -136,6 +151,8 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
     try:
         content = read_file(path, once=True)
+    except MissingFile:
+        raise
     except FileError as error:
         raise CredentialsError(f"kubeconfig: {error}") from error
     if not content.strip(b" \t\r\n\0\xef\xbb\xbf"):
@@ -143,7 +160,9 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
             raise CredentialsError(f"kubeconfig {path} is empty")
         return {}
     try:
-        config = yaml.safe_load(content)
+        config = next(
+            iter(yaml.safe_load_all(content)), None
+        )  # others are ignored, as in client-go
     except yaml.YAMLError as error:
         raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
     except RecursionError as error:
@@ -162,33 +181,30 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _current_context(config: dict[str, Any]) -> str:
+def _current_context(config: dict[str, Any], path: Path) -> str:
     value = config.get("current-context")
-    return str(value).strip() if isinstance(value, (str, int, float)) else ""
+    if not isinstance(value, str | None):
+        raise CredentialsError(f"kubeconfig {path}: current-context must be a string, in quotes")
+    return (value or "").strip()
 
 
-def _entries(config: dict[str, Any], kind: str, path: Path) -> list[Entry]:
+def _entries(config: dict[str, Any], kind: str, path: Path) -> dict[str, Entry]:
     section = config.get(f"{kind}s")
     if section is None:
-        return []
+        return {}
     if not isinstance(section, list):
         raise CredentialsError(f"kubeconfig {path}: {kind}s must be a list")
-    entries = []
+    entries: dict[str, Entry] = {}
     for item in section:
         if not isinstance(item, dict):
             raise CredentialsError(f"kubeconfig {path}: each of {kind}s must have a name")
         name, values = item.get("name"), item.get(kind)
-        if not isinstance(name, (str, int, float)) or not isinstance(values, dict | None):
+        if not isinstance(name, str) or not isinstance(values, dict | None):
             raise CredentialsError(
-                f"kubeconfig {path}: each of {kind}s must have a name and a {kind}"
+                f"kubeconfig {path}: each of {kind}s must have a name and a {kind}; names are "
+                "strings, in quotes if YAML reads something else"
             )
-        entries.append(Entry(kind, str(name), values or {}, path))
+        if name in entries:
+            raise CredentialsError(f"kubeconfig {path} has two {kind}s named {name!r}: remove one")
+        entries[name] = Entry(kind, name, values or {}, path)
     return entries
-
-
-def strings(entry: Entry, key: str) -> list[str]:
-    """Return a list of strings, empty when absent. Raises CredentialsError for another type."""
-    values = entry.values.get(key) or []
-    if not isinstance(values, list) or any(isinstance(value, (dict, list)) for value in values):
-        raise entry.error(f"{key} must be a list of strings")
-    return [str(value) for value in values]

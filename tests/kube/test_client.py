@@ -50,6 +50,15 @@ async def test_a_body_that_is_no_status_is_quoted():
             await server.client.request("GET", "/x")
 
 
+async def test_headers_are_sent_in_utf8():
+    async with (
+        Listener(lambda request: http(request.headers["impersonate-user"].encode())) as server,
+        client(server, headers=(("Impersonate-User", "jürgen"),)) as asking,
+    ):
+        response = await asking.request("GET", "/x")
+    assert response.decode().encode("latin-1").decode() == "jürgen"
+
+
 async def test_nobody_listening_is_unreachable():
     async with ScriptedApiServer(lambda _: (200, {})) as server:
         server.stop_listening()

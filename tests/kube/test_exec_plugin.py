@@ -146,6 +146,21 @@ async def test_arguments_environment_and_information_are_passed(plugin):
     ]
 
 
+@pytest.mark.parametrize(
+    ("config", "run"),
+    [
+        ({"args": None, "env": None}, [[], None]),
+        ({"args": ["a", None], "env": [{"name": "REGION", "value": None}]}, [["a", ""], ""]),
+        ({"env": [{"name": "REGION"}]}, [[], ""]),
+        ({"env": [{"name": "REGION", "value": "ü=1"}]}, [[], "ü=1"]),
+    ],
+)
+async def test_null_is_an_empty_list_or_string(plugin, config, run):
+    path = plugin.kubeconfig("https://127.0.0.1:6443", "", **config)
+    await load_credentials(path, {}).identity.refresh()
+    assert [each[:2] for each in plugin.runs] == [run]
+
+
 @pytest.mark.parametrize("version", [V1, V1BETA1])
 async def test_a_kubeconfig_with_exec_is_used_end_to_end(plugin, version):
     """The token is sent, and after a 401 the program runs again."""
@@ -319,7 +334,9 @@ async def test_a_program_that_must_ask_a_user_needs_a_terminal(plugin):
         ({"interactiveMode": None}, "interactiveMode must be one of"),
         ({"interactiveMode": "Sometimes"}, "interactiveMode must be one of"),
         ({"args": "get-token"}, "args must be a list of strings"),
+        ({"args": ["get-token", 7]}, "each of args must be a string, in quotes"),
         ({"env": {"A": "b"}}, "env must be a list of names and values"),
+        ({"env": [{"name": "A", "value": 7}]}, "a value of env must be a string, in quotes"),
         ({"provideClusterInfo": "maybe"}, "provideClusterInfo must be true or false"),
     ],
 )

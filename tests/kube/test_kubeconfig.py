@@ -148,6 +148,18 @@ def test_a_token_or_a_certificate_wins_over_exec(tmp_path):
     assert loaded.identity.token() == "t"
 
 
+def test_of_several_documents_the_first_counts(tmp_path):
+    path = tmp_path / "config"
+    path.write_text(f"---\n{yaml.safe_dump(config(user={'token': 't'}))}---\nother: [\n")
+    assert load(path).identity.token() == "t"
+
+
+def test_of_several_files_one_that_no_path_can_name_is_told(tmp_path):
+    path = write(tmp_path / "config", config(user={"token": "t"}))
+    with pytest.raises(CredentialsError, match="File name too long"):
+        load([path, tmp_path / ("x" * 5000)])
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_byte_order_marks_and_windows_are_read(tmp_path, encoding):
     path = tmp_path / "config"
@@ -167,9 +179,19 @@ def test_byte_order_marks_and_windows_are_read(tmp_path, encoding):
         ({"user": {"tokenFile": "gone"}}, "no such file"),
         ({"user": {"token": "a b"}}, "the token is empty, or holds blanks"),
         ({"user": {"token": ["a"]}}, "token must be a string"),
+        ({"user": {"token": 83}}, "token must be a string, in quotes if"),
+        ({"user": {"token": True}}, "token must be a string, in quotes if"),
+        ({"user": {"as": "jane", "as-groups": ["a", 7]}}, "each of as-groups must be a string"),
+        ({"user": {"as-groups": ["a"]}}, "need a user to impersonate: as"),
+        ({"user": {"as-user-extra": {"a": ["b"]}}}, "need a user to impersonate: as"),
         ({"user": {"exec": "aws"}}, "exec must have a command"),
         ({"user": {"as-groups": "all"}}, "as-groups must be a list of strings"),
         ({"cluster": {"insecure-skip-tls-verify": "maybe"}}, "must be true or false"),
+        ({"cluster": {"insecure-skip-tls-verify": 1}}, "must be true or false"),
+        (
+            {"cluster": {"insecure-skip-tls-verify": True, "certificate-authority": "ca.crt"}},
+            "is not used with insecure-skip-tls-verify: remove one",
+        ),
         ({"cluster": {"proxy-url": "ftp://x"}}, "proxy-url is no URL of a proxy"),
         ({"cluster": {"certificate-authority": "gone"}}, "no such file"),
         ({"server": "http://127.0.0.1"}, "must be an https:// URL"),
@@ -180,7 +202,11 @@ def test_byte_order_marks_and_windows_are_read(tmp_path, encoding):
         ({"users": {}}, "users must be a list"),
         ({"users": ["c"]}, "each of users must have a name"),
         ({"users": [{"name": "c", "user": "x"}]}, "each of users must have a name and a user"),
+        ({"users": [{"name": 1, "user": {}}]}, "names are strings, in quotes if"),
+        ({"users": config()["users"] * 2}, "has two users named 'c': remove one"),
+        ({"clusters": config()["clusters"] * 2}, "has two clusters named 'c': remove one"),
         ({"current-context": ""}, "no current-context"),
+        ({"current-context": False}, "current-context must be a string"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_file(tmp_path, change, message):
