@@ -31,7 +31,7 @@ def write(path: Path, contents: dict[str, bytes], time: int) -> None:
 def chart(folder: Path) -> dict[str, bytes]:
     """Return the files of a Helm chart by their names in its package.
 
-    Symbolic links are followed, and what .helmignore names is left out.
+    What .helmignore names is left out.
     """
     name = yaml.safe_load((folder / "Chart.yaml").read_text())["name"]
     ignored = [line for line in (folder / ".helmignore").read_text().split() if line]

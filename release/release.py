@@ -25,8 +25,8 @@ import images  # noqa: E402
 import render  # noqa: E402
 
 CHART = ROOT / "manifests" / "chart"
-RULES = "components/prometheus-rule/prometheus-rule.yaml"
-DASHBOARD = "components/grafana-dashboard/metricsapi.json"
+RULES = "chart/files/prometheus-rule/prometheus-rule.yaml"
+DASHBOARD = "chart/files/grafana-dashboard/metricsapi.json"
 
 
 def version() -> str:

@@ -94,7 +94,7 @@ class Kubeconfig:
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def selected(self) -> tuple[Entry, Entry]:
-        """Give cluster and user of the current context. Raises CredentialsError."""
+        """Return cluster and user of the current context. Raises CredentialsError."""
         if not self.current_context:
             raise CredentialsError(
                 f"kubeconfig {self._names()} has no current-context: choose one with "

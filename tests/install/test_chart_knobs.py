@@ -28,6 +28,10 @@ def test_the_version_is_the_packages():
         assert chart.metadata["version"] == metricsapi.__version__
 
 
+def test_no_file_of_the_chart_is_a_symbolic_link_which_gitops_tools_skip():
+    assert [path for path in CHART.rglob("*") if path.is_symlink()] == []
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [

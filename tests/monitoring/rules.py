@@ -6,14 +6,14 @@ import yaml
 
 from tests.support.paths import ROOT
 
-COMPONENTS = ROOT / "manifests" / "components"
+FILES = ROOT / "manifests" / "chart" / "files"
 # What Grafana puts in place of its variables where targets are scraped each second or so.
 VARIABLES = {"$instance": ".+", "$__rate_interval": "15s"}
 
 
 def groups():
     """The groups of rules, as Prometheus reads them."""
-    text = (COMPONENTS / "prometheus-rule" / "prometheus-rule.yaml").read_text()
+    text = (FILES / "prometheus-rule" / "prometheus-rule.yaml").read_text()
     return {"groups": yaml.safe_load(text)["spec"]["groups"]}
 
 
@@ -23,7 +23,7 @@ def alerts():
 
 
 def dashboard():
-    return json.loads((COMPONENTS / "grafana-dashboard" / "metricsapi.json").read_text())
+    return json.loads((FILES / "grafana-dashboard" / "metricsapi.json").read_text())
 
 
 def panels():
