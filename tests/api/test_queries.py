@@ -132,8 +132,8 @@ async def test_the_user_is_the_one_that_the_front_proxy_names(cluster, notes):
     front = Authority("front-proxy-ca")
     certificate = front.issue("front-proxy-client")
     async with (
-        serving(configmap(front), app=cluster.app) as stand,
-        connect(stand.port, certificate) as client,
+        serving(configmap(front), app=cluster.app) as running,
+        connect(running.port, certificate) as client,
     ):
         for user in ("the-hpa", "somebody"):
             headers = {**MASTER, "X-Remote-User": user}

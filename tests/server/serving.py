@@ -59,7 +59,7 @@ def configmap(front=None, clients=None, names=("front-proxy-client",), **more):
     return {**data, **more}
 
 
-class Stand:
+class RunningServer:
     """The running server; `port`, `reviewer`, and `configure` for another ConfigMap."""
 
     def __init__(self, reviewer, options):
@@ -110,10 +110,10 @@ class Stand:
 @asynccontextmanager
 async def serving(data=None, **options):
     async with Reviewer() as reviewer:
-        stand = Stand(reviewer, options)
-        stand.configure(data or configmap())
+        running = RunningServer(reviewer, options)
+        running.configure(data or configmap())
         async with asyncio.TaskGroup() as group:
-            group.create_task(stand.server.run())
-            await stand.server.started.wait()
-            yield stand
-            stand.server.begin_shutdown()
+            group.create_task(running.server.run())
+            await running.server.started.wait()
+            yield running
+            running.server.begin_shutdown()

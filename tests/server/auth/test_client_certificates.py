@@ -85,10 +85,10 @@ async def outcome(route, certificate, root):
     """Return the user of a request, the status of a refusal, or `handshake`."""
     data = configmap(**{route: root.text})
     headers = {"X-Remote-User": "bob"} if route == "front" else {}
-    async with serving({**data, "requestheader-allowed-names": "[]"}) as stand:
-        stand.reviewer.allows = lambda spec: spec["user"] == "bob"
+    async with serving({**data, "requestheader-allowed-names": "[]"}) as running:
+        running.reviewer.allows = lambda spec: spec["user"] == "bob"
         try:
-            async with connect(stand.port, certificate) as connection:
+            async with connect(running.port, certificate) as connection:
                 answer = await connection.request(GOOD_PATH, headers=headers)
         except (ssl.SSLError, ConnectionError, asyncio.IncompleteReadError):
             return "handshake"

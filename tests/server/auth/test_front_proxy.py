@@ -19,7 +19,7 @@ def front_ca():
 async def test_the_front_proxy_speaks_for_others(front_ca):
     """User, uid, groups and extras come from its headers; keys of extras are decoded."""
     certificate = front_ca.issue("front-proxy-client")
-    async with serving(configmap(front_ca)) as stand, connect(stand.port, certificate) as c:
+    async with serving(configmap(front_ca)) as running, connect(running.port, certificate) as c:
         answer = await c.request(
             "/x",
             headers=[
@@ -43,11 +43,11 @@ async def test_the_front_proxy_speaks_for_others(front_ca):
 async def test_nobody_else_does(front_ca):
     """Without a certificate the headers are nothing; a name that is not allowed is refused."""
     forged = {"X-Remote-User": "a", "X-Remote-Group": "system:masters"}
-    async with serving(configmap(front_ca)) as stand:
-        async with connect(stand.port) as c:
+    async with serving(configmap(front_ca)) as running:
+        async with connect(running.port) as c:
             assert (await c.request("/x", headers=forged)).status == 403
-        async with connect(stand.port, front_ca.issue("someone")) as c:
+        async with connect(running.port, front_ca.issue("someone")) as c:
             assert (await c.request("/x", headers=forged)).status == 401
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            async with connect(stand.port, Authority().issue("front-proxy-client")) as c:
+            async with connect(running.port, Authority().issue("front-proxy-client")) as c:
                 await c.request("/x", headers=forged)

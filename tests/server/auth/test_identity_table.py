@@ -124,13 +124,13 @@ def allows(spec):
 async def outcome_of(row):
     data = configmap(FRONT, CLIENTS, names=row.names)
     patience = 0.3 if row.delay else 10.0
-    async with serving(data, audiences=row.audiences, review_timeout=patience) as stand:
-        reviewer = stand.reviewer
+    async with serving(data, audiences=row.audiences, review_timeout=patience) as running:
+        reviewer = running.reviewer
         reviewer.users = {"good": {"username": "carol"}}
         reviewer.allows = allows
         reviewer.down, reviewer.delay = row.down, row.delay
         try:
-            async with connect(stand.port, row.certificate) as connection:
+            async with connect(running.port, row.certificate) as connection:
                 answer = await ask(connection, row)
         except (ssl.SSLError, ConnectionError, asyncio.IncompleteReadError):
             return HANDSHAKE

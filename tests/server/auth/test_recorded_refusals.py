@@ -35,13 +35,13 @@ async def exchange(authorities, recorded):
         "front-proxy-client": front.issue("front-proxy-client"),
         "admin": clients.issue("kubernetes-admin", groups=["kubeadm:cluster-admins"]),
     }[recorded["client_cert"]]
-    async with serving(configmap(front, clients)) as stand:
-        stand.reviewer.users = {
+    async with serving(configmap(front, clients)) as running:
+        running.reviewer.users = {
             token: {"username": name, "groups": ["system:serviceaccounts"]}
             for token, name in TOKENS.items()
         }
-        stand.reviewer.allows = allows
-        async with connect(stand.port, certificate) as connection:
+        running.reviewer.allows = allows
+        async with connect(running.port, certificate) as connection:
             return await connection.request(
                 recorded["path"], method=recorded["method"], headers=recorded["headers"]
             )

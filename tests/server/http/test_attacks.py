@@ -22,7 +22,7 @@ def allows(spec):
 
 
 @contextlib.asynccontextmanager
-async def stand(**options):
+async def limited_server(**options):
     async with serving(configmap(FRONT), limits=LIMITS, **options) as running:
         running.reviewer.allows = allows
         yield running
@@ -35,7 +35,7 @@ async def served(running):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.section}: {attack.name}")
 async def test_an_attack_is_refused_and_others_are_served(attack):
-    async with stand() as running:
+    async with limited_server() as running:
         async with connect(running.port) as connection:
             assert await attack.run(connection) == attack.outcome
         assert await served(running)
@@ -43,7 +43,7 @@ async def test_an_attack_is_refused_and_others_are_served(attack):
 
 async def test_idle_connections_make_room_for_new_ones():
     """More of them than there may be: the longest idle are closed, and a caller gets in."""
-    async with stand() as running, contextlib.AsyncExitStack() as idle:
+    async with limited_server() as running, contextlib.AsyncExitStack() as idle:
         for _ in range(LIMITS.connections + 5):
             await idle.enter_async_context(connect(running.port))
         assert await served(running)
@@ -61,7 +61,7 @@ async def test_too_many_requests_are_told_to_come_back_and_probes_are_served():
         await send({"type": "http.response.body", "body": b""})
 
     async with (
-        stand(in_flight=InFlightLimit(3), app=slow) as running,
+        limited_server(in_flight=InFlightLimit(3), app=slow) as running,
         contextlib.AsyncExitStack() as stack,
     ):
         for _ in range(3):

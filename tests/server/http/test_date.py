@@ -10,10 +10,10 @@ from tests.support.https_client import connect
 
 async def test_an_answer_tells_its_own_second_also_after_a_pause():
     dates = []
-    async with serving(configmap()) as stand:
+    async with serving(configmap()) as running:
         for _ in range(2):
             before = int(time.time())
-            async with connect(stand.port) as connection:
+            async with connect(running.port) as connection:
                 answer = await connection.request(PATHS[0])
             dates.append(parsedate_to_datetime(answer.header("date")).timestamp())
             assert before <= dates[-1] <= time.time()

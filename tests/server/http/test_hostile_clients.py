@@ -79,8 +79,8 @@ class Running:
             self.loop = asyncio.get_running_loop()
             self.stop = asyncio.Event()
             self.loop.set_exception_handler(lambda _, found: self.errors.lines.append(str(found)))
-            async with serving(configmap(FRONT), app=app(), limits=LIMITS) as stand:
-                self.stand = stand
+            async with serving(configmap(FRONT), app=app(), limits=LIMITS) as running:
+                self.running = running
                 started.set()
                 await self.stop.wait()
 
@@ -101,7 +101,7 @@ class Running:
         raw.settimeout(20)
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        raw.connect(("127.0.0.1", self.stand.port))
+        raw.connect(("127.0.0.1", self.running.port))
         context = self.contexts[certificate]
         with raw, context.wrap_socket(raw, server_hostname="localhost") as tls:
             yield tls
@@ -271,4 +271,4 @@ def test_a_client_that_has_sent_all_and_says_so_gets_its_answer(server):
         received = read_all(tls)
     assert received == b"" or received.startswith(b"HTTP/1.1 200 ")
     assert server.is_well()
-    assert server.stand.in_flight.count == 0
+    assert server.running.in_flight.count == 0

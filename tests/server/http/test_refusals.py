@@ -39,7 +39,7 @@ REFUSED = {
 }
 
 
-def stand(**options):
+def limited_server(**options):
     return serving(configmap(), limits=LIMITS, **options)
 
 
@@ -49,7 +49,7 @@ async def test_a_refusal_has_an_id_a_count_and_a_line_in_the_log(name, caplog):
     sent, status = REFUSED[name]
     reasons = []
     log = RefusalLog(reasons.append)
-    async with stand(refusals=log) as running, connect(running.port) as connection:
+    async with limited_server(refusals=log) as running, connect(running.port) as connection:
         await connection.send(sent.encode("latin-1"))
         answer = await connection.answer()
     assert answer.status == status
@@ -66,7 +66,7 @@ async def test_a_refusal_has_an_id_a_count_and_a_line_in_the_log(name, caplog):
 
 
 async def test_a_refusal_has_the_id_that_its_caller_sent():
-    async with stand() as running, connect(running.port) as connection:
+    async with limited_server() as running, connect(running.port) as connection:
         await connection.send(f"{GET}Audit-ID: front\r\nX: {'y' * 9000}\r\n\r\n".encode())
         assert (await connection.answer()).header("audit-id") == "front"
 
@@ -86,7 +86,7 @@ async def goes_on(connection):
 async def test_its_connection_is_gone_within_a_second_whatever_the_client_does(name, then):
     """It stayed open until the client left."""
     sent, status = REFUSED[name]
-    async with stand() as running, connect(running.port) as connection:
+    async with limited_server() as running, connect(running.port) as connection:
         await connection.send(sent.encode("latin-1"))
         assert (await connection.answer()).status == status
         going = asyncio.create_task(then(connection))
@@ -98,7 +98,7 @@ async def test_its_connection_is_gone_within_a_second_whatever_the_client_does(n
 
 
 async def test_a_client_that_does_not_read_its_refusal_keeps_nothing_open():
-    async with stand() as running, connect(running.port) as connection:
+    async with limited_server() as running, connect(running.port) as connection:
         connection.writer.transport.pause_reading()
         await connection.send(REFUSED["malformed"][0].encode("latin-1"))
         await until(lambda: running.server.connections == 0)
@@ -113,7 +113,7 @@ async def test_a_refused_request_after_another_does_not_take_its_answer_away():
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    async with stand(app=slow) as running, connect(running.port) as connection:
+    async with limited_server(app=slow) as running, connect(running.port) as connection:
         await connection.send(f"{GET}\r\n{GET}X : y\r\n\r\n".encode())
         release.set()
         answer = await connection.answer()
@@ -129,7 +129,7 @@ async def test_a_body_beyond_its_limit_is_answered_in_the_place_of_the_app():
             pass
         gone.set()
 
-    async with stand(app=reading) as running, connect(running.port) as connection:
+    async with limited_server(app=reading) as running, connect(running.port) as connection:
         head = f"POST {PATHS[0]} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         await connection.send(f"{head}1000\r\n{'x' * 4096}\r\n".encode())
         assert (await connection.answer()).status == 413

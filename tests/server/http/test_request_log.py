@@ -30,7 +30,7 @@ def logged(monkeypatch):
 
 
 async def test_every_answer_tells_its_id_a_new_one_each_time():
-    async with serving(configmap()) as stand, connect(stand.port) as connection:
+    async with serving(configmap()) as running, connect(running.port) as connection:
         paths = (PATHS[0], PATHS[0], "/metrics")
         ids = [(await connection.request(path)).header("audit-id") for path in paths]
     assert all(UUID.fullmatch(each) for each in ids)
@@ -41,14 +41,14 @@ async def test_every_answer_tells_its_id_a_new_one_each_time():
     ("given", "kept"), [("from-the-front", True), ("x" * 65, False), ("two words", False)]
 )
 async def test_a_callers_id_is_kept_if_it_can_be(given, kept):
-    async with serving(configmap()) as stand, connect(stand.port) as connection:
+    async with serving(configmap()) as running, connect(running.port) as connection:
         answer = await connection.request(PATHS[0], headers={"Audit-ID": given})
         assert (answer.header("audit-id") == given) is kept
 
 
 async def test_each_request_is_a_line_from_2_on(logged):
     lines = logged(2)
-    async with serving(configmap()) as stand, connect(stand.port) as connection:
+    async with serving(configmap()) as running, connect(running.port) as connection:
         headers = {"User-Agent": "kubectl/v1", "Audit-ID": "one"}
         await connection.request(f"{PATHS[0]}?verbose", headers=headers)
         await connection.request(GOOD_PATH, headers={"Audit-ID": "two"})
@@ -73,8 +73,8 @@ async def test_what_is_logged_of_a_request_carries_its_id_and_nothing_else_does(
     async def broken(_scope, _receive, _send):
         raise RuntimeError("a fault of ours")
 
-    async with serving(configmap(), app=broken) as stand, connect(stand.port) as connection:
-        port = stand.port
+    async with serving(configmap(), app=broken) as running, connect(running.port) as connection:
+        port = running.port
         failed = await connection.request(PATHS[0], headers={"Audit-ID": "one"})
         bad = {"Authorization": "Bearer unknown", "Audit-ID": "two"}
         assert (await connection.request(GOOD_PATH, headers=bad)).status == 401

@@ -23,9 +23,9 @@ async def ok(send):
 
 
 async def test_requests_are_served_through_the_delay_and_then_no_more():
-    async with serving(configmap(), shutdown_delay=0.5) as stand:
-        port = stand.port
-        stand.server.begin_shutdown()
+    async with serving(configmap(), shutdown_delay=0.5) as running:
+        port = running.port
+        running.server.begin_shutdown()
         async with connect(port) as connection:
             answer = await connection.request(PATHS[0])
             assert answer.status == 200
@@ -43,11 +43,11 @@ async def test_a_request_in_flight_is_finished():
         await release.wait()
         await ok(send)
 
-    async with serving(configmap(), app=slow) as stand, connect(stand.port) as connection:
+    async with serving(configmap(), app=slow) as running, connect(running.port) as connection:
         asked = asyncio.create_task(connection.request(PATHS[0]))
         await entered.wait()
-        stand.server.begin_shutdown()
-        await until(stand.server.leaving.is_set)
+        running.server.begin_shutdown()
+        await until(running.server.leaving.is_set)
         release.set()
         assert (await asked).status == 200
 
@@ -55,8 +55,8 @@ async def test_a_request_in_flight_is_finished():
 async def test_a_peer_that_keeps_an_idle_connection_and_does_not_read_delays_nothing():
     """TLS would wait half a minute for its answer to our end."""
     async with asyncio.timeout(15):
-        async with serving(configmap()) as stand:
-            peer = await asyncio.to_thread(_idle_peer, stand.port)
+        async with serving(configmap()) as running:
+            peer = await asyncio.to_thread(_idle_peer, running.port)
             began = time.monotonic()
         peer.close()
     assert time.monotonic() - began < 10
@@ -75,21 +75,21 @@ def _idle_peer(port):
 
 async def test_of_two_that_start_at_once_on_one_port_the_second_is_told():
     """Both had bound the address, and the second failed later, with a traceback."""
-    async with serving(configmap()) as stand:
+    async with serving(configmap()) as running:
         limits, anywhere = LimitSettings(), ServingSettings(bind_address="127.0.0.1", port=0)
-        first = Server(ok, tls=stand.tls, serving=anywhere, limits=limits)
+        first = Server(ok, tls=running.tls, serving=anywhere, limits=limits)
         with first.bind():
             same = replace(anywhere, port=first.port)
-            second = Server(ok, tls=stand.tls, serving=same, limits=limits)
+            second = Server(ok, tls=running.tls, serving=same, limits=limits)
             with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {first.port}: "):
                 second.bind()
 
 
 async def test_headers_of_every_answer_go_with_refusals_too():
     directives = ("max-age=1", "preload")
-    async with serving(configmap(), strict_transport_security=directives) as stand:
+    async with serving(configmap(), strict_transport_security=directives) as running:
         for path, status in ((PATHS[0], 200), ("/metrics", 403), (f"/{'x' * 9000}", 414)):
-            async with connect(stand.port) as connection:
+            async with connect(running.port) as connection:
                 answer = await connection.request(path)
                 assert answer.status == status
                 assert answer.header("strict-transport-security") == "max-age=1; preload"

@@ -40,9 +40,9 @@ def accepted(port):
 
 
 async def test_the_server():
-    async with serving(configmap()) as stand, connect(stand.port):
-        await until(lambda: accepted(stand.port))
-        assert all(accepted(stand.port))
+    async with serving(configmap()) as running, connect(running.port):
+        await until(lambda: accepted(running.port))
+        assert all(accepted(running.port))
 
 
 async def test_the_sandboxs_api_server():

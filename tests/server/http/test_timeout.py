@@ -18,7 +18,7 @@ async def never(_scope, _receive, _send):
 async def test_a_request_that_is_not_answered_in_time_is_answered_504_and_makes_room():
     limit = InFlightLimit()
     options = {"app": never, "in_flight": limit, "request_timeout": 0.1}
-    async with serving(configmap(), **options) as stand, connect(stand.port) as connection:
+    async with serving(configmap(), **options) as running, connect(running.port) as connection:
         for _ in range(2):  # the connection goes on
             answer = await connection.request(PATHS[0])
             assert answer.status == 504
@@ -37,7 +37,7 @@ async def test_a_request_that_is_not_answered_in_time_is_answered_504_and_makes_
 
 @pytest.mark.parametrize("timeout", ["100ms", "0.1s"])
 async def test_a_request_may_ask_for_less_time(timeout):
-    async with serving(configmap(), app=never) as stand, connect(stand.port) as connection:
+    async with serving(configmap(), app=never) as running, connect(running.port) as connection:
         answer = await connection.request(f"{PATHS[0]}?timeout={timeout}")
         assert answer.status == 504
 
@@ -45,7 +45,7 @@ async def test_a_request_may_ask_for_less_time(timeout):
 @pytest.mark.parametrize("timeout", ["", "0", "-1s", "1h", "soon"])
 async def test_and_never_for_more(timeout):
     options = {"app": never, "request_timeout": 0.1}
-    async with serving(configmap(), **options) as stand, connect(stand.port) as connection:
+    async with serving(configmap(), **options) as running, connect(running.port) as connection:
         answer = await connection.request(f"{PATHS[0]}?timeout={timeout}")
         assert answer.status == 504
 
@@ -60,7 +60,7 @@ async def test_an_answer_that_is_not_taken_in_time_is_cut_off(caplog):
 
     limit = InFlightLimit()
     options = {"app": endless, "in_flight": limit, "request_timeout": 0.3}
-    async with serving(configmap(), **options) as stand, connect(stand.port) as connection:
+    async with serving(configmap(), **options) as running, connect(running.port) as connection:
         await connection.send(f"GET {PATHS[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200")
         await until(lambda: limit.count == 0, what="the end of the request")

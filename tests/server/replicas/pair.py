@@ -51,9 +51,9 @@ class Leader:
 async def leading(clock=lambda: NOW, monotonic=time.monotonic, identity=None):
     leader = Leader(clock, monotonic, identity)
     pair = make_serving([SERVICE], [], now=NOW, lifetime=30 * DAY, authority=CA)
-    async with serving(replicas=leader.middleware, pair=pair) as stand:
-        stand.tls.trust(CA.certificate.decode())
-        leader.address, leader.telemetry = f"127.0.0.1:{stand.port}", stand.telemetry
+    async with serving(replicas=leader.middleware, pair=pair) as running:
+        running.tls.trust(CA.certificate.decode())
+        leader.address, leader.telemetry = f"127.0.0.1:{running.port}", running.telemetry
         try:
             yield leader
         finally:

@@ -23,9 +23,9 @@ class Load:
     `certificate` is what new connections show; the names seen and the failures are kept.
     """
 
-    def __init__(self, stand, certificate, headers):
+    def __init__(self, running, certificate, headers):
         self.certificate = certificate
-        self._stand = stand
+        self._running = running
         self._headers = headers
         self.served = 0
         self.failures = []
@@ -47,7 +47,7 @@ class Load:
     async def _ask(self, kept):
         while True:
             shown = self.certificate
-            async with connect(self._stand.port, shown) as connection:
+            async with connect(self._running.port, shown) as connection:
                 for _ in range(kept):
                     if self.certificate is not shown:
                         break  # as the front proxy does when it has a new certificate
@@ -60,11 +60,11 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def under_load(authority, issue, route, headers):
-    """A stand whose ConfigMap trusts `authority` by `route`, and callers that use it."""
-    async with serving(configmap(**{route: authority})) as stand:
-        stand.reviewer.allows = lambda spec: spec["user"] in ("alice", "bob")
-        async with Load(stand, issue(authority), headers) as load:
-            yield stand, load
+    """A server whose ConfigMap trusts `authority` by `route`, and callers that use it."""
+    async with serving(configmap(**{route: authority})) as running:
+        running.reviewer.allows = lambda spec: spec["user"] in ("alice", "bob")
+        async with Load(running, issue(authority), headers) as load:
+            yield running, load
 
 
 def proxy(authority):
@@ -80,25 +80,25 @@ ROUTES = [(proxy, "front", ALICE), (bob, "clients", {})]
 
 async def test_the_serving_certificate_is_replaced():
     old = Authority("front-proxy-ca")
-    async with under_load(old, proxy, "front", ALICE) as (stand, load):
-        before = await _serial(stand)
+    async with under_load(old, proxy, "front", ALICE) as (running, load):
+        before = await _serial(running)
         for _ in range(5):
             pair = make_serving(["localhost"], ["127.0.0.1"], now=time.time(), lifetime=3600)
-            stand.tls.present(pair)
+            running.tls.present(pair)
             await load.more()
-        assert await _serial(stand) != before
+        assert await _serial(running) != before
     assert load.failures == []
 
 
 @pytest.mark.parametrize(("issue", "route", "headers"), ROUTES)
 async def test_an_authority_is_replaced_with_overlap(issue, route, headers):
     old, new = Authority("ca"), Authority("ca-next")
-    async with under_load(old, issue, route, headers) as (stand, load):
-        stand.configure(configmap(**{route: old.text + new.text}))
+    async with under_load(old, issue, route, headers) as (running, load):
+        running.configure(configmap(**{route: old.text + new.text}))
         await load.more()
         load.certificate = issue(new)
         await load.more(60)
-        stand.configure(configmap(**{route: new}))
+        running.configure(configmap(**{route: new}))
         await load.more(60)
     assert load.failures == []
 
@@ -106,11 +106,11 @@ async def test_an_authority_is_replaced_with_overlap(issue, route, headers):
 @pytest.mark.parametrize(("issue", "route", "headers"), ROUTES)
 async def test_a_removed_authority_is_refused_on_connections_that_are_open(issue, route, headers):
     old, new = Authority("ca"), Authority("ca-next")
-    async with serving(configmap(**{route: old})) as stand:
-        stand.reviewer.allows = lambda _: True
-        async with connect(stand.port, issue(old)) as connection:
+    async with serving(configmap(**{route: old})) as running:
+        running.reviewer.allows = lambda _: True
+        async with connect(running.port, issue(old)) as connection:
             assert (await connection.request(GOOD_PATH, headers=headers)).status == 200
-            stand.configure(configmap(**{route: new}))
+            running.configure(configmap(**{route: new}))
             assert (await connection.request(GOOD_PATH, headers=headers)).status == 401
 
 
@@ -121,19 +121,19 @@ async def test_a_removed_authority_is_refused_on_resumed_connections(
 ):
     """A resumed session has no certificates of its own: whoever tries is checked all the same."""
     old, new = Authority("ca"), Authority("ca-next")
-    async with serving(configmap(**{route: old})) as stand:
-        stand.reviewer.allows = lambda _: True
+    async with serving(configmap(**{route: old})) as running:
+        running.reviewer.allows = lambda _: True
         context = client_context(issue(old), version=version)
-        first, session = await _resuming(stand.port, context, None, headers)
-        again, _ = await _resuming(stand.port, context, session, headers)
+        first, session = await _resuming(running.port, context, None, headers)
+        again, _ = await _resuming(running.port, context, session, headers)
         assert (first, again) == (200, 200)
-        stand.configure(configmap(**{route: new}))
-        refused, _ = await _resuming(stand.port, context, session, headers)
+        running.configure(configmap(**{route: new}))
+        refused, _ = await _resuming(running.port, context, session, headers)
         assert refused in (0, 401)
 
 
-async def _serial(stand):
-    async with connect(stand.port) as connection:
+async def _serial(running):
+    async with connect(running.port) as connection:
         return connection.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
 

@@ -50,17 +50,17 @@ def write(directory, made):
 async def test_files_are_read_again_and_no_connection_is_dropped(tmp_path):
     write(tmp_path, pair())
     files = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key", 0.01)
-    async with serving(configmap(), pair=files.read()) as stand, following(files, stand.tls):
-        async with connect(stand.port) as connection:
+    async with serving(configmap(), pair=files.read()) as running, following(files, running.tls):
+        async with connect(running.port) as connection:
             assert (await connection.request(PATHS[0])).status == 200
             new = pair()
             (tmp_path / "tls.crt").write_bytes(new.certificate)  # a pair that does not fit yet
             await asyncio.sleep(0.05)
-            assert stand.tls.pair != new
+            assert running.tls.pair != new
             (tmp_path / "tls.key").write_bytes(new.key)
-            await until(lambda: stand.tls.pair == new, what="the new pair")
+            await until(lambda: running.tls.pair == new, what="the new pair")
             assert (await connection.request(PATHS[0])).status == 200
-        async with connect(stand.port) as connection:
+        async with connect(running.port) as connection:
             shown = connection.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             assert shown == ssl.PEM_cert_to_DER_cert(new.certificate.decode())
 

@@ -73,7 +73,7 @@ async def test_the_certificate_is_the_one_for_the_name_asked_for():
         "given.example": patterns,
         "a.given.example": patterns,
         "a.b.deep.example": patterns,
-        "hidden.example": DEFAULT,  # patterns stand in place of the names in the certificate
+        "hidden.example": DEFAULT,  # patterns running in place of the names in the certificate
         "unknown.example": DEFAULT,
         "localhost": DEFAULT,
         "default.example": DEFAULT,
@@ -146,12 +146,12 @@ def test_no_name_asked_for_breaks_the_choice(name):
 async def test_clients_are_verified_under_every_name_and_so_are_authorities_that_come_later():
     front, stranger = Authority("front-proxy"), Authority("stranger")
     own = [named(issue("own.example", "own.example"))]
-    async with serving(configmap(front=stranger), named=own) as stand:
-        stand.configure(configmap(front=front))
+    async with serving(configmap(front=stranger), named=own) as running:
+        running.configure(configmap(front=front))
         for name in ("own.example", "unknown.example"):
-            assert await _status(stand.port, name, front.issue("front-proxy-client")) == 200
-            assert await _status(stand.port, name, front.issue("another")) == 401
-            assert await _status(stand.port, name, stranger.issue("front-proxy-client")) is None
+            assert await _status(running.port, name, front.issue("front-proxy-client")) == 200
+            assert await _status(running.port, name, front.issue("another")) == 401
+            assert await _status(running.port, name, stranger.issue("front-proxy-client")) is None
 
 
 async def _status(port, name, certificate):
