@@ -1,14 +1,12 @@
-"""What the decoders of both endpoints share: their input, error, numbers, limits, and slices.
+"""What the decoders of both endpoints share: their input, error, numbers and limits.
 
 A decoder is a generator that yields between pieces of work, so that a large answer does not hold
-the event loop: `run` goes through it at once, `run_in_slices` lets the loop in between.
+the event loop: `run` goes through it at once, `slices.Slices` lets the loop in between.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import Generator
 from typing import Any, TypeVar
 
@@ -23,8 +21,6 @@ MAX_PODS = KubeletSettings.max_pods  # of a node whose capacity is not known
 POD_CONTAINERS = 250  # of one pod
 CONTAINERS_PER_POD = 5  # of all pods of a node, on average
 PIECE = 64 * 1024  # bytes decoded between two yields
-SLICE = 0.002  # seconds after which a yield lets the event loop in
-GAP = 0.001  # seconds that it has then, in which a request is served from its start to its end
 
 _SANDBOXES = ("", "POD")
 
@@ -58,20 +54,6 @@ def run(steps: Steps[T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
-
-
-async def run_in_slices(steps: Steps[T]) -> T:
-    """Decode in slices of about 2 ms, between which the event loop does what else there is."""
-    begun = time.perf_counter()
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if time.perf_counter() - begun > SLICE:
-            await asyncio.sleep(GAP)
-            begun = time.perf_counter()
 
 
 def whole(value: object) -> int | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from metricsapi.scrape.decoding import run, run_in_slices
+from metricsapi.scrape.decoding import run
 from metricsapi.scrape.errors import CANCELLED, Cause, Failure
 from metricsapi.scrape.parts import Scraper, Store
+from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
@@ -16,9 +17,10 @@ log = logging.getLogger(__name__)
 class Intake:
     """Scrapes and stores. A bug in either is a failure of that node, and ends nothing else."""
 
-    def __init__(self, scraper: Scraper, store: Store) -> None:
+    def __init__(self, scraper: Scraper, store: Store, slices: Slices) -> None:
         self._scraper = scraper
         self._store = store
+        self._slices = slices
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
         """Scrape a node; `deadline` is in monotonic seconds."""
@@ -32,7 +34,7 @@ class Intake:
     async def store(self, sample: NodeSample) -> NodeSample | Failure:
         """Store a sample, in slices between which others are served; return it, or the failure."""
         try:
-            await run_in_slices(self._store.put_in_steps(sample))
+            await self._slices.run(self._store.put_in_steps(sample))
         except CANCELLED:
             raise
         except BaseException as error:  # noqa: BLE001  it is logged

@@ -10,12 +10,13 @@ from typing import Protocol
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
-from metricsapi.scrape.decoding import DecodeError, Exchange, run_in_slices
+from metricsapi.scrape.decoding import DecodeError, Exchange
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.endpoints import Decode, Endpoint, Endpoints
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_status
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.resource_metrics import resource_steps
+from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import kubelet_tls
@@ -60,6 +61,7 @@ class KubeletClient:
         settings: KubeletSettings,
         fetcher: Fetcher,
         *,
+        slices: Slices | None = None,
         summary: Decode | None = None,
         resource: Decode = resource_steps,
         full_summary: bool = False,
@@ -69,6 +71,7 @@ class KubeletClient:
         `full_summary` asks for the Summary with file systems, which costs the node more.
         """
         self._fetcher = fetcher
+        self._slices = slices or Slices()
         self._endpoints = Endpoints(
             settings.endpoint,
             Endpoint(
@@ -209,7 +212,7 @@ class KubeletClient:
         if response.cut_possible and endpoint.name == "resource":
             raise cut  # lines that are missing leave no trace
         try:
-            sample = await run_in_slices(endpoint.decode(response.body, exchange))
+            sample = await self._slices.run(endpoint.decode(response.body, exchange))
         except DecodeError as error:
             if response.cut_possible:
                 raise cut from error
@@ -227,9 +230,13 @@ def _shortcoming(sample: NodeSample) -> str:
 
 
 def kubelet_client(
-    settings: KubeletSettings, credentials: Credentials, *, full_summary: bool = False
+    settings: KubeletSettings,
+    credentials: Credentials,
+    *,
+    slices: Slices | None = None,
+    full_summary: bool = False,
 ) -> KubeletClient:
-    """Build the client that the settings ask for; `full_summary` as in KubeletClient.
+    """Build the client that the settings ask for; the other arguments are those of KubeletClient.
 
     Raises OSError (ssl.SSLError is one) or ValueError when a certificate cannot be used.
     """
@@ -239,4 +246,4 @@ def kubelet_client(
     else:
         tls = kubelet_tls(settings, credentials)
         fetcher = DirectFetcher(settings, tls, credentials.identity)
-    return KubeletClient(settings, fetcher, full_summary=full_summary)
+    return KubeletClient(settings, fetcher, slices=slices, full_summary=full_summary)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-RATE = 125e6  # bytes a second: 1 Gbit/s
+from math import exp
+
+# Bytes a second: 500 Mbit/s. A faster burst would only wait, in our memory, to be decoded: a core
+# takes some 100 MB of Summaries a second.
+RATE = 62.5e6
 BURST = RATE / 5  # bytes that may come at once
+HEADROOM = 1.25  # of the mean demand: the rate in a cluster that needs more
+AVERAGED = 30.0  # seconds
 
 
 class Pace:
-    """A token bucket of bytes. Times are monotonic seconds, passed in."""
+    """A token bucket of bytes, of `rate` or what the mean demand needs. Times are monotonic."""
 
     def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
-        self._rate = rate
+        self._least = rate
         self._burst = burst
         self._available = burst
+        self._demand = 0.0  # bytes a second
         self._at = 0.0
 
     def delay(self, size: int, now: float) -> float:
         """Reserve `size` bytes; return for how many seconds to wait before asking for them."""
-        refilled = self._available + (now - self._at) * self._rate
-        self._available = min(self._burst, refilled) - size
-        self._at = now
-        return max(0.0, -self._available / self._rate)
+        elapsed, self._at = now - self._at, now
+        self._demand = self._demand * exp(-elapsed / AVERAGED) + size / AVERAGED
+        rate = max(self._least, HEADROOM * self._demand)
+        self._available = min(self._burst, self._available + elapsed * rate) - size
+        return max(0.0, -self._available / rate)

@@ -29,6 +29,7 @@ from metricsapi.scrape.parts import (
 )
 from metricsapi.scrape.planning import ScrapePlans
 from metricsapi.scrape.schedule import offset_of
+from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import IPFamily, log_refused_path, target_of
 from metricsapi.storage.types import NodeSample
 
@@ -51,6 +52,7 @@ class ScraperPool:
         slow_after: float | None = SLOW_AFTER,
         sharing: Sharing | None = None,
         planner: Planner | None = None,
+        slices: Slices | None = None,
     ) -> None:
         """Scrape as `settings` say; what `sharing` forbids comes by `accept` instead."""
         self.states: dict[str, NodeState] = {}
@@ -60,7 +62,7 @@ class ScraperPool:
         self._progress = unobserved
         self._nodes = nodes
         self._client = client
-        self._intake = Intake(client, store)
+        self._intake = Intake(client, store, slices or Slices())
         self._store = store
         self._settings = settings
         self._ip_family = ip_family

@@ -29,6 +29,7 @@ from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.node_status import Rows
 from metricsapi.scrape.parts import Periodic, ScrapesAlone, Store
 from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import cluster_family
 from metricsapi.server.cluster import ClusterView
 from metricsapi.server.handler_chain import build_handler_chain
@@ -98,9 +99,11 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
         withheld=telemetry.withheld_pod,
     )
     cluster.view.follow(store)
+    slices = Slices()
     kubelets = kubelet_client(
         settings.kubelet,
         process.credentials,
+        slices=slices,
         full_summary="ephemeral-storage" in settings.storage.resources,
     )
     measured = MeasuredScraper(kubelets, telemetry)
@@ -115,6 +118,7 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
         ip_family=cluster_family(process.credentials.server),
         sharing=replication or ScrapesAlone(),
         planner=prefetcher.planner if prefetcher else Periodic(),
+        slices=slices,
     )
     if prefetcher is not None:
         prefetcher.attach(scraper)

@@ -19,7 +19,7 @@ def test_idle_time_fills_no_more_than_a_burst():
     assert pace.delay(60, 1000.0) == 0.1
 
 
-@given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 100)), min_size=1, max_size=60))
+@given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 40)), min_size=1, max_size=60))
 def test_no_more_than_the_rate_and_a_burst_are_asked_for_in_any_time(scrapes):
     """By the times at which the bytes are asked for, over each stretch from one to another."""
     pace, now, asked = Pace(rate=100.0, burst=50.0), 0.0, []
@@ -32,3 +32,11 @@ def test_no_more_than_the_rate_and_a_burst_are_asked_for_in_any_time(scrapes):
             # What is asked for first may itself be larger than a burst.
             total = sum(size for _, size in asked[first + 1 : last + 1])
             assert total <= 100.0 * took + 50.0 + 1e-6
+
+
+@given(size=st.integers(1, 500), interval=st.floats(0.05, 1.0))
+def test_a_cluster_that_needs_more_than_the_rate_gets_it(size, interval):
+    pace = Pace(rate=100.0, burst=50.0)
+    delays = [pace.delay(size, interval * number) for number in range(int(300 / interval))]
+    # While the demand is being learned it takes longer.
+    assert delays[-1] <= size / 100.0
