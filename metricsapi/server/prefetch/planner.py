@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from operator import attrgetter
 
 from metricsapi.scrape.parts import Plan, Reason
@@ -16,8 +17,8 @@ from metricsapi.server.prefetch.limits import Limits
 # Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
 BUDGET, MOST = 1.25, 3  # of a node whose stats are made when they are asked for
 PLAIN_BUDGET, PLAIN_MOST = 1.0, 2  # of any other: more would give the same readings again
-# Of one node, the oldest that are expected soon: with more, there is hardly half a second between
-# two. They are looked for among the oldest `LOOKED_AT`, since others may come once in minutes.
+# Of one node, those that are expected soon: with more, there is hardly half a second between two.
+# They are looked for among `LOOKED_AT`, since others may come once in minutes.
 QUERIES, LOOKED_AT = 32, 256
 
 LONGEST_SHOWN = 200  # characters of a query: /statusz shows one for each node
@@ -151,7 +152,7 @@ class QueryPlanner:
             self._shared.clear()
             self._shared_until = state.now + SHARED
         answer_time = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
-        queries = queries[:LOOKED_AT]
+        queries = list(islice(_spread(queries), LOOKED_AT))
         key = (state.last, state.level, state.limits, answer_time, *map(id, queries))
         choice = self._shared.get(key)
         if choice is None:
@@ -191,6 +192,21 @@ class QueryPlanner:
             self._choices[node] = choice
             for query in _queries_of(choice):
                 self._waiting[query].add(node)
+
+
+def _spread(queries: Sequence[RememberedQuery]) -> Iterator[RememberedQuery]:
+    """Give queries by caller, the oldest first; of each caller so that any first ones are a sample.
+
+    Queries that began at once, as when this process had started, are in the order of their phases:
+    the oldest ones would all be expected within a short time.
+    """
+    first = 0
+    while first < len(queries):
+        last = bisect_right(queries, queries[first].caller, lo=first, key=attrgetter("caller"))
+        step = math.ceil((last - first) / QUERIES)
+        for offset in range(step):
+            yield from queries[first + offset : last : step]
+        first = last
 
 
 def _step_down(at: float) -> float:

@@ -153,6 +153,7 @@ class Simulation:
                 caller.ages.append((self.now, self.now - read))
         known = self.learner.observe(caller.query, self.now)
         if known is not None and self._prefetch:
+            self.planner.came()
             follows = self.planner.follows(known)
             self.planner.set_nodes(known, caller.nodes if follows else ())
             for node in list(self.planner.waiting(known)):

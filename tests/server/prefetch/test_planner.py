@@ -99,6 +99,14 @@ def test_nodes_of_the_same_queries_are_soon_scraped_together(queries, exact):
     assert len({tuple(at for at in simulation.scrapes[node] if at > 600.0) for node in starts}) == 1
 
 
+@pytest.mark.parametrize("queries", [40, 100, 400])
+def test_more_queries_than_are_planned_for_are_represented_by_a_sample(queries):
+    """The oldest ones of a caller, that began at once, are close to each other in time."""
+    simulation = Simulation(controllers(queries, 1)).run(1200.0)
+    assert mean(simulation.ages(since=LEARNED)) < 6.5
+    assert simulation.reads(LEARNED) <= 1.27
+
+
 def test_all_phases_aligned_are_all_fresh_at_no_more_scrapes():
     """As after a restart of the controller: its work adds some time to each query alike."""
     simulation = Simulation(
