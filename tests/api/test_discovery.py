@@ -1,4 +1,4 @@
-"""What a client is told it can ask for, and that it is told so once."""
+"""Discovery documents, and that a client which has them gets 304."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that flags name: what is wrong with which, said together and before anything starts."""
+"""Files that flags name: all problems are reported together, before anything starts."""
 
 import ssl
 import subprocess

@@ -1,4 +1,4 @@
-"""The wheel: what pip is told, and what is in it. `make wheel-check` installs and starts it."""
+"""The wheel: its metadata and its files. `make wheel-check` installs and starts it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Kubeconfigs and service accounts, and what is said of broken ones."""
+"""Kubeconfigs and service accounts, and the errors of broken ones."""
 
 import base64
 import ssl

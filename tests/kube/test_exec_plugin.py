@@ -23,7 +23,7 @@ from tests.support.odd_certificates import authority, make
 from tests.support.pki import SERVER, Authority, server_context
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
-# It notes each run with what it was told, and prints the file `answer`.
+# It records each run with its input, and prints the file `answer`.
 PROGRAM = """#!{python}
 import json, os, sys
 here = os.path.dirname(os.path.abspath(__file__))

@@ -427,7 +427,7 @@ async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_
 
 
 async def test_a_list_that_trickles_in_is_given_up(start, monkeypatch):
-    """Each byte had begun the time-out anew, so that nothing was current, and nothing said so."""
+    """Each byte had restarted the time-out, so that nothing was current, without an error."""
     monkeypatch.setattr("metricsapi.kube.informer.LIST_TIMEOUT", 0.15)
 
     async def trickle():

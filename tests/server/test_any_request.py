@@ -152,7 +152,7 @@ SELECTORS = st.lists(
 @settings(max_examples=500)
 @given(SELECTORS)
 def test_a_name_that_is_authorized_is_the_only_one_that_is_listed(selector):
-    """Who may list one name must not get others by a selector that is read in two ways."""
+    """Who may list one name must not get others by a selector that two parsers read differently."""
     query = QueryString(b"fieldSelector=" + quote(selector).encode())
     name = request_info("GET", "/apis/metrics.k8s.io/v1/nodes", query).name
     if not name:

@@ -71,7 +71,7 @@ async def test_a_client_ca_file_replaces_the_clusters_and_follows_its_file(
     path.write_text("not a certificate")
     log = embedded.directory / "server.log"
     await until(lambda: f"{path} holds no usable" in log.read_text(), seconds=30, what="a word")
-    assert await ask(server, alice) == 200  # what was held is not lost
+    assert await ask(server, alice) == 200  # what was stored is not lost
     path.write_text(second.text)
     deadline = time.monotonic() + 30
     while await ask(server, second.issue("alice", groups=(MASTERS,))) != 200:

@@ -1,4 +1,4 @@
-"""Tasks that fail in ways that nobody thought of are started again, and nothing is hidden by it."""
+"""Tasks that fail in unforeseen ways are started again, and their failures are shown."""
 
 import asyncio
 import builtins

@@ -88,7 +88,7 @@ async def _slow_body(connection: Connection) -> None:
         f"POST {NODES} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nx".encode()
     )
     await asyncio.sleep(0.6)
-    # What the handler had said by then does not matter: the connection has to end.
+    # What the handler had sent by then does not matter: the connection has to end.
     await connection.closed()
     raise ConnectionResetError
 

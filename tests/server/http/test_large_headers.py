@@ -114,7 +114,7 @@ def test_whatever_connections_receive_they_never_take_more_than_there_is(connect
 
 
 async def test_while_a_large_head_is_parsed_others_are_served():
-    """Parsing 1 MiB of tiny headers at once held the event loop for 0.2 s."""
+    """Parsing 1 MiB of tiny headers at once blocked the event loop for 0.2 s."""
     order = []
 
     async def noting(scope, _receive, send):

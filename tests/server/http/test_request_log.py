@@ -55,8 +55,8 @@ async def test_each_request_is_a_line_from_2_on(logged):
     first, second = (line for line in lines() if line["msg"] == "request")
     assert first["client"].startswith("127.0.0.1:")
     assert 0 <= first["seconds"] < 10
-    told = {key: first[key] for key in ("user", "method", "path", "agent", "code", "request")}
-    assert told == {
+    logged = {key: first[key] for key in ("user", "method", "path", "agent", "code", "request")}
+    assert logged == {
         "user": "system:anonymous",
         "method": "GET",
         "path": f"{PATHS[0]}?verbose",
@@ -79,8 +79,8 @@ async def test_what_is_logged_of_a_request_carries_its_id_and_nothing_else_does(
         bad = {"Authorization": "Bearer unknown", "Audit-ID": "two"}
         assert (await connection.request(GOOD_PATH, headers=bad)).status == 401
     assert (failed.status, failed.header("audit-id")) == (500, "one")
-    told = json.loads(failed.body)["message"]
-    assert told == "Internal error occurred: see the server's log for request one"
+    message = json.loads(failed.body)["message"]
+    assert message == "Internal error occurred: see the server's log for request one"
     by_message = {line["msg"]: line for line in lines()}
     assert by_message["request failed"]["request"] == "one"
     assert "a fault of ours" in by_message["request failed"]["traceback"]

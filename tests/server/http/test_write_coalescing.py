@@ -1,4 +1,4 @@
-"""What one turn of the event loop writes leaves in one go, and nothing of it is lost."""
+"""Writes of one iteration of the event loop are sent together, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_pieces_of_a_large_answer_are_not_joined():
 
 
 async def test_no_more_is_held_back_than_is_joined():
-    """The transport tells a writer to pause, even one that never lets the loop turn."""
+    """The transport tells a writer to pause, even one that never yields to the loop."""
     recorded = Recorded()
     transport = CoalescingTransport(recorded, asyncio.get_running_loop())
     for _ in range(2 + JOINED // 1000):

@@ -76,7 +76,7 @@ async def test_liveness_ignores_kubelets_the_api_server_and_leaving(name):
 
 @pytest.mark.parametrize("name", ["loop", "summary", "scraping", "watches"])
 async def test_liveness_fails_when_a_loop_stands_still(name):
-    async with client(**{name: "no turn for 120 s"}) as http:
+    async with client(**{name: "no cycle for 120 s"}) as http:
         assert (await http.get("/livez")).status_code == 500
 
 

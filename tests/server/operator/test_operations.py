@@ -221,13 +221,13 @@ async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
 
 
 class Kubelets:
-    """ReviewCache what it was told to."""
+    """Returns these results, one per scrape."""
 
-    def __init__(self, *answers):
-        self.cache = list(answers)
+    def __init__(self, *results):
+        self._results = list(results)
 
     async def scrape(self, *_):
-        return self.cache.pop(0)
+        return self._results.pop(0)
 
 
 def sample(now):
@@ -270,19 +270,19 @@ def test_every_cause_has_a_remedy(cause):
 @pytest.mark.parametrize(
     "path", ["/metrics", "/statusz", "/statusz?format=json", "/statusz?format=html"]
 )
-async def test_long_bodies_are_made_in_turns_with_other_requests(path):
+async def test_long_bodies_are_made_in_rounds_with_other_requests(path):
     """Whatever the body, the event loop runs other tasks between two slices of its rows."""
-    cluster, turns, seen = Cluster(), 0, []
+    cluster, rounds, seen = Cluster(), 0, []
 
     async def other():
-        nonlocal turns
+        nonlocal rounds
         while True:
-            turns += 1
+            rounds += 1
             await asyncio.sleep(0)
 
     def rows():
         for number in range(40):
-            seen.append(turns)
+            seen.append(rounds)
             if number % 10 == 9:
                 time.sleep(2 * SLICE)  # work that takes longer than a slice
             yield good(f"n{number}")

@@ -1,4 +1,4 @@
-"""Certificates and listeners, broken in the ways that real ones are broken."""
+"""Certificates and listeners with the faults that real ones have."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta

@@ -161,7 +161,7 @@ async def test_answers_of_another_shape_are_findings_not_tracebacks(tmp_path, pa
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "status"),
+    ("code", "body", "status"),
     [
         (401, "Unauthorized", "fail"),
         (403, "Forbidden (user=system:anonymous, verb=get, resource=nodes)", "fail"),
@@ -171,7 +171,7 @@ async def test_answers_of_another_shape_are_findings_not_tracebacks(tmp_path, pa
     ],
 )
 async def test_whether_kubelets_take_tokens_is_tried_with_one_of_a_service_account(
-    tmp_path, code, said, status
+    tmp_path, code, body, status
 ):
     """An administrator's client certificate says nothing of the server's own token."""
     tokens = []
@@ -179,7 +179,7 @@ async def test_whether_kubelets_take_tokens_is_tried_with_one_of_a_service_accou
     def kubelet(request):
         if request.path == "/healthz":
             tokens.append(request.headers["authorization"])
-            return http(code, said)
+            return http(code, body)
         return http(200, SUMMARY)
 
     node = {

@@ -1,4 +1,4 @@
-"""The doctor at a node: each broken certificate and listener is told from all others."""
+"""The doctor at a node: each broken certificate and listener has a finding of its own."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A folder that is named as KUBEBUILDER_ASSETS and cannot be used is told so."""
+"""A folder for KUBEBUILDER_ASSETS that cannot be used is refused with the reason."""
 
 import subprocess
 import sys

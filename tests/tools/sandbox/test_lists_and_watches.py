@@ -177,7 +177,7 @@ async def test_the_rows_of_a_table_have_what_is_to_be_included(api, http):
 
 
 async def test_a_table_of_pods_tells_node_and_readiness(api, http):
-    def told(**status):
+    def set_status(**status):
         item = pod("ns", "a")
         spec = {
             "nodeName": "n1",
@@ -192,12 +192,12 @@ async def test_a_table_of_pods_tells_node_and_readiness(api, http):
         cells = dict(zip(names, listed["rows"][0]["cells"], strict=True))
         return [cells[name] for name in ("Node", "Ready", "Readiness Gates")]
 
-    told(spec={})
+    set_status(spec={})
     assert await cells() == ["n1", "2/2", "<none>"]
-    told(spec={}, containerStatuses=[{"ready": True}, {"ready": False}])
+    set_status(spec={}, containerStatuses=[{"ready": True}, {"ready": False}])
     assert await cells() == ["n1", "1/2", "<none>"]
     gates = {"readinessGates": [{"conditionType": "lb"}, {"conditionType": "dns"}]}
-    told(spec=gates, conditions=[{"type": "lb", "status": "True"}])
+    set_status(spec=gates, conditions=[{"type": "lb", "status": "True"}])
     assert await cells() == ["n1", "2/2", "1/2"]
 
 
