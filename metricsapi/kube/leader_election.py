@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from metricsapi.kube.client import KubeClient
@@ -151,11 +151,22 @@ class LeaderElector:
         """Make the next attempt at once: the leader seems to be gone."""
         self._hurry.set()
 
+    async def observe(self, progress: Progress = unobserved) -> None:
+        """Read who leads until cancelled, and take no part in the election."""
+        while True:
+            progress()
+            await self._try(self._read)
+            await self._pause(self._timing.retry_period)
+
     async def attempt(self) -> None:
         """Read the Lease, and take or renew it if it may be."""
+        await self._try(self._read_and_write)
+
+    async def _try(self, requests: Callable[[], Awaitable[None]]) -> None:
+        """Make the requests of one attempt in time, and note how that went."""
         try:
             async with asyncio.timeout(self._longest_attempt()):
-                await self._read_and_write()
+                await requests()
             self._failing = None
         except (KubeError, TimeoutError) as error:
             reason = str(error) or "the API server took too long"

@@ -13,10 +13,10 @@ FAR = 0.5  # of the true rate: windows are a second here, and machines slow; `ma
 
 
 @asynccontextmanager
-async def three_replicas(directory):
+async def three_replicas(directory, grace=1.2):
     """Three replicas that share their scrapes, under clients that ask each of them."""
     async with HighAvailability(
-        directory, nodes=4, pods=3, period=PERIOD, timing=TIMING, asking=0.25, grace=1.2
+        directory, nodes=4, pods=3, period=PERIOD, timing=TIMING, asking=0.25, grace=grace
     ) as cluster:
         for _ in range(3):
             await cluster.start()

@@ -1,7 +1,7 @@
 """Replicas that are replaced, one by one and by one whose clocks are hours apart."""
 
 from tests.ha import faults
-from tests.ha.small import read_once, survive, three_replicas
+from tests.ha.small import PERIOD, read_once, survive, three_replicas
 
 
 async def test_replacements_fail_no_request_and_no_number_is_wrong(tmp_path):
@@ -10,3 +10,11 @@ async def test_replacements_fail_no_request_and_no_number_is_wrong(tmp_path):
         if faults.clocks_apart.needs():
             await survive(cluster, "clocks hours apart", faults.clocks_apart)
         await read_once(cluster)
+
+
+async def test_a_leader_that_is_told_to_leave_follows_the_next_one_while_it_still_serves(tmp_path):
+    async with three_replicas(tmp_path, grace=30 * PERIOD) as cluster:
+        cluster.leader.replica.leave()
+        await read_once(cluster)
+        assert not cluster.seen.failed
+        assert cluster.seen.oldest < 4 * PERIOD

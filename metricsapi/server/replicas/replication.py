@@ -23,7 +23,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.leader_election import LeaderElector, Timing
 from metricsapi.kube.lease import Record
-from metricsapi.kube.progress import ROUND, Progress, unobserved
+from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.scraper import ScraperPool
@@ -198,14 +198,12 @@ class Replication:
         ]
 
     async def _elect(self, progress: Progress = unobserved) -> None:
-        """Take part in the election until the process is asked to end."""
+        """Take part in the election until the process is asked to end; then only observe it."""
         async with asyncio.TaskGroup() as group:
             electing = group.create_task(self._elector.run(progress))
             await self._leaving.wait()
             electing.cancel()
-        while True:
-            progress()
-            await asyncio.sleep(ROUND)
+        await self._elector.observe(progress)
 
     async def _check(self, progress: Progress = unobserved) -> None:
         """Start scrapes when they become necessary, and notice when the process stood still."""
