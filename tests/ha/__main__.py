@@ -17,7 +17,7 @@ HEAD = ("fault", "before", "during", "after", "failed", "oldest", "CPU off", "no
 
 
 async def trial(name, options):
-    """Put up replicas, let the fault happen, and see it through; return the numbers."""
+    """Start replicas, run the fault, and return what was measured before, during and after."""
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
             Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
@@ -38,7 +38,7 @@ async def trial(name, options):
                 "before": before,
                 "during": during,
                 "after": after,
-                "answers": seen.answers,
+                "responses": seen.responses,
                 "failed": seen.failed,
                 "oldest": seen.oldest,
                 "cpu_error": seen.cpu_error,
@@ -49,7 +49,7 @@ async def trial(name, options):
 def problems(numbers, resolution):
     """Yield what high availability does not allow."""
     if failed := numbers["failed"]:
-        yield f"{len(failed)} failed answers, the first: {failed[0]}"
+        yield f"{len(failed)} failed responses, the first: {failed[0]}"
     if numbers["oldest"] > 2 * resolution + 1:
         yield f"usage {numbers['oldest']:.1f} s old"
     if numbers["cpu_error"] > 0.01:
@@ -61,7 +61,7 @@ def problems(numbers, resolution):
 def row(name, numbers):
     return COLUMNS.format(
         name, f"{numbers['before']:.2f}", f"{numbers['during']:.2f}", f"{numbers['after']:.2f}",
-        f"{len(numbers['failed'])}/{numbers['answers']}", f"{numbers['oldest']:.1f} s",
+        f"{len(numbers['failed'])}/{numbers['responses']}", f"{numbers['oldest']:.1f} s",
         f"{numbers['cpu_error']:.2%}", f"{numbers['leaderless']:.0f} s",
     )  # fmt: skip
 
@@ -80,25 +80,25 @@ async def in_a_process(name, options, jobs):
     return [row(name, numbers), *wrong], not wrong
 
 
-async def faults(options, say):
+async def faults(options, emit):
     """Run the trials, some at once; print their rows in order; return whether all passed."""
-    say(
+    emit(
         f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s; "
-        "reads per node and period before, during and after; what clients saw that ask each "
+        "reads per node and period before, during and after; what clients saw that query each "
         "replica once a second"
     )
-    say(COLUMNS.format(*HEAD))
+    emit(COLUMNS.format(*HEAD))
     jobs, good = asyncio.Semaphore(options.jobs), True
     trials = []
     for name in options.fault or FAULTS:
         if getattr(FAULTS[name], "needs", lambda: True)():
             trials.append(asyncio.create_task(in_a_process(name, options, jobs)))
         else:
-            say(f"{name:28} skipped: a command that it needs is missing")
+            emit(f"{name:28} skipped: a command that it needs is missing")
     for pending in trials:
-        lines, well = await pending
-        good = good and well
-        say("\n".join(lines))
+        lines, passed = await pending
+        good = good and passed
+        emit("\n".join(lines))
     return good
 
 
@@ -120,11 +120,11 @@ def main():
         return 0
     lines = []
 
-    def say(text):
+    def emit(text):
         print(text, flush=True)
         lines.append(text)
 
-    good = report(options, say) if options.cost else asyncio.run(faults(options, say))
+    good = report(options, emit) if options.cost else asyncio.run(faults(options, emit))
     if out := os.environ.get("OUT"):
         Path(out).write_text("\n".join(lines) + "\n")
     return int(not good)

@@ -23,18 +23,18 @@ KUBERNETES = Timing()  # as every Kubernetes component has it
 
 
 @dataclass
-class Seen:
+class Observations:
     """What clients saw of the replicas that were up."""
 
-    answers: int = 0
+    responses: int = 0
     failed: list = field(default_factory=list)
     oldest: float = 0.0  # seconds, of the oldest usage of a pod when it was read
     cpu_error: float = 0.0  # the largest, as a part of the true rate
     leaderless: float = 0.0  # seconds of the longest time without a leader
 
     def add(self, response, pods, truth):
-        """Take the answer of one replica."""
-        self.answers += 1
+        """Add the response of one replica."""
+        self.responses += 1
         if response.status_code != 200:
             self.failed.append(f"{response.status_code} {response.text[:120]}")
             return
@@ -75,10 +75,12 @@ class Member:
 class HighAvailability:
     """An installation whose replicas share their scrapes; `seen` is what clients saw."""
 
-    def __init__(self, directory, *, nodes, pods, period, timing=KUBERNETES, asking=1.0, grace=2.0):
-        """Take seconds: `period` between two scrapes, `asking` between two requests of a client.
+    def __init__(
+        self, directory, *, nodes, pods, period, timing=KUBERNETES, interval=1.0, grace=2.0
+    ):
+        """Take seconds: `period` between two scrapes, `interval` between two requests of a client.
 
-        A replica that is told to end serves on for `grace` seconds.
+        A replica that gets SIGTERM serves on for `grace` seconds.
         """
         self.installation = Installation(
             rendered("high-availability"), directory, shutdown_delay=f"{grace:g}s"
@@ -95,12 +97,12 @@ class HighAvailability:
         self.period = period
         self.lease_duration = timing.lease_duration
         self.lost = max(2 * period, SILENCE + period)  # until a follower has noticed a silence
-        self._interval = asking
+        self._interval = interval
         self._stack = contextlib.AsyncExitStack()
         self._truth = {}
         self.members = []
-        self.seen = Seen()
-        self._asking = None
+        self.seen = Observations()
+        self._querying = None
 
     async def __aenter__(self):
         await self._stack.enter_async_context(self.installation)
@@ -119,8 +121,8 @@ class HighAvailability:
         return self
 
     async def __aexit__(self, *_):
-        if self._asking:
-            self._asking.cancel()
+        if self._querying:
+            self._querying.cancel()
         await self._stack.aclose()
 
     async def start(self, *prefix, flags=()):
@@ -169,9 +171,9 @@ class HighAvailability:
         return self.installation.cluster.get(*LEASE) or {}
 
     def watch(self):
-        """Ask every replica again and again from now on."""
-        self.seen = Seen()
-        self._asking = asyncio.create_task(self._ask())
+        """Query every replica periodically from now on."""
+        self.seen = Observations()
+        self._querying = asyncio.create_task(self._query())
 
     async def reads_per_period(self, seconds):
         """Count reads of kubelets, per node and period."""
@@ -185,14 +187,14 @@ class HighAvailability:
         return (self._reads() - before) * self.period / seconds / self.nodes
 
     def _reads(self):
-        return sum(asked.subresource == "stats" for asked, _ in self.installation.asked)
+        return sum(request.subresource == "stats" for request, _ in self.installation.asked)
 
-    async def _ask(self):
+    async def _query(self):
         without_since = None
         while True:
             started = time.monotonic()
             up = [member for member in self.members if member.up]
-            await asyncio.gather(*map(self._ask_one, up))
+            await asyncio.gather(*map(self._query_replica, up))
             if any(member.leads() for member in up):
                 without_since = None
             else:
@@ -201,10 +203,10 @@ class HighAvailability:
             await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
 
     async def list_pods(self, member):
-        """Ask one replica for all pods; give its response."""
+        """Return one replica's response to a list of all pods."""
         return await member.replica.get(self._client, f"{API}/pods")
 
-    async def _ask_one(self, member):
+    async def _query_replica(self, member):
         try:
             response = await self.list_pods(member)
         except httpx.HTTPError as error:

@@ -1,7 +1,7 @@
 """What two replicas that share their scrapes cost beside one that scrapes alone, by /proc.
 
-All three run at once, over the same kubelets: a single server, a leader, and its follower. Who asks
-a follower for usage matters, so each is measured twice: while nobody asks, and asked for all.
+All three run at once, over the same kubelets: a single server, a leader, and its follower. The cost
+of a follower depends on queries, so each is measured twice: without any, and with full lists.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MIB = 2**20
 
 
 async def measure(options):
-    """Give CPU (millicores) and resident memory (bytes) by server: not asked, then asked."""
+    """Return CPU (millicores) and resident memory (bytes) by server: without queries, then with."""
     with tempfile.TemporaryDirectory() as directory:
         async with HighAvailability(
             Path(directory), nodes=options.nodes, pods=options.pods, period=options.resolution
@@ -36,10 +36,10 @@ async def measure(options):
             meters = {name: Meter(member.process.pid) for name, member in servers.items()}
             cluster.installation.probe_period = 5.0  # as Kubernetes probes, and no more
             await asyncio.sleep(WARM * options.resolution)
-            unasked = await _spent(meters, asyncio.sleep(options.seconds))
-            await _ask(cluster, servers.values(), options.resolution, 0.0)  # for what has waited
-            asking = _ask(cluster, servers.values(), options.resolution, options.seconds)
-            return unasked, await _spent(meters, asking)
+            idle = await _spent(meters, asyncio.sleep(options.seconds))
+            await _query(cluster, servers.values(), options.resolution, 0.0)  # for what has waited
+            querying = _query(cluster, servers.values(), options.resolution, options.seconds)
+            return idle, await _spent(meters, querying)
 
 
 async def _spent(meters, work):
@@ -54,7 +54,7 @@ async def _spent(meters, work):
     }
 
 
-async def _ask(cluster, members, period, seconds):
+async def _query(cluster, members, period, seconds):
     """List all pods of each replica once a period."""
     until = time.monotonic() + seconds
     while True:
@@ -67,22 +67,22 @@ async def _ask(cluster, members, period, seconds):
     await asyncio.sleep(max(0.0, until - time.monotonic()))
 
 
-def report(options, say):
+def report(options, emit):
     """Measure, print a table, and give whether the goal is met."""
-    say(
+    emit(
         f"{options.nodes} nodes x {options.pods} pods, a resolution of {options.resolution:g} s, "
         f"twice {options.seconds:g} s; a single server beside a leader and its follower"
     )
-    unasked, asked = asyncio.run(measure(options))
-    say("\nnot asked for usage")
-    ratio = _table(unasked, say)
-    say("\neach asked for all pods once a period")
-    _table(asked, say)
-    say(f"\ngoal {GOAL:g} while not asked")
+    idle, queried = asyncio.run(measure(options))
+    emit("\nwithout queries")
+    ratio = _table(idle, emit)
+    emit("\nwith a list of all pods once a period")
+    _table(queried, emit)
+    emit(f"\ngoal {GOAL:g} without queries")
     return ratio <= GOAL
 
 
-def _table(measured, say):
+def _table(measured, emit):
     """Print what was measured; give the ratio of leader and follower to a single server."""
     rows = [("server", "CPU", "memory")]
     rows += [
@@ -95,5 +95,5 @@ def _table(measured, say):
     rows.append(("follower / single", f"{follower[0] / single[0]:.2f}",
                  f"{follower[1] / single[1]:.2f}"))  # fmt: skip
     for cells in rows:
-        say("{:28} {:>10} {:>10}".format(*cells))
+        emit("{:28} {:>10} {:>10}".format(*cells))
     return ratio

@@ -1,4 +1,4 @@
-"""What happens to replicas, each as a function of the cluster; when it returns, it is over."""
+"""Faults of replicas: functions of the cluster that return once the fault is over."""
 
 import asyncio
 import shutil
@@ -22,7 +22,7 @@ async def leader_killed(cluster):
 
 
 async def leader_leaves(cluster):
-    """The leader is told to leave while it serves."""
+    """The leader gets SIGTERM while it serves."""
     leader = cluster.leader
     leader.replica.leave()
     await asyncio.sleep(1.0)  # it still serves, until Kubernetes has taken its endpoint away
@@ -97,18 +97,18 @@ def api_server_away(seconds):
 
 
 async def lease_deleted(cluster):
-    """Somebody deletes the Lease."""
+    """The Lease is deleted."""
     cluster.installation.cluster.delete(*LEASE)
 
 
-async def lease_held_by_a_stranger(cluster):
-    """Somebody else takes the Lease, for a million seconds and without an address."""
+async def lease_taken_by_another_process(cluster):
+    """Another process takes the Lease, for a million seconds and without an address."""
     spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 10**6}
     cluster.installation.cluster.apply("leases", {**cluster.lease(), "spec": spec})
 
 
 async def lease_of_garbage(cluster):
-    """Somebody writes a Lease whose fields have other types."""
+    """The Lease is overwritten with fields of other types."""
     spec = {"holderIdentity": ["a"], "leaseTransitions": {}, "acquireTime": 5}
     cluster.installation.cluster.apply("leases", {**cluster.lease(), "spec": spec})
 
@@ -178,7 +178,7 @@ FAULTS = {
     "cut off from both": cut_off_from_both,
     "API server away 2 min": api_server_away(120),
     "Lease deleted": lease_deleted,
-    "Lease held by a stranger": lease_held_by_a_stranger,
+    "Lease taken by another": lease_taken_by_another_process,
     "Lease of garbage": lease_of_garbage,
     "clocks hours apart": clocks_apart,
     "certificate rotated": certificate_rotated,

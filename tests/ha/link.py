@@ -1,4 +1,4 @@
-"""A TCP connection's way that can be cut: then packets are lost, and nobody is told."""
+"""A TCP link that can be cut: then packets are lost without an error on either side."""
 
 import asyncio
 import contextlib

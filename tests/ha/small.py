@@ -16,7 +16,7 @@ FAR = 0.5  # of the true rate: windows are a second here, and machines slow; `ma
 async def three_replicas(directory, grace=1.2):
     """Three replicas that share their scrapes, under clients that ask each of them."""
     async with HighAvailability(
-        directory, nodes=4, pods=3, period=PERIOD, timing=TIMING, asking=0.25, grace=grace
+        directory, nodes=4, pods=3, period=PERIOD, timing=TIMING, interval=0.25, grace=grace
     ) as cluster:
         for _ in range(3):
             await cluster.start()
@@ -26,7 +26,7 @@ async def three_replicas(directory, grace=1.2):
 
 
 async def survive(cluster, name, fault):
-    """Let a fault happen; afterwards one leads, the others follow, and no request has failed."""
+    """Run a fault; afterwards one replica leads, the others follow, no request has failed."""
     await fault(cluster)
     await cluster.settle()
     assert not cluster.seen.failed, name
