@@ -33,7 +33,7 @@ class MeasuredScraper:
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure:
         """Scrape a node with the inner scraper."""
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             result = await self._inner.scrape(target, deadline)
         except CANCELLED:
@@ -42,13 +42,13 @@ class MeasuredScraper:
             self._count_failure(Cause.INTERNAL)
             raise
         ended = time.monotonic()
-        took = ended - begun
+        took = ended - started
         failed = isinstance(result, Failure)
         self._telemetry.kubelet_request(target.node, took, success=not failed, at=time.time())
         if isinstance(result, Failure):
             self._count_failure(result.cause)
         else:
-            self._connect.observe(result.requested_at - begun)
+            self._connect.observe(result.requested_at - started)
             self._wait.observe(result.answered_at - result.requested_at)
             self._rest.observe(ended - result.answered_at)
         self.slowest = max(self.slowest, took)
@@ -88,18 +88,18 @@ class MeasuredStore:
         took = 0.0
         steps = self._inner.put_in_steps(sample)
         while True:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
                 next(steps)
             except StopIteration:
-                self._took.observe(took + time.perf_counter() - begun)
+                self._took.observe(took + time.perf_counter() - started)
                 return
             except CANCELLED:
                 raise
             except BaseException:
                 self._telemetry.scrape_failures.labels(str(Cause.INTERNAL)).inc()
                 raise
-            took += time.perf_counter() - begun
+            took += time.perf_counter() - started
             yield
 
     def forget(self, node: str) -> None:

@@ -240,16 +240,16 @@ class ScraperPool:
         if not (self._sharing.may_scrape() or self._missed(state)):
             return True
         self.scrapes[state.scraped_for] += 1
-        begun = time.monotonic()
+        started = time.monotonic()
         if state.first_start is None:
-            state.first_start = begun
-        result = await self._intake.scrape(state.target, begun + self._settings.timeout)
+            state.first_start = started
+        result = await self._intake.scrape(state.target, started + self._settings.timeout)
         if isinstance(result, NodeSample):
             if not state.is_newer(result.answered_at):
                 return True  # another replica's sample came meanwhile
             result = await self._intake.store(result)
         now = time.monotonic()
-        state.duration = now - begun
+        state.duration = now - started
         if state.last_scrape is not None and isinstance(result, NodeSample):
             state.took(now - state.last_scrape)
         succeeded = self._report(state, result, now)

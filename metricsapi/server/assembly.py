@@ -109,11 +109,11 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
     measured = MeasuredScraper(kubelets, telemetry)
     catalog = Catalog(cluster.nodes, cluster.pods, store)
     prefetcher = _prefetcher(process, cluster, catalog, store, replication)
-    kept: Store = MeasuredStore(store, telemetry)
+    stored: Store = MeasuredStore(store, telemetry)
     scraper = ScraperPool(
         nodes=cluster.nodes,
         client=measured,
-        store=prefetcher.noting(kept) if prefetcher else kept,
+        store=prefetcher.noting(stored) if prefetcher else stored,
         settings=settings.kubelet,
         ip_family=cluster_family(process.credentials.server),
         sharing=replication or ScrapesAlone(),

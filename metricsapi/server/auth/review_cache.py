@@ -98,11 +98,11 @@ class ReviewCache(Generic[K, V]):
 
     async def _request(self, subject: K) -> V:
         async with self._slots:
-            begun, result = self._clock(), "error"
+            started, result = self._clock(), "error"
             try:
                 review = await self._fetch(subject)
                 result = "allowed" if self._is_allowed(review) else "denied"
             finally:
-                self._observe(result, self._clock() - begun)
+                self._observe(result, self._clock() - started)
         (self._allowed if result == "allowed" else self._denied)[subject] = review
         return review

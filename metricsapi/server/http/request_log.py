@@ -38,7 +38,7 @@ class RequestLog:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         own = request_id(scope["headers"])
         REQUEST_ID.set(own.decode())
-        code, begun = 0, self._clock()
+        code, started = 0, self._clock()
 
         async def watch(message: Any) -> None:
             nonlocal code
@@ -59,7 +59,7 @@ class RequestLog:
                 log.log(
                     REQUESTS,
                     "request",
-                    extra={"data": _described(scope, code, self._clock() - begun)},
+                    extra={"data": _described(scope, code, self._clock() - started)},
                 )
 
 

@@ -51,7 +51,7 @@ class RequestTelemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, code = self._clock(), 500
+        started, code = self._clock(), 500
 
         async def send_noting(message: Message) -> None:
             nonlocal code
@@ -65,4 +65,4 @@ class RequestTelemetry:
         finally:
             self._telemetry.inflight -= 1
             target = target_of(scope["method"], scope["path"])
-            self._telemetry.request(target, code, self._clock() - begun)
+            self._telemetry.request(target, code, self._clock() - started)

@@ -187,8 +187,8 @@ class CABundleController:
         return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:
-        ours = authority == self._signed_by and self._tls.pair == self._presented
-        if ours and is_current(self._tls.pair, now):
+        is_signed_by_us = authority == self._signed_by and self._tls.pair == self._presented
+        if is_signed_by_us and is_current(self._tls.pair, now):
             return
         pair = make_serving(
             self._names.dns,

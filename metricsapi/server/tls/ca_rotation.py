@@ -107,14 +107,14 @@ def rotate(
 
     `published` are the certificates (PEM) that are in every bundle of callers.
     """
-    kept = [pair for pair in authorities if pair.expires() > now]
-    if not kept or not is_current(kept[0], now):
+    rotated = [pair for pair in authorities if pair.expires() > now]
+    if not rotated or not is_current(rotated[0], now):
         name = f"metrics-server-ca@{int(now)}"
-        kept.insert(0, make_authority(name, now=now, lifetime=schedule.authority))
-    signs = kept.index(signing_authority(kept, published, now, schedule))
-    if now - made_at(kept[signs]) >= 2 * schedule.overlap:
-        kept = kept[: signs + 1]
-    return kept
+        rotated.insert(0, make_authority(name, now=now, lifetime=schedule.authority))
+    signs = rotated.index(signing_authority(rotated, published, now, schedule))
+    if now - made_at(rotated[signs]) >= 2 * schedule.overlap:
+        rotated = rotated[: signs + 1]
+    return rotated
 
 
 def signing_authority(

@@ -136,7 +136,7 @@ async def read_endpoints(
     forbidden: list[str] = []
     missing: list[str] = []
     for path in paths:
-        begun = time.monotonic()
+        started = time.monotonic()
         response = await _fetch(path, get, findings)
         text = _status_text(response, path)
         if not forbidden and not missing:
@@ -147,7 +147,7 @@ async def read_endpoints(
             else:
                 findings.ok("authorization", f"{_short(path)} may be read")
             findings.ok("endpoint", f"{_short(path)}: {len(response.content):,} bytes")
-            check_payload(node, path, response, (begun, time.monotonic() - begun), findings)
+            check_payload(node, path, response, (started, time.monotonic() - started), findings)
             return
         if response.status_code >= 500:
             findings.because("endpoint", "status", text)

@@ -32,10 +32,10 @@ def check_payload(
 
     After a payload that cannot be decoded, the other checks are skipped.
     """
-    begun, took = timing
+    started, took = timing
     try:
         sizes = (
-            _summary_sizes(node, response.content, begun, took)
+            _summary_sizes(node, response.content, started, took)
             if path.startswith("/stats")
             else _resource_sizes(response.text)
         )
@@ -48,8 +48,8 @@ def check_payload(
     _stats(sizes, findings)
 
 
-def _summary_sizes(node: str, body: bytes, begun: float, took: float) -> Sizes:
-    exchange = Exchange(node, begun, begun + took, wall_offset=0.0)
+def _summary_sizes(node: str, body: bytes, started: float, took: float) -> Sizes:
+    exchange = Exchange(node, started, started + took, wall_offset=0.0)
     sample = run(summary_steps(body, exchange))
     without = [
         f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"

@@ -53,7 +53,7 @@ async def check_permissions(
     account = "" if installation.is_us or not installation.user else installation.account
     wanted = permissions(settings)
     verdicts = await asyncio.gather(
-        *(_review_access(client, asked, account) for _, asked in wanted)
+        *(_review_access(client, attributes, account) for _, attributes in wanted)
     )
     fix = ROLE
     if account:

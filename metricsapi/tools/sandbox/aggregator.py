@@ -144,7 +144,7 @@ class Aggregator:
             came_from = f"{before}, {came_from}"
         content = await request.body()
         try:
-            answer = await self.send(
+            response = await self.send(
                 item,
                 request.method,
                 target_of(request),
@@ -159,7 +159,7 @@ class Aggregator:
             return plain(500, str(error))
         except _ERRORS as error:
             return plain(503, f"error trying to reach service: {error or type(error).__name__}")
-        return streamed(request, answer)
+        return streamed(request, response)
 
     async def send(
         self,

@@ -208,17 +208,19 @@ class ApiServer:
         if user is None:
             return status(401, "Unauthorized")
         wanted, needed = impersonated(request.headers, user)
-        asked = attributes_of(request.method, path, dict(request.query_params))
+        attributes = attributes_of(request.method, path, dict(request.query_params))
         request.state.user = wanted
-        for who, what in (*((user, each) for each in needed), (wanted, asked)):
+        for who, what in (*((user, each) for each in needed), (wanted, attributes)):
             if not allowed(self.cluster, who, what):
                 return _forbidden(who, what)
         return None
 
 
-def _forbidden(user: User, asked: Attributes) -> Response:
-    what = {"name": asked.name, "group": asked.group, "kind": asked.resource}
-    return status(403, forbidden_message(user, asked), details=None if asked.path else what)
+def _forbidden(user: User, attributes: Attributes) -> Response:
+    what = {"name": attributes.name, "group": attributes.group, "kind": attributes.resource}
+    return status(
+        403, forbidden_message(user, attributes), details=None if attributes.path else what
+    )
 
 
 async def _ok(_: Request) -> Response:

@@ -170,8 +170,8 @@ class Embedded:
         user: User | None = self.api.tokens.get(token)
         if user is None:
             return 401
-        asked = Attributes("get", "", "nodes", subresource)
-        return 200 if allowed(self.cluster, user, asked) else 403
+        attributes = Attributes("get", "", "nodes", subresource)
+        return 200 if allowed(self.cluster, user, attributes) else 403
 
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -88,22 +88,22 @@ def _escaped(key: str) -> str:
     return "".join(chr(c) if c in _LEGAL else f"%{c:02x}" for c in key.encode())
 
 
-def streamed(request: Request, answer: httpx.Response) -> Response:
+def streamed(request: Request, upstream: httpx.Response) -> Response:
     """Forward a response as it comes; when it breaks off, so does the client's connection."""
     offered = "accept-encoding" in request.headers
     dropped = HOP if offered else HOP | {"content-encoding", "content-length"}
-    chunks = answer.aiter_raw() if offered else answer.aiter_bytes()
-    response = StreamingResponse(_until_broken(request, answer, chunks), answer.status_code)
+    chunks = upstream.aiter_raw() if offered else upstream.aiter_bytes()
+    response = StreamingResponse(_until_broken(request, upstream, chunks), upstream.status_code)
     response.raw_headers = [
         (name, value)
-        for name, value in answer.headers.raw
+        for name, value in upstream.headers.raw
         if name.lower().decode("latin-1") not in dropped
     ]
     return response
 
 
 async def _until_broken(
-    request: Request, answer: httpx.Response, chunks: AsyncIterator[bytes]
+    request: Request, upstream: httpx.Response, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
@@ -112,4 +112,4 @@ async def _until_broken(
         request.scope["state"]["abort"]()
         await asyncio.Event().wait()  # it is cancelled with the connection
     finally:
-        await answer.aclose()
+        await upstream.aclose()

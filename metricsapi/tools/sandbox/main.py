@@ -120,12 +120,12 @@ async def _ready(
     while not stopping.is_set():
         if not server.is_running:
             raise SandboxError(server.exit_report())
-        asked = time.monotonic()
+        requested_at = time.monotonic()
         if await count(client, "nodes") >= wanted and await count(client, "pods") >= pods:
             return
         if time.monotonic() > deadline:
             raise SandboxError(f"no usage within {within:g} s\n{server.log_end()}")
-        await asyncio.sleep(max(0.1, 2 * (time.monotonic() - asked)))
+        await asyncio.sleep(max(0.1, 2 * (time.monotonic() - requested_at)))
 
 
 def _print(text: str) -> None:

@@ -74,11 +74,11 @@ class NodeProxy:
             timeout=httpx.Timeout(60.0, connect=30.0),
         )
         try:
-            answer = await client.send(outgoing, stream=True)
+            response = await client.send(outgoing, stream=True)
         except (httpx.TransportError, ssl.SSLError) as error:
             reason = error or type(error).__name__
             return status(503, f"error trying to reach service: {reason}")
-        return streamed(request, answer)
+        return streamed(request, response)
 
     def _pool(self) -> httpx.AsyncClient:
         """Return the pool for all kubelets, whose certificates kube-apiserver does not verify."""

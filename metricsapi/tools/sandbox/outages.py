@@ -72,7 +72,7 @@ class Outages:
         if self.now is Outage.NONSENSE:
             return encoded(random.choice(_NONSENSE))
         if self.now is Outage.BUSY:
-            answer = plain(429, "Too many requests, please try again later.")
-            answer.headers["Retry-After"] = str(self.retry_after)
-            return answer
+            response = plain(429, "Too many requests, please try again later.")
+            response.headers["Retry-After"] = str(self.retry_after)
+            return response
         return None

@@ -42,11 +42,13 @@ class Attributes:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
-def allowed(cluster: Cluster, user: User, asked: Attributes) -> bool:
+def allowed(cluster: Cluster, user: User, attributes: Attributes) -> bool:
     """Return whether any rule bound to the user allows it."""
     if MASTERS in user.groups:
         return True
-    return any(_permits(rule, asked) for rule in rules_for(cluster, user, asked.namespace))
+    return any(
+        _permits(rule, attributes) for rule in rules_for(cluster, user, attributes.namespace)
+    )
 
 
 def rules_for(cluster: Cluster, user: User, namespace: str) -> list[Object]:
@@ -98,16 +100,16 @@ def _rules(cluster: Cluster, binding: Object, namespace: str) -> list[Object]:
     return rules
 
 
-def _permits(rule: Object, asked: Attributes) -> bool:
-    if not _has(rule, "verbs", asked.verb):
+def _permits(rule: Object, attributes: Attributes) -> bool:
+    if not _has(rule, "verbs", attributes.verb):
         return False
-    if asked.path:
-        return any(_path_matches(p, asked.path) for p in rule.get("nonResourceURLs") or ())
+    if attributes.path:
+        return any(_path_matches(p, attributes.path) for p in rule.get("nonResourceURLs") or ())
     names = rule.get("resourceNames")
     return (
-        _has(rule, "apiGroups", asked.group)
-        and _has_resource(rule, asked)
-        and (not names or asked.name in names)
+        _has(rule, "apiGroups", attributes.group)
+        and _has_resource(rule, attributes)
+        and (not names or attributes.name in names)
     )
 
 
@@ -116,11 +118,11 @@ def _has(rule: Object, key: str, value: str) -> bool:
     return "*" in values or value in values
 
 
-def _has_resource(rule: Object, asked: Attributes) -> bool:
+def _has_resource(rule: Object, attributes: Attributes) -> bool:
     values = rule.get("resources") or ()
-    if asked.subresource and f"*/{asked.subresource}" in values:
+    if attributes.subresource and f"*/{attributes.subresource}" in values:
         return True
-    return "*" in values or asked.full_resource in values
+    return "*" in values or attributes.full_resource in values
 
 
 def _path_matches(pattern: str, path: str) -> bool:
@@ -160,14 +162,18 @@ def _selected(query: dict[str, str]) -> str:
     return ""
 
 
-def forbidden_message(user: User, asked: Attributes) -> str:
+def forbidden_message(user: User, attributes: Attributes) -> str:
     """Return kube-apiserver's message of a 403."""
-    if asked.path:
-        return f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"'
-    what = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
-    shown = f'{what} "{asked.name}"' if asked.name else what
-    scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    if attributes.path:
+        return f'forbidden: User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+    what = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    shown = f'{what} "{attributes.name}"' if attributes.name else what
+    scope = (
+        f'in the namespace "{attributes.namespace}"'
+        if attributes.namespace
+        else "at the cluster scope"
+    )
     return (
-        f'{shown} is forbidden: User "{user.name}" cannot {asked.verb} resource '
-        f'"{asked.full_resource}" in API group "{asked.group}" {scope}'
+        f'{shown} is forbidden: User "{user.name}" cannot {attributes.verb} resource '
+        f'"{attributes.full_resource}" in API group "{attributes.group}" {scope}'
     )

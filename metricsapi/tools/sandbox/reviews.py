@@ -48,13 +48,13 @@ class Reviews:
         if not spec.get("token"):
             return _invalid("TokenReview", "spec.token: Required value")
         user = self._users.tokens.get(spec["token"])
-        asked = spec.get("audiences") or [AUDIENCE]
+        attributes = spec.get("audiences") or [AUDIENCE]
         own = self._users.audiences.get(spec["token"], (AUDIENCE,))
-        good = [audience for audience in asked if audience in own]
+        good = [audience for audience in attributes if audience in own]
         if user is None:
             outcome: Object = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         elif not good:
-            error = f"token audiences are not among the requested ones: {asked}"
+            error = f"token audiences are not among the requested ones: {attributes}"
             outcome = {"authenticated": False, "user": {}, "error": error}
         else:
             outcome = {"authenticated": True, "user": _user_info(user), "audiences": good}
@@ -84,14 +84,14 @@ class Reviews:
             return _invalid(kind, f"spec.resourceAttributes: Invalid value: {rule}")
         if resource:
             names = ("verb", "group", "resource", "subresource", "namespace", "name")
-            asked = Attributes(**{name: resource.get(name) or "" for name in names})
+            attributes = Attributes(**{name: resource.get(name) or "" for name in names})
             local = request.path_params.get("namespace")
-            if local and asked.namespace != local:
+            if local and attributes.namespace != local:
                 rule = "Invalid value: must match metadata.namespace"
                 return _invalid(kind, f"spec.resourceAttributes.namespace: {rule}")
         else:
-            asked = Attributes(path.get("verb", ""), path=path.get("path", ""))
-        if allowed(self._cluster, user, asked):
+            attributes = Attributes(path.get("verb", ""), path=path.get("path", ""))
+        if allowed(self._cluster, user, attributes):
             return {"status": {"allowed": True, "reason": "RBAC: allowed"}}
         return {"status": {"allowed": False}}
 
