@@ -47,12 +47,7 @@ def whole(request: Request, entry: Entry) -> bytes:
     """Return the body of a response with one object."""
     resource, media = request.resource, request.media
     if media.type == PROTOBUF:
-        if media.convert is not None:
-            raw = protobuf.message(1, _protobuf_metadata(entry))
-            version = f"{media.convert.group}/{media.convert.version}"
-            return protobuf.whole(version, "PartialObjectMetadata", raw)
-        raw = protobuf.raw(resource.protobuf(entry))
-        return protobuf.whole(request.api_version, resource.kind, raw)
+        return _whole_protobuf(request, entry)
     style = frame.style_of(media, pretty=request.pretty)
     if media.convert is None:
         return frame.whole(
@@ -66,11 +61,20 @@ def whole(request: Request, entry: Entry) -> bytes:
     return around.head + items[0] + around.tail
 
 
+def _whole_protobuf(request: Request, entry: Entry) -> bytes:
+    resource, convert = request.resource, request.media.convert
+    if convert is None:
+        raw = protobuf.raw(resource.protobuf(entry))
+        return protobuf.whole(request.api_version, resource.kind, raw)
+    raw = protobuf.message(1, _protobuf_metadata(entry))
+    return protobuf.whole(f"{convert.group}/{convert.version}", "PartialObjectMetadata", raw)
+
+
 def list_shape(request: Request, page: Page) -> Shape:
     """Return the shape of a list that is no Table."""
     resource, media, convert = request.resource, request.media, request.media.convert
     if media.type == PROTOBUF:
-        return _protobuf(request, page, convert)
+        return _protobuf_shape(request, page, convert)
     style = frame.style_of(media, pretty=request.pretty)
     encode: Encode = resource.jsons
     kind, version = f"{resource.kind}List", request.api_version
@@ -83,7 +87,7 @@ def list_shape(request: Request, page: Page) -> Shape:
     )
 
 
-def _protobuf(request: Request, page: Page, convert: Convert | None) -> Shape:
+def _protobuf_shape(request: Request, page: Page, convert: Convert | None) -> Shape:
     resource = request.resource
     encode: Encode = resource.protobufs
     kind, version = f"{resource.kind}List", request.api_version

@@ -23,7 +23,9 @@ class AuthenticationSettings:
         "Do not look up missing authentication configuration in the cluster.",
     )
     token_cache_ttl: float = AUTHENTICATION.duration(
-        "authentication-token-webhook-cache-ttl", 10.0, "How long answers of TokenReview are kept."
+        "authentication-token-webhook-cache-ttl",
+        10.0,
+        "How long responses of TokenReview are cached.",
     )
     tolerate_lookup_failure: bool = AUTHENTICATION.boolean(
         "authentication-tolerate-lookup-failure",
@@ -79,8 +81,12 @@ class AuthorizationSettings:
         "subjectaccessreviews.authorization.k8s.io.",
     )
     authorized_ttl: float = AUTHORIZATION.duration(
-        "authorization-webhook-cache-authorized-ttl", 10.0, "How long 'allowed' answers are kept."
+        "authorization-webhook-cache-authorized-ttl",
+        10.0,
+        "How long 'allowed' responses are cached.",
     )
     unauthorized_ttl: float = AUTHORIZATION.duration(
-        "authorization-webhook-cache-unauthorized-ttl", 10.0, "How long 'denied' answers are kept."
+        "authorization-webhook-cache-unauthorized-ttl",
+        10.0,
+        "How long 'denied' responses are cached.",
     )

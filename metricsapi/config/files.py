@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from metricsapi.config.flags import flags_of, values_of
@@ -32,26 +33,31 @@ def content_problems(settings: Settings) -> list[str]:
     """Name every flag whose file cannot be read, or holds what cannot be used."""
     unread = file_problems(settings)
     texts = list(unread.values())
-    for name, path in _authorities(settings).items():
-        try:
-            if path and name not in unread:
-                read_authorities(path)
-        except FileError as error:
-            texts.append(f"--{name}: {error}")
-    token = settings.leader_election.replica_token_file
-    if token and "replica-token-file" not in unread:
-        try:
-            if not _BEARER_TOKEN.fullmatch(read_file(token).strip()):
-                texts.append(f"--replica-token-file: {token} holds no bearer token")
-        except FileError as error:
-            texts.append(f"--replica-token-file: {error}")
-    for flags, certificate, key in _pairs(settings):
-        try:
-            if unread.keys().isdisjoint(flags):
-                read_pair(certificate, key)
-        except FileError as error:
-            texts.append(f"{_names(flags)}: {error}")
+    for flags, check in _content_checks(settings):
+        if unread.keys().isdisjoint(flags):
+            try:
+                check()
+            except FileError as error:
+                texts.append(f"{_names(flags)}: {error}")
     return texts
+
+
+def _content_checks(
+    settings: Settings,
+) -> Iterator[tuple[tuple[str, ...], Callable[[], object]]]:
+    """Yield a function for the files of each flag, which raises FileError if they are unusable."""
+    for name, path in _authorities(settings).items():
+        if path:
+            yield (name,), partial(read_authorities, path)
+    if token := settings.leader_election.replica_token_file:
+        yield ("replica-token-file",), partial(_check_token, token)
+    for flags, certificate, key in _pairs(settings):
+        yield flags, partial(read_pair, certificate, key)
+
+
+def _check_token(path: Path) -> None:
+    if not _BEARER_TOKEN.fullmatch(read_file(path).strip()):
+        raise FileError(f"{path} holds no bearer token")
 
 
 def _authorities(settings: Settings) -> dict[str, Path | None]:

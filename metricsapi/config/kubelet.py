@@ -81,20 +81,20 @@ class KubeletSettings:
     max_response_bytes: int = KUBELET.integer(
         "kubelet-max-response-bytes",
         8 * 2**20,
-        "The largest answer of a kubelet that is read; a larger one is a failure of that node.",
+        "The largest response of a kubelet that is read; a larger one is a failure of that node.",
         minimum=4096,
     )
     max_pods: int = KUBELET.integer(
         "kubelet-max-pods",
         2000,
-        "The number of pods that a node's answer may list, and 1.5 times the node's own capacity "
+        "The number of pods that a node's response may list, and 1.5 times the node's own capacity "
         "if that is less; more are a failure of that node.",
         minimum=1,
     )
     concurrency: int = KUBELET.integer(
         "scrape-concurrency",
         16,
-        "The number of kubelets that are asked at once. One that has not answered after 10 ms "
+        "The number of kubelets that are scraped at once. One that has not responded after 10 ms "
         "makes room for the next, as waiting for it costs nothing, until 16 times this number are "
         "in flight; through the API server none does.",
         minimum=1,

@@ -14,14 +14,14 @@ class LimitSettings:
     requests_in_flight: int = GENERIC.integer(
         "max-requests-inflight",
         400,
-        "The number of requests that are served at once; more are answered 429 with "
+        "The number of requests that are served at once; more get 429 with "
         "Retry-After. 0 means no limit.",
     )
     request_timeout: float = GENERIC.duration(
         "request-timeout",
         60.0,
-        "The most time that a request may take, until its answer has been taken too; then it is"
-        " answered 504, or cut off. A request's own timeout parameter counts if it is shorter.",
+        "The most time that a request may take, until the client has its response; then it gets"
+        " 504, or is cut off. A request's own timeout parameter counts if it is shorter.",
         minimum=0.001,
     )
     connections: int = LIMITS.integer(

@@ -66,7 +66,7 @@ class ServingSettings:
     strict_transport_security: tuple[str, ...] = GENERIC.strings(
         "strict-transport-security-directives",
         (),
-        "Directives for the Strict-Transport-Security header of every answer, such as "
+        "Directives for the Strict-Transport-Security header of every response, such as "
         "max-age=31536000,includeSubDomains,preload. Without any there is no such header.",
     )
     bind_address: str = SERVING.string(

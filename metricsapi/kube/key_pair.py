@@ -1,4 +1,4 @@
-"""A certificate and its key: read, checked to fit, and put into a TLS context."""
+"""Reads a certificate and its key, checks that they match, and loads them into a TLS context."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from metricsapi.kube.files import read_file
 from metricsapi.kube.pem import (
@@ -56,14 +57,7 @@ def parse_pair(certificate: bytes, key: bytes, certificate_source: str, source: 
         reasons = "".join(f"; {reason}" for reason in bundle.reasons())
         raise PEMError(f"{certificate_source} holds no usable PEM certificate{reasons}")
     block = _key_block(key, source)
-    try:
-        private = serialization.load_der_private_key(block.content, None)
-    except TypeError:
-        raise PEMError(f"{source}: the key is encrypted; a key without a password is needed") from (
-            None
-        )
-    except (ValueError, UnsupportedAlgorithm):
-        raise PEMError(f"{source} holds no usable PEM private key") from None
+    private = _private_key(block, source)
     try:
         matches = private.public_key() == bundle.certificates[0].public_key()
     except UNREADABLE as error:
@@ -76,6 +70,16 @@ def parse_pair(certificate: bytes, key: bytes, certificate_source: str, source: 
     except (ssl.SSLError, ValueError) as error:
         raise PEMError(f"{certificate_source} and {source} cannot be used: {error}") from None
     return pair
+
+
+def _private_key(block: Block, source: str) -> PrivateKeyTypes:
+    try:
+        return serialization.load_der_private_key(block.content, None)
+    except TypeError:
+        problem = f"{source}: the key is encrypted; a key without a password is needed"
+        raise PEMError(problem) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise PEMError(f"{source} holds no usable PEM private key") from None
 
 
 def validity_problem(pair: KeyPair, now: float) -> str:

@@ -87,10 +87,10 @@ class Telemetry:
         )
         self.withheld_pods = self._counter(
             "metricsapi_withheld_pods_total",
-            "Pods in answers of nodes that are not served, by reason: uid (the API server has the "
-            "pod under another uid), node (it is bound to another node), undecided (several nodes "
-            "list it, and it is being looked up which of them is right), name (no pod can have "
-            "such names).",
+            "Pods in responses of nodes that are not served, by reason: uid (the API server has "
+            "the pod under another uid), node (it is bound to another node), undecided (several "
+            "nodes list it, and it is being looked up which of them is right), name (no pod can "
+            "have such names).",
             ["reason"],
         )
 
@@ -116,18 +116,18 @@ class Telemetry:
         )
         self.review_duration = self._histogram(
             "metricsapi_review_duration_seconds",
-            "Time that the API server took to answer a review.",
+            "Time that the API server took to respond to a review.",
             DEFAULT_BUCKETS,
             ["kind"],
         )
         self.requests = self._counter(
             "apiserver_request_total",
-            "Requests answered, by what they asked for and HTTP status code.",
+            "Requests served, by verb, resource and HTTP status code.",
             [*_REQUEST_LABELS, "code"],
         )
         self.request_duration = self._histogram(
             "apiserver_request_duration_seconds",
-            "Time to the end of the answer in seconds.",
+            "Time to the end of the response in seconds.",
             REQUEST_BUCKETS,
             _REQUEST_LABELS,
         )
@@ -187,7 +187,7 @@ class Telemetry:
         self.review_duration.observe(seconds, kind)
 
     def request(self, target: tuple[str, ...], code: int, seconds: float) -> None:
-        """Count one answered request; `target` is (verb, group, version, resource, subresource,
+        """Count one served request; `target` is (verb, group, version, resource, subresource,
         scope), `code` the HTTP status.
         """
         labels = (*target, COMPONENT)
@@ -203,7 +203,7 @@ class Telemetry:
         self.task_restarts.labels(task).inc()
 
     def withheld_pod(self, reason: str) -> None:
-        """Count a pod in an answer of a node that is not served, since the node may not own it."""
+        """Count a pod in a response of a node that is not served, since the node may not own it."""
         self.withheld_pods.labels(reason).inc()
 
     def expected_query(self, came: int, missed: int) -> None:

@@ -29,7 +29,7 @@ SCRAPES = Series(
     "metricsapi_scrapes_total",
     "counter",
     "Scrapes by reason: periodic (the node's moment in the period has come), prefetch (a query of "
-    "its usage is expected), start (the node is new or answers again, or pods on it have started).",
+    "its usage is expected), start (the node is new or responds again, or pods on it started).",
     ("reason",),
 )
 SCRAPES_SKIPPED = Series(
@@ -58,7 +58,7 @@ SAMPLE_AGE = Series(
 WITHOUT_CONTAINERS = Series(
     "metricsapi_nodes_without_containers",
     "gauge",
-    "Nodes that answer, but list no containers.",
+    "Nodes that respond, but list no containers.",
 )
 TASK_FAILING = Series(
     "metricsapi_task_failing_seconds",

@@ -42,7 +42,7 @@ REMEDIES: dict[str, Remedy] = {
         "--kubelet-transport=apiserver-proxy, or run with host network.",
     ),
     "timeout": Remedy(
-        "the kubelet did not answer in time",
+        "the kubelet did not respond in time",
         "A firewall that drops packets looks like this, and so does an overloaded node. "
         "Open the kubelet's port to this pod, use --kubelet-transport=apiserver-proxy, or raise "
         "--kubelet-request-timeout.",
@@ -52,15 +52,15 @@ REMEDIES: dict[str, Remedy] = {
         "Check what stands between the pod and the kubelet; the kubelet may be restarting.",
     ),
     "truncated": Remedy(
-        "the answer ended early",
+        "the response ended early",
         "The kubelet or a proxy in between broke off; see the kubelet's log.",
     ),
     "too_large": Remedy(
-        "the answer is larger than allowed",
+        "the response is larger than allowed",
         "If the node really runs so much, raise --kubelet-max-response-bytes.",
     ),
     "not_http": Remedy(
-        "what answered does not speak HTTP",
+        "what responded does not speak HTTP",
         "Another program listens on this port; check --kubelet-port.",
     ),
     "tls": Remedy(
@@ -113,31 +113,31 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "too_many_requests": Remedy(
         "the API server or the kubelet limits our requests (429)",
-        "Scraping goes on after the pause that the answer asks for. If it lasts, raise "
+        "Scraping goes on after the pause that the response asks for. If it lasts, raise "
         "--metric-resolution, or give our requests a priority level of their own (a FlowSchema for "
         "the server's service account).",
     ),
     "status": Remedy(
-        "the kubelet answered with an error",
+        "the kubelet responded with an error",
         "See the message; the kubelet's own log says more.",
     ),
     "decode": Remedy(
-        "the answer makes no sense",
+        "the response makes no sense",
         "Check what listens on this port; if it is a kubelet, please report its version.",
     ),
     "too_many_pods": Remedy(
-        "the answer lists more pods than the node may have",
+        "the response lists more pods than the node may have",
         "Compare it with the node's capacity (kubectl get node NAME -o "
         "jsonpath='{.status.capacity.pods}'): 1.5 times that and --kubelet-max-pods are allowed. "
         "A kubelet that lists more is not to be believed; is it really this node's?",
     ),
     "too_many_containers": Remedy(
-        "the answer lists more containers than the node may have",
+        "the response lists more containers than the node may have",
         "One pod may have 250 containers, and all pods five on average. A kubelet that lists more "
         "is not to be believed; is it really this node's?",
     ),
     "no_usage": Remedy(
-        "the node answers, but usage does not follow from its answer",
+        "the node responds, but usage does not follow from its response",
         "The message says what is missing. See the log of the kubelet and of its container "
         "runtime; after a restart of the kubelet it may take half a minute. "
         "--kubelet-endpoint=resource reads the other endpoint.",
@@ -154,5 +154,5 @@ REMEDIES: dict[str, Remedy] = {
 
 
 def remedy(cause: str) -> Remedy:
-    """Return what to do about a cause; one that is not listed gets a general answer."""
+    """Return what to do about a cause; one that is not listed gets general advice."""
     return REMEDIES.get(cause, UNKNOWN)
