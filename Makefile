@@ -83,7 +83,7 @@ faults: $(VENV)/dev.stamp ## each fault on 1 node in 10 of 100 for a minute, and
 chaos: $(VENV)/dev.stamp ## faults at random at every boundary; SEED= for the same again, SECONDS=60
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed=$(SEED)) $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
 
-fuzz: $(VENV)/fuzz.stamp ## bytes that a fuzzer finds into every reader of bytes; SECONDS=60 of each
+fuzz: $(VENV)/fuzz.stamp ## coverage-guided inputs into every decoder and parser; SECONDS=60 of each
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds=$(SECONDS)) $(ARGS)
 
 ha: $(VENV)/dev.stamp ## faults of replicas that share their scrapes, and what clients see; ARGS="--nodes=20 --resolution=5", ARGS=--cost, OUT=file
