@@ -41,8 +41,8 @@
 {{- else if .Values.fullnameOverride -}}
 k8s-app: metrics-server
 {{- else -}}
-app.kubernetes.io/name: {{ include "metricsapi.app" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "metricsapi.app" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end }}
 
@@ -181,8 +181,8 @@ true
 {{- end }}
 
 {{- define "metricsapi.strategy" -}}
-{{- if .Values.updateStrategy -}}
-{{- include "metricsapi.defined" .Values.updateStrategy -}}
+{{- with include "metricsapi.defined" .Values.updateStrategy -}}
+{{- . -}}
 {{- else -}}
 type: RollingUpdate
 rollingUpdate:
@@ -252,8 +252,8 @@ rollingUpdate:
 
 {{- define "metricsapi.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "metricsapi.serviceAccount" . }}
-  namespace: {{ include "metricsapi.namespace" . }}
+  name: {{ include "metricsapi.serviceAccount" . | quote }}
+  namespace: {{ include "metricsapi.namespace" . | quote }}
 {{- end }}
 
 {{/* Values of metrics-server's chart that cannot have their effect, each with what to do instead. */}}
