@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from metricsapi.tools.sandbox.faults import ANNOTATION, Fault, fault_named
 from metricsapi.tools.sandbox.host import host_name
@@ -14,6 +15,16 @@ from metricsapi.tools.sandbox.size import WORKLOADS, Size
 MOST_NODES, MOST_PODS, MOST_CONTAINERS = 20_000, 1_000, 100
 MOST_NAMESPACES = 10_000
 _DESCRIPTION = "An embedded cluster on this machine, and the server in it, until Ctrl-C."
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are a line each, without the usage of all arguments before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with status 2 and a message."""
+        self.exit(
+            2, f"{self.prog}: {message}\n{self.prog}: '{self.prog} --help' lists the arguments\n"
+        )
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -57,7 +68,7 @@ def size_of(options: argparse.Namespace) -> Size:
 
 def arguments_parser() -> argparse.ArgumentParser:
     """Return the parser of the arguments."""
-    parser = argparse.ArgumentParser(prog="metricsapi sandbox", description=_DESCRIPTION)
+    parser = Parser(prog="metricsapi sandbox", description=_DESCRIPTION)
     _add_synthetic(parser)
     _add_churn(parser)
     _add_cluster(parser)

@@ -51,7 +51,10 @@ def test_arguments_that_mean_nothing_are_refused_with_what_there_is(args, messag
     with pytest.raises(SystemExit) as end:
         arguments(args)
     assert end.value.code == 2
-    assert message in capsys.readouterr().err
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("metricsapi sandbox: ")
+    assert message in f"{first}\n"
+    assert second == "metricsapi sandbox: 'metricsapi sandbox --help' lists the arguments"
 
 
 @pytest.mark.parametrize("directory", ["/dev/null/x", "/proc/x"])
