@@ -17,6 +17,7 @@ from tests.support.conditions import until
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "migration.md"
+CHART = "apiVersion: v2\nname: metrics-server\nversion: 3.13.1\n"
 KUSTOMIZATION = "resources: [components.yaml]\n"
 
 
@@ -56,7 +57,8 @@ async def by_kustomize(cluster):
 
 async def by_helm(cluster):
     pytest.importorskip("helm_python", reason="the Helm engine has no build for this platform")
-    cluster.write("metrics-server/manifest.yaml", RELEASE)
+    cluster.write("metrics-server/Chart.yaml", CHART)
+    cluster.write("metrics-server/templates/manifest.yaml", RELEASE)
     await cluster.shell("helm -n kube-system install metrics-server metrics-server")
     cluster.write("migrate.yaml", files("Installed with Helm")[0])
     return commands("Installed with Helm")[0], commands("Back to metrics-server")[3]

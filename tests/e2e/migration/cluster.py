@@ -61,10 +61,10 @@ class Migration(Installation):
         (self._folder / "dist" / "manifests").symlink_to(ROOT / "manifests" / "rendered")
         (self._folder / "manifests").symlink_to(ROOT / "manifests")
         (self.directory / "admin").write_text(self.api.kubeconfig(ADMIN, ("system:masters",)))
-        helm = self.directory / "bin" / "helm"
-        helm.parent.mkdir()
-        helm.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.e2e.migration.helm "$@"\n')
-        helm.chmod(0o755)
+        self.helm = self.directory / "bin" / "helm"
+        self.helm.parent.mkdir()
+        self.helm.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.e2e.migration.helm "$@"\n')
+        self.helm.chmod(0o755)
         self.controller = asyncio.create_task(self._follow_deployment())
         self._following.append(self.controller)
         return self

@@ -27,6 +27,7 @@ def main():
         command.add_argument("-f", dest="values", type=Path, action="append", default=[])
         flag = "--reset-values" if name == "upgrade" else "--take-ownership"
         command.add_argument(flag, action="store_true")
+        command.add_argument("--set", dest="one", action="append", default=[])
     rollback = commands.add_parser("rollback")
     rollback.add_argument("release")
     rollback.add_argument("revision", type=int, nargs="?", default=0)
@@ -45,11 +46,11 @@ def main():
 
 def rendered(options):
     """The manifest of a release, as Helm orders it: APIServices come last."""
-    if (options.chart / "manifest.yaml").exists():  # a chart that is rendered already
-        return (options.chart / "manifest.yaml").read_text()
     values = {}
     for path in options.values:
         values |= yaml.safe_load(path.read_text())
+    for text in options.one:
+        values |= helm_python.parse_set_string(text)
     configuration = helm_python.Config(
         kubeconfig_path=os.environ["KUBECONFIG"],
         namespace=options.namespace,

@@ -1,5 +1,7 @@
 """The cluster of `Migration` with a real API server, and metrics-server itself as the old server.
 
+Where the folder of assets has `helm` too (3.17 or newer), it is what runs.
+
 What a cluster's controllers, kubelets and kube-proxy would do is still done here.
 """
 
@@ -18,7 +20,7 @@ APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
 
 class RealMigration(Migration):
-    """`assets` is a folder with kube-apiserver, etcd and metrics-server."""
+    """`assets` is a folder with kube-apiserver, etcd and metrics-server, and perhaps helm."""
 
     def __init__(self, directory, kubectl, assets):
         self._assets = Path(assets)
@@ -31,6 +33,9 @@ class RealMigration(Migration):
         await super().__aenter__()
         for namespace in {"default"} | {key for key, _ in self.cluster.collections["pods"].records}:
             self.cluster.apply("namespaces", {"metadata": {"name": namespace}})
+        if (helm := self._assets / "helm").exists():
+            self.helm.unlink()
+            self.helm.symlink_to(helm.absolute())
         await self.api.publish()
         return self
 
