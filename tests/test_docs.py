@@ -76,6 +76,7 @@ def test_every_flag_that_a_page_names_exists(page):
         "isolation",
         "prune",
         "take-ownership",
+        "force-conflicts",
         "watch",
     }
     assert {name for name in named - known - foreign if not name.endswith("-")} == set()
