@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -65,12 +66,15 @@ class KubeletClient:
         summary: Decode | None = None,
         resource: Decode = resource_steps,
         full_summary: bool = False,
+        may_repeat: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take the decoders of both endpoints, where they are not the usual ones.
 
         `full_summary` asks for the Summary with file systems, which costs the node more.
+        `may_repeat` tells whether this replica still scrapes when it is to try again.
         """
         self._fetcher = fetcher
+        self._may_repeat = may_repeat
         self._slices = slices or Slices()
         self._endpoints = Endpoints(
             settings.endpoint,
@@ -108,6 +112,8 @@ class KubeletClient:
                 elif error.cause in _TRANSIENT and may_repeat and in_time:
                     may_repeat = False
                     await asyncio.sleep(RETRY_PAUSE)
+                    if not self._may_repeat():
+                        return error.failure
                 else:
                     self._failed.add(target.node)
                     return error.failure
@@ -235,6 +241,7 @@ def kubelet_client(
     *,
     slices: Slices | None = None,
     full_summary: bool = False,
+    may_repeat: Callable[[], bool] = lambda: True,
 ) -> KubeletClient:
     """Build the client that the settings ask for; the other arguments are those of KubeletClient.
 
@@ -246,4 +253,6 @@ def kubelet_client(
     else:
         tls = kubelet_tls(settings, credentials)
         fetcher = DirectFetcher(settings, tls, credentials.identity)
-    return KubeletClient(settings, fetcher, slices=slices, full_summary=full_summary)
+    return KubeletClient(
+        settings, fetcher, slices=slices, full_summary=full_summary, may_repeat=may_repeat
+    )

@@ -176,7 +176,7 @@ class ScraperPool:
     def _scrape_now(self, state: NodeState, reason: Reason) -> None:
         """Scrape a node, unless its last scrape is in flight, and plan the one after this."""
         self._newest_scrape = now = asyncio.get_running_loop().time()
-        wanted = self._sharing.may_scrape() or self._missed(state)
+        wanted = self._wanted(state)
         if wanted:
             state.last_scrape = now
         self._plans.plan(state, now, len(self.states))
@@ -187,6 +187,10 @@ class ScraperPool:
         elif wanted and reason is Reason.PERIODIC:
             state.skipped += 1
             self.skipped += 1
+
+    def _wanted(self, state: NodeState) -> bool:
+        """Tell whether a node is to be scraped by this replica."""
+        return self._sharing.may_scrape() or self._missed(state)
 
     def _missed(self, state: NodeState) -> bool:
         """Return whether the replica that scrapes for us seems not to know a node."""
@@ -237,7 +241,7 @@ class ScraperPool:
 
         It may have been queued for so long that another replica scrapes by now.
         """
-        if not (self._sharing.may_scrape() or self._missed(state)):
+        if not self._wanted(state):
             return True
         self.scrapes[state.scraped_for] += 1
         started = time.monotonic()
@@ -248,6 +252,8 @@ class ScraperPool:
             if not state.is_newer(result.answered_at):
                 return True  # another replica's sample came meanwhile
             result = await self._intake.store(result)
+        elif not self._wanted(state):
+            return True  # another replica scrapes by now, and knows better
         now = time.monotonic()
         state.duration = now - started
         if state.last_scrape is not None and isinstance(result, NodeSample):

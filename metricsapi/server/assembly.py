@@ -100,11 +100,13 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
     )
     cluster.view.follow(store)
     slices = Slices()
+    sharing = replication or ScrapesAlone()
     kubelets = kubelet_client(
         settings.kubelet,
         process.credentials,
         slices=slices,
         full_summary="ephemeral-storage" in settings.storage.resources,
+        may_repeat=sharing.may_scrape,
     )
     measured = MeasuredScraper(kubelets, telemetry)
     catalog = Catalog(cluster.nodes, cluster.pods, store)
@@ -116,7 +118,7 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
         store=prefetcher.noting(stored) if prefetcher else stored,
         settings=settings.kubelet,
         ip_family=cluster_family(process.credentials.server),
-        sharing=replication or ScrapesAlone(),
+        sharing=sharing,
         planner=prefetcher.planner if prefetcher else Periodic(),
         slices=slices,
     )

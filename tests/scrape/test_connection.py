@@ -168,6 +168,13 @@ async def test_a_node_that_was_well_is_tried_twice_and_one_that_failed_once():
         assert is_sample(await read())
 
 
+async def test_a_node_that_another_replica_scrapes_by_then_is_not_tried_twice():
+    options = {"decoders": {"may_repeat": lambda: False}}
+    async with Kubelet(lambda _: None) as kubelet, Reader(kubelet, **options) as read:
+        assert (await read()).cause is Cause.RESET
+        assert len(kubelet.requests) == 1
+
+
 async def test_a_refused_connection_is_named():
     async with Kubelet() as kubelet:
         port = kubelet.port

@@ -137,6 +137,26 @@ async def test_a_scrape_that_is_queued_when_another_replica_begins_to_scrape_is_
         assert pool.accept("n1", sample("n1", now), now)
 
 
+async def test_a_scrape_that_fails_when_another_replica_scrapes_says_nothing_of_the_node():
+    shared, client = Shared(), Client()
+    shared.other = False
+    may_end = asyncio.Event()
+
+    async def answer(_):
+        await may_end.wait()
+        return LATE
+
+    client.answer = answer
+    options = {"sharing": shared, "resolution": 60.0, "timeout": 60.0}
+    async with running(Nodes(*many(1)), client, **options) as pool:
+        await until(lambda: client.of("n0"), what="our own scrape is under way")
+        shared.other = True
+        may_end.set()
+        await until(lambda: pool.states["n0"].limit is None)
+        assert pool.states["n0"].failure is None
+        assert shared.kept == {}
+
+
 async def test_when_nobody_else_scrapes_any_more_late_nodes_are_scraped_before_they_are_due():
     shared, client = Shared(), Client()
     async with running(Nodes(*many(3)), client, sharing=shared, resolution=60.0) as pool:
