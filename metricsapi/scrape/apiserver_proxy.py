@@ -15,8 +15,9 @@ from metricsapi.kube.connections import Connections
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.scrape.errors import Cause, ScrapeError
-from metricsapi.scrape.http_response import Body, Response
+from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
+from metricsapi.scrape.response_body import Body
 from metricsapi.scrape.targets import Target
 
 LONGEST_PAUSE = 60.0  # seconds: a longer Retry-After is cut to this

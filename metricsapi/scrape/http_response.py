@@ -2,35 +2,26 @@
 
 httptools parses; this module decides what counts as a whole response, and how much of it is taken.
 Accepted are bodies by Content-Length, in chunked coding, and up to the end of the connection (RFC
-9112, 6.3), interim 1xx responses before it (RFC 9110, 15.2), and gzip, which is undone.
+9112, 6.3), interim 1xx responses before it (RFC 9110, 15.2), and gzip, which is undone. So are, as
+by Go's client, folded header lines, lines that end with LF alone, blanks behind the size of a
+chunk, and a Content-Length that is repeated.
 """
 
 from __future__ import annotations
 
-import zlib
+import re
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import httptools
 from msgspec import Struct
 
 from metricsapi.scrape.errors import Cause, ScrapeError
+from metricsapi.scrape.response_body import Body, too_large
 
 MAX_HEAD = 64 * 1024  # bytes of status line and headers, interim responses included
-_PIECES = 4096  # of a body, that are taken whatever their size
-_PIECE = 64  # bytes: the least average size of further pieces; smaller ones cost too much CPU
-_NOTHING = frozenset({"", "identity"})
-_GZIP = frozenset({"gzip", "x-gzip"})
-
-
-class Inflate(Protocol):
-    """What `zlib.decompressobj` gives."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*([0-9]+)[ \t]*\r?\n")
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 
 def _nothing() -> None:
@@ -50,57 +41,6 @@ class Response(Struct):
     cut_possible: bool = False  # it ended with the connection, and nothing says that it is whole
 
 
-class Body:
-    """The body of a response as it comes, with gzip undone; at most `limit` bytes are kept.
-
-    `coding` is its Content-Encoding. Errors are ScrapeErrors; `where` names the peer in them.
-    """
-
-    def __init__(self, where: str, limit: int, coding: str = "") -> None:
-        self.data = bytearray()
-        self._where = where
-        self._limit = limit
-        self._pieces = 0
-        coding = coding.strip().lower()
-        self._inflate = _inflate() if coding in _GZIP else None
-        if self._inflate is None and coding not in _NOTHING:
-            raise ScrapeError(
-                Cause.DECODE, f"{where} answered in Content-Encoding {coding[:40]!r}, unasked for"
-            )
-
-    @property
-    def complete(self) -> bool:
-        """Whether gzip, if there is any, came to its end."""
-        return self._inflate is None or self._inflate.eof
-
-    def add(self, data: bytes) -> None:
-        """Take the next piece."""
-        self._pieces += 1
-        if self._pieces > _PIECES + len(self.data) // _PIECE:
-            raise ScrapeError(
-                Cause.TOO_LARGE, f"{self._where} answered in too many pieces of a few bytes each"
-            )
-        if self._inflate is None:
-            self.data += data
-        else:
-            self._add_inflated(data)
-        if len(self.data) > self._limit:
-            raise too_large(self._where, self._limit)
-
-    def _add_inflated(self, data: bytes) -> None:
-        """Undo gzip, of one member after the other (RFC 1952, 2.2), up to the limit."""
-        while data and len(self.data) <= self._limit:
-            if self._inflate is None or self._inflate.eof:
-                self._inflate = _inflate()
-            try:
-                self.data += self._inflate.decompress(data, self._limit - len(self.data) + 1)
-            except zlib.error as error:
-                raise ScrapeError(
-                    Cause.DECODE, f"{self._where} answered with gzip that cannot be undone: {error}"
-                ) from error
-            data = self._inflate.unused_data
-
-
 class ResponseReader:
     """Reads the response to one request. `where` names the peer in errors.
 
@@ -114,12 +54,13 @@ class ResponseReader:
         self._where = where
         self._limit = limit
         self._requested_at = requested_at
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser = self._new_parser()
         self._received = 0
         self._arrived_at = 0.0  # when the bytes that are being parsed came
         self._answered_at = 0.0
         self._in_head = True
-        self._headers: dict[str, str] = {}  # the last one of each name, lower-case
+        self._head = b""  # what has come of a head that is not complete
+        self._headers: dict[str, str] = {}  # by name in lower case; equal names are joined
         self._body = Body(where, limit)
 
     @property
@@ -175,14 +116,19 @@ class ResponseReader:
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        before = self._headers.get(key)
+        self._headers[key] = text if before is None else f"{before}, {text}"
 
     def on_headers_complete(self) -> None:
         if self.response is not None or _is_interim(self._parser.get_status_code()):
             return
         self._in_head = False
-        coding = self._headers.get("content-encoding", "")
-        self._body = Body(self._where, self._limit, coding)
+        self._body = Body(self._where, self._limit, self._headers.get("content-encoding", ""))
+        if (coding := self._headers.get("transfer-encoding")) is not None:
+            if coding.lower() != "chunked":
+                self._fail(Cause.NOT_HTTP, f"answered in Transfer-Encoding {coding[:40]!r}")
+            return
         length = self._headers.get("content-length", "")
         if len(length) > len(str(self._limit)) or int(length or 0) > self._limit:
             raise too_large(self._where, self._limit)  # known before any of it has come
@@ -195,6 +141,16 @@ class ResponseReader:
         if self.response is None and not _is_interim(self._parser.get_status_code()):
             self._complete(cut_possible=False)
 
+    def _new_parser(self) -> Any:
+        """Give a parser that is lenient where nothing is ambiguous."""
+        parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(
+            lenient_headers=True,  # folded lines, control characters in values
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        return parser
+
     def _parse(self, data: bytes | memoryview) -> None:
         try:
             self._parser.feed_data(data)
@@ -202,8 +158,24 @@ class ResponseReader:
             if isinstance(error.__context__, ScrapeError):  # raised in a callback below
                 raise error.__context__ from None
             if not self.whole:
-                self._fail(Cause.NOT_HTTP, f"answered what is not HTTP/1.1: {error}")
+                self._parse_again(self._head + data, error)
             self.reusable = False
+        else:
+            if self._in_head:
+                self._head += data
+
+    def _parse_again(self, head: bytes, error: Exception) -> None:
+        """Parse a head again that repeats its Content-Length, which the parser does not take."""
+        if self._in_head and _repeats_length(head):
+            self._head = head
+            if _HEAD_END.search(head) is None:
+                return  # the rest of it is to come
+            once = _with_length_once(head)
+            if once != head:
+                self._parser, self._head = self._new_parser(), b""
+                self._parse(once)
+                return
+        self._fail(Cause.NOT_HTTP, f"answered what is not HTTP/1.1: {error}")
 
     def _check_sizes(self) -> None:
         if self.whole:
@@ -227,21 +199,31 @@ class ResponseReader:
 
     def _framed(self) -> bool:
         """Return whether the headers say how long the body is."""
-        chunked = "chunked" in self._headers.get("transfer-encoding", "").lower()
-        return chunked or "content-length" in self._headers
+        return "transfer-encoding" in self._headers or "content-length" in self._headers
 
     def _fail(self, cause: Cause, message: str) -> NoReturn:
         raise ScrapeError(cause, f"{self._where} {message}")
 
 
-def too_large(where: str, limit: int) -> ScrapeError:
-    return ScrapeError(Cause.TOO_LARGE, f"{where} answered more than {limit} bytes")
-
-
-def _inflate() -> Inflate:
-    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-
-
 def _is_interim(status: int) -> bool:
     """Return whether a response only announces another; 101 instead ends HTTP on the connection."""
     return 100 <= status < 200 and status != 101
+
+
+def _repeats_length(head: bytes) -> bool:
+    return head.lower().count(b"\ncontent-length") > 1
+
+
+def _with_length_once(head: bytes) -> bytes:
+    """Leave out each Content-Length of a head that an equal one precedes (RFC 9112, 6.3)."""
+    end = _HEAD_END.search(head)
+    fields, rest = (head[: end.start() + 1], head[end.start() + 1 :]) if end else (head, b"")
+    seen: set[bytes] = set()
+
+    def once(field: re.Match[bytes]) -> bytes:
+        length = field[1]
+        again = length in seen
+        seen.add(length)
+        return b"" if again else field[0]
+
+    return _LENGTH.sub(once, fields) + rest

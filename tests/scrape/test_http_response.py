@@ -124,6 +124,88 @@ def test_gzip_that_is_cut_short_may_not_be_whole():
     assert read(with_length(cut, b"Content-Encoding: gzip")).response.cut_possible
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [b"Content-Encoding: identity, gzip"],
+        [b"Content-Encoding: gzip", b"Content-Encoding: identity"],
+        [b"Content-Encoding:", b"Content-Encoding: , gzip ,"],
+    ],
+)
+def test_codings_that_change_nothing_are_passed_over(headers):
+    assert read(with_length(gzip.compress(b"abc"), *headers)).response.body == b"abc"
+
+
+def test_gzip_of_many_empty_members_is_refused():
+    members = gzip.compress(b"") * 400
+    headers = OK + b"Content-Encoding: gzip\r\n\r\n"
+    assert read(headers, members, end=True).response.body == b""
+    error = refused(headers, *[members] * 12, limit=1_000_000)
+    assert error.cause is Cause.TOO_LARGE
+    assert "pieces" in str(error)
+
+
+def repeated(*lengths, between=b""):
+    """Give a response with these Content-Lengths and the body abc."""
+    lines = [b"content-Length:%s\r\n" % length + between for length in lengths]
+    return OK + b"".join(lines) + b"\r\nabc"
+
+
+@pytest.mark.parametrize("between", [b"", b"X: y\r\n"])
+@pytest.mark.parametrize("lengths", [(b" 3", b" 3"), (b"3", b"\t3 ", b"  3")])
+def test_a_length_that_is_repeated_is_taken_in_any_pieces(lengths, between):
+    data = repeated(*lengths, between=between)
+    for cut in range(1, len(data)):
+        response = read(data[:cut], data[cut:]).response
+        assert (response.status, response.body) == (200, b"abc")
+
+
+@pytest.mark.parametrize("lengths", [(b" 3", b" 2"), (b" 3", b" 3", b" 4"), (b" 3", b" 03")])
+def test_lengths_that_differ_are_refused(lengths):
+    error = refused(repeated(*lengths))
+    assert error.cause is Cause.NOT_HTTP
+    assert "Content-Length" in str(error)
+
+
+def test_a_body_may_have_lines_that_look_like_headers():
+    body = b"\nContent-Length: 3\nContent-Length: 3\n"
+    assert read(with_length(body)).response.body == body
+    twice = b"Content-Length: %d\r\n" % len(body)
+    assert read(OK + twice * 2 + b"\r\n" + body).response.body == body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc",
+        OK + b"X: a\r\n b\r\n\tc\r\nContent-Length: 3\r\n\r\nabc",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n3  \r\nabc\r\n0 \r\n\r\n",
+    ],
+    ids=["lines that end with LF", "folded lines", "blanks behind the size of a chunk"],
+)
+def test_what_is_odd_but_not_ambiguous_is_taken(data):
+    assert read(data).response.body == b"abc"
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"identity", b"xchunked", b"chunked, chunked"]
+)
+def test_a_transfer_coding_that_is_not_undone_is_named(coding):
+    error = refused(OK + b"Transfer-Encoding: " + coding + b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    assert error.cause is Cause.NOT_HTTP
+    assert "Transfer-Encoding" in str(error)
+
+
+def test_a_redirect_with_control_characters_in_its_target_is_no_breach():
+    data = b"HTTP/1.1 302 Found\r\nLocation: /\x1b[31m\r\nContent-Length: 0\r\n\r\n"
+    assert read(data).response.location == "/\x1b[31m"
+
+
+def test_codings_in_two_lines_are_those_of_one():
+    error = refused(with_length(b"abc", b"Content-Encoding: gzip", b"Content-Encoding: gzip"))
+    assert "'gzip, gzip'" in str(error)
+
+
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip, gzip"])
 def test_a_coding_that_is_not_undone_is_named(coding):
     error = refused(with_length(b"abc", b"Content-Encoding: " + coding))
