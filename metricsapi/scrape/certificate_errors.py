@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
+import time
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -58,12 +59,7 @@ def _with_details(
             f"address nor the node {node}",
         )
     if error.cause is Cause.CERTIFICATE_EXPIRED:
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return ScrapeError(
-            error.cause,
-            f"the certificate of {where} is valid from {begin:%Y-%m-%d %H:%M} to "
-            f"{end:%Y-%m-%d %H:%M} UTC, not now",
-        )
+        return ScrapeError(error.cause, _validity(certificate, where, time.time()))
     if error.cause is Cause.CERTIFICATE_UNSUITABLE:
         return ScrapeError(error.cause, f"{error} ({_properties(certificate)})")
     if made_by_kubelet(certificate):
@@ -76,6 +72,16 @@ def _with_details(
         Cause.CERTIFICATE_UNKNOWN_CA,
         f"the certificate of {where} is signed by {issuer!r}, a CA that is not trusted here",
     )
+
+
+def _validity(certificate: x509.Certificate, where: str, now: float) -> str:
+    """Say what is not valid now, in seconds since the epoch: a certificate, or a CA above it."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    dates = f"is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    if begin.timestamp() <= now <= end.timestamp():
+        issuer = common_name(certificate.issuer)
+        return f"the certificate of {where} {dates}, but not its issuer {issuer!r} or a CA above it"
+    return f"the certificate of {where} {dates}, not now"
 
 
 async def _fetch(host: str, port: int, deadline: float) -> x509.Certificate | None:

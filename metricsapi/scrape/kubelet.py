@@ -22,6 +22,7 @@ from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.scrape.usage_check import lacks_counters, missing_usage
+from metricsapi.storage.limits import limits_of
 from metricsapi.storage.types import NodeSample
 
 RETRY_PAUSE = 0.25  # seconds before the second try of a scrape
@@ -225,7 +226,8 @@ class KubeletClient:
             other = error.cause is Cause.DECODE
             message = f"{where}: {error}"
             raise ScrapeError(error.cause, message, other_endpoint=other) from error
-        missing = missing_usage(sample)
+        limits = limits_of(target.capacity, sample.stats, swap=False)
+        missing = missing_usage(sample, limits)
         sample.unusable = f"{where}: {missing}" if missing else ""
         return sample
 

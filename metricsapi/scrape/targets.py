@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
-from metricsapi.kube.resources import Node
+from metricsapi.kube.resources import Capacity, Node
 from metricsapi.scrape.decoding import MAX_PODS, pod_limit
 
 PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
@@ -33,6 +33,7 @@ class Target(Struct, frozen=True, gc=False):
     port: int
     path: str | None = None  # of the annotation: where this node has its resource metrics
     max_pods: int = MAX_PODS  # that its answer may list
+    capacity: Capacity = Capacity()
 
 
 def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None = None) -> Target:
@@ -49,6 +50,7 @@ def target_of(node: Node, settings: KubeletSettings, ip_family: IPFamily | None 
         port,
         _path(node),
         pod_limit(node.capacity.pods, settings.max_pods),
+        node.capacity,
     )
 
 

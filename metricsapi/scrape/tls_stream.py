@@ -14,6 +14,7 @@ from enum import Enum
 
 _RECORD_HEADER = 5  # bytes: type, version, and the length in two bytes
 _MAX_PLAIN = 16 * 1024  # the most plain bytes of a record (RFC 8446, 5.1)
+_TYPES = range(20, 24)  # of records: from change_cipher_spec to application_data (RFC 8446, 5.1)
 _MAX_RECORD = 16 * 1024 + 2048  # bytes behind the header, in TLS 1.2 (RFC 5246, 6.2.3)
 _RECORDS = 1024  # of one response, whatever they carry
 _RECORD = 128  # bytes: the least average size of further records; smaller ones cost too much CPU
@@ -147,9 +148,12 @@ _ON_RECORD: dict[TLSState, Callable[[TLSStream, memoryview], int]] = {
 def _record_end(data: memoryview, begin: int) -> int:
     """Return where the TLS record at `begin` ends; beyond the data when that is not known yet.
 
-    What cannot be a record is given whole, for TLS to refuse it: an HTTP port answers `HTTP/1.1`.
+    What cannot be a record is given whole, for TLS to refuse it: an HTTP port answers `HTTP/1.1`,
+    and other services greet, as with `SSH-2.0`.
     """
     if len(data) - begin < _RECORD_HEADER:
         return len(data) + 1
     size = (data[begin + 3] << 8) + data[begin + 4]
-    return begin + _RECORD_HEADER + size if size <= _MAX_RECORD else len(data)
+    if size > _MAX_RECORD or data[begin] not in _TYPES:
+        return len(data)
+    return begin + _RECORD_HEADER + size

@@ -1,16 +1,19 @@
 """Checks that usage can follow from a node's response: if not, the node is not `ok`.
 
-A counter or a rate with its time, and a working set, is what a usage needs (`storage`).
+A counter or a rate with its time, and a working set, is what a usage needs (`storage`), each such
+as can be true of the node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from metricsapi.storage.limits import Limits
+from metricsapi.storage.rates import counter_of, has_usage
 from metricsapi.storage.types import ContainerStats, NodeSample, epoch_seconds
 
 
-def missing_usage(sample: NodeSample) -> str:
+def missing_usage(sample: NodeSample, limits: Limits) -> str:
     """Return which usage is missing from a sample; empty if it has the node's and a container's.
 
     A single container without usage is its pod's matter: see `storage`.
@@ -18,11 +21,11 @@ def missing_usage(sample: NodeSample) -> str:
     missing = []
     if sample.stats is None:
         missing.append("it lists no usage of the node itself")
-    elif lacks := lacking(sample.stats):
+    elif lacks := lacking(sample.stats, limits):
         missing.append(f"the node itself has no usable {lacks}")
     first = next(_containers(sample), None)  # which is as good as any in most answers
-    if first is not None and lacking(first) and all(map(lacking, _containers(sample))):
-        missing.append(f"no container has usable usage: the first has no {lacking(first)}")
+    if first is not None and all(lacking(each, limits) for each in _containers(sample)):
+        missing.append(f"no container has usable usage: the first has no {lacking(first, limits)}")
     return "; ".join(missing)
 
 
@@ -38,17 +41,17 @@ def _containers(sample: NodeSample) -> Iterator[ContainerStats]:
 
 
 def _has_counter(stats: ContainerStats) -> bool:
-    return stats.cpu is not None and stats.cpu.usage_core_nano_seconds is not None
+    return stats.cpu is not None and counter_of(stats.cpu) is not None
 
 
-def lacking(stats: ContainerStats) -> str:
+def lacking(stats: ContainerStats, limits: Limits) -> str:
     """Name what usage does not follow from; empty if it does."""
     cpu, memory = stats.cpu, stats.memory
     parts = []
-    if cpu is None or (cpu.usage_core_nano_seconds is None and cpu.usage_nano_cores is None):
+    if cpu is None or not has_usage(cpu, limits):
         parts.append("CPU counter or rate")
     elif epoch_seconds(cpu.time) is None:
         parts.append("time of its CPU counter")
-    if memory is None or memory.working_set_bytes is None:
+    if memory is None or not 0 < (memory.working_set_bytes or 0) <= limits.memory:
         parts.append("memory working set")
     return " and no ".join(parts)

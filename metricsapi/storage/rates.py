@@ -51,6 +51,7 @@ NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this
 SHORTEST = 1.0  # seconds: no kubelet takes a rate over less
 FINEST = 0.001  # seconds: what kubelets' times are cut to at least
 OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
+LARGEST = 2**64 - 1  # what the kernel counts in
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -93,6 +94,26 @@ def interval(
         return Interval(0.0, 0.0, 0.0)
     most = limits.cpu * (theirs + timing.step)
     return Interval(theirs, timing.step, most, exact=timing.step <= EXACT * theirs)
+
+
+def counter_of(cpu: CpuStats) -> int | None:
+    """Return the CPU counter, unless it is a number that no counter can have.
+
+    It is 0 for a container that is not running or not known: what runs has used some time.
+    """
+    counter = cpu.usage_core_nano_seconds
+    return counter if counter is not None and 0 <= counter <= LARGEST else None
+
+
+def has_usage(cpu: CpuStats, limits: Limits) -> bool:
+    """Return whether CPU usage can follow from what a kubelet has, now or with the next reading.
+
+    A counter of 0 may have just begun (kwok), unless the kubelet has a rate beside it.
+    """
+    counter = counter_of(cpu)
+    if counter == 0:
+        return cpu.usage_nano_cores is None
+    return counter is not None or kubelet_rate(cpu, limits) is not None
 
 
 def kubelet_rate(cpu: CpuStats, limits: Limits) -> int | None:

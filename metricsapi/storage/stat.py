@@ -14,9 +14,11 @@ from msgspec.structs import replace
 
 from metricsapi.storage.rates import (
     EXACT,
+    LARGEST,
     OLDEST,
     Interval,
     Reading,
+    counter_of,
     favours,
     first_reading,
     kubelet_rate,
@@ -34,7 +36,6 @@ from metricsapi.storage.types import (
 
 SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
-LARGEST = 2**64 - 1  # what the kernel counts in
 CERTAIN = 4  # agreeing readings in a row that are no chance, whatever the kubelet's rate says
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
@@ -168,7 +169,7 @@ def _next_cpu(stat: Stat, cpu: CpuStats | None, rules: Rules) -> _Cpu:
     if cpu is None or at is None:
         return last, stat.rated, stat.since, stat.later, stat.run
     counter = cpu.usage_core_nano_seconds
-    if counter is None or not 0 < counter <= LARGEST:
+    if counter is None or not 0 < counter <= LARGEST:  # not `counter_of`: each container comes here
         return _next_without_counter(stat, cpu, at, rules)
     run = stat.run
     if (
@@ -242,13 +243,10 @@ def _is_again(last: Reading, time: float, counter: int) -> bool:
 
 
 def _next_without_counter(stat: Stat, cpu: CpuStats, at: Instant, rules: Rules) -> _Cpu:
-    """Do the same where the kubelet has no counter, but perhaps a rate.
-
-    A counter of 0 is a container that is not running or not known: what runs has used some time.
-    """
+    """Do the same where the kubelet has no counter, but perhaps a rate."""
     last = stat.reading
     same = last is not None and last.at.time == at.time
-    if cpu.usage_core_nano_seconds is not None or cpu.usage_nano_cores is None or same:
+    if counter_of(cpu) is not None or cpu.usage_nano_cores is None or same:
         return last, stat.rated, stat.since, stat.later, stat.run
     new = _first_reading(stat, at, None, cpu, rules)
     return new, stat.rated if new.cpu is None else new, None, (), 0

@@ -31,6 +31,7 @@ from tests.support.pki import (
     lenient_server_context,
     unsuitable,
 )
+from tests.support.serving_tasks import ServingTasks
 
 
 async def test_a_certificate_for_the_address_is_believed():
@@ -88,6 +89,17 @@ async def test_an_expired_certificate_is_named_with_its_dates():
         assert "is valid from" in failure.message
 
 
+async def test_an_expired_authority_is_not_blamed_on_the_certificate():
+    """The certificate of an intermediate has expired, the kubelet's own has not."""
+    issuer = Authority("old-ca", issuer=CLUSTER, start=-9e5, end=-8e5)
+    signed = issuer.issue("n1", usages=(SERVER,), names=["127.0.0.1"])
+    certificate = Certificate(signed.certificate, signed.private, (issuer,))
+    async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_EXPIRED
+        assert "but not its issuer 'old-ca'" in failure.message
+
+
 PROPERTIES = {
     "extended key usage": "extended key usage clientAuth",
     "key usage": "key usage crl_sign",
@@ -122,21 +134,31 @@ async def test_completely_insecure_is_plain_http_without_a_token():
         assert "authorization" not in kubelet.requests[0].headers
 
 
-async def test_a_port_that_does_not_speak_tls_is_named():
-    """As a Go server does, it answers the client's hello with a plain 400."""
+NO_TLS = {
+    "as a Go server responds to TLS": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "ssh": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "smtp": b"220 mail.example ESMTP\r\n",
+    "a database": b"\x4a\x00\x00\x00\x0a8.0.36\x00",
+}
 
+
+@pytest.mark.parametrize("greeting", NO_TLS.values(), ids=NO_TLS)
+async def test_a_port_that_does_not_speak_tls_is_named(greeting):
     async def greet(reader, writer):
         await reader.read(1000)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
+        writer.write(greeting)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()  # until the client closes
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Reader(Kubelet(), port=port) as read:
-        failure = await read()
-        assert failure.cause is Cause.TLS
-        assert "this port does not speak TLS" in failure.message
+    tasks = ServingTasks(greet)
+    server = await asyncio.start_server(tasks, "127.0.0.1", 0)
+    try:
+        async with Reader(Kubelet(), port=server.sockets[0].getsockname()[1]) as read:
+            failure = await read()
+    finally:
+        await tasks.end(server)
+    assert failure.cause is Cause.TLS
+    assert "this port does not speak TLS" in failure.message
 
 
 async def test_the_authority_file_is_read_again_when_it_changes(tmp_path, monkeypatch):

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metricsapi.kube.resources import Capacity
 from metricsapi.scrape.decoding import DecodeError
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacks_counters, missing_usage
+from metricsapi.storage.limits import limits_of
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.troubleshooting import REMEDIES
 from tests.support.decoding import decode_resource_metrics, decode_summary
@@ -36,7 +38,7 @@ def put(store, decode, body, at):
         sample = decode(NODE, body, **times)
     except DecodeError:
         return None
-    assert isinstance(missing_usage(sample), str)
+    assert isinstance(missing_usage(sample, limits_of(Capacity(), sample.stats, swap=True)), str)
     assert lacks_counters(sample) in (True, False)
     store.put(sample)
     return sample

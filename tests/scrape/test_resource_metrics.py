@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metricsapi.kube.resources import Capacity
 from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, Exchange, run
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.usage_check import missing_usage
+from metricsapi.storage.limits import limits_of
 from metricsapi.storage.store import MetricsStore
 from tests.support.decoding import decode_resource_metrics
 
@@ -105,7 +107,7 @@ def test_kwok_is_served_once_two_answers_have_counters_that_are_not_zero(counted
         now = 100.0 + at
         times = {"requested_at": now, "answered_at": now + 0.02, "wall_offset": 1.7e9}
         sample = decode_resource_metrics("n1", kwok(counted + at, 0.25).encode(), **times)
-        assert missing_usage(sample) == ""
+        assert missing_usage(sample, limits_of(Capacity(), sample.stats, swap=False)) == ""
         store.put(sample)
     usage = store.pod_usage("ns", "p", 131.0)
     assert usage.containers[0].cpu == pytest.approx(250_000_000, rel=1e-3)

@@ -4,13 +4,22 @@ import json
 
 import pytest
 
+from metricsapi.kube.resources import Capacity
+from metricsapi.scrape import usage_check
 from metricsapi.scrape.decoding import Exchange, run
 from metricsapi.scrape.summary import summary_steps
-from metricsapi.scrape.usage_check import lacks_counters, missing_usage
+from metricsapi.scrape.usage_check import lacks_counters
+from metricsapi.storage.limits import limits_of
 from tests.scrape.test_summary import TIMES, document, pod
 
 CPU = {"time": "2026-11-23T10:00:00Z", "usageNanoCores": 1, "usageCoreNanoSeconds": 2}
 MEMORY = {"time": "2026-11-23T10:00:00Z", "workingSetBytes": 3}
+
+
+def missing_usage(sample):
+    """Check a sample of a node of 4 cores and 1 MiB."""
+    capacity = Capacity(cpu=4 * 10**9, memory=2**20)
+    return usage_check.missing_usage(sample, limits_of(capacity, sample.stats, swap=False))
 
 
 def sample(cpu=CPU, memory=MEMORY, *, node=True, pods=2):
@@ -36,7 +45,14 @@ def test_a_usual_answer_lacks_nothing():
         ({**CPU, "usageNanoCores": "1", "usageCoreNanoSeconds": "2"}, MEMORY, "CPU counter"),
         ({**CPU, "time": "yesterday"}, MEMORY, "time of its CPU counter"),
         ({**CPU, "time": None}, MEMORY, "time of its CPU counter"),
+        ({**CPU, "usageCoreNanoSeconds": 0}, MEMORY, "CPU counter"),
+        ({**CPU, "usageNanoCores": 5 * 10**9, "usageCoreNanoSeconds": None}, MEMORY, "CPU counter"),
+        ({**CPU, "usageNanoCores": -1, "usageCoreNanoSeconds": 2**64}, MEMORY, "CPU counter"),
         (CPU, None, "memory working set"),
+        (CPU, {**MEMORY, "workingSetBytes": 0}, "memory working set"),
+        (CPU, {**MEMORY, "workingSetBytes": -1}, "memory working set"),
+        (CPU, {**MEMORY, "workingSetBytes": 2**20 + 1}, "memory working set"),
+        (CPU, {**MEMORY, "workingSetBytes": 2**64 - 4096}, "memory working set"),
         (CPU, {**MEMORY, "workingSetBytes": "3"}, "memory working set"),
     ],
 )

@@ -250,6 +250,12 @@ def test_without_a_counter_the_kubelets_rate_is_served_with_its_window(store):
         assert usage.timestamp == EPOCH + at
 
 
+@pytest.mark.parametrize("counter", [-1, 2**64, 10**400])
+def test_a_counter_that_no_counter_can_have_is_missing(store, counter):
+    usage = put(store, 100.0, container(at=100.0, cpu_counter=counter, cpu_rate=CORE))
+    assert (cores(usage), usage.window) == ({"c": 1.0}, KUBELET_WINDOW)
+
+
 def test_a_node_without_a_counter_has_the_kubelets_rate(store):
     for at in (100.0, 115.0):
         own = container("node-a", at, cpu_counter=None, cpu_rate=CORE)

@@ -46,15 +46,15 @@ def _complete(findings: Findings) -> list[Result]:
 
 
 async def check_proxied(
-    node: str, client: KubeClient, paths: tuple[str, ...], timeout: float
+    target: Target, client: KubeClient, paths: tuple[str, ...], timeout: float
 ) -> list[Result]:
     """Check one node through the API server's proxy, which connects to the kubelet."""
-    findings = Findings(node)
+    findings = Findings(target.node)
     for check in ("address", "tcp", "tls"):
         findings.skip(check, "the API server connects (--kubelet-transport=apiserver-proxy)")
 
     async def get(path: str) -> httpx.Response:
-        where = f"/api/v1/nodes/{quote(node, safe='')}/proxy{path}"
+        where = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
         try:
             return httpx.Response(200, content=await client.request("GET", where, timeout=timeout))
         except ApiError as error:
@@ -63,7 +63,7 @@ async def check_proxied(
             raise httpx.TransportError(str(error)) from error
 
     with contextlib.suppress(Stop):
-        await read_endpoints(node, paths, get, findings)
+        await read_endpoints(target, paths, get, findings)
     return _complete(findings)
 
 
@@ -86,9 +86,7 @@ async def _read(target: Target, host: str, name: str, reader: Reader, findings: 
 
         if reader.probe:
             await _token_authentication(get, reader.probe, findings)
-        await read_endpoints(
-            target.node, (target.path,) if target.path else reader.paths, get, findings
-        )
+        await read_endpoints(target, (target.path,) if target.path else reader.paths, get, findings)
 
 
 async def _bounded(response: httpx.Response, most: int) -> httpx.Response:
@@ -127,7 +125,7 @@ async def _token_authentication(
 
 
 async def read_endpoints(
-    node: str,
+    target: Target,
     paths: tuple[str, ...],
     get: Callable[[str], Awaitable[httpx.Response]],
     findings: Findings,
@@ -147,7 +145,8 @@ async def read_endpoints(
             else:
                 findings.ok("authorization", f"{_short(path)} may be read")
             findings.ok("endpoint", f"{_short(path)}: {len(response.content):,} bytes")
-            check_payload(node, path, response, (started, time.monotonic() - started), findings)
+            timing = started, time.monotonic() - started
+            check_payload(target, path, response, timing, findings)
             return
         if response.status_code >= 500:
             findings.because("endpoint", "status", text)

@@ -197,9 +197,10 @@ async def _check_nodes(
     async def check(node: Node) -> list[Result]:
         async with in_flight:
             try:
+                target = target_of(node, settings, ip_family)
                 if settings.transport == "apiserver-proxy":
-                    return await check_proxied(node.name, client, paths, settings.timeout)
-                return await check_node(target_of(node, settings, ip_family), reader)
+                    return await check_proxied(target, client, paths, settings.timeout)
+                return await check_node(target, reader)
             except Exception as error:  # noqa: BLE001  no node ends the checks of the others
                 findings = Findings(node.name)
                 findings.because("node", "internal", f"{type(error).__name__}: {error}")

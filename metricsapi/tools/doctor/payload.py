@@ -11,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.decoding import DecodeError, Exchange, run
 from metricsapi.scrape.summary import summary_steps
+from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacking
+from metricsapi.storage.limits import limits_of
 from metricsapi.tools.doctor.result import Findings
 
 SKEW = 5.0  # seconds; Date has whole ones
@@ -26,7 +28,11 @@ class Sizes(Struct, frozen=True):
 
 
 def check_payload(
-    node: str, path: str, response: httpx.Response, timing: tuple[float, float], findings: Findings
+    target: Target,
+    path: str,
+    response: httpx.Response,
+    timing: tuple[float, float],
+    findings: Findings,
 ) -> None:
     """Check payload, clock and containers; `timing` is when the request began and what it took.
 
@@ -35,7 +41,7 @@ def check_payload(
     started, took = timing
     try:
         sizes = (
-            _summary_sizes(node, response.content, started, took)
+            _summary_sizes(target, response.content, started, took)
             if path.startswith("/stats")
             else _resource_sizes(response.text)
         )
@@ -48,17 +54,19 @@ def check_payload(
     _stats(sizes, findings)
 
 
-def _summary_sizes(node: str, body: bytes, started: float, took: float) -> Sizes:
-    exchange = Exchange(node, started, started + took, wall_offset=0.0)
+def _summary_sizes(target: Target, body: bytes, started: float, took: float) -> Sizes:
+    exchange = Exchange(target.node, started, started + took, wall_offset=0.0)
     sample = run(summary_steps(body, exchange))
+    limits = limits_of(target.capacity, sample.stats, swap=False)
     without = [
         f"{pod.pod_ref.namespace}/{pod.pod_ref.name}/{container.name}"
         for pod in sample.pods
         for container in pod.containers or ()
-        if lacking(container)
+        if lacking(container, limits)
     ]
     containers = sum(len(pod.containers or ()) for pod in sample.pods)
-    return Sizes(containers, without, sample.stats is not None and not lacking(sample.stats))
+    node = sample.stats
+    return Sizes(containers, without, node is not None and not lacking(node, limits))
 
 
 def _resource_sizes(text: str) -> Sizes:
