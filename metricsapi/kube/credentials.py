@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -15,7 +16,7 @@ import httpx
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.exec_config import exec_plugin
 from metricsapi.kube.exec_identity import ExecIdentity
-from metricsapi.kube.files import FileError
+from metricsapi.kube.files import FileError, FollowedFiles
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.key_pair import parse_pair
 from metricsapi.kube.kubeconfig import Entry, load_kubeconfig
@@ -45,6 +46,11 @@ class Credentials:
     proxy: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     context: str = ""  # of the kubeconfig
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files that these are in and that may be replaced."""
+        return [*self.tls.files, *self.identity.files]
 
     @property
     def cluster(self) -> str:

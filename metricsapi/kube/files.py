@@ -11,9 +11,9 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from metricsapi.kube.progress import Progress, unobserved
 
@@ -85,6 +85,7 @@ class FollowedFiles(Generic[T]):
 
     `parse` gets the contents in the order of `paths` and raises ValueError, which FileError is,
     for what cannot be used; the last good value stays then. `clock` gives monotonic seconds.
+    Calling it is the same as `current()`.
     """
 
     def __init__(
@@ -93,16 +94,16 @@ class FollowedFiles(Generic[T]):
         parse: Callable[[Sequence[bytes]], T],
         *,
         period: float = PERIOD,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Read the files. Raises FileError or what `parse` raises."""
         self.paths = tuple(paths)
         self._parse = parse
         self._period = period
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._contents = self._read()
         self._value = parse(self._contents)
-        self._read_at = clock()
+        self._read_at = self._clock()
         self._error = ""  # of the last read
         self._reported = ""
         self._failing_since: float | None = None
@@ -115,9 +116,12 @@ class FollowedFiles(Generic[T]):
 
     def current(self) -> T:
         """Return the value; the files are read again first if `period` is over."""
-        if self._clock() - self._read_at >= self._period:
+        period = min(self._period, PERIOD) if self._error else self._period
+        if self._clock() - self._read_at >= period:
             self.reload()
         return self._value
+
+    __call__ = current
 
     def expire(self) -> None:
         """Read the files at the next use, as after a server refused what they hold."""
@@ -190,3 +194,29 @@ class FollowedFiles(Generic[T]):
                 "changed files cannot be used, keeping their last good content",
                 extra={"data": {"files": files, "error": error}},
             )
+
+
+class FilesInUse:
+    """Files that are read when they are used, such as a token's.
+
+    They are read again, each after its period, also while nothing uses them, so that a failure
+    shows where the health of tasks does.
+    """
+
+    def __init__(self, files: Iterable[FollowedFiles[Any]]) -> None:
+        self._files = tuple(dict.fromkeys(files))
+
+    async def run(self, progress: Progress = unobserved) -> None:
+        """Read the files until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            progress()
+            for files in self._files:
+                files.current()
+
+    def failing(self) -> tuple[float, str] | None:
+        """Return since when, and why, the content of some is not used; None if all is used."""
+        failing = [failure for files in self._files if (failure := files.failing())]
+        if not failing:
+            return None
+        return min(since for since, _ in failing), "; ".join(error for _, error in failing)

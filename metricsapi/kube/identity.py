@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.files import FileError, FollowedFiles
@@ -51,6 +52,11 @@ class Identity:
 
     def refresh_now(self) -> None:
         """Do the same as `refresh`, and block meanwhile."""
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files that token and certificate are in, as far as they are in files."""
+        return [files for files in (self._token_file, self._pair_files) if files is not None]
 
     def rejected(self) -> None:
         """Note that a server answered 401: what is in files is read again at the next use."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from metricsapi.kube.files import FollowedFiles
 from metricsapi.kube.key_pair import KeyPair, load_key_pair
-from metricsapi.kube.pem import Bundle, parse_authorities
+from metricsapi.kube.pem import parse_authorities
 
 PERIOD = 10.0  # seconds between two reads of a file of authorities
 
@@ -29,19 +29,18 @@ def system_authorities() -> None:
     """Return None: the authorities of the operating system."""
 
 
-def follow_authorities(path: Path) -> Authorities:
-    """Return a function for the current PEM text of a file of authorities, which may be replaced.
+def follow_authorities(path: Path) -> FollowedFiles[str]:
+    """Follow a file of authorities, which may be replaced; its value is PEM text.
 
     Raises FileError for a file that cannot be used now.
     """
 
-    def parse(contents: Sequence[bytes]) -> Bundle:
+    def parse(contents: Sequence[bytes]) -> str:
         bundle = parse_authorities(contents[0], str(path))
         bundle.warn(log)
-        return bundle
+        return bundle.pem
 
-    files = FollowedFiles([path], parse, period=PERIOD)
-    return lambda: files.current().pem
+    return FollowedFiles([path], parse, period=PERIOD)
 
 
 class ClientTLS:
@@ -68,6 +67,12 @@ class ClientTLS:
         self.generation = 0
         self._parts = (authorities(), certificate())
         self._context = self._build()
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files that authorities and certificate are in, as far as they are in files."""
+        parts = (self.authorities, self.certificate)
+        return [part for part in parts if isinstance(part, FollowedFiles)]
 
     def context(self) -> ssl.SSLContext:
         """Return the context; when a new one cannot be made, the last one stays."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 from urllib.parse import quote
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.connections import Connections
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
+from metricsapi.kube.files import FollowedFiles
 from metricsapi.scrape.errors import Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
@@ -36,6 +38,7 @@ class ProxyFetcher:
     def __init__(self, settings: KubeletSettings, credentials: Credentials) -> None:
         self._max_body = settings.max_response_bytes
         self._server = credentials.server
+        self._files = credentials.files
         connections = settings.concurrency + settings.failed_concurrency
         self._free = asyncio.Semaphore(connections)
         self._large = LargeResponses()
@@ -72,6 +75,11 @@ class ProxyFetcher:
                 f"the API server cannot reach the kubelet of {target.node}: {text}",
             )
         return response
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """None but those of the credentials."""
+        return self._files
 
     def drop(self, _node: str) -> None:
         """Do nothing: connections are not a node's."""

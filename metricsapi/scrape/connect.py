@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 
 from metricsapi.scrape.connection import Connection, Shared
-from metricsapi.scrape.errors import from_connect_error
+from metricsapi.scrape.errors import Cause, ScrapeError, from_connect_error
+from metricsapi.scrape.names import Names
 from metricsapi.scrape.tls_stream import TLSStream
 
 
@@ -30,15 +32,24 @@ async def connect(
         tls = TLSStream(shared.tls, context, server_name) if context is not None else None
         connection = Connection(where, shared, tls)
         async with asyncio.timeout_at(deadline):
-            await _attach(connection, host, port)
+            await _attach(connection, shared.names, host, port)
             await connection.handshake()
     except (OSError, ValueError, TypeError, OverflowError) as error:
         if connection is not None:
             connection.close()
+        if isinstance(error, TimeoutError) and host in shared.names:
+            message = f"the name {host[:253]!r} could not be looked up in time: no response of DNS"
+            raise ScrapeError(Cause.TIMEOUT, message) from error
         raise from_connect_error(error, where) from error
     return connection
 
 
-async def _attach(connection: Connection, host: str, port: int) -> None:
+async def _attach(connection: Connection, names: Names, host: str, port: int) -> None:
+    """Connect to the first address of a host that takes the connection."""
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: connection, host, port)
+    *others, last = await names.addresses(host)
+    for address in others:
+        with contextlib.suppress(OSError):
+            await loop.create_connection(lambda: connection, address, port)
+            return
+    await loop.create_connection(lambda: connection, last, port)

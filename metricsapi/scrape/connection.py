@@ -15,6 +15,7 @@ from typing import cast
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_tls_error
 from metricsapi.scrape.http_response import Response, ResponseReader
 from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeReading, LargeResponses
+from metricsapi.scrape.names import Names
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
 _READ = 256 * 1024  # bytes taken from the kernel at once
@@ -22,7 +23,7 @@ _BURST = 128 * 1024  # bytes of a response after which others are served between
 
 
 class Shared:
-    """What connections share: their buffers, and how large responses may be, in bytes.
+    """What connections share: buffers, look-ups of names, and how large responses may be (bytes).
 
     One connection is read at a time, and each read is handled to its end, so that the buffers are
     free again when the next connection is read.
@@ -33,6 +34,7 @@ class Shared:
         self.received = memoryview(bytearray(_READ))
         self.tls = TLSBuffers(_READ)
         self.large = LargeResponses()
+        self.names = Names()
 
 
 class Connection(asyncio.BufferedProtocol):

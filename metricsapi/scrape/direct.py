@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from typing import Any
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.files import FollowedFiles
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.tls import ClientTLS
 from metricsapi.scrape.certificate_errors import explain
@@ -75,6 +77,11 @@ class DirectFetcher:
         if response.status == 401:
             self._identity.rejected()
         return response
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files of the TLS context and of the token."""
+        return [*(self._tls.files if self._tls else ()), *self._identity.files]
 
     def drop(self, node: str) -> None:
         """Forget a node that is gone or has moved, and close its connection."""

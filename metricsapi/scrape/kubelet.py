@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.files import FollowedFiles
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.decoding import DecodeError, Exchange
 from metricsapi.scrape.direct import DirectFetcher
@@ -50,6 +51,8 @@ class Fetcher(Protocol):
     permission: str  # that a 403 is about, in place of nodes/stats and nodes/metrics
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response: ...
+    @property
+    def files(self) -> list[FollowedFiles[Any]]: ...
     def drop(self, node: str) -> None: ...
     def close(self) -> None: ...
     def address(self, node: str) -> str: ...
@@ -121,6 +124,11 @@ class KubeletClient:
             else:
                 self._failed.discard(target.node)
                 return sample
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files of certificates, authorities and tokens that are read when they are used."""
+        return self._fetcher.files
 
     def drop(self, node: str) -> None:
         """Forget a node that is gone or has moved, and close its connection."""

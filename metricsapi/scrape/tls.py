@@ -21,5 +21,5 @@ def kubelet_tls(settings: KubeletSettings, credentials: Credentials) -> ClientTL
     if settings.certificate_authority:
         authorities = follow_authorities(settings.certificate_authority)
     if settings.client_certificate and settings.client_key:
-        certificate = follow_pair(settings.client_certificate, settings.client_key).current
+        certificate = follow_pair(settings.client_certificate, settings.client_key)
     return ClientTLS(authorities, certificate, insecure=settings.insecure_tls)

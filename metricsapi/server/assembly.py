@@ -21,6 +21,7 @@ from metricsapi.api.queries import QueryObserver
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials
+from metricsapi.kube.files import FilesInUse
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.kube.watch import NODES, RUNNING_PODS
@@ -228,6 +229,7 @@ def tasks_of(
     replication: Replication | None,
 ) -> list[Task]:
     """Return what runs until the process ends, in the order in which data flows."""
+    files = FilesInUse([*security.files, *usage.kubelets.files])
     return [
         *(
             Task(f"{each.resource.name}-informer", each.run, each.failing)
@@ -235,6 +237,7 @@ def tasks_of(
         ),
         Task("pod-nodes", partial(cluster.view.run, usage.store)),
         *security.tasks(),
+        Task("credential-files", files.run, files.failing),
         Task(
             "scraper", usage.scraper.run, longest_silence=LONGEST_SILENCE + usage.scraper.patience
         ),

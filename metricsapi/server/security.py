@@ -82,9 +82,17 @@ class Security:
         self.authenticator = Authenticator(tokens=self._tokens)
         self.authorizer = _authorizer(settings, authorization, telemetry)
         self.in_flight = InFlightLimit(settings.limits.requests_in_flight)
-        self.replica_identity: ReplicaIdentity = (
-            _token_identity(settings, authentication, telemetry) or self._replica_certificates
-        )
+        tokens = _token_identity(settings, authentication, telemetry)
+        self.replica_identity: ReplicaIdentity = tokens or self._replica_certificates
+        # Files that are read when they are used.
+        self.files = [
+            *(
+                files
+                for each in (client, authentication, authorization)
+                for files in each.credentials.files
+            ),
+            *(tokens.files if tokens else ()),
+        ]
         self._configuration = self._configuration_source(authentication)
 
     async def __aenter__(self) -> Self:

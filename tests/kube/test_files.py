@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metricsapi.kube.files import LARGEST, FileError, FollowedFiles, read_file
+from metricsapi.kube.files import LARGEST, FileError, FilesInUse, FollowedFiles, read_file
 from tests.support.conditions import until
 
 
@@ -149,6 +149,26 @@ async def test_files_that_cannot_be_used_are_failing_until_they_can(path):
     assert files.failing() == (130.0, "no use for it")
     path.write_text("4")
     await until(lambda: files.failing() is None)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_files_in_use_are_read_again_while_nothing_uses_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("metricsapi.kube.files.PERIOD", 0.002)
+    paths = [tmp_path / "1", tmp_path / "2"]
+    for path in paths:
+        path.write_text("1")
+    followed = [FollowedFiles([path], number, period=0.001) for path in paths]
+    files = FilesInUse([*followed, followed[0]])
+    task = asyncio.create_task(files.run())
+    assert files.failing() is None
+    for path in paths:
+        path.write_text("x")
+    await until(lambda: files.failing() and files.failing()[1].count(";") == 1)
+    for path in paths:
+        path.write_text("2")
+    await until(lambda: files.failing() is None)
+    assert [each.value for each in followed] == [[2], [2]]
     task.cancel()
     await asyncio.wait([task])
 

@@ -75,10 +75,12 @@ class QuietApiServer:
 class Assembled:
     """The parts of a server, supervised. `async with` it."""
 
-    def __init__(self, folder, flags, hangs=lambda *_: False, refuses=""):
+    def __init__(self, folder, flags, hangs=lambda *_: False, refuses="", user=None):
         authority = Authority()
         path = folder / "kubeconfig"
-        path.write_text(kubeconfig("https://127.0.0.1:1", authority.pem, "u", {"token": "t"}))
+        path.write_text(
+            kubeconfig("https://127.0.0.1:1", authority.pem, "u", user or {"token": "t"})
+        )
         self.restarted = []
         self._settings, parsed = read_settings([f"--cert-dir={folder}", *flags], {})
         assert parsed.problems == []
@@ -150,6 +152,38 @@ def test_no_part_hangs_because_nothing_happens(tmp_path, with_files):
     names = run_simulated(check())
     assert ("client-ca-file" in names) is with_files
     assert ("leader-election" in names) is not with_files
+
+
+def test_files_that_are_read_only_when_they_are_used_are_named_while_nothing_uses_them(tmp_path):
+    """There is no node, and so no kubelet that is connected to."""
+    authority, token = tmp_path / "kubelet-ca.crt", tmp_path / "token"
+    pem = Authority().pem
+    authority.write_bytes(pem)
+    token.write_text("t")
+    user = {"tokenFile": str(token)}
+    flags = [f"--kubelet-certificate-authority={authority}"]
+
+    async def check():
+        async with Assembled(tmp_path, flags, user=user) as server:
+            await asyncio.sleep(150.0)
+            assert server.supervisor.problems() == []
+            authority.write_text("garbage")
+            await asyncio.sleep(30.0)
+            [problem] = server.supervisor.problems()
+            assert problem.startswith("task credential-files has not worked for ")
+            assert str(authority) in problem
+            verbose = await server.http.get("/readyz?verbose")
+            assert problem.partition(" for ")[0] in verbose.text
+            token.unlink()
+            await asyncio.sleep(90.0)
+            [problem] = server.supervisor.problems()
+            assert f"no such file: {token}" in problem
+            authority.write_bytes(pem)
+            token.write_text("t")
+            await asyncio.sleep(90.0)
+            assert server.supervisor.problems() == []
+
+    run_simulated(check())
 
 
 HANGS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metricsapi.kube.errors import CredentialsError
-from metricsapi.kube.files import FileError
+from metricsapi.kube.files import FileError, FollowedFiles
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.tls import ClientTLS, follow_authorities
 from metricsapi.server.auth.tokens import BadCredential, TokenReviewer, bearer_token
@@ -38,6 +38,11 @@ class TokenIdentity:
             self._tls = ClientTLS(follow_authorities(authorities), server_name=name)
         except (FileError, OSError) as error:
             raise CredentialsError(f"--replica-certificate-authority: {error}") from error
+
+    @property
+    def files(self) -> list[FollowedFiles[Any]]:
+        """The files of the token and of the authorities."""
+        return [*self._own.files, *self._tls.files]
 
     def shown(self) -> Shown:
         """Give what to show to the leader now. Raises NoIdentityError."""

@@ -1,0 +1,73 @@
+"""Looks up the addresses of host names, so that a name without a response delays no other.
+
+The resolver of the C library blocks the thread that calls it, for half a minute where no DNS server
+responds. asyncio and uvloop share a few threads among all look-ups: four such names would keep all
+other nodes waiting. So each look-up has a thread of its own, and a name has one look-up at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+import threading
+
+MOST = 256  # look-ups at a time: a thread takes some 20 KiB while it waits
+
+
+class Names:
+    """Looks up names, a bounded number at a time."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._lookups: dict[str, asyncio.Future[list[str]]] = {}  # under way, by name
+
+    def __contains__(self, host: str) -> bool:
+        """Return whether a name is being looked up."""
+        return host in self._lookups
+
+    async def addresses(self, host: str) -> list[str]:
+        """Return the IP addresses of a host; an IP address is its own.
+
+        Raises OSError, or ValueError for what is no name (UnicodeError is one).
+        """
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(host)
+            return [host]
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            if len(self._lookups) >= self._most:
+                raise OSError(errno.EAGAIN, f"{self._most} other names are being looked up")
+            lookup = self._lookups[host] = self._start(host)
+        return await asyncio.shield(lookup)
+
+    def _start(self, host: str) -> asyncio.Future[list[str]]:
+        loop = asyncio.get_running_loop()
+        lookup: asyncio.Future[list[str]] = loop.create_future()
+        # Whoever waited may be gone by then: an error that nobody reads is no news.
+        lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        def finish(result: list[str] | Exception) -> None:
+            del self._lookups[host]
+            if isinstance(result, Exception):
+                lookup.set_exception(result)
+            else:
+                lookup.set_result(result)
+
+        def look_up() -> None:
+            result = _addresses(host)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(finish, result)
+
+        threading.Thread(target=look_up, name=f"look up {host[:60]}", daemon=True).start()
+        return lookup
+
+
+def _addresses(host: str) -> list[str] | Exception:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError, TypeError) as error:  # such as UnicodeError
+        return error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
