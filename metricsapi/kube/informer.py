@@ -160,6 +160,8 @@ class Informer(Generic[T]):
                 raise InvalidResponse(f"the list of {self.resource.name} does not end")
             token = page.next
             tokens.add(token)
+        if not page.resource_version:  # such as a Status, or another service's JSON
+            raise InvalidResponse(f"the list of {self.resource.name} has no resourceVersion")
         self._note_skipped(skipped)
         await self._replace(objects)
         self.synced.set()

@@ -407,6 +407,33 @@ async def test_a_captive_proxy_is_an_error_and_no_end(start):
         await until(lambda: informer.error is None)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"metadata": {}},
+        {"kind": "Status", "metadata": {}, "status": "Failure", "code": 500},
+        {"metadata": {"resourceVersion": ""}, "items": [], "message": "welcome"},
+    ],
+)
+async def test_json_that_is_no_list_takes_away_no_object(start, other):
+    """A gateway responds 200 with JSON of its own."""
+    state = {"other": False}
+
+    def answer(request):
+        if request.watching:
+            return 200, lines(then_hang=not state["other"])
+        return 200, other if state["other"] else page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.objects)
+        state["other"] = True
+        server.hang_up()
+        await until(lambda: isinstance(informer.error, InvalidResponse))
+        assert "no resourceVersion" in str(informer.error)
+        assert set(informer.objects) == {"a"}
+
+
 async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_end(start):
     """It makes progress each time, and still has to wait longer and longer."""
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
