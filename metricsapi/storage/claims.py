@@ -90,6 +90,7 @@ class Claims:
     def _set(self, key: Key, claims: list[Pod]) -> None:
         if not claims:
             self._claims.pop(key, None)
+            self._bound.pop(key, None)
             return
         self._claims[claims[0].key] = tuple(claims)
         self.decide(key)
