@@ -16,6 +16,7 @@ from metricsapi.scrape.decoding import MAX_PODS, pod_limit
 
 PATH_ANNOTATION = "metrics.k8s.io/resource-metrics-path"
 IPFamily = Literal[4, 6]
+MOST_HOSTS = 16  # addresses of a node
 _MAX_PATH = 1024  # characters
 # Segments of unreserved characters and some delimiters (RFC 3986, 3.3); not `.` and `..`, nothing
 # percent-encoded, no query and no host, so that the path cannot lead to anything but this node's.
@@ -78,13 +79,16 @@ def log_refused_path(old: Node | None, new: Node) -> None:
 
 
 def _hosts(node: Node, settings: KubeletSettings, ip_family: IPFamily | None) -> tuple[str, ...]:
-    """Order by preferred type, then by the cluster's IP family, then as the node has them."""
+    """Order by preferred type, then by the cluster's IP family, then as the node has them.
+
+    Only the first are used: each has a share of the time of a scrape.
+    """
     hosts: list[str] = []
     for kind in settings.address_types:
         of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
         of_kind.sort(key=lambda host: family(host) not in (None, ip_family))
         hosts += of_kind
-    return tuple(dict.fromkeys(hosts))
+    return tuple(dict.fromkeys(hosts))[:MOST_HOSTS]
 
 
 def cluster_family(server: str) -> IPFamily | None:

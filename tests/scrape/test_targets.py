@@ -12,7 +12,14 @@ from msgspec import structs
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.resources import Address, Capacity, Node
 from metricsapi.scrape.decoding import DecodeError
-from metricsapi.scrape.targets import PATH_ANNOTATION, Target, family, refused_path, target_of
+from metricsapi.scrape.targets import (
+    MOST_HOSTS,
+    PATH_ANNOTATION,
+    Target,
+    family,
+    refused_path,
+    target_of,
+)
 from tests.support.kubelet import Kubelet, Reader, client, http, is_sample, node
 
 TYPES = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname")
@@ -44,6 +51,14 @@ MANY = Node(
 def test_hosts_are_in_the_wanted_order_and_the_clusters_family_first(types, ip_family, hosts):
     settings = KubeletSettings(address_types=types)
     assert target_of(MANY, settings, ip_family).hosts == hosts
+
+
+def test_of_a_thousand_addresses_the_first_are_used():
+    """All of them share the time of one scrape."""
+    addresses = tuple(Address("InternalIP", f"10.0.{i // 250}.{i % 250}") for i in range(1000))
+    many = structs.replace(MANY, addresses=addresses * 2)
+    hosts = target_of(many, KubeletSettings()).hosts
+    assert hosts == tuple(address.address for address in addresses[:MOST_HOSTS])
 
 
 @pytest.mark.parametrize(
