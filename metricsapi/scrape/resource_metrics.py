@@ -77,7 +77,6 @@ def resource_steps(body: bytes | bytearray, exchange: Exchange) -> Steps[NodeSam
         node,
         exchange.requested_at,
         exchange.answered_at,
-        exchange.wall_offset,
         own,
         pods,
         time_step=_STEP,

@@ -74,7 +74,6 @@ def summary_steps(
         node,
         exchange.requested_at,
         exchange.answered_at,
-        exchange.wall_offset,
         stats,
         pods,
         nameless=len(listed) - len(pods),

@@ -31,9 +31,7 @@ EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a wi
 class Node:
     """All that is remembered of one node."""
 
-    __slots__ = (
-        "backlog", "clock", "last_good", "name", "pods", "stat", "step", "usage", "wall_offset",
-    )  # fmt: skip
+    __slots__ = ("backlog", "clock", "name", "pods", "stat", "step", "usage")
 
     def __init__(self, name: str, backlog: Backlog) -> None:
         self.name = name
@@ -43,16 +41,12 @@ class Node:
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
         self.step = 0.0  # what its last answer's times were cut to
-        self.last_good = 0.0  # when that came, in monotonic seconds
-        self.wall_offset = 0.0
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; give the rules for its containers."""
         if sample.moved:
             self._move(sample.moved)
         timing = self._locate(sample)
-        self.last_good = sample.answered_at
-        self.wall_offset = sample.wall_offset
         new = sample.stats
         rates_known = new is None or new.cpu is None or bool(new.cpu.usage_nano_cores)
         if new is not None:
@@ -65,13 +59,14 @@ class Node:
     def make_usage(self) -> NodeUsage | None:
         """Give the usage, however old, or None while it is not known."""
         stat = self.stat
-        if stat is None or stat.rated is None or stat.rated.cpu is None or not stat.working_set:
+        rated = stat.cpu.rated if stat is not None else None
+        if stat is None or rated is None or rated.cpu is None or not stat.working_set:
             return None
         self.usage = NodeUsage(
             self.name,
-            stat.rated.at.time,
-            stat.rated.window,
-            stat.rated.cpu,
+            rated.at.time,
+            rated.window,
+            rated.cpu,
             stat.working_set,
             stat.swap,
             stat.ephemeral_storage,
@@ -80,14 +75,7 @@ class Node:
 
     def info(self) -> NodeInfo:
         """Give what a status page shows of the node."""
-        offset = self.clock.offset
-        return NodeInfo(
-            self.last_good,
-            self.last_good + self.wall_offset,
-            len(self.pods),
-            self.containers(),
-            None if offset is None else offset - self.wall_offset,
-        )
+        return NodeInfo(len(self.pods), self.containers())
 
     def containers(self) -> int:
         """Count the containers in its last answer."""
@@ -114,7 +102,6 @@ class Node:
     def _move(self, seconds: float) -> None:
         """Take the times of another replica's answers so far to be later by `seconds`."""
         self.clock.move(seconds)
-        self.last_good += seconds
         stats = [stat for pod in self.pods.values() for stat in pod.stats.values()]
         if self.stat is not None:
             stats.append(self.stat)
@@ -135,7 +122,7 @@ class Node:
 
 
 def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
-    time, last = epoch_seconds(cpu.time), stat.reading
+    time, last = epoch_seconds(cpu.time), stat.cpu.reading
     counter = last.counter if last is not None else None
     grown, rate = cpu.usage_core_nano_seconds, cpu.usage_nano_cores or 0
     # A clock that is set back may give two readings the same time.
@@ -145,7 +132,7 @@ def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
     implied = 0.0
     if counter is not None and grown is not None and rate >= EXACT:
         implied = (grown - counter) / rate
-    yield Previous(time, stat.run, moment, implied)
+    yield Previous(time, stat.cpu.run, moment, implied)
 
 
 def _cpu_times(pods: Iterable[PodStats]) -> Mapping[KubeletTime, int]:

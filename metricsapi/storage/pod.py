@@ -59,7 +59,7 @@ class Pod:
             if last is None:
                 changed = renamed = True
             elif not changed and stat is not last:
-                changed = stat.rated is not last.rated or not same_usage(stat, last)
+                changed = stat.cpu.rated is not last.cpu.rated or not same_usage(stat, last)
         if renamed and not well_named(self, stats):
             return False
         self.stats = stats
@@ -76,7 +76,7 @@ class Pod:
         earliest, since = None, inf
         containers = []
         for stat in running(self.sorted_stats()):
-            rated, at = stat.rated, stat.working_set_at
+            rated, at = stat.cpu.rated, stat.working_set_at
             if rated is None or rated.cpu is None or at is None:
                 return None
             if earliest is None or rated.at.time < earliest.at.time:

@@ -141,9 +141,9 @@ class MetricsStore:
         """Give until when a node's usage is served without a new reading, in monotonic seconds."""
         kept = self._nodes.get(node)
         stat = kept.stat if kept is not None else None
-        if stat is None or stat.rated is None or stat.working_set_at is None:
+        if stat is None or stat.cpu.rated is None or stat.working_set_at is None:
             return None
-        return min(stat.rated.at.received, stat.working_set_at.received) + self.max_age
+        return min(stat.cpu.rated.at.received, stat.working_set_at.received) + self.max_age
 
     def oldest(self, now: float) -> float | None:
         """Give the earliest timestamp of the nodes' usage at `now`, or None without any."""
@@ -204,7 +204,7 @@ class MetricsStore:
                 self._cluster.look_up(*pod.key)
 
     def _readings(self, node: str, key: Key, stat: Stat, now: float) -> Iterator[Readings]:
-        cpu, at = stat.reading, stat.working_set_at
+        cpu, at = stat.cpu.reading, stat.working_set_at
         if cpu is None or at is None or now - min(cpu.at.received, at.received) > self.max_age:
             return
         start = epoch_seconds(stat.start)

@@ -154,7 +154,6 @@ class NodeSample(Struct):
     node: str
     requested_at: float  # monotonic seconds just before the request was written
     answered_at: float  # monotonic seconds when the first byte of the body had come
-    wall_offset: float  # our wall clock minus our monotonic clock at that moment
     stats: ContainerStats | None  # the node's own stats; its `name` is the node's name
     pods: list[PodStats] | EncodedPods
     time_step: float = 1.0  # kubelet times are cut to this: 1 s in the Summary, or 1 ms
@@ -216,8 +215,5 @@ class PodUsage(Struct, frozen=True, gc=False):
 class NodeInfo(Struct, frozen=True, gc=False):
     """What is known of one node that has answered, for its row on a status page."""
 
-    last_good: float  # monotonic seconds of its last good answer
-    last_good_time: float  # the same moment by our wall clock, seconds since the epoch
     pods: int  # in that answer
     containers: int  # in that answer; 0 on a node that answers without containers
-    clock_skew: float | None  # seconds its clock is ahead of ours; None until it is known

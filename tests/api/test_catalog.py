@@ -38,7 +38,7 @@ def answer(node, now, pods):
         )
         for name, uid, start in pods
     ]
-    return node_sample(node, now, now + 0.01, EPOCH, samples)
+    return node_sample(node, now, now + 0.01, samples)
 
 
 @given(st.lists(steps, max_size=25))

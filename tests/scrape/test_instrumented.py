@@ -52,5 +52,5 @@ async def test_a_bug_is_counted_as_internal_wherever_it_is():
     assert failures(series, "internal") == 1
     now = time.monotonic()
     with pytest.raises(RuntimeError):
-        run(MeasuredStore(Store(), series).put_in_steps(NodeSample("n1", now, now, 0.0, None, [])))
+        run(MeasuredStore(Store(), series).put_in_steps(NodeSample("n1", now, now, None, [])))
     assert failures(series, "internal") == 2

@@ -31,7 +31,7 @@ class Answers:
 def decode_resource(body, exchange):
     assert body == METRICS
     yield
-    times = exchange.requested_at, exchange.answered_at, exchange.wall_offset
+    times = exchange.requested_at, exchange.answered_at
     return NodeSample(exchange.node, *times, None, [])
 
 

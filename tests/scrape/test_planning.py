@@ -48,7 +48,7 @@ class Kubelets(Client):
             await asyncio.sleep(self.seconds)
         finally:
             self.active[name] -= 1
-        return self.result or NodeSample(name, now(), now(), 0.0, None, [])
+        return self.result or NodeSample(name, now(), now(), None, [])
 
 
 class Wants:
@@ -211,7 +211,7 @@ def test_while_another_replica_scrapes_nothing_is_planned_and_afterwards_from_it
             moment = await next_moment()
             planner.at = moment + 10.0
             answered = now()
-            assert pool.accept("n0", NodeSample("n0", answered, answered, 0.0, None, []), answered)
+            assert pool.accept("n0", NodeSample("n0", answered, answered, None, []), answered)
             pool.replan("n0")
             await asyncio.sleep(2.0)
             assert planner.asked == []

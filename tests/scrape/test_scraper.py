@@ -90,7 +90,7 @@ class Store:
 
 def sample(name):
     now = time.monotonic()
-    return NodeSample(name, now, now, 0.0, None, [])
+    return NodeSample(name, now, now, None, [])
 
 
 @asynccontextmanager

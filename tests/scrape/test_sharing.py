@@ -29,7 +29,7 @@ class Shared:
 
 
 def sample(name, answered_at):
-    return NodeSample(name, answered_at - 0.01, answered_at, 0.0, None, [])
+    return NodeSample(name, answered_at - 0.01, answered_at, None, [])
 
 
 async def test_results_that_are_no_newer_change_nothing():

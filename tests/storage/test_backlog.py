@@ -7,7 +7,7 @@ import pytest
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import EncodedPods
 from metricsapi.storage.windows import KEPT
-from tests.storage.test_never_wrong import EPOCH, container
+from tests.storage.test_never_wrong import container
 from tests.support.samples import node_sample
 
 PERIOD = 15.0
@@ -37,7 +37,7 @@ class Replicas:
         self._counter += next(self._load) * 10**9
         stats = container(at=self.now, counter=self._counter)
         pods = [("ns", name, f"uid-{name}", [stats]) for name in names]
-        return node_sample("n1", self.now - 0.02, self.now + 0.02, EPOCH, pods, own=stats)
+        return node_sample("n1", self.now - 0.02, self.now + 0.02, pods, own=stats)
 
     def usages(self, names=NAMES):
         """What each serves."""

@@ -34,7 +34,7 @@ def container(name="c", at=0.0, counter=0, *, start=0.0, rate=None, memory=4096,
 def put(store, at, *pods, node=None):
     """One answer at `at`: pods as (name, uid, containers)."""
     listed = [("ns", *pod) for pod in pods]
-    store.put(node_sample("node-a", at, at + 0.01, EPOCH, listed, own=node))
+    store.put(node_sample("node-a", at, at + 0.01, listed, own=node))
     return at + 0.01
 
 
@@ -122,7 +122,7 @@ def test_a_node_that_stops_answering_is_served_until_max_age_and_honestly_dated(
 def test_the_oldest_usage_of_nodes_is_told_while_it_is_served(store):
     for name, at in (("old", 90), ("new", 110), ("unknown", None)):
         own = container(at=at, counter=10**12, rate=5) if at else None
-        store.put(node_sample(name, 110.0, 110.01, EPOCH, [], own=own))
+        store.put(node_sample(name, 110.0, 110.01, [], own=own))
     assert store.oldest(111.0) == store.node_usage("old", 111.0).timestamp == EPOCH + 90
     assert store.oldest(111.0 + MAX_AGE) is None
 
@@ -226,7 +226,7 @@ def test_a_pod_that_is_named_as_none_can_be_is_left_out_and_costs_no_other(
             (namespace, pod, "u", [container(name, at, int(at))]),
             ("ns", "good", "v", [container("c", at, int(at), rate=10**8)]),
         ]
-        store.put(node_sample("node-a", at, at + 0.01, EPOCH, listed))
+        store.put(node_sample("node-a", at, at + 0.01, listed))
     assert store.pod_usage("ns", "good", 115.0)
     assert store.pod_usage(namespace, pod, 115.0) is None
     assert store.node_info("node-a").pods == 1
@@ -248,7 +248,7 @@ def test_nothing_of_any_length_is_kept_of_a_pod(store):
             ("ns", "pod", "u", [container("c", at, int(at), rate=10**8)]),
             ("ns", "other", "u" * 254, [container("c", at, int(at), rate=10**8)]),
         ]
-        sample = node_sample("node-a", at, at + 0.01, EPOCH, listed)
+        sample = node_sample("node-a", at, at + 0.01, listed)
         sample.pods[0].containers[0].start_time = long_start
         store.put(sample)
     assert store.pod_usage("ns", "pod", 115.0)
@@ -285,7 +285,7 @@ def test_times_that_are_next_to_each_other_give_no_rate(store):
     for at, time in ((100.0, 1e-320), (115.0, 2e-320)):
         item = container(at=at, counter=int(at), rate=None)
         item.cpu.time = time
-        store.put(node_sample("node-a", at, at + 0.01, EPOCH, [("ns", "pod", "u", [item])]))
+        store.put(node_sample("node-a", at, at + 0.01, [("ns", "pod", "u", [item])]))
     assert store.pod_usage("ns", "pod", 115.1) is None
 
 
@@ -315,7 +315,7 @@ def test_of_a_pod_that_two_nodes_list_the_one_that_started_last_is_served(store)
                 for i in range(5)
             ]
             listed = [("ns", *pod) for pod in (("pod", f"uid-{node}", [item]), *alone)]
-            store.put(node_sample(node, at, at + 0.01, EPOCH, listed))
+            store.put(node_sample(node, at, at + 0.01, listed))
         usage = store.pod_usage("ns", "pod", at + 0.01)
         assert (usage.node, usage.containers[0].cpu) == ("node-b", pytest.approx(2e9))
 

@@ -27,7 +27,7 @@ def sample(number, *, prefix="p"):
         for i in range(PODS)
     ]
     now = 100.0 + 15 * number
-    return NodeSample("n1", now, now + 0.02, AT - 100.0, stats("n1", number), pods)
+    return NodeSample("n1", now, now + 0.02, stats("n1", number), pods)
 
 
 def shown(store, prefix="p", at=120.0):

@@ -25,7 +25,7 @@ def container(name="c"):
 
 def put(store, *pods, nameless=0, node="n1"):
     listed = [PodStats(ref, [container(name)]) for ref, name in pods]
-    store.put(NodeSample(node, 1.0, 1.1, AT - 1.0, container(node), listed, nameless=nameless))
+    store.put(NodeSample(node, 1.0, 1.1, container(node), listed, nameless=nameless))
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_pod_that_another_node_listed_for_a_while_is_served_from_its_own_again
         if at == 145.0:
             elsewhere = container(at=at, counter=10**9, start=140, rate=2 * 10**8)
             listed = [("ns", "pod-0", "uid-0", [elsewhere])]
-        store.put(node_sample("node-b", at, at + 0.01, EPOCH, listed))
+        store.put(node_sample("node-b", at, at + 0.01, listed))
         if at == 145.0:
             assert store.pod_usage("ns", "pod-0", at).node == "node-b"
     usage = store.pod_usage("ns", "pod-0", 175.02)

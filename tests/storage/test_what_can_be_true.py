@@ -48,7 +48,7 @@ def container(name="c", at=100.0, cores=0.25, *, age=HOUR, **fields):
 
 
 def put(store, at, *containers, own=None, uid="u", step=None):
-    sample = node_sample("node-a", at, at + 0.02, EPOCH, [("ns", "pod", uid, containers)], own=own)
+    sample = node_sample("node-a", at, at + 0.02, [("ns", "pod", uid, containers)], own=own)
     if step is not None:
         sample.time_step = step
     store.put(sample)
@@ -301,7 +301,7 @@ def test_a_start_after_the_last_reading_is_a_restart(store):
 
 
 def entries(store, at, *listed):
-    store.put(node_sample("node-a", at, at + 0.02, EPOCH, [("ns", "pod", "u", e) for e in listed]))
+    store.put(node_sample("node-a", at, at + 0.02, [("ns", "pod", "u", e) for e in listed]))
     return store.pod_usage("ns", "pod", at + 0.02)
 
 
@@ -349,9 +349,7 @@ def test_one_container_with_a_time_that_is_nonsense_costs_no_other_its_accuracy(
         ]
         nonsense = container(at=at)
         nonsense.cpu.time = odd
-        sample = node_sample(
-            "node-a", at, at + 0.02, EPOCH, [*listed, ("ns", "p", "u", [nonsense])]
-        )
+        sample = node_sample("node-a", at, at + 0.02, [*listed, ("ns", "p", "u", [nonsense])])
         store.put(sample)
     for i in range(6):
         usage = store.pod_usage("ns", f"pod-{i}", 145.1)

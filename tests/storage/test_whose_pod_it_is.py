@@ -49,7 +49,7 @@ class Scene:
                 "c", EPOCH + start, EPOCH + at, counter, int(cores * CORE), EPOCH + at, 4096
             )
             pods.append(("ns", "pod", uid, [container]))
-        self.store.put(node_sample(node, at, at + 0.01, EPOCH, pods))
+        self.store.put(node_sample(node, at, at + 0.01, pods))
 
     def becomes(self, *uids):
         self.cluster.pods["pod"] = list(uids)
@@ -257,5 +257,5 @@ def test_a_node_that_lists_pods_of_others_for_long_does_not_fill_the_log(scene, 
             )
             for name in scene.cluster.pods
         ]
-        scene.store.put(node_sample("liar", at, at + 0.01, EPOCH, pods))
+        scene.store.put(node_sample("liar", at, at + 0.01, pods))
     assert len(caplog.records) == MOST

@@ -39,10 +39,10 @@ def container_stats(
     )
 
 
-def node_sample(node, requested, answered, wall_offset, pods, *, own=None) -> NodeSample:
+def node_sample(node, requested, answered, pods, *, own=None) -> NodeSample:
     """Return an answer; pods are (namespace, name, uid, containers), `own` is the node's stats."""
     listed = [
         PodStats(PodRef(name, namespace, uid), list(containers))
         for namespace, name, uid, containers in pods
     ]
-    return NodeSample(node, requested, answered, wall_offset, own, listed)
+    return NodeSample(node, requested, answered, own, listed)

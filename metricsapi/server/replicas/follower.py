@@ -145,7 +145,7 @@ class Follower:
     def _take(self, piece: bytes, reception: Reception, leader: Record, now: float) -> None:
         self._progress()
         before = reception.complete
-        for received in reception.feed(piece, now, self._wall() - now):
+        for received in reception.feed(piece, now):
             self._accept(received)
         if reception.complete and not before:
             self._complete, self._problem, self.since = True, "", self._wall()

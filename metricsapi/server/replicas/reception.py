@@ -49,11 +49,10 @@ class Reception:
         self._reader = FrameReader()
         self._offsets: dict[str, float] = {}  # by node: what its last sample's times went by
 
-    def feed(self, data: bytes, received_at: float, wall_offset: float) -> Iterator[Received]:
+    def feed(self, data: bytes, received_at: float) -> Iterator[Received]:
         """Yield the results that end in these bytes, which came at `received_at`.
 
-        `wall_offset` is our wall clock minus our monotonic clock. Raises ValueError, which
-        ProtocolError is, for what is no stream of ours.
+        Raises ValueError, which ProtocolError is, for what is no stream of ours.
         """
         for message in self._reader.feed(data):
             match message:
@@ -62,11 +61,11 @@ class Reception:
                 case Complete():
                     self.complete = True
                 case Packed():
-                    received = self._received(message, received_at, wall_offset)
+                    received = self._received(message, received_at)
                     if received is not None:
                         yield received
 
-    def _received(self, packed: Packed, now: float, wall_offset: float) -> Received | None:
+    def _received(self, packed: Packed, now: float) -> Received | None:
         offset = self._relation.ours(packed.behind)
         if (result := unpack(packed)) is None:
             return None
@@ -76,7 +75,6 @@ class Reception:
         kept = Packed(packed.data, offset, packed.pods)
         if isinstance(result, NodeSample):
             self._take_over(result, offset)
-            result.wall_offset = wall_offset
             return Received(result.node, result, result.answered_at, kept)
         known = Cause(result.cause) if result.cause in set(Cause) else Cause.INTERNAL
         failure = Failure(known, result.message)

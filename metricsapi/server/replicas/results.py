@@ -142,7 +142,6 @@ def unpack(packed: Packed) -> NodeSample | Failed | None:
         result.node,
         result.requested_at,
         result.answered_at,
-        0.0,
         result.stats,
         EncodedPods(packed.pods, result.listed, _pods_of),
         result.time_step,

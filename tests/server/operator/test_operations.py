@@ -232,7 +232,7 @@ class Kubelets:
 
 def sample(now):
     containers = [container_stats(name, 1.0, 2.0, 10, 5, 2.0, 7) for name in "cd"]
-    return node_sample("a", now, now, 0.0, [("ns", "p", "u", containers)])
+    return node_sample("a", now, now, [("ns", "p", "u", containers)])
 
 
 async def test_reads_are_counted_by_outcome_cause_and_phase():

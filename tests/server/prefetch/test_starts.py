@@ -56,7 +56,7 @@ class Kubelets(Client):
             if start <= read
         ]
         await asyncio.sleep(0.05)
-        return node_sample(target.node, requested, now(), EPOCH, pods, own=stats(0.0, read))
+        return node_sample(target.node, requested, now(), pods, own=stats(0.0, read))
 
 
 def stats(start, at):

@@ -31,7 +31,7 @@ def listed(name="p", uid="u", *, cpu=True):
 
 
 def sample(at, *pods, node="n"):
-    return NodeSample(node, at, at + ANSWERED, 0.0, None, list(pods))
+    return NodeSample(node, at, at + ANSWERED, None, list(pods))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def stream(*messages):
 
 async def test_scrapes_of_the_leader_are_taken_with_times_of_our_clock():
     theirs = time.monotonic() + 5000.0
-    sample = node_sample("n1", theirs - 0.2, theirs - 0.1, 0.0, [])
+    sample = node_sample("n1", theirs - 0.2, theirs - 0.1, [])
     failed = Failed("n2", "timeout", "late", theirs - 0.3)
     messages = (Hello("a", theirs, 1), pack(sample), pack(failed), Complete())
     async with leader(OURS, stream(*messages)) as (address, _), following(address) as (f, accepted):
@@ -119,7 +119,7 @@ async def test_a_stranger_at_the_address_of_the_lease_gets_nothing_and_changes_n
     [
         OK + chunk(b"<html>captive portal</html>"),
         OK + chunk(b"\xff" * 10),
-        OK + chunk(frame(pack(node_sample("n1", 1.0, 1.1, 0.0, [])))),
+        OK + chunk(frame(pack(node_sample("n1", 1.0, 1.1, [])))),
         b"HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
         b"SSH-2.0-x\r\n\r\n",

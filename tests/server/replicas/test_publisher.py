@@ -46,7 +46,7 @@ def publisher(leads=lambda: True):
 
 
 def sample(node, answered):
-    return node_sample(node, answered - 0.1, answered, 0.0, [])
+    return node_sample(node, answered - 0.1, answered, [])
 
 
 async def test_a_stream_begins_with_the_last_scrapes_of_every_node():

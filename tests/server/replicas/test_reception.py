@@ -16,11 +16,11 @@ LOCATED = (0.0, 1.0, 0.5, 10, -math.inf, False, [(1.7e9, NOW, 0.1)])
 
 def received(*messages, sent_at=NOW):
     data = b"".join(map(frame, (Hello("a", sent_at, 1), *messages)))
-    return list(Reception().feed(data, NOW, 0.0))
+    return list(Reception().feed(data, NOW))
 
 
 def sample(requested=NOW - 0.2, answered=NOW - 0.1, located=None):
-    made = node_sample("n1", requested, answered, 0.0, [])
+    made = node_sample("n1", requested, answered, [])
     made.located = located
     return pack(made)
 

@@ -47,7 +47,7 @@ def arrived(result):
 
 @given(PODS, st.none() | CONTAINERS)
 def test_a_sample_arrives_as_it_was_scraped(pods, own):
-    sample = node_sample("n1", 10.0, 10.1, 0.0, pods, own=own)
+    sample = node_sample("n1", 10.0, 10.1, pods, own=own)
     sample.located = Located(1.0, 2.0, 1.5, 40, 3.0, False, [(1.7e9, 10.0, 0.1)], [1.7e9, "now"])
     sample.time_step, sample.nameless, sample.unusable = 0.001, 2, "no CPU"
     assert arrived(sample) == sample
@@ -59,7 +59,7 @@ def test_a_failure_arrives_as_it_was():
 
 def test_answers_that_list_the_same_are_known_whatever_the_order_and_the_numbers():
     def listed(*pods):
-        return unpack(pack(node_sample("n1", 1.0, 1.1, 0.0, pods))).pods.listed
+        return unpack(pack(node_sample("n1", 1.0, 1.1, pods))).pods.listed
 
     def pod(name, uid="u", *, containers=1, counter=1):
         stats = [container_stats(f"c{n}", 1.0, 2.0, counter, 4, 2.0, 5) for n in range(containers)]
@@ -77,7 +77,7 @@ def test_a_number_of_more_than_64_bits_costs_no_other_one(number):
     sound = container_stats("a", 1.0, 2.0, 3, 4, 2.0, 5)
     wrong = container_stats("b", 1.0, 2.0, number, number, 2.0, number, number, number, number)
     own = container_stats("n1", 1.0, 2.0, 3, number, 2.0, 5)
-    taken = arrived(node_sample("n1", 1.0, 1.1, 0.0, [("ns", "p", "u", [sound, wrong])], own=own))
+    taken = arrived(node_sample("n1", 1.0, 1.1, [("ns", "p", "u", [sound, wrong])], own=own))
     first, second = taken.pods[0].containers
     assert first == ContainerStats(
         "a", 1.0, CpuStats(2.0, 4, 3), MemoryStats(2.0, 5), None, None, DiskStats(0)
@@ -98,13 +98,13 @@ def test_what_is_no_text_is_sent_with_replacements():
     """It may be what a kubelet sent."""
     assert unpack(pack(Failed("n1", "decode", "bad \udcff", 5.0))).message == "bad ?"
     stats = container_stats("c\udcff", "now\udcff", 2.0, 3, 4, 2.0, 5)
-    (pod,) = arrived(node_sample("n1", 1.0, 1.1, 0.0, [("ns", "p\udcff", "u", [stats])])).pods
+    (pod,) = arrived(node_sample("n1", 1.0, 1.1, [("ns", "p\udcff", "u", [stats])])).pods
     assert (pod.pod_ref.name, pod.containers[0].name) == ("p?", "c?")
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_bytes_that_are_no_result_raise_nothing_but_a_protocol_error(data, pods):
-    sample = pack(node_sample("n1", 1.0, 1.1, 0.0, []))
+    sample = pack(node_sample("n1", 1.0, 1.1, []))
     for packed in (Packed(data), Packed(sample.data, pods=pods)):
         with contextlib.suppress(ProtocolError):
             list(unpack(packed).pods)
@@ -114,13 +114,13 @@ def test_bytes_that_are_no_result_raise_nothing_but_a_protocol_error(data, pods)
                                  ["c", 0, 0, "1", 2, 0, 3, 0, 0, 0, 0]])  # fmt: skip
 def test_a_container_that_is_not_whole_is_refused(row):
     data = msgspec.msgpack.encode([[1.0], [["p", "ns", "u", [row]]]])
-    sample = unpack(Packed(pack(node_sample("n1", 1.0, 1.1, 0.0, [])).data, pods=data))
+    sample = unpack(Packed(pack(node_sample("n1", 1.0, 1.1, [])).data, pods=data))
     with pytest.raises(ProtocolError, match="cannot be decoded"):
         list(sample.pods)
 
 
 def test_what_is_cut_off_is_refused():
-    sample = pack(node_sample("n1", 1.0, 1.1, 0.0, [("ns", "p", "u", [])]))
+    sample = pack(node_sample("n1", 1.0, 1.1, [("ns", "p", "u", [])]))
     with pytest.raises(ProtocolError):
         unpack(Packed(pack(FAILED).data[:-5]))
     with pytest.raises(ProtocolError):
@@ -134,7 +134,7 @@ def test_a_result_of_a_newer_version_is_skipped():
 def test_what_a_newer_version_adds_is_skipped():
     row = ["c", 0, 1, 4, 3, 1, 5, None, None, None, None, "new"]
     pods = msgspec.msgpack.encode([[1.0, 2.0], [["p", "ns", "u", [row], "new"]], "new"])
-    sample = msgspec.msgpack.decode(pack(node_sample("n1", 1.0, 1.1, 0.0, [])).data)
+    sample = msgspec.msgpack.decode(pack(node_sample("n1", 1.0, 1.1, [])).data)
     taken = unpack(Packed(msgspec.msgpack.encode({**sample, "new": {"a": 1}}), pods=pods))
     (pod,) = taken.pods
     assert pod.containers == [ContainerStats("c", 1.0, CpuStats(2.0, 4, 3), MemoryStats(2.0, 5))]

@@ -46,7 +46,7 @@ class Kubelet:
         listed = [self._stats(f"c{number}", number, read) for number in range(self.containers)]
         own = self._stats("n1", 7, at - self.rng.uniform(0.0, 10.0))
         pods = [("ns", "p", "u", listed)]
-        return node_sample("n1", requested, answered, EPOCH, pods, own=own)
+        return node_sample("n1", requested, answered, pods, own=own)
 
     def _text(self, at):
         time = dt.datetime.fromtimestamp(int(EPOCH + self.skew + at), dt.UTC)
@@ -84,7 +84,7 @@ class Replicas:
         arrives = now + self._apart + self._rng.choice(self._delays)
         for start in range(0, len(data), 1000):
             piece = data[start : start + 1000]
-            for received in self._reception.feed(piece, arrives, EPOCH - self._apart):
+            for received in self._reception.feed(piece, arrives):
                 self.follower.put(received.result)
 
     def usages(self, now):
