@@ -80,7 +80,7 @@ class Backlog:
 
 
 def _is_clear(located: Located | None) -> bool:
-    """Tell whether all containers of an answer are known to be read at request time."""
+    """Return whether all containers of an answer are known to be read at request time."""
     return (
         located is not None
         and located.evidence >= ENOUGH

@@ -40,18 +40,18 @@ class Claims:
         self._bound: dict[Key, tuple[str, str]] = {}  # uid and node of pods that were looked up
 
     def get(self, key: Key) -> Sequence[Pod]:
-        """Give all that nodes list under a name."""
+        """Return all that nodes list under a name."""
         return self._claims.get(key, ())
 
     def shown(self, key: Key) -> Pod | None:
-        """Give the one that is served."""
+        """Return the one that is served."""
         for pod in self._claims.get(key, ()):
             if pod.shown:
                 return pod
         return None
 
     def change(self, before: Iterable[Pod], after: Iterable[Pod]) -> None:
-        """Take that a node lists the pods `after` in place of `before`."""
+        """Note that a node lists the pods `after` in place of `before`."""
         old, new = set(before), set(after)
         gone, added = old - new, new - old
         for pod in gone:
@@ -66,7 +66,7 @@ class Claims:
             self._set(key, pods)
 
     def bind(self, key: Key, uid: str, node: str) -> None:
-        """Take that the API server has bound the pod of this uid to a node."""
+        """Note that the API server has bound the pod of this uid to a node."""
         self._bound[key] = uid, node
         self.decide(key)
 
@@ -99,7 +99,7 @@ class Claims:
 def _withheld(
     claims: Sequence[Pod], uids: Collection[str], node: str
 ) -> Iterable[tuple[Pod, Withheld]]:
-    """Give the pods of one name that are not to be served; `node` is where it is, if known."""
+    """Yield the pods of one name that are not to be served; `node` is where it is, if known."""
     if not uids:
         return
     rightful = []

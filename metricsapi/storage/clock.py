@@ -61,7 +61,7 @@ class NodeClock(Struct, gc=False):
 
     @property
     def reads_at_request(self) -> bool:
-        """Whether the node is known to have stats that are read at request time."""
+        """Return whether the node is known to have stats that are read at request time."""
         return self.evidence >= ENOUGH
 
     def locate(
@@ -101,7 +101,7 @@ class NodeClock(Struct, gc=False):
         return self._timing({**seconds, **_parsed((node_time,))}, at, located), located
 
     def adopt(self, located: Located, node_time: KubeletTime, at: Exchange) -> Timing:
-        """Take over what another store computed for the same answer; give the times."""
+        """Take over what another store computed for the same answer; return the times."""
         self.bounds = Bounds(located.low, located.high)
         self.at, self.shift = at.answered, located.shift
         self.evidence = located.evidence
@@ -147,7 +147,7 @@ class NodeClock(Struct, gc=False):
         at: Exchange,
         readings: list[Previous],
     ) -> tuple[Finding, set[float]]:
-        """Change bounds and evidence by what an answer shows; give the times that agree then."""
+        """Change bounds and evidence by what an answer shows; return the times that agree then."""
         known = [new.time for new in readings if new.run >= RUN and self.evidence >= ENOUGH]
         finding = self._find(max(usual), agreeing, known)
         reaction = REACTIONS[finding]
@@ -181,12 +181,12 @@ class NodeClock(Struct, gc=False):
 
 
 def _parsed(times: Iterable[KubeletTime]) -> dict[KubeletTime, float]:
-    """Give the times that are times, each with its seconds since the epoch."""
+    """Return the times that are times, each with its seconds since the epoch."""
     return {time: parsed for time in times if (parsed := epoch_seconds(time)) is not None}
 
 
 def _usual(times: Mapping[float, int]) -> set[float]:
-    """Give the times that many of an answer's containers have; all if there are no such times.
+    """Return the times that many of an answer's containers have; all if there are no such times.
 
     One container from housekeeping among others that are read at request time, or one with a time
     that is nonsense, says nothing of the clock.

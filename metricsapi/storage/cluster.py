@@ -12,11 +12,11 @@ class Cluster(Protocol):
     """The API server's view of nodes and pods."""
 
     def capacity(self, node: str) -> Capacity:
-        """Give how much a node has."""
+        """Return how much a node has."""
         ...
 
     def uids(self, namespace: str, name: str) -> Collection[str]:
-        """Give the uids under which a kubelet may list a pod; none if there is no such pod (yet).
+        """Return the uids under which a kubelet may list a pod; none if there is no such pod (yet).
 
         When they change, `MetricsStore.reconsider` is to be called.
         """

@@ -70,7 +70,7 @@ REACTIONS: Mapping[Finding, Reaction] = {
 
 
 def _read_together(agreement: Agreement) -> bool:
-    """Whether the kubelet's own rates have the same window for all, and that is not ours."""
+    """Return whether the kubelet's own rates have the same window for all, and that is not ours."""
     implied = [new.implied for new in agreement.agreeing if new.implied > 0]
     if len(implied) < 2:
         return False

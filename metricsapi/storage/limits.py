@@ -27,7 +27,7 @@ class Limits(Struct, frozen=True, gc=False):
 
 
 def limits_of(capacity: Capacity, stats: ContainerStats | None, *, swap: bool) -> Limits:
-    """Give the limits of a node from its API object and from its own stats in an answer.
+    """Return the limits of a node from its API object and from its own stats in an answer.
 
     Without `swap`, no swap is read. Nodes say how much swap they have since Kubernetes 1.34; until
     then it is what the Summary has as available and as used.

@@ -43,7 +43,7 @@ class Node:
         self.step = 0.0  # what its last answer's times were cut to
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
-        """Take an answer's times and the node's own stats; give the rules for its containers."""
+        """Take an answer's times and the node's own stats; return the rules for its containers."""
         if sample.moved:
             self._move(sample.moved)
         timing = self._locate(sample)
@@ -57,7 +57,7 @@ class Node:
         return Rules(timing, limits, windows, RUN, rates_known=rates_known)
 
     def make_usage(self) -> NodeUsage | None:
-        """Give the usage, however old, or None while it is not known."""
+        """Return the usage, however old, or None while it is not known."""
         stat = self.stat
         rated = stat.cpu.rated if stat is not None else None
         if stat is None or rated is None or rated.cpu is None or not stat.working_set:
@@ -74,7 +74,7 @@ class Node:
         return self.usage
 
     def info(self) -> NodeInfo:
-        """Give what a status page shows of the node."""
+        """Return what a status page shows of the node."""
         return NodeInfo(len(self.pods), self.containers())
 
     def containers(self) -> int:
@@ -112,7 +112,7 @@ class Node:
             pod.since += seconds
 
     def _previous(self, pods: Iterable[PodStats]) -> Iterator[Previous]:
-        """Give each new reading of a container that was in the answer before, too."""
+        """Yield each new reading of a container that was in the answer before, too."""
         for listed in pods:
             pod = self.pods.get(listed.pod_ref)
             for new in listed.containers or ():

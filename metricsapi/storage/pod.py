@@ -46,7 +46,7 @@ class Pod:
         self.withheld = ""  # why it is not, if the API server says so: see `claims`
 
     def put(self, containers: Sequence[ContainerStats], rules: Rules) -> bool:
-        """Take what an answer lists as its containers; tell whether their names can be."""
+        """Take what an answer lists as its containers; return whether their names can be."""
         before = self.stats
         stats: dict[str, Stat] = {}
         changed = renamed = False
@@ -68,7 +68,7 @@ class Pod:
         return True
 
     def make_usage(self) -> PodUsage | None:
-        """Give the usage, however old, or None while one of its containers has none.
+        """Return the usage, however old, or None while one of its containers has none.
 
         What of its node waited for somebody to ask is put first.
         """
@@ -96,11 +96,11 @@ class Pod:
         return self.usage
 
     def sorted_stats(self) -> list[Stat]:
-        """Give the stats of its containers by name."""
+        """Return the stats of its containers by name."""
         return sorted(self.stats.values(), key=_by_name)
 
     def started(self) -> float:
-        """Give when the last of its containers started, in seconds since the epoch; 0: unknown."""
+        """Return when its last container started, in seconds since the epoch; 0: unknown."""
         return max(map(started, self.stats.values()), default=0.0)
 
 
@@ -114,7 +114,7 @@ def running(stats: list[Stat]) -> list[Stat]:
 
 
 def well_named(pod: Pod, containers: Iterable[str]) -> bool:
-    """Tell whether a pod's names are such as the API server takes, and its uid no longer."""
+    """Return whether a pod's names are such as the API server takes, and its uid no longer."""
     namespace, name = pod.key
     if len(pod.ref.uid) > LONGEST_UID:
         return False
@@ -122,7 +122,7 @@ def well_named(pod: Pod, containers: Iterable[str]) -> bool:
 
 
 def each_once(pods: Sequence[PodStats]) -> Sequence[PodStats]:
-    """Give each pod of an answer once: with the containers of all its entries, if it has many."""
+    """Return each pod of an answer once: with the containers of all its entries, if it has many."""
     if len({pod.pod_ref for pod in pods}) == len(pods):
         return pods
     entries: dict[PodRef, list[ContainerStats]] = {pod.pod_ref: [] for pod in pods}
@@ -132,7 +132,7 @@ def each_once(pods: Sequence[PodStats]) -> Sequence[PodStats]:
 
 
 def newest_of_each(containers: Iterable[ContainerStats]) -> list[ContainerStats]:
-    """Give each container once.
+    """Return each container once.
 
     Of one that is listed twice, as when it was just restarted, the entry that started last counts;
     of those, the one that was read last.

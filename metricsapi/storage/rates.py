@@ -77,7 +77,7 @@ class Interval(Struct, frozen=True, gc=False):
 def interval(
     last: Instant, new: Instant, timing: Timing, limits: Limits, *, trusted: bool
 ) -> Interval:
-    """Give the time between two readings.
+    """Return the time between two readings.
 
     `trusted` is whether they are of a stat that is known to be read at request time.
     """
@@ -117,7 +117,7 @@ def has_usage(cpu: CpuStats, limits: Limits) -> bool:
 
 
 def kubelet_rate(cpu: CpuStats, limits: Limits) -> int | None:
-    """Give the kubelet's own rate in nanocores, unless the node has not that many cores."""
+    """Return the kubelet's own rate in nanocores, unless the node has not that many cores."""
     rate = cpu.usage_nano_cores
     return rate if rate is not None and 0 <= rate <= limits.cpu else None
 
@@ -125,7 +125,7 @@ def kubelet_rate(cpu: CpuStats, limits: Limits) -> int | None:
 def reading_after(
     last: Reading, at: Instant, counter: int, between: Interval, cpu: CpuStats, limits: Limits
 ) -> Reading:
-    """Give the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
+    """Return the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
     grown, length = counter - (last.counter or 0), between.length
     if between.exact and grown > 0:
         rate = round(grown / length)
@@ -143,7 +143,7 @@ def reading_after(
 def favours(
     theirs: float, ours: Interval, grown: int, kubelet: int | None, tolerance: float
 ) -> bool:
-    """Whether the kubelet's rate agrees with the time between its own times, and not with ours.
+    """Return whether the kubelet's rate agrees with its own times and not with ours.
 
     `theirs` is in seconds; `tolerance` is how far the rate may be off, as a fraction.
     """
@@ -157,7 +157,7 @@ def favours(
 def _with_kubelet_rate(
     between: Interval, grown: int, kubelet: int | None, limits: Limits
 ) -> tuple[int, float]:
-    """Give rate and window where the length of the interval is too uncertain by itself."""
+    """Return rate and window where the length of the interval is too uncertain by itself."""
     length, error = between.length, between.error
     if kubelet and not between.jumped:
         implied = grown / kubelet
@@ -171,7 +171,7 @@ def _with_kubelet_rate(
 
 
 def _can_be(rate: int, grown: int, between: Interval, limits: Limits) -> bool:
-    """Whether a rate over `KUBELET_WINDOW` and a counter's growth can both be true."""
+    """Return whether a rate over `KUBELET_WINDOW` and a counter's growth can both be true."""
     shortest, longest = between.length - between.error, between.length + between.error
     used = rate * KUBELET_WINDOW
     outside = limits.cpu * max(0.0, KUBELET_WINDOW - shortest)
@@ -187,7 +187,7 @@ def first_reading(
     *,
     sampled_twice: bool,
 ) -> Reading:
-    """Give a reading that no other precedes, with the kubelet's own rate.
+    """Return a reading that no other precedes, with the kubelet's own rate.
 
     It has none if that means "not known yet" or cannot be. `started` is in seconds since the epoch,
     None if not known; `sampled_twice` is whether the kubelet must have two samples by now.

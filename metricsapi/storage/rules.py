@@ -43,7 +43,7 @@ class Rules:
         self._measured: tuple[Instant, Instant, bool, Interval] | None = None
 
     def measure(self, since: Instant, until: Instant, *, trusted: bool) -> Interval:
-        """Give the time between two readings of one stat.
+        """Return the time between two readings of one stat.
 
         `trusted` is whether the stat is known to be read at request time.
         """

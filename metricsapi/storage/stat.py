@@ -40,7 +40,7 @@ class Stat(Struct, frozen=True, gc=False):
 
 
 def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
-    """Give what is kept of a container after one more answer."""
+    """Return what is kept of a container after one more answer."""
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
         known = epoch_seconds(new.start_time) is not None
         stat = Stat(sys.intern(new.name), new.start_time if known else None)
@@ -68,7 +68,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
 
 
 def instants(stat: Stat) -> Iterator[Instant]:
-    """Give every instant that is kept, one perhaps more than once."""
+    """Yield every instant that is kept, one perhaps more than once."""
     for reading in (stat.cpu.reading, stat.cpu.rated, stat.cpu.since, *stat.cpu.later):
         if reading is not None:
             yield reading.at
@@ -77,12 +77,12 @@ def instants(stat: Stat) -> Iterator[Instant]:
 
 
 def started(stat: Stat) -> float:
-    """Give when a container started, in seconds since the epoch; 0 if that is not known."""
+    """Return when a container started, in seconds since the epoch; 0 if that is not known."""
     return epoch_seconds(stat.start) or 0.0
 
 
 def finished(stat: Stat, others_started: float) -> bool:
-    """Whether a container is an init container that has finished: docker lists it with zeros.
+    """Return whether a container is a finished init container: docker lists those with zeros.
 
     It started before all others, which are listed with usage and of which the first started at
     `others_started` (seconds since the epoch), and has not been seen with usage since.
@@ -92,7 +92,7 @@ def finished(stat: Stat, others_started: float) -> bool:
 
 
 def _restarted(stat: Stat, start: KubeletTime) -> bool:
-    """Whether a container that has another start than before is another one.
+    """Return whether a container that has another start than before is another one.
 
     A start that lies before the last reading is that of the same container: some kubelets round it,
     and some write an age.
@@ -104,7 +104,7 @@ def _restarted(stat: Stat, start: KubeletTime) -> bool:
 
 
 def same_usage(stat: Stat, other: Stat) -> bool:
-    """Whether two states of a container are served alike."""
+    """Return whether two states of a container are served alike."""
     return (
         stat.cpu.rated is other.cpu.rated
         and stat.working_set_at is other.working_set_at
@@ -115,7 +115,7 @@ def same_usage(stat: Stat, other: Stat) -> bool:
 
 
 def _with_nothing_new(stat: Stat, new: ContainerStats, cpu: CpuState) -> Stat:
-    """Give a stat after an answer without a new reading."""
+    """Return a stat after an answer without a new reading."""
     zero = _all_zero(new)
     known = epoch_seconds(new.start_time) is not None
     start = new.start_time if known else stat.start

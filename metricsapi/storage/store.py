@@ -131,14 +131,14 @@ class MetricsStore:
             self._refused.forget(node)
 
     def node_usage(self, node: str, now: float) -> NodeUsage | None:
-        """Give a node's usage at the monotonic time `now`, or None when there is none current."""
+        """Return a node's usage at the monotonic time `now`, or None when there is none current."""
         kept, until = self._nodes.get(node), self.served_until(node)
         if kept is None or until is None or now > until:
             return None
         return kept.usage or kept.make_usage()
 
     def served_until(self, node: str) -> float | None:
-        """Give until when a node's usage is served without a new reading, in monotonic seconds."""
+        """Return until when a node's usage is served, in monotonic seconds."""
         kept = self._nodes.get(node)
         stat = kept.stat if kept is not None else None
         if stat is None or stat.cpu.rated is None or stat.working_set_at is None:
@@ -146,27 +146,27 @@ class MetricsStore:
         return min(stat.cpu.rated.at.received, stat.working_set_at.received) + self.max_age
 
     def oldest(self, now: float) -> float | None:
-        """Give the earliest timestamp of the nodes' usage at `now`, or None without any."""
+        """Return the earliest timestamp of the nodes' usage at `now`, or None without any."""
         usages = [self.node_usage(name, now) for name in self._nodes]
         return min([usage.timestamp for usage in usages if usage is not None], default=None)
 
     def pod(self, namespace: str, name: str) -> Pod | None:
-        """Give what is kept of a pod: it may be looked at again and again while it is `shown`."""
+        """Return what is kept of a pod: it may be looked at again and again while it is `shown`."""
         return self._claims.shown((namespace, name))
 
     def pod_usage(self, namespace: str, name: str, now: float) -> PodUsage | None:
-        """Give a pod's usage at the monotonic time `now`, or None when it is not wholly current."""
+        """Return a pod's usage at the monotonic time `now`, or None if it is not wholly current."""
         pod = self.pod(namespace, name)
         usage = (pod.usage or pod.make_usage()) if pod is not None else None
         return usage if pod is not None and now - pod.since <= self.max_age else None
 
     def node_info(self, node: str) -> NodeInfo | None:
-        """Give what is known of a node, or None when it never answered."""
+        """Return what is known of a node, or None when it never answered."""
         kept = self._nodes.get(node)
         return kept.info() if kept is not None else None
 
     def read_at_request(self, node: str) -> bool:
-        """Tell whether a node is known to have stats that its kubelet reads when it is asked."""
+        """Return whether a node is known to have stats that its kubelet reads when it is asked."""
         kept = self._nodes.get(node)
         return kept is not None and kept.clock.reads_at_request
 
@@ -175,7 +175,7 @@ class MetricsStore:
         return len(self._nodes), sum([node.containers() for node in self._nodes.values()])
 
     def readings(self, now: float) -> Iterator[Readings]:
-        """Give the last readings of every node and container that are current at `now`.
+        """Yield the last readings of every node and container that are current at `now`.
 
         Whoever takes these may pause between two of them; those of one pod are of one answer.
         """
@@ -188,11 +188,11 @@ class MetricsStore:
                     yield from self._readings(node.name, pod.key, stat, now)
 
     def reconsider(self, namespace: str, name: str) -> None:
-        """Take that the API server has another pod of this name than before, or has it no more."""
+        """Note that the API server has another pod of this name than before, or has it no more."""
         self._claims.decide((namespace, name))
 
     def bind(self, namespace: str, name: str, uid: str, node: str) -> None:
-        """Take that the API server has bound the pod of this name and uid to a node."""
+        """Note that the API server has bound the pod of this name and uid to a node."""
         self._claims.bind((namespace, name), uid, node)
 
     def _withhold(self, node: Node, at: float) -> None:
@@ -211,7 +211,7 @@ class MetricsStore:
         yield Readings(node, *key, stat.name, start, cpu, stat.working_set, at, stat.swap)
 
     def _claim(self, node: Node, ref: PodRef) -> Pod:
-        """Give the pod that a node lists in other words than before, or a new one."""
+        """Return the pod that a node lists in other words than before, or a new one."""
         ref = PodRef(ref.name, sys.intern(ref.namespace), ref.uid)
         key = ref.namespace, ref.name
         for pod in self._claims.get(key):

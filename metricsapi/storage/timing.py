@@ -25,7 +25,7 @@ class Exchange(NamedTuple):
 
     @property
     def quick(self) -> bool:
-        """Whether few stats from housekeeping can seem to have been read meanwhile."""
+        """Return whether few stats from housekeeping can seem to have been read meanwhile."""
         return self.answered - self.requested <= QUICK
 
 
@@ -63,7 +63,7 @@ class Timing(Struct, frozen=True, gc=False):
     step: float  # seconds that its kubelet times are cut to
 
     def next_run(self, run: int, moment: float | None) -> int:
-        """Give a stat's run of agreeing readings after one more, made at `moment` if it agrees."""
+        """Return a stat's run of agreeing readings after one more, at `moment` if it agrees."""
         if moment is None:
             return OLD
         if self.refuted:
@@ -82,7 +82,7 @@ class Bounds(NamedTuple):
         return Bounds(self.low - slack, self.high + slack)
 
     def narrowed(self, times: set[float], at: Exchange) -> Bounds:
-        """Give the intersection with what stats say that may have been read at request time.
+        """Return the intersection with what stats say that may have been read at request time.
 
         They were read before the answer, and after the request unless they only seem so, as those
         from housekeeping often do when the exchange was slow.
@@ -92,12 +92,12 @@ class Bounds(NamedTuple):
         return Bounds(low, high) if low <= high else self
 
     def agreeing(self, times: Iterable[float], at: Exchange) -> set[float]:
-        """Give the kubelet times of stats that may have been read at request time."""
+        """Return the kubelet times of stats that may have been read at request time."""
         after, until = at.requested + self.low - at.step, at.answered + self.high
         return {time for time in times if after < time <= until}
 
     def moment(self, time: float, at: Exchange) -> tuple[float, float]:
-        """Give the middle of when a reading at request time may have been made, in our seconds.
+        """Return the middle of when a reading at request time may have been made, in our seconds.
 
         The second value is how far that may be off, either way.
         """
@@ -109,5 +109,5 @@ class Bounds(NamedTuple):
 
 
 def exact_time(guess: float, time: float, step: float) -> float:
-    """Give the guess of a true time that the kubelet cut to `time`, within what that leaves."""
+    """Return the guess of a true time that the kubelet cut to `time`, within what that leaves."""
     return min(max(guess, time), time + step * 0.999)

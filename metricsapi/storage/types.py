@@ -22,7 +22,7 @@ _LATEST = 253_402_300_800.0  # the year 10000, which RFC 3339 has no text for
 
 
 def epoch_seconds(time: KubeletTime) -> float | None:
-    """Give a kubelet's time in seconds since the epoch.
+    """Return a kubelet's time in seconds since the epoch.
 
     What is no time is None, and so is what is before 1970 or cannot be written as a time again.
     """
@@ -112,7 +112,7 @@ class Located(Struct, gc=False):
     times: list[KubeletTime] = []
 
     def moved(self, seconds: float) -> Located:
-        """Give the same by a monotonic clock that is `seconds` ahead."""
+        """Return the same by a monotonic clock that is `seconds` ahead."""
         return Located(
             self.low - seconds,
             self.high - seconds,
@@ -164,7 +164,7 @@ class NodeSample(Struct):
 
 
 def ephemeral_storage(of: ContainerStats) -> int | None:
-    """Give the bytes on the node's disk, or None unless the answer has both parts of them."""
+    """Return the bytes on the node's disk, or None unless the answer has both parts of them."""
     if of.rootfs is None or of.logs is None:
         return None
     rootfs, logs = of.rootfs.used_bytes, of.logs.used_bytes

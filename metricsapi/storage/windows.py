@@ -37,11 +37,11 @@ class Windows(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, period: float) -> Self:
-        """Give the lengths for nodes that are read once in `period` seconds."""
+        """Return the lengths for nodes that are read once in `period` seconds."""
         return cls(period, SHORTEST * period, ENOUGH * period)
 
     def readings(self, kept: list[Reading], at: Instant, start: float | None) -> list[Reading]:
-        """Give the readings to keep before one made at `at`; the rate runs from the first of them.
+        """Return the readings to keep before one made at `at`; the rate begins at the first one.
 
         `kept` are those so far, the last one less than `enough` seconds ago; `start` is the
         container's, in seconds since the epoch, if it is known.
@@ -53,7 +53,7 @@ class Windows(Struct, frozen=True, gc=False):
         return kept if len(kept) < KEPT else _without_closest(kept, at)
 
     def _better(self, later: Reading, earlier: Reading, at: Instant, wanted: float) -> bool:
-        """Whether the age of the later of two readings is long enough and nearer to `wanted`."""
+        """Return whether the age of the later reading is long enough and nearer to `wanted`."""
         age, longer = (at.requested - of.at.requested for of in (later, earlier))
         return age >= self.shortest and longer - wanted >= wanted - age
 

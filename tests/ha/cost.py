@@ -43,7 +43,7 @@ async def measure(options):
 
 
 async def _spent(meters, work):
-    """Give what each server spends while something is done."""
+    """Return what each server spends while something is done."""
     began = time.monotonic()
     before = {name: meter.cpu_seconds() for name, meter in meters.items()}
     await work

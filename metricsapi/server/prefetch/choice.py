@@ -48,11 +48,11 @@ class Node(NamedTuple):
     oldest: int  # caller that is expected to ask for it, for which the budget saves
 
     def spares(self, at: float) -> bool:
-        """Whether a scrape at a time takes nothing from what the budget has saved."""
+        """Return whether a scrape at a time takes nothing from what the budget has saved."""
         return at - self.last >= self.limits.period or self.affords(2, at)
 
     def affords(self, scrapes: int, at: float) -> bool:
-        """Whether the budget has so many scrapes by a time."""
+        """Return whether the budget has so many scrapes by a time."""
         return self.level + self.limits.gain(self.last, at) >= scrapes
 
     @property
@@ -86,7 +86,7 @@ class Choice(NamedTuple):
 
 
 def choose(node: Node, moments: Sequence[Moment]) -> Choice:
-    """Give when to scrape a node next; `moments` are in order, from its last scrape on."""
+    """Return when to scrape a node next; `moments` are in order, from its last scrape on."""
     main = _main(node, moments)
     if main is None:
         return Choice(_without_moment(node, moments))
@@ -95,7 +95,7 @@ def choose(node: Node, moments: Sequence[Moment]) -> Choice:
 
 
 def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
-    """Give when to scrape a node because pods have started; None if the scrape chosen will do.
+    """Return when to scrape a node because pods have started; None if the scrape chosen will do.
 
     Who wants it has a budget of its own (see `young_pods`). A scrape for a query will do if it
     comes `SOON` later, and so will any where there is no budget for more than one a period.
@@ -110,7 +110,7 @@ def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
 
 
 def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
-    """Give the moment of the main scrape; None if none is within reach."""
+    """Return the moment of the main scrape; None if none is within reach."""
     reached = [moment for moment in moments if node.earliest <= moment.at <= node.latest]
     for caller in sorted({moment.caller for moment in reached}):
         own = [moment for moment in moments if moment.caller == caller]
@@ -129,7 +129,7 @@ def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
 
 
 def _takes_any(node: Node, at: float, moments: Sequence[float], scrapes: int = 1) -> bool:
-    """Whether the moment after a scrape, or a little before it, can no longer be met."""
+    """Return whether the moment after a scrape, or a little before it, can no longer be met."""
     index = bisect_right(moments, at)
     if index == len(moments):
         return False
@@ -138,7 +138,7 @@ def _takes_any(node: Node, at: float, moments: Sequence[float], scrapes: int = 1
 
 
 def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
-    """Give for each main scrape the mean age of usage at moments until it comes again, in seconds.
+    """Yield for each main scrape the mean age of usage at moments until it comes again, in seconds.
 
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
@@ -153,7 +153,7 @@ def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Ite
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
-    """Give the moment of an extra scrape before the main one; None if there is none."""
+    """Return the moment of an extra scrape before the main one; None if there is none."""
     if node.limits.budget <= 1 or not node.affords(2, main):
         return None
     before = moments[: bisect_left(moments, (main,))]
@@ -169,7 +169,7 @@ def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
 
 
 def _best_extra(node: Node, moments: Sequence[Moment], latest: float) -> Moment | None:
-    """Give where an extra scrape takes most age away from the moments before the main scrape."""
+    """Return where an extra scrape takes most age away from the moments before the main scrape."""
     best, most = None, 0.0
     for index, moment in enumerate(moments):
         at = min(moment.at, latest)  # at the latest time, it serves the moments after it
@@ -180,7 +180,7 @@ def _best_extra(node: Node, moments: Sequence[Moment], latest: float) -> Moment 
 
 
 def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
-    """Give when to scrape a node that has no moment within reach: a period after the last scrape.
+    """Return when to scrape a node that has no moment within reach: a period after the last scrape.
 
     Or somewhat earlier or later where the next moment of the oldest caller could not be met, since
     gaps would be too short or the budget not enough.
@@ -198,7 +198,7 @@ def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
 
 
 def _can_meet(node: Node, at: float, moment: float, scrapes: int = 1) -> bool:
-    """Whether a moment can be met after so many scrapes, the last one of them at a time."""
+    """Return whether a moment can be met after so many scrapes, the last one of them at a time."""
     limits, apart = node.limits, moment - at
     scrapes += limits.fewest_gaps(apart)
     return limits.can_be_apart(apart) and node.affords(scrapes, moment)

@@ -34,7 +34,7 @@ class HostFinder:
         self._versions: dict[str, int] = {}  # by namespace
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        """Take one event of the pods informer."""
+        """Follow one event of the pods informer."""
         pod = new if new is not None else old
         if pod is None or (old is not None and new is not None and _is_same(old, new)):
             return
@@ -45,7 +45,7 @@ class HostFinder:
             self._versions.pop(pod.namespace, None)
 
     def version(self, query: Query) -> int:
-        """Give the version of the pods among which a query's are."""
+        """Return the version of the pods among which a query's are."""
         if query.namespace is None:
             return self._version
         return self._versions.get(query.namespace, 0)
@@ -73,5 +73,5 @@ class HostFinder:
 
 
 def _is_same(old: Pod, new: Pod) -> bool:
-    """Whether a pod is on the same node and matches the same selectors as before."""
+    """Return whether a pod is on the same node and matches the same selectors as before."""
     return (old.uid, old.node, old.labels) == (new.uid, new.node, new.labels)

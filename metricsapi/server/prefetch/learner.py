@@ -43,7 +43,7 @@ class RememberedQuery:
         self.version = UNKNOWN  # of the pods of which these are
 
     def expected(self, after: float, until: float) -> list[float]:
-        """Give when it is expected between two times; never if it is not regular or has stopped."""
+        """Return when it is expected between two times: never if not regular, or if it stopped."""
         interval = self.rhythm.interval
         first = max(1, math.floor((after - self.last) / interval) + 1)
         if not self.rhythm.regular or first > MISSES:
@@ -52,7 +52,7 @@ class RememberedQuery:
         return [self.last + count * interval for count in range(first, end + 1)]
 
     def lead(self, answer_time: float) -> float:
-        """Give how long before it is expected a node is read that takes `answer_time` seconds.
+        """Return how long before it is expected a node is read that takes `answer_time` seconds.
 
         In steps, so that nodes that take about as long are read together, which costs less.
         """
@@ -60,20 +60,20 @@ class RememberedQuery:
         return min(max(lead, SHORTEST_LEAD), LONGEST_LEAD)
 
     def has_stopped(self, now: float) -> bool:
-        """Whether it came no more: a few times if it was regular, else for minutes."""
+        """Return whether it came no more: a few times if it was regular, else for minutes."""
         patience = LONGEST_INTERVAL
         if self.rhythm.regular:
             patience = (MISSES + LATE) * self.rhythm.interval
         return now - self.last > patience
 
     def missed(self, at: float) -> int:
-        """Give how many expected queries did not come in time before the query at `at`."""
+        """Return how many expected queries did not come in time before the query at `at`."""
         elapsed, interval = at - self.last, self.rhythm.interval
         count = max(1, round(elapsed / interval))
         return count - (abs(elapsed - count * interval) <= self.lead(0.0))
 
     def again(self, at: float) -> None:
-        """Take that the query came again."""
+        """Note that the query came again."""
         if self.gaps is None:
             self.gaps = array("d")
         elif len(self.gaps) == GAPS:
@@ -112,11 +112,11 @@ class Learner:
         self._users: dict[str, _User] = {}
 
     def __len__(self) -> int:
-        """Give the number of queries that are remembered."""
+        """Return the number of queries that are remembered."""
         return self._size
 
     def observe(self, query: Query, at: float) -> RememberedQuery | None:
-        """Take a query; None if it is the same as one within a second, or cannot be remembered."""
+        """Note a query; None if it is the same as one within a second, or cannot be remembered."""
         user = self._users.get(query.user)
         known = user.queries.get(query) if user is not None else None
         if user is None or known is None:

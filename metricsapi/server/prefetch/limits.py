@@ -31,19 +31,19 @@ class Limits(NamedTuple):
         return (1 + SLACK) * self.period
 
     def is_period(self, interval: float) -> bool:
-        """Whether an interval is about a period, so that each scrape can be for its query."""
+        """Return whether an interval is about a period: each scrape can be for its query."""
         return abs(interval - self.period) <= SLACK * self.period
 
     def fewest_gaps(self, seconds: float) -> int:
-        """Give how many gaps between scrapes fill this time at least."""
+        """Return how many gaps between scrapes fill this time at least."""
         return max(1, math.ceil(seconds / self.longest))
 
     def can_be_apart(self, seconds: float) -> bool:
-        """Whether gaps between scrapes, none of them too short or too long, fill this time."""
+        """Return whether gaps between scrapes, none too short or too long, fill this time."""
         return seconds >= self.fewest_gaps(seconds) * self.shortest
 
     def horizon(self, last: float) -> float:
-        """Give until when moments matter for the scrape after the one at `last`.
+        """Return until when moments matter for the scrape after the one at `last`.
 
         Scrapes can be any time apart that is long enough: a later moment can be met anyway.
         """
@@ -51,15 +51,15 @@ class Limits(NamedTuple):
         return last + (1 + gaps) * self.longest
 
     def gain(self, since: float, until: float) -> int:
-        """Give how many scrapes the budget gains between two times."""
+        """Return how many scrapes the budget gains between two times."""
         return self._gain(until) - self._gain(since)
 
     def when_gained(self, scrapes: int, since: float) -> float:
-        """Give when the budget has gained so many scrapes since a time."""
+        """Return when the budget has gained so many scrapes since a time."""
         return (self._gain(since) + scrapes) * self.period / self.budget
 
     def after(self, level: int, since: float, until: float, scrapes: int) -> int:
-        """Give the budget's level after some time, once so many scrapes have been made."""
+        """Return the budget's level after some time, once so many scrapes have been made."""
         return min(self.most, level + self.gain(since, until)) - scrapes
 
     def _gain(self, at: float) -> int:

@@ -65,7 +65,7 @@ class QueryPlanner:
         self._unbudgeted: set[str] = set()  # nodes whose next scrape is for pods that start
 
     def next_scrape(self, node: str, last: float, periodic: float) -> Plan:
-        """Give the next scrape of a node that was last due at `last`.
+        """Return the next scrape of a node that was last due at `last`.
 
         It is `periodic` where no query is expected of the node and no pod has started.
         """
@@ -92,7 +92,7 @@ class QueryPlanner:
         return Plan(choice.at, Reason.PREFETCH)
 
     def expected(self, node: str) -> str:
-        """Give the query for which a node is scraped next, as text; empty if it is for none."""
+        """Return the query for which a node is scraped next, as text; empty if it is for none."""
         choice = self._choices.get(node)
         if choice is None or choice.moment is None:
             return ""
@@ -102,19 +102,19 @@ class QueryPlanner:
         return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
     def waiting(self, query: RememberedQuery) -> list[str]:
-        """Give the nodes whose next scrape is for a query, or the one after that."""
+        """Return the nodes whose next scrape is for a query, or the one after that."""
         return list(self._waiting.get(query, ()))
 
     def came(self) -> None:
-        """Take that a query has come, so that choices made before hold no longer."""
+        """Note that a query has come, so that choices made before hold no longer."""
         self._shared.clear()
 
     def follows(self, query: RememberedQuery) -> bool:
-        """Whether scrapes can follow a query: it does not come more often than they may."""
+        """Return whether scrapes can follow a query: it does not come more often than they may."""
         return query.rhythm.regular and query.rhythm.interval >= self._limits.shortest
 
     def set_nodes(self, query: RememberedQuery, nodes: Sequence[str]) -> None:
-        """Take which nodes host what a query matches."""
+        """Note which nodes host what a query matches."""
         before, after = set(query.nodes), set(nodes)
         for node in before - after:
             self._remove(node, query)
@@ -135,7 +135,7 @@ class QueryPlanner:
             del self._queries[node]
 
     def _state(self, node: str, last: float) -> Node:
-        """Give a node, whose budget was charged for the scrape at `last` if that is new."""
+        """Return a node, whose budget was charged for the scrape at `last` if that is new."""
         limits = self._limits if self._exact(node) else self._plain_limits
         before, level = self._levels.get(node, (last, limits.most - 1))
         if last > before:
@@ -162,7 +162,7 @@ class QueryPlanner:
     def _expected(
         self, queries: Sequence[RememberedQuery], state: Node, answer_time: float
     ) -> list[Moment]:
-        """Give the moments of the queries that are expected of a node, in order."""
+        """Return the moments of the queries that are expected of a node, in order."""
         last = state.last
         until = state.limits.horizon(last)
         moments: list[Moment] = []
@@ -195,7 +195,7 @@ class QueryPlanner:
 
 
 def _spread(queries: Sequence[RememberedQuery]) -> Iterator[RememberedQuery]:
-    """Give queries by caller, the oldest first; of each caller so that any first ones are a sample.
+    """Yield queries by caller, oldest first; those of a caller so that any first ones are a sample.
 
     Queries that began at once, as when this process had started, are in the order of their phases:
     the oldest ones would all be expected within a short time.

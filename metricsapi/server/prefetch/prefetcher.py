@@ -88,12 +88,12 @@ class Prefetcher:
         self._starts.attach(pool)
 
     def node_changed(self, old: Node | None, new: Node | None) -> None:
-        """Take one event of the nodes informer: what is known of a node ends with it."""
+        """Follow one event of the nodes informer: what is known of a node ends with it."""
         if new is None and old is not None:
             self.planner.forget_node(old.name)
 
     def noting(self, store: Store) -> Store:
-        """Give a store that also notes which pods the answers of kubelets list."""
+        """Return a store that also notes which pods the answers of kubelets list."""
         return self._starts.noting(store)
 
     @property
@@ -102,7 +102,7 @@ class Prefetcher:
         return len(self._learner)
 
     def asked(self, query: Query) -> None:
-        """Take a query that this replica is asked."""
+        """Note a query that this replica is asked."""
         now = self._clock()
         if self._observed(query, now):
             self._forward(query, now)
@@ -111,11 +111,11 @@ class Prefetcher:
         """What is sent matters not."""
 
     def observe(self, query: Query, at: float) -> None:
-        """Take a query that came at `at`, to this replica or to another one."""
+        """Note a query that came at `at`, to this replica or to another one."""
         self._observed(query, at)
 
     def _observed(self, query: Query, at: float) -> bool:
-        """Take a query; tell whether it is remembered, and not the same as one just before."""
+        """Note a query; return whether it is remembered, and not the same as one just before."""
         known = self._learner.observe(query, at)
         if known is None:
             return False
@@ -161,7 +161,7 @@ class Prefetcher:
             yield
 
     def _set_nodes(self, known: RememberedQuery, nodes: Sequence[str]) -> None:
-        """Take the hosts of a query; none if those of its user's queries are too many."""
+        """Note the hosts of a query; none if those of its user's queries are too many."""
         user = known.query.user
         self._pairs[user] -= len(known.nodes)
         if self._pairs[user] + len(nodes) > PAIRS_PER_USER or self._pairs.total() > PAIRS:

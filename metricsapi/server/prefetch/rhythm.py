@@ -20,7 +20,7 @@ class Rhythm(NamedTuple):
 
     @property
     def regular(self) -> bool:
-        """Whether the next query can be predicted."""
+        """Return whether the next query can be predicted."""
         return self.error <= min(LARGEST_ERROR, LARGEST_SHARE * self.interval)
 
 
@@ -28,7 +28,7 @@ NONE = Rhythm(math.inf, math.inf)
 
 
 def rhythm_of(gaps: array[float]) -> Rhythm:
-    """Give the rhythm of a query by the last times between two of it, in seconds.
+    """Return the rhythm of a query by the last times between two of it, in seconds.
 
     A gap may be a multiple of the interval, since a query may be answered by another replica or be
     left out. So a short gap, the first quartile, says how many intervals are in each, and the

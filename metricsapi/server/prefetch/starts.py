@@ -55,11 +55,11 @@ class Starts:
         self._pool = pool
 
     def wanted(self, node: str, last: float) -> Sequence[float]:
-        """Give when a node is to be scraped after `last`, in monotonic seconds."""
+        """Return when a node is to be scraped after `last`, in monotonic seconds."""
         return self._young.wanted(node, last)
 
     def noting(self, store: Store) -> Store:
-        """Give a store that also notes which pods the answers of kubelets list."""
+        """Return a store that also notes which pods the answers of kubelets list."""
         return _NotingStore(store, self._young, self._replan_soon)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:

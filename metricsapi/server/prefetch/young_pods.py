@@ -55,14 +55,14 @@ class _Start(Struct, gc=False):
     unlisted: int = 0
 
     def read(self, began: float, min_interval: float) -> None:
-        """Take that an answer lists the pod; `began` is when its request did."""
+        """Note that an answer lists the pod; `began` is when its request did."""
         self.readings += 1
         self.due = began + min_interval if self.readings == 1 else inf
         if self.ready_due <= began:
             self.ready_due = inf
 
     def missed(self, began: float) -> None:
-        """Take that an answer does not list the pod."""
+        """Note that an answer does not list the pod."""
         if began < min(self.due, self.ready_due):
             return
         self.unlisted += 1
@@ -86,7 +86,7 @@ class _Node(Struct, gc=False):
         self.last = began
 
     def affords_from(self, rate: float) -> float:
-        """Give from when on there is a token; `rate` is in tokens a second."""
+        """Return from when on there is a token; `rate` is in tokens a second."""
         return self.last + max(0.0, 1.0 - self.tokens) / rate
 
     def tokens_at(self, now: float, rate: float) -> float:
@@ -105,7 +105,7 @@ class YoungPods:
         self._nodes: dict[str, _Node] = {}
 
     def pod_changed(self, old: Pod | None, new: Pod | None, now: float) -> str:
-        """Take an event of the pods informer after its first list.
+        """Follow an event of the pods informer after its first list.
 
         Gives the node that is to be planned again; empty if there is none.
         """
@@ -128,7 +128,7 @@ class YoungPods:
         return start.node
 
     def scraped(self, sample: NodeSample) -> bool:
-        """Take the answer of a node; tell whether the node is to be planned again."""
+        """Take the answer of a node; return whether the node is to be planned again."""
         node = self._nodes.get(sample.node)
         if self._without_node:
             node = self._assign_listed(sample) or node
@@ -152,7 +152,7 @@ class YoungPods:
         return True
 
     def wanted(self, node: str, last: float = -inf) -> Sequence[float]:
-        """Give the times at which a node is wanted, in order and `min_interval` apart.
+        """Return the times at which a node is wanted, in order and `min_interval` apart.
 
         `last` is when its last scrape was due, which may still be in flight. The first time may be
         past: as soon as possible. None of them needs more than this budget has.
@@ -171,7 +171,7 @@ class YoungPods:
         return list(_together(dues, earliest, self._min_interval))
 
     def forget(self, node: str) -> None:
-        """Take that a node is gone."""
+        """Note that a node is gone."""
         if known := self._nodes.pop(node, None):
             for key in known.waiting:
                 self._starts.pop(key, None)
@@ -218,20 +218,20 @@ class YoungPods:
 
 
 def _readable(pods: Iterable[PodStats]) -> Iterator[tuple[Key, PodStats]]:
-    """Give the pods of an answer whose containers have CPU usage, by namespace and name."""
+    """Yield the pods of an answer whose containers have CPU usage, by namespace and name."""
     for pod in pods:
         if pod.containers and all(container.cpu is not None for container in pod.containers):
             yield (pod.pod_ref.namespace, pod.pod_ref.name), pod
 
 
 def _is_same(pod: Pod, listed: PodStats) -> bool:
-    """Whether an answer's pod is not another one of the same name."""
+    """Return whether an answer's pod is not another one of the same name."""
     uid = listed.pod_ref.uid
     return not uid or not pod.uid or uid in (pod.uid, pod.static_uid)
 
 
 def _together(dues: Sequence[float], earliest: float, min_interval: float) -> Iterator[float]:
-    """Give the fewest times, `min_interval` apart, that serve what is due from these times on."""
+    """Yield the fewest times, `min_interval` apart, that serve what is due from these times on."""
     at = -inf
     for index, due in enumerate(dues):
         if due <= at:

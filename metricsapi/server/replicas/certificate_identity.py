@@ -43,7 +43,7 @@ class CertificateIdentity:
         return self._authorities.pem
 
     def update(self, authorities: Sequence[KeyPair], signer: KeyPair) -> bool:
-        """Take the authorities of the Secret; tell whether they changed."""
+        """Take the authorities of the Secret; return whether they changed."""
         bundle = ca_bundle(authorities)
         if bundle == self._bundle and signer == self._signer:
             return False
@@ -53,7 +53,7 @@ class CertificateIdentity:
         return True
 
     def shown(self) -> Shown:
-        """Give what to show to the leader now. Raises NoIdentityError before there is a CA."""
+        """Return what to show to the leader now. Raises NoIdentityError before there is a CA."""
         now = self._clock()
         if self._signer is None:
             raise NoIdentityError(
@@ -69,11 +69,11 @@ class CertificateIdentity:
         return Shown(self._context, {})
 
     async def refusal(self, scope: Any) -> str | None:
-        """Say why the client of an ASGI request is no replica; None if it is."""
+        """Return why the client of an ASGI request is no replica; None if it is."""
         return self.fault(scope["state"].get("peer"), self._clock())
 
     def fault(self, peer: PeerCertificates | None, now: float) -> str | None:
-        """Say why the peer of a connection is no replica at epoch seconds `now`; None if it is."""
+        """Return why a connection's peer is no replica at epoch seconds `now`; None if it is."""
         if peer is None:
             return "it shows no certificate"
         if (fault := peer.fault(_USE, self._authorities, now)) is not None:

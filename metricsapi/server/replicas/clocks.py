@@ -36,7 +36,7 @@ class ClockRelation:
             self.offset = estimate
 
     def ours(self, theirs: float) -> float:
-        """Give a time of the sender's clock by ours; nothing may be asked before `update`."""
+        """Return a time of the sender's clock by ours; nothing may be asked before `update`."""
         if self.offset is None:
             raise ValueError("no message has brought the time of the sender's clock yet")
         return theirs + self.offset

@@ -182,7 +182,7 @@ class ReplicaEndpoint:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _allowance(self, scope: Any) -> Allowance:
-        """Give that of the follower's address, so that none takes another one's."""
+        """Return that of the follower's address, so that none takes another one's."""
         host, _ = scope["client"]
         allowance = self._allowances.get(host)
         if allowance is None:
@@ -200,7 +200,7 @@ class Allowance:
         self._at = clock()
 
     def take(self) -> bool:
-        """Tell whether there is one more."""
+        """Return whether there is one more."""
         now = self._clock()
         self._available = min(self._rate, self._available + (now - self._at) * self._rate)
         self._at = now
@@ -211,7 +211,7 @@ class Allowance:
 
 
 async def _body(receive: Any) -> bytes | None:
-    """Give a request's body, or its beginning once that is too large; None if the client left."""
+    """Return a request's body, or its beginning once that is too large; None if the client left."""
     body = bytearray()
     while len(body) <= LARGEST_BODY:
         message = await receive()

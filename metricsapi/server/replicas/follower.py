@@ -69,11 +69,11 @@ class Follower:
         self.since: float | None = None  # seconds since the epoch; None while nobody is followed
 
     def follows(self) -> bool:
-        """Tell whether the leader's scrapes come in, so that none of ours are needed."""
+        """Return whether the leader's scrapes come in, so that none of ours are needed."""
         return self._complete and self.lag() < SILENCE
 
     def lag(self) -> float:
-        """Give the seconds since the last message of the stream."""
+        """Return the seconds since the last message of the stream."""
         return self._clock() - self._last_message
 
     @property
@@ -111,7 +111,7 @@ class Follower:
         self._complete, self.since = False, None
 
     async def _follow(self, leader: Record) -> bool:
-        """Take one stream until it ends; tell whether what we show has changed meanwhile.
+        """Take one stream until it ends; return whether what we show has changed meanwhile.
 
         Raises FollowError when it does not end well.
         """
@@ -196,7 +196,7 @@ async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
 
 
 def address_of(leader: Record) -> str:
-    """Give the leader's address as the host:port of a URL. Raises FollowError.
+    """Return the leader's address as the host:port of a URL. Raises FollowError.
 
     Only IP addresses are taken: a name would let the writer of a Lease choose who resolves it.
     """

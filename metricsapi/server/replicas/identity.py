@@ -30,10 +30,10 @@ class ReplicaIdentity(Protocol):
         """The authorities of replicas' client certificates; empty without any."""
 
     def shown(self) -> Shown:
-        """Give what to show to the leader now. Raises NoIdentityError."""
+        """Return what to show to the leader now. Raises NoIdentityError."""
 
     async def refusal(self, scope: Any) -> str | None:
-        """Say why the client of an ASGI request is no replica; None if it is.
+        """Return why the client of an ASGI request is no replica; None if it is.
 
         Raises ReviewError while the API server, which has to be asked, does not respond.
         """

@@ -85,7 +85,7 @@ _type_decoder = msgspec.msgpack.Decoder(_Typed)
 
 
 def frame(message: Message) -> bytes:
-    """Give the frame of a message."""
+    """Return the frame of a message."""
     body = _encoder.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
 
@@ -102,11 +102,11 @@ class FrameReader:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a message has begun and not ended."""
+        """Return whether a message has begun and not ended."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Message]:
-        """Give the messages of known types that end in `data`. Raises ProtocolError."""
+        """Return the messages of known types that end in `data`. Raises ProtocolError."""
         buffer = self._buffer
         buffer += data
         messages = []
@@ -126,7 +126,7 @@ class FrameReader:
 
 
 def _decoded(body: bytes) -> Message | None:
-    """Give a message; None for a type that this version does not know."""
+    """Return a message; None for a type that this version does not know."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -136,7 +136,7 @@ def _decoded(body: bytes) -> Message | None:
 
 
 def is_of_unknown_type(body: bytes, known: Collection[str]) -> bool:
-    """Tell whether what cannot be decoded is of a type that is not `known`."""
+    """Return whether what cannot be decoded is of a type that is not `known`."""
     try:
         return _type_decoder.decode(body).type not in known
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -108,11 +108,11 @@ class _Follower:
 
     @property
     def behind(self) -> bool:
-        """Whether something is pending."""
+        """Return whether something is pending."""
         return bool(self._pending)
 
     def take(self) -> bytes:
-        """Give about `BATCH` bytes of what is pending; nothing if nothing is."""
+        """Return about `BATCH` bytes of what is pending; nothing if nothing is."""
         frames, size = [], 0
         while self._pending and size < BATCH:
             frames.append(frame(self._pending.pop(next(iter(self._pending)))))

@@ -44,7 +44,7 @@ class QueryForwarder:
         self._problem = ""
 
     def add(self, query: Query, at: float) -> None:
-        """Take a query that was asked at `at`; one that is pending already is the same one."""
+        """Note a query that was asked at `at`; one that is pending already is the same one."""
         if query not in self._pending and len(self._pending) < MOST:
             self._pending[query] = at
             self._added.set()
@@ -66,7 +66,7 @@ class QueryForwarder:
         self._added.clear()
 
     def _take(self) -> bytes:
-        """Give the pending queries as a body, without those for which there is no room in it."""
+        """Return the pending queries as a body, without those for which there is no room in it."""
         now, body = self._clock(), bytearray()
         for query, at in self._pending.items():
             asked = _frame_of(query, now - at)
@@ -83,7 +83,7 @@ class QueryForwarder:
 
 
 def _frame_of(query: Query, age: float) -> bytes:
-    """Give the frame of a query; nothing for one that is too old, or whose text is no UTF-8."""
+    """Return the frame of a query; nothing for one that is too old, or whose text is no UTF-8."""
     if not 0 <= age <= OLDEST:
         return b""
     try:
@@ -109,7 +109,7 @@ async def _post(client: httpx.AsyncClient, url: str, server_name: str, body: byt
 
 
 def read_queries(body: bytes) -> Sequence[tuple[Query, float]]:
-    """Give the queries of a body and their ages in seconds. Raises ProtocolError.
+    """Return the queries of a body and their ages in seconds. Raises ProtocolError.
 
     Queries of a kind that this version does not know are left out.
     """

@@ -81,7 +81,7 @@ class Reception:
         return Received(result.node, failure, result.ended_at + offset, kept)
 
     def _take_over(self, sample: NodeSample, offset: float) -> None:
-        """Give a sample the times of our clock."""
+        """Return a sample the times of our clock."""
         if len(self._offsets) >= MOST:
             self._offsets.clear()
         before = self._offsets.get(sample.node, offset)

@@ -121,7 +121,7 @@ class Replication:
         self._elector.address = f"{host}:{port}"
 
     def may_scrape(self) -> bool:
-        """Tell whether a scrape of our own is needed: we lead, or there is nobody to follow.
+        """Return whether a scrape of our own is needed: we lead, or there is nobody to follow.
 
         In the first seconds it is not known yet whom to follow; and while the first snapshot
         comes in, scrapes would only delay it.
@@ -135,7 +135,7 @@ class Replication:
         return min(self._clock() - self._started, self._follower.lag()) > SILENCE
 
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
-        """Give a result of our own, known at `ended_at`, to whoever follows us."""
+        """Return a result of our own, known at `ended_at`, to whoever follows us."""
         self._publisher.publish(node, result, ended_at)
 
     def forget(self, node: str) -> None:
@@ -143,7 +143,7 @@ class Replication:
         self._publisher.forget(node)
 
     def fresh(self) -> bool:
-        """Tell whether what is stored may be served.
+        """Return whether what is stored may be served.
 
         It may not after this process stood still (frozen, or its machine suspended) until each
         node was scraped again: other replicas have newer usage.
@@ -151,7 +151,7 @@ class Replication:
         return self._stalled_at is None and self._clock() - self._checked_at < STALL
 
     def forward(self, query: Query, at: float) -> None:
-        """Tell the leader of a query that was asked at `at`, in monotonic seconds.
+        """Report to the leader a query that was asked at `at`, in monotonic seconds.
 
         It is dropped while no leader is followed. This is cheap enough to do for each query.
         """
@@ -159,7 +159,7 @@ class Replication:
             self._forwarder.add(query, at)
 
     def middleware(self) -> Middleware:
-        """Give what replicas need in the handler chain."""
+        """Return what replicas need in the handler chain."""
         endpoint = partial(
             ReplicaEndpoint,
             publisher=self._publisher,
@@ -171,7 +171,7 @@ class Replication:
         return Middleware(endpoint, partial(RefuseStale, fresh=self.fresh))
 
     def status(self) -> ReplicaStatus:
-        """Tell who leads and who follows whom."""
+        """Return who leads and who follows whom."""
         leader = self._elector.leader()
         return ReplicaStatus(
             identity=self._elector.identity,
@@ -185,7 +185,7 @@ class Replication:
         )
 
     def tasks(self) -> list[Task]:
-        """Give what runs until the process ends."""
+        """Return what runs until the process ends."""
         return [
             Task(
                 "leader-election",
@@ -235,7 +235,7 @@ class Replication:
             await asyncio.sleep(CHECK)
 
     def _renewed_since(self, at: float, now: float) -> bool:
-        """Tell whether every node was scraped after `at`, or has had two periods for it."""
+        """Return whether every node was scraped after `at`, or has had two periods for it."""
         if self._scraper is None or now - at > 2 * self._resolution:
             return True
         return all(
@@ -244,7 +244,7 @@ class Replication:
         )
 
     def _leader(self) -> Record | None:
-        """Give whom to follow; None until nodes are listed, since scrapes of others are dropped."""
+        """Return whom to follow; None until nodes are listed: scrapes of others are dropped."""
         return self._elector.other_leader() if self._nodes.synced.is_set() else None
 
     def _on_query(self, query: Query, at: float) -> None:

@@ -102,7 +102,7 @@ _TYPES = frozenset(kind.__name__ for kind in get_args(Sample | Failed))
 
 
 def pack(result: NodeSample | Failed) -> Packed:
-    """Give a result as it is sent: with `IMPOSSIBLE` and `?` in place of what cannot be."""
+    """Return a result as it is sent: with `IMPOSSIBLE` and `?` in place of what cannot be."""
     if isinstance(result, Failed):
         return Packed(_encoded(result))
     sample = Sample(
@@ -129,7 +129,7 @@ def pack(result: NodeSample | Failed) -> Packed:
 
 
 def unpack(packed: Packed) -> NodeSample | Failed | None:
-    """Give the result; None for a type that this version does not know. Raises ProtocolError."""
+    """Return the result; None for a type that this version does not know. Raises ProtocolError."""
     try:
         result = _result_decoder.decode(packed.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -159,7 +159,7 @@ def _encoded(value: Any) -> bytes:
 
 
 def _encodable(value: Any) -> Any:
-    """Give built-in values without what a kubelet may have sent and no message can have."""
+    """Return built-in values without what a kubelet may have sent and no message can have."""
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else IMPOSSIBLE
     if isinstance(value, str):
@@ -172,7 +172,7 @@ def _encodable(value: Any) -> Any:
 
 
 def _rows(pods: Iterable[PodStats]) -> tuple[list[KubeletTime], list[object]]:
-    """Give `Pods`, as tuples, which take less time to make. Each scrape goes through this loop."""
+    """Return `Pods` as tuples, which take less time to make. Each scrape goes through here."""
     times: dict[KubeletTime, int] = {}
     number = times.setdefault
     listed: list[object] = []

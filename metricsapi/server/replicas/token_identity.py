@@ -45,14 +45,14 @@ class TokenIdentity:
         return [*self._own.files, *self._tls.files]
 
     def shown(self) -> Shown:
-        """Give what to show to the leader now. Raises NoIdentityError."""
+        """Return what to show to the leader now. Raises NoIdentityError."""
         try:
             return Shown(self._tls.context(), {"authorization": f"Bearer {self._own.token()}"})
         except CredentialsError as error:
             raise NoIdentityError(str(error)) from error
 
     async def refusal(self, scope: Any) -> str | None:
-        """Say why the client of an ASGI request is no replica; None if it is.
+        """Return why the client of an ASGI request is no replica; None if it is.
 
         Raises ReviewError.
         """
