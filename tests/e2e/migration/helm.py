@@ -25,8 +25,8 @@ def main():
         command.add_argument("release")
         command.add_argument("chart", type=Path)
         command.add_argument("-f", dest="values", type=Path, action="append", default=[])
-        flag = "--reset-values" if name == "upgrade" else "--take-ownership"
-        command.add_argument(flag, action="store_true")
+        for flag in ("--reset-values", "--take-ownership", "--force-conflicts"):
+            command.add_argument(flag, action="store_true")
         command.add_argument("--set", dest="one", action="append", default=[])
     rollback = commands.add_parser("rollback")
     rollback.add_argument("release")

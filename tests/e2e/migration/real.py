@@ -1,6 +1,6 @@
 """The cluster of `Migration` with a real API server, and metrics-server itself as the old server.
 
-Where the folder of assets has `helm` too (3.17 or newer), it is what runs.
+Where the folder of assets has `helm` too, version 4, it is what runs.
 
 What a cluster's controllers, kubelets and kube-proxy would do is still done here.
 """
