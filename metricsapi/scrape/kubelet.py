@@ -44,6 +44,8 @@ _TRANSIENT = frozenset(
     }
 )
 
+_NO_SUMMARY = frozenset({Cause.NOT_FOUND, Cause.STATUS})
+
 
 class Fetcher(Protocol):
     """Sends requests to nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
@@ -178,7 +180,9 @@ class KubeletClient:
         try:
             sample = await self._read(other, target, deadline)
         except ScrapeError as second:
-            raise ScrapeError(error.cause, f"{error}; and {second}") from second
+            # Where there is no Summary, what is wrong is what is wrong with the other endpoint.
+            cause = second.cause if error.cause in _NO_SUMMARY else error.cause
+            raise ScrapeError(cause, f"{error}; and {second}") from second
         refused = error.cause is not Cause.DECODE  # else the Summary may be good again any time
         if refused or not _shortcoming(sample):
             self._endpoints.prefer_resource(target, str(error), time.monotonic())

@@ -122,6 +122,8 @@ def _seconds(milliseconds: str, requested_at: float) -> float | None:
 
 
 def _number(text: str) -> float | None:
+    if "_" in text or not text.isascii():  # which Python takes for numbers, and Prometheus does not
+        return None
     try:
         value = float(text)
     except ValueError:

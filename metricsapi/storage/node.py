@@ -25,13 +25,14 @@ from metricsapi.storage.types import (
 )
 from metricsapi.storage.windows import Windows
 
+UNRATED = 60.0  # seconds after which a node that answers, but has no rate, is unusable
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
 
 class Node:
     """All that is remembered of one node."""
 
-    __slots__ = ("backlog", "clock", "name", "pods", "stat", "step", "usage")
+    __slots__ = ("backlog", "clock", "name", "pods", "stat", "step", "unrated_since", "usage")
 
     def __init__(self, name: str, backlog: Backlog) -> None:
         self.name = name
@@ -41,6 +42,7 @@ class Node:
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
         self.step = 0.0  # what its last answer's times were cut to
+        self.unrated_since: float | None = None  # monotonic seconds; None once it has a rate
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; return the rules for its containers."""
@@ -54,6 +56,7 @@ class Node:
             stat = advance(self.stat, new, rules)
             if stat is not self.stat:
                 self.stat, self.usage = stat, None
+        self._note_unrated(sample)
         return Rules(timing, limits, windows, RUN, rates_known=rates_known)
 
     def make_usage(self) -> NodeUsage | None:
@@ -99,9 +102,26 @@ class Node:
         )
         return timing
 
+    def _note_unrated(self, sample: NodeSample) -> None:
+        """Make answers unusable that are all sound, but of which no rate of the node follows.
+
+        Such are a counter that stays 0, and one whose times do not move as it is read.
+        """
+        if self.stat is not None and self.stat.rated is not None:
+            self.unrated_since = None
+        elif self.unrated_since is None:
+            self.unrated_since = sample.answered_at
+        elif sample.answered_at - self.unrated_since >= UNRATED and not sample.unusable:
+            sample.unusable = (
+                f"for {UNRATED:g} s no CPU usage of the node itself has followed from the counters "
+                "and their times"
+            )
+
     def _move(self, seconds: float) -> None:
         """Take the times of another replica's answers so far to be later by `seconds`."""
         self.clock.move(seconds)
+        if self.unrated_since is not None:
+            self.unrated_since += seconds
         stats = [stat for pod in self.pods.values() for stat in pod.stats.values()]
         if self.stat is not None:
             stats.append(self.stat)

@@ -168,6 +168,28 @@ async def test_an_endpoint_that_is_no_better_is_read_but_not_remembered():
         assert (await read()).unusable == ""
 
 
+NO_SUMMARY = http(b"404 page not found", 404)
+
+
+@pytest.mark.parametrize(
+    ("response", "cause"),
+    [
+        (http(b"garbage"), Cause.DECODE),
+        (http(b"x" * 2**21), Cause.TOO_LARGE),
+        (http(b"no", 403), Cause.FORBIDDEN),
+        (NO_SUMMARY, Cause.NOT_FOUND),
+    ],
+)
+async def test_where_there_is_no_summary_the_cause_is_that_of_the_other_endpoint(response, cause):
+    def answer(request):
+        return response if "resource" in request.path else NO_SUMMARY
+
+    async with Kubelet(answer) as kubelet, Reader(kubelet, max_response_bytes=2**20) as read:
+        failure = await read()
+        assert failure.cause is cause
+        assert "answered 404" in failure.message
+
+
 async def test_a_node_without_usable_usage_says_what_is_missing():
     async with Kubelet(answers(without("time"), None)) as kubelet, Reader(kubelet) as read:
         sample = await read()

@@ -9,6 +9,7 @@ from metricsapi.scrape.decoding import POD_CONTAINERS, DecodeError, Exchange, ru
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.usage_check import missing_usage
+from metricsapi.storage.cluster import UnknownCluster
 from metricsapi.storage.limits import limits_of
 from metricsapi.storage.store import MetricsStore
 from tests.support.decoding import decode_resource_metrics
@@ -57,7 +58,8 @@ def test_one_line_however_it_is_written(line):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("3.7474304e+07", 37_474_304), ("1.5", 2), ("0", 0), ("1e3", 1000), ("-1", None),
-     ("NaN", None), ("+Inf", None), ("x", None), ("1e400", None)],
+     ("NaN", None), ("+Inf", None), ("x", None), ("1e400", None), ("1_000", None),
+     ("\u0663", None)],
 )  # fmt: skip
 def test_fractional_and_exponent_numbers(text, value):
     container = only(decode(f"{CPU}{{{C}}} 1\n{MEMORY}{{{C}}} {text} 1700000099000\n"))
@@ -114,6 +116,32 @@ def test_kwok_is_served_once_two_answers_have_counters_that_are_not_zero(counted
     assert usage.containers[0].memory == 2**20
     assert usage.window == pytest.approx(15.0, abs=0.05)
     assert store.node_usage("n1", 131.0).cpu == pytest.approx(500_000_000, rel=1e-3)
+
+
+class FourCores(UnknownCluster):
+    def capacity(self, _node):
+        return Capacity(cpu=4 * 10**9)
+
+
+OWN_CPU, OWN_MEMORY = "node_cpu_usage_seconds_total", "node_memory_working_set_bytes"
+STUCK = {
+    "counters that stay 0": lambda _: f"{OWN_CPU} 0\n{OWN_MEMORY} 5\n",
+    "timestamps in seconds": lambda at: f"{OWN_CPU} {at} {1.7e9 + at:.0f}\n{OWN_MEMORY} 5\n",
+}
+
+
+@pytest.mark.parametrize("body", STUCK.values(), ids=STUCK)
+def test_counters_from_which_no_rate_ever_follows_are_named_after_a_minute(body):
+    store = MetricsStore(max_age=60.0, cluster=FourCores())
+    named = []
+    for at in (100.0, 115.0, 130.0, 145.0, 161.0):
+        times = {"requested_at": at, "answered_at": at + 0.02, "wall_offset": 1.7e9}
+        sample = decode_resource_metrics("n1", body(at).encode(), **times)
+        store.put(sample)
+        named.append(sample.unusable)
+    assert named[:4] == [""] * 4
+    assert "no CPU usage of the node itself has followed" in named[4]
+    assert store.node_usage("n1", 161.1) is None
 
 
 @pytest.mark.parametrize("body", ["", "\n", "<html>no</html>", "# HELP x y\nup 1\n", "\0" * 100])
