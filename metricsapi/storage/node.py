@@ -107,7 +107,7 @@ class Node:
 
         Such are a counter that stays 0, and one whose times do not move as it is read.
         """
-        if self.stat is not None and self.stat.rated is not None:
+        if self.stat is not None and self.stat.cpu.rated is not None:
             self.unrated_since = None
         elif self.unrated_since is None:
             self.unrated_since = sample.answered_at
