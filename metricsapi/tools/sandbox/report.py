@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,13 @@ async def count(client: httpx.AsyncClient, resource: str) -> int:
         return len(response.json()["items"]) if response.status_code == 200 else 0
     except httpx.TransportError:
         return 0
+
+
+def _program() -> str:
+    """Return how a shell without this virtual environment runs `metricsapi`."""
+    own = Path(sys.executable).with_name("metricsapi")
+    on_path = shutil.which("metricsapi") == str(own) or not own.exists()
+    return "metricsapi" if on_path else shlex.quote(str(own))
 
 
 async def print_tables(client: httpx.AsyncClient) -> None:
@@ -65,7 +75,7 @@ def commands(cluster: Cluster, kubeconfig: Path, page: str = "", port: int = 0) 
         cluster.list("pods")[0],
     )["metadata"]
     lines = [
-        f"export KUBECONFIG={kubeconfig}",
+        f"export KUBECONFIG={shlex.quote(str(kubeconfig))}",
         "",
         "kubectl get apiservices | grep metrics-server",
         "kubectl top nodes",
@@ -78,7 +88,7 @@ def commands(cluster: Cluster, kubeconfig: Path, page: str = "", port: int = 0) 
     if port:
         lines += [
             f"kubectl logs -n {NAMESPACE} {SERVICE}-0",
-            f"metricsapi statusz --connect=127.0.0.1:{port} --once",
+            f"{_program()} statusz --connect=127.0.0.1:{port} --once",
         ]
     copied = "".join(f"  {line}".rstrip() + "\n" for line in lines)
     shown = f"The status page: {page}\n\n" if page else ""
