@@ -58,7 +58,9 @@ class InFlightLimit(Generic[T]):
         The caller starts that item. None if no item is queued, or there is no place for it.
         """
         self._free(item)
-        return self._activate() if self._may_start() else None
+        following = self._activate() if self._may_start() else None
+        self._set_timer()
+        return following
 
     def _free(self, item: T) -> None:
         self._active.pop(item, None)
@@ -79,6 +81,10 @@ class InFlightLimit(Generic[T]):
     def _start_queued(self) -> None:
         while self._may_start():
             self._start(self._activate())
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Have the oldest active item become slow in time, if an item waits for its place."""
         if self._slow_after is None or self._timer is not None:
             return
         if self._queue and self._more_slow():

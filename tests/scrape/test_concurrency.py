@@ -65,6 +65,18 @@ async def test_slow_items_are_bounded():
     assert len(limit) == 0
 
 
+async def test_as_many_items_are_in_flight_again_after_there_were_as_many_slow_ones_as_may_be():
+    started = []
+    limit = InFlightLimit(2, started.append, slow_after=0.001)
+    for item in range(100):
+        limit.add(item)
+    bound = 2 * (1 + MOST_SLOW)
+    await until(lambda: len(started) == bound)
+    for item in range(bound - 2):  # the slow ones
+        assert limit.replace(item) is None
+    await until(lambda: len(started) == 2 * bound - 2)
+
+
 async def test_without_a_time_for_slow_items_the_limit_is_hard():
     started = []
     limit = InFlightLimit(3, started.append)
