@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from metricsapi.scrape.decoding import Steps, T
 
 SLICE = 0.002  # seconds of work after which the event loop does what else there is
-GAP = 0.001  # seconds that it has within a long work: a request is served from start to end
 
 
 class Slices:
@@ -25,31 +26,43 @@ class Slices:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._lock = asyncio.Lock()  # held until the event loop has gone round after a slice
-        self._worked = 0.0  # seconds since that was so
+        self._queue: deque[tuple[Steps[Any], asyncio.Future[Any]]] = deque()
+        self._worked = 0.0  # seconds of the slice that are used
+        self._pausing = False  # until the event loop has gone round
 
     async def run(self, steps: Steps[T]) -> T:
-        """Return what `steps` return, after as many slices as they take."""
-        while True:
-            await self._lock.acquire()
-            begun = self._clock()
-            try:
-                while self._worked + self._clock() - begun < SLICE:
-                    next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            finally:
-                self._end(self._clock() - begun)
-            await asyncio.sleep(GAP)
+        """Return what `steps` return, at once if this slice has the time for them."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((steps, future))
+        if not self._pausing:
+            self._work()
+        return await future
 
-    def _end(self, seconds: float) -> None:
-        self._worked += seconds
-        if self._worked < SLICE:
-            self._lock.release()
-        else:
-            asyncio.get_running_loop().call_soon(self._renew)
+    def _work(self) -> None:
+        begun, current = self._clock(), None
+        while (current or self._queue) and self._worked + self._clock() - begun < SLICE:
+            current = current or self._queue.popleft()
+            if self._ends(*current):
+                current = None
+        if current:
+            self._queue.append(current)
+        self._worked += self._clock() - begun
+        if self._worked >= SLICE:
+            self._pausing = True
+            asyncio.get_running_loop().call_soon(self._resume)
 
-    def _renew(self) -> None:
-        self._worked = 0.0
-        self._lock.release()
+    def _resume(self) -> None:
+        self._worked, self._pausing = 0.0, False
+        self._work()
+
+    def _ends(self, steps: Steps[Any], future: asyncio.Future[Any]) -> bool:
+        """Do one step; return whether it was the last one, or nobody waits for the result."""
+        try:
+            if not future.cancelled():
+                next(steps)
+                return False
+        except StopIteration as stop:
+            future.set_result(stop.value)
+        except BaseException as error:  # noqa: BLE001  whoever waits for the result gets it
+            future.set_exception(error)
+        return True
