@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause
+from metricsapi.storage.rates import LARGEST
 from metricsapi.storage.types import PodStats
 
-LARGEST = 2**64 - 1  # what a kubelet counts in
 MAX_PODS = KubeletSettings.max_pods  # of a node whose capacity is not known
 POD_CONTAINERS = 250  # of one pod
 CONTAINERS_PER_POD = 5  # of all pods of a node, on average

@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from metricsapi.scrape.decoding import LARGEST, PIECE, DecodeError, Steps, check_pods
+from metricsapi.scrape.decoding import PIECE, DecodeError, Steps, check_pods
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.summary_lenient import lenient_node, lenient_pod
+from metricsapi.storage.rates import LARGEST
 from metricsapi.storage.types import ContainerStats, PodStats
 
 MAX_POD = 512 * 1024  # bytes of one pod

@@ -47,14 +47,20 @@ async def test_an_item_that_was_slow_has_no_place_to_give_when_it_ends():
     assert followed == [None]
 
 
-async def test_slow_items_are_bounded():
-    """However many kubelets hang, the scrapes in flight are at most 16 times the limit."""
-    started = []
+async def with_as_many_slow_items_as_may_be(started):
+    """Return a limit of 2 to which 100 items were added, and how many of them are in flight."""
     limit = InFlightLimit(2, started.append, slow_after=0.001)
     for item in range(100):
         limit.add(item)
     bound = 2 * (1 + MOST_SLOW)
     await until(lambda: len(started) == bound)
+    return limit, bound
+
+
+async def test_slow_items_are_bounded():
+    """However many kubelets hang, the scrapes in flight are at most 16 times the limit."""
+    started = []
+    limit, bound = await with_as_many_slow_items_as_may_be(started)
     for _ in range(20):
         await asyncio.sleep(0.001)
     assert len(started) == bound
@@ -67,11 +73,7 @@ async def test_slow_items_are_bounded():
 
 async def test_as_many_items_are_in_flight_again_after_there_were_as_many_slow_ones_as_may_be():
     started = []
-    limit = InFlightLimit(2, started.append, slow_after=0.001)
-    for item in range(100):
-        limit.add(item)
-    bound = 2 * (1 + MOST_SLOW)
-    await until(lambda: len(started) == bound)
+    limit, bound = await with_as_many_slow_items_as_may_be(started)
     for item in range(bound - 2):  # the slow ones
         assert limit.replace(item) is None
     await until(lambda: len(started) == 2 * bound - 2)
