@@ -129,10 +129,11 @@ def verifying_context(authorities: str | None, server_name: str | None = None) -
 
     As Go does, it takes an intermediate as a trust anchor, takes names from the SAN alone, and
     does not ask for the extensions that OpenSSL's strict mode (the default from Python 3.13 on)
-    misses in clusters' own CAs.
+    misses in clusters' own CAs. A server's request to renegotiate is refused, too.
     """
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = server_name
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.hostname_checks_common_name = False

@@ -246,8 +246,11 @@ class Connection(asyncio.BufferedProtocol):
         return kind(Cause.RESET, f"{self.where} closed the connection without an answer")
 
     def _fail(self, error: ScrapeError) -> None:
-        """End the present exchange, or the next one if there is none."""
-        self.usable = False
+        """End the connection with the present exchange, or before the next one if there is none.
+
+        At once: whoever goes on sending would keep the event loop reading until the next scrape.
+        """
+        self.close()
         if self._ended is None:
             self._ended = type(error), error.failure
         if self._response is not None and not self._response.done():

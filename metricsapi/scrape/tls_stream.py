@@ -21,7 +21,7 @@ _RECORD = 128  # bytes: the least average size of further records; smaller ones 
 
 
 class TLSState(Enum):
-    """Where a stream is; a record that comes is handled by `_ON_RECORD[state]`."""
+    """Where a stream is; a record that comes is handled by `_ON_RECORD[state]`, or ignored."""
 
     HANDSHAKE = "handshake"
     OPEN = "open"
@@ -74,14 +74,14 @@ class TLSStream:
             data = memoryview(b"".join((self._partial, data)))
         begin = size = 0
         incoming, plain = self._incoming, self._plain
-        while (end := _record_end(data, begin)) <= len(data):
-            self._count_record(end - begin)
+        while self.state in _ON_RECORD and (end := _record_end(data, begin)) <= len(data):
             incoming.write(data[begin:end])
-            begin = end
             size += _ON_RECORD[self.state](self, plain[size:])
             if incoming.pending:  # OpenSSL wants no more of it
                 incoming.read()
-        self._partial = bytes(data[begin:])
+            self._count_record(end - begin)
+            begin = end
+        self._partial = bytes(data[begin:]) if self.state in _ON_RECORD else b""
         return plain[:size]
 
     def write(self, data: bytes) -> None:
@@ -123,9 +123,6 @@ class TLSStream:
             self._fail(error)
         return size
 
-    def _ignore(self, _plain: memoryview) -> int:
-        return 0
-
     def _count_record(self, size: int) -> None:
         self._records += 1
         self._bytes += size
@@ -140,8 +137,6 @@ class TLSStream:
 _ON_RECORD: dict[TLSState, Callable[[TLSStream, memoryview], int]] = {
     TLSState.HANDSHAKE: TLSStream._shake_hands,  # noqa: SLF001  the table of its methods
     TLSState.OPEN: TLSStream._decrypt,  # noqa: SLF001
-    TLSState.CLOSED: TLSStream._ignore,  # noqa: SLF001
-    TLSState.FAILED: TLSStream._ignore,  # noqa: SLF001
 }
 
 

@@ -1,7 +1,9 @@
 """What comes back over one connection: whole answers, broken ones, and none."""
 
 import asyncio
+import contextlib
 import os
+import ssl
 import time
 
 import pytest
@@ -12,7 +14,9 @@ from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import Cause, ScrapeError
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
-from tests.support.kubelet import Kubelet, Reader, http, is_sample, summary
+from tests.support.kubelet import CLUSTER, Kubelet, Reader, http, is_sample, summary
+from tests.support.pki import SERVER, server_context
+from tests.support.serving_tasks import ServingTasks
 
 LARGE = summary("n1", pods=400)  # more than 100 KiB, so several TLS records
 
@@ -205,6 +209,60 @@ async def test_bytes_that_nobody_asked_for_close_the_connection():
         assert is_sample(await read())
         await until(lambda: not kubelet.open)
         assert is_sample(await read())
+
+
+CLOSE_NOTIFY = "close_notify"
+
+
+@pytest.mark.parametrize(
+    "record", [b"\x17\x03\x03\x00\x01x", b"\x14\x03\x03\x00\x01\x01", CLOSE_NOTIFY]
+)
+async def test_records_without_end_between_two_scrapes_close_the_connection(record):
+    """One kubelet had kept the event loop reading, and all other nodes waiting."""
+    flooding, ended = asyncio.Event(), asyncio.Event()
+    context = server_context(CLUSTER.issue("n1", usages=(SERVER,), names=["127.0.0.1"]))
+
+    async def serve(reader, writer):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        async def step(action, *args):
+            while True:
+                try:
+                    result = action(*args)
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    incoming.write(await reader.read(65536))
+                else:
+                    writer.write(outgoing.read())
+                    return result
+
+        await step(tls.do_handshake)
+        await step(tls.read, 65536)
+        await step(tls.write, http(summary("n1")))
+        if record == CLOSE_NOTIFY:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+            writer.write(outgoing.read())
+        flood = record if record != CLOSE_NOTIFY else b"\x17\x03\x03\x00\x01x"
+        with contextlib.suppress(ConnectionError):
+            while not ended.is_set():
+                writer.write(flood * 10_000)
+                await writer.drain()
+                flooding.set()
+                await asyncio.sleep(0)
+        ended.set()
+        writer.close()
+
+    tasks = ServingTasks(serve)
+    server = await asyncio.start_server(tasks, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    target = Target("n1", ("127.0.0.1",), port)
+    async with Reader(Kubelet(), port=port, target=target, endpoint="summary") as read:
+        assert is_sample(await read())
+        await flooding.wait()
+        await asyncio.wait_for(ended.wait(), 10)
+    await tasks.end(server)
 
 
 async def test_a_cancelled_read_closes_its_connection():
