@@ -21,20 +21,17 @@ from metricsapi.kube.errors import (
     ApiError,
     Gone,
     IdleTimeout,
-    InvalidResponse,
     KubeError,
     Unreachable,
 )
+from metricsapi.kube.listing import list_all
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.subscription import Callback, Subscription
-from metricsapi.kube.watch import Event, Resource, decode_event, decode_page
+from metricsapi.kube.watch import Event, Resource, decode_event
 
 T = TypeVar("T")
 
-PAGE = 500  # objects a list request
 SLICE = 500  # objects of a list that are stored without letting other tasks run
-LIST_TIMEOUT = 60.0  # seconds for one page
-MOST_PAGES = 10_000  # of a list, which ends before that or never
 WATCH_SECONDS = 300  # asked of the server; between one and two of these (client-go)
 SHORT_WATCH = 1.0  # seconds; a watch that lasts longer works, even if nothing changes
 # Seconds. A watch is ended by us if the server, which was asked to, does not.
@@ -108,9 +105,6 @@ class Informer(Generic[T]):
             retry_after = 0.0
             try:
                 await self._list_and_watch()
-            except (Gone, IdleTimeout) as error:
-                data = {"resource": self.resource.name, "reason": str(error)}
-                log.debug("listing again", extra={"data": data})
             except KubeError as error:
                 self._failed(error)
                 if isinstance(error, ApiError):
@@ -119,13 +113,23 @@ class Informer(Generic[T]):
             await asyncio.sleep(self._backoff.delay(retry_after))
 
     async def _list_and_watch(self) -> None:
-        """List, then watch for as long as versions can be resumed. Raises KubeError."""
-        version = await self._list()
+        """List, then watch for as long as versions can be resumed. Raises KubeError.
+
+        A version that expires later, and a watch that falls silent, are no failures.
+        """
+        version = listed = await self._list()
         while True:
             self._note_progress()
             began = self.last_progress
-            resumed = await self._watch(version)
-            if time.monotonic() - began < SHORT_WATCH:
+            try:
+                resumed = await self._watch(version)
+            except (Gone, IdleTimeout) as error:
+                if isinstance(error, Gone) and version == listed and self._is_short(began):
+                    raise
+                data = {"resource": self.resource.name, "reason": str(error)}
+                log.debug("listing again", extra={"data": data})
+                return
+            if self._is_short(began):
                 if resumed == version:
                     raise Unreachable(
                         f"the watch of {self.resource.name} ended as soon as it began"
@@ -135,35 +139,9 @@ class Informer(Generic[T]):
 
     async def _list(self) -> str:
         """Replace the objects by those of a whole list; return its version."""
-        objects: dict[Hashable, T] = {}
-        token = ""
-        skipped = 0
-        tokens: set[str] = set()
-        while True:
-            params: dict[str, str | int] = {**self.resource.params, "limit": PAGE}
-            if token:
-                params["continue"] = token
-            body = await self._client.request(
-                "GET",
-                self.resource.path,
-                params=params,
-                accept=self.resource.accept_list,
-                timeout=LIST_TIMEOUT,
-            )
-            self._note_progress()
-            page = decode_page(self.resource, body)
-            objects.update((self.resource.key(item), item) for item in page.items)
-            skipped += page.skipped
-            if not page.next:
-                break
-            if page.next in tokens or len(tokens) == MOST_PAGES:
-                raise InvalidResponse(f"the list of {self.resource.name} does not end")
-            token = page.next
-            tokens.add(token)
-        if not page.resource_version:  # such as a Status, or another service's JSON
-            raise InvalidResponse(f"the list of {self.resource.name} has no resourceVersion")
-        self._note_skipped(skipped)
-        await self._replace(objects)
+        page = await list_all(self._client, self.resource, progress=self._note_progress)
+        self._note_skipped(page.skipped)
+        await self._replace({self.resource.key(item): item for item in page.items})
         self.synced.set()
         return page.resource_version
 
@@ -228,6 +206,11 @@ class Informer(Generic[T]):
             self._objects[key] = new
         for subscription in self._subscriptions:
             subscription.deliver(key, old, new)
+
+    @staticmethod
+    def _is_short(began: float) -> bool:
+        """Return whether a watch that began then, and is over, was too short to have worked."""
+        return time.monotonic() - began < SHORT_WATCH
 
     def _note_progress(self) -> None:
         self.last_progress = time.monotonic()

@@ -105,6 +105,52 @@ async def test_a_watch_that_ends_goes_on_from_the_last_version_bookmarks_include
         assert versions == ["10", "42"]
 
 
+GONE = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+
+
+@pytest.mark.parametrize("where", ["second page", "watch", "watch event", "list hangs"])
+async def test_lists_and_watches_that_never_work_are_a_failure_whatever_the_reason(
+    start, monkeypatch, caplog, where
+):
+    """Each had been taken for a version that expires now and then, and told to nobody."""
+    monkeypatch.setattr("metricsapi.kube.listing.LIST_TIMEOUT", 0.05)
+
+    def answer(request):
+        if request.watching:
+            event = {"type": "ERROR", "object": GONE}
+            return (410, GONE) if where == "watch" else (200, lines(event))
+        if where == "list hangs":
+            return 200, hang()
+        if where == "second page":
+            return (410, GONE) if "continue" in request.params else (200, page(token="more"))
+        return 200, page(node("a"))
+
+    async with ScriptedApiServer(answer) as server:
+        informer = start(server)
+        await until(lambda: informer.restarts >= 2)
+        assert ("nothing came" if where == "list hangs" else "too old") in informer.failing()[1]
+        assert caplog.text.count("cannot watch") == 1
+
+
+async def test_a_version_that_expires_when_a_watch_is_resumed_is_no_failure(start, caplog):
+    watches = []
+
+    def answer(request):
+        if not request.watching:
+            return 200, page(node("a"))
+        watches.append(request.params["resourceVersion"])
+        if watches[-1] == "11":
+            return 410, GONE
+        bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "11"}}}
+        return 200, lines(bookmark, then_hang=len(watches) > 1)
+
+    async with ScriptedApiServer(answer) as server:
+        start(server)
+        await until(lambda: len(watches) == 3)
+        assert watches == ["10", "11", "10"]
+        assert not caplog.records
+
+
 @pytest.mark.parametrize("as_event", [True, False])
 async def test_an_expired_version_is_listed_again_and_differences_are_told(start, as_event):
     lists = []
@@ -455,7 +501,7 @@ async def test_a_version_that_expires_after_each_bookmark_is_not_listed_without_
 
 async def test_a_list_that_trickles_in_is_given_up(start, monkeypatch):
     """Each byte had restarted the time-out, so that nothing was current, without an error."""
-    monkeypatch.setattr("metricsapi.kube.informer.LIST_TIMEOUT", 0.15)
+    monkeypatch.setattr("metricsapi.kube.listing.LIST_TIMEOUT", 0.15)
 
     async def trickle():
         while True:
@@ -531,7 +577,7 @@ async def test_a_server_may_not_ask_for_a_pause_of_a_day(start, monkeypatch):
 async def test_a_list_that_does_not_end_is_a_failure_and_what_is_known_stays(
     start, monkeypatch, tokens
 ):
-    monkeypatch.setattr("metricsapi.kube.informer.MOST_PAGES", 50)
+    monkeypatch.setattr("metricsapi.kube.listing.MOST_PAGES", 50)
     endless, asked = [], []
 
     def answer(request):
@@ -546,7 +592,6 @@ async def test_a_list_that_does_not_end_is_a_failure_and_what_is_known_stays(
 
     async with ScriptedApiServer(answer) as server:
         informer = start(server)
-        await until(lambda: informer.error is not None)
-        assert "the list of nodes does not end" in str(informer.error)
+        await until(lambda: "the list of nodes does not end" in str(informer.error))
         assert set(informer.objects) == {"a"}
         assert len(asked) <= 51

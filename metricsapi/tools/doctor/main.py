@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import msgspec
@@ -22,8 +22,9 @@ from metricsapi.config.validation import problems, range_problems, warnings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.credentials import Credentials, default_kubeconfigs, load_credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
+from metricsapi.kube.listing import list_all
 from metricsapi.kube.resources import Node
-from metricsapi.kube.watch import NODES, decode_page
+from metricsapi.kube.watch import NODES
 from metricsapi.scrape.targets import cluster_family, target_of
 from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.telemetry.printable import printable
@@ -142,21 +143,10 @@ def _fitness(results: Sequence[Result]) -> Result:
 async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings) -> list[Node]:
     """Return the nodes that the server would scrape; add a finding where they are unknown."""
     selector = options.serve.kubelet.node_selector
-    listed: list[Node] = []
-    token = ""
+    nodes = replace(NODES, params={"labelSelector": selector} if selector else {})
     try:
-        while True:
-            params: dict[str, str | int] = {"limit": 500}
-            if selector:
-                params["labelSelector"] = selector
-            if token:
-                params["continue"] = token
-            page = decode_page(NODES, await client.request("GET", NODES.path, params=params))
-            listed += page.items
-            token = page.next
-            if not token:
-                break
-    except (KubeError, msgspec.DecodeError) as error:
+        listed = (await list_all(client, nodes)).items
+    except KubeError as error:
         findings.fail("nodes", str(error), "The server needs list and watch on nodes.")
         return []
     for name in sorted(set(options.nodes) - {node.name for node in listed}):
