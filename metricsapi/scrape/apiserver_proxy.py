@@ -24,6 +24,7 @@ from metricsapi.scrape.targets import Target
 
 LONGEST_PAUSE = 60.0  # seconds: a longer Retry-After is cut to this
 SHORTEST_PAUSE = 1.0  # seconds after a 429 without Retry-After
+UNREACHED = (502, 503, 504)  # what the API server responds with where it reaches no kubelet
 
 
 class ProxyFetcher:
@@ -67,7 +68,7 @@ class ProxyFetcher:
             ) from error
         if response.status == 429:
             self._paused_until = time.monotonic() + pause_of(response.retry_after)
-        if response.status in (502, 503, 504):
+        if response.status in UNREACHED:
             text = response.body[:300].decode("utf-8", "replace").strip()
             response.release()
             raise ScrapeError(

@@ -38,6 +38,10 @@ class Reader:
     max_bytes: int = KubeletSettings.max_response_bytes
     probe: str = ""  # a service account's token, to see whether kubelets take tokens
 
+    def paths_of(self, target: Target) -> tuple[str, ...]:
+        """Return the paths that the server would read of a node, in this order."""
+        return (target.path,) if target.path is not None else self.paths
+
     @property
     def scheme(self) -> str:
         return "https" if self.context else "http"

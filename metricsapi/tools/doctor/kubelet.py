@@ -11,7 +11,8 @@ from urllib.parse import quote
 import httpx
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, KubeError
+from metricsapi.kube.errors import ApiError, IdleTimeout, KubeError
+from metricsapi.scrape.apiserver_proxy import UNREACHED
 from metricsapi.scrape.targets import Target
 from metricsapi.tools.doctor.handshake import Reader, Stop, connect, error_text, handshake
 from metricsapi.tools.doctor.payload import check_payload
@@ -45,9 +46,7 @@ def _complete(findings: Findings) -> list[Result]:
     return findings.results
 
 
-async def check_proxied(
-    target: Target, client: KubeClient, paths: tuple[str, ...], timeout: float
-) -> list[Result]:
+async def check_proxied(target: Target, client: KubeClient, reader: Reader) -> list[Result]:
     """Check one node through the API server's proxy, which connects to the kubelet."""
     findings = Findings(target.node)
     for check in ("address", "tcp", "tls"):
@@ -56,14 +55,19 @@ async def check_proxied(
     async def get(path: str) -> httpx.Response:
         where = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
         try:
-            return httpx.Response(200, content=await client.request("GET", where, timeout=timeout))
+            body = await client.request("GET", where, timeout=reader.timeout)
         except ApiError as error:
+            if error.code in UNREACHED:
+                raise
             return httpx.Response(error.code, text=error.message)
-        except KubeError as error:
-            raise httpx.TransportError(str(error)) from error
+        except IdleTimeout as error:
+            raise TimeoutError from error
+        if len(body) > reader.max_bytes:
+            raise TooLarge(f"more than {reader.max_bytes:,} bytes")
+        return httpx.Response(200, content=body)
 
     with contextlib.suppress(Stop):
-        await read_endpoints(target, paths, get, findings)
+        await read_endpoints(target, reader.paths_of(target), get, findings)
     return _complete(findings)
 
 
@@ -86,7 +90,7 @@ async def _read(target: Target, host: str, name: str, reader: Reader, findings: 
 
         if reader.probe:
             await _token_authentication(get, reader.probe, findings)
-        await read_endpoints(target, (target.path,) if target.path else reader.paths, get, findings)
+        await read_endpoints(target, reader.paths_of(target), get, findings)
 
 
 async def _bounded(response: httpx.Response, most: int) -> httpx.Response:
@@ -169,6 +173,9 @@ async def _fetch(
         raise Stop from error
     except (TimeoutError, httpx.TimeoutException) as error:
         findings.because("endpoint", "timeout", f"no answer to {_short(path)} in time")
+        raise Stop from error
+    except KubeError as error:
+        findings.because("endpoint", "api_server", f"{_short(path)}: {error}")
         raise Stop from error
     except httpx.HTTPError as error:
         findings.because("endpoint", _protocol_cause(error), f"{_short(path)}: {error_text(error)}")

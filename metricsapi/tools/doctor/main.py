@@ -189,7 +189,7 @@ async def _check_nodes(
             try:
                 target = target_of(node, settings, ip_family)
                 if settings.transport == "apiserver-proxy":
-                    return await check_proxied(target, client, paths, settings.timeout)
+                    return await check_proxied(target, client, reader)
                 return await check_node(target, reader)
             except Exception as error:  # noqa: BLE001  no node ends the checks of the others
                 findings = Findings(node.name)

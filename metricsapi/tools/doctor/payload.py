@@ -14,6 +14,7 @@ from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacking
 from metricsapi.storage.limits import limits_of
+from metricsapi.tools.doctor.handshake import SUMMARY
 from metricsapi.tools.doctor.result import Findings
 
 SKEW = 5.0  # seconds; Date has whole ones
@@ -42,7 +43,7 @@ def check_payload(
     try:
         sizes = (
             _summary_sizes(target, response.content, started, took)
-            if path.startswith("/stats")
+            if path == SUMMARY
             else _resource_sizes(response.text)
         )
     except ValueError as error:

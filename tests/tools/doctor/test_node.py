@@ -12,7 +12,8 @@ from metricsapi.scrape.targets import Target
 from metricsapi.tools.doctor.handshake import RESOURCE as RESOURCE_PATH
 from metricsapi.tools.doctor.handshake import SUMMARY as SUMMARY_PATH
 from metricsapi.tools.doctor.handshake import Reader
-from metricsapi.tools.doctor.kubelet import CHECKS, check_node
+from metricsapi.tools.doctor.kubelet import CHECKS, check_node, check_proxied
+from tests.support.apiserver import ScriptedApiServer
 from tests.support.pki import (
     UNSUITABLE,
     Authority,
@@ -296,3 +297,51 @@ async def test_only_the_wanted_endpoint_is_read(tmp_path):
     async with listening(kubelet(FORBIDDEN, http(200, RESOURCE)), tls) as port:
         assert (await examine(port, paths=(RESOURCE_PATH,)))["authorization"].status == "ok"
         assert (await examine(port, paths=(SUMMARY_PATH,)))["authorization"].status == "fail"
+
+
+LISTED = RESOURCE.encode()
+PROXY = "/api/v1/nodes/node-a/proxy"
+
+
+class NodeProxy(ScriptedApiServer):
+    """Answers for kubelets with what the test has for each path below a node's proxy."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = answers
+
+    async def respond(self, request, writer):
+        answer = self.answers.get(request.target.removeprefix(PROXY), http(404))
+        if answer is None:
+            await asyncio.sleep(60)
+        writer.write(answer if answer.startswith(b"HTTP") else http(200, answer.decode()))
+        return False
+
+
+@pytest.mark.parametrize(
+    ("path", "answers", "check", "status", "evidence"),
+    [
+        (None, {SUMMARY_PATH: SUMMARY.encode()}, "containers", "ok", "all 1 have CPU"),
+        ("/x/usage", {"/x/usage": LISTED}, "containers", "ok", "all 1 have CPU"),
+        ("/x/usage", {SUMMARY_PATH: SUMMARY.encode()}, "endpoint", "fail", "404 for /x/usage"),
+        ("/stats/x", {"/stats/x": LISTED}, "containers", "ok", "all 1 have CPU"),
+        (None, {SUMMARY_PATH: b" " * 9000}, "endpoint", "fail", "more than 8,192 bytes"),
+        (None, {SUMMARY_PATH: http(503, "no route to host")}, "endpoint", "fail", "503"),
+        (None, {SUMMARY_PATH: None}, "endpoint", "fail", "no answer to /stats/summary in time"),
+        (None, {SUMMARY_PATH: http(302, Location="/x")}, "endpoint", "fail", "redirects (302)"),
+    ],
+)
+async def test_through_the_api_server_the_same_is_read_as_the_server_reads(
+    path, answers, check, status, evidence
+):
+    """The annotation of the path had been ignored, and so had the bound of a response."""
+    reader = Reader(context=None, token=lambda: None, timeout=0.5, max_bytes=8192)
+    async with NodeProxy(answers) as server:
+        target = Target("node-a", (), 10250, path)
+        results = await check_proxied(target, server.client, reader)
+    found = {each.check: each for each in results}
+    assert set(found) == set(CHECKS)
+    assert found[check].status == status, found[check]
+    assert evidence in found[check].evidence
+    asked = [request.target.removeprefix(PROXY) for request in server.requests]
+    assert asked[0] == (path or SUMMARY_PATH)
