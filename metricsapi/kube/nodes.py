@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
+from metricsapi.kube.name_validation import is_subdomain
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.resources import Address, Capacity, Node
 
@@ -53,7 +54,7 @@ class _WireNode(Struct, gc=False):
 
 
 def decode_node(body: bytes | msgspec.Raw) -> Node | None:
-    """Return what we use of a v1 Node; None when it has no name or cannot be decoded."""
+    """Return what we use of a v1 Node; None when it has no valid name or cannot be decoded."""
     try:
         return _node(msgspec.json.decode(body, type=_WireNode))
     except UNDECODABLE:
@@ -61,7 +62,7 @@ def decode_node(body: bytes | msgspec.Raw) -> Node | None:
 
 
 def _node(wire: _WireNode) -> Node | None:
-    if not wire.metadata.name:
+    if not is_subdomain(wire.metadata.name):
         return None
     status = wire.status or _NodeStatus()
     daemon = status.daemon_endpoints

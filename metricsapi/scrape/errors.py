@@ -14,10 +14,12 @@ import socket
 import ssl
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from metricsapi.telemetry.printable import printable
 from metricsapi.telemetry.troubleshooting import remedy
 
+LONGEST_MESSAGE = 1000  # characters
 # What ends a task on purpose; whatever else is raised in a scrape is a bug, and costs that scrape.
 CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 
@@ -58,10 +60,17 @@ CERTIFICATE_CAUSES = frozenset(cause for cause in Cause if cause.startswith("cer
 
 
 class Failure(Struct, frozen=True):
-    """One failed scrape. `message` says what happened where."""
+    """One failed scrape. `message` says what happened where, in one bounded line.
+
+    It quotes what comes from outside: names, certificates, responses.
+    """
 
     cause: Cause
     message: str
+
+    def __post_init__(self) -> None:
+        text = printable(self.message[:LONGEST_MESSAGE])[:LONGEST_MESSAGE]
+        structs.force_setattr(self, "message", text)
 
     @property
     def fix(self) -> str:
@@ -76,9 +85,9 @@ class ScrapeError(Exception):
     """
 
     def __init__(self, cause: Cause, message: str, *, other_endpoint: bool = False) -> None:
-        super().__init__(message)
         self.cause = cause
         self.failure = Failure(cause, message)
+        super().__init__(self.failure.message)
         self.other_endpoint = other_endpoint
 
 
@@ -114,7 +123,7 @@ def from_connect_error(error: Exception, where: str) -> ScrapeError:
     if isinstance(error, ssl.SSLError):
         return from_tls_error(error, where)
     if isinstance(error, socket.gaierror):
-        return ScrapeError(Cause.NAME_NOT_FOUND, f"{where}: name not found")
+        return ScrapeError(Cause.NAME_NOT_FOUND, f"{where}: {_lookup_problem(error)}")
     if isinstance(error, ConnectionRefusedError):
         return ScrapeError(Cause.REFUSED, f"{where} refused the connection")
     if isinstance(error, ConnectionError):
@@ -122,6 +131,12 @@ def from_connect_error(error: Exception, where: str) -> ScrapeError:
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
         return ScrapeError(Cause.UNREACHABLE, f"{where} is unreachable: {error.strerror}")
     return ScrapeError(Cause.UNREACHABLE, f"cannot connect to {where}: {error.strerror or error}")
+
+
+def _lookup_problem(error: socket.gaierror) -> str:
+    if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None)):
+        return "name not found"
+    return f"the name could not be looked up: {error.strerror or error}"
 
 
 def from_tls_error(error: OSError, where: str) -> ScrapeError:

@@ -4,7 +4,7 @@ httptools parses; this module decides what counts as a whole response, and how m
 Accepted are bodies by Content-Length, in chunked coding, and up to the end of the connection (RFC
 9112, 6.3), interim 1xx responses before it (RFC 9110, 15.2), and gzip, which is undone. So are, as
 by Go's client, folded header lines, lines that end with LF alone, blanks behind the size of a
-chunk, and a Content-Length that is repeated.
+chunk, and a Content-Length that is repeated, or that stands beside chunks and counts for nothing.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ class ResponseReader:
         parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(
             lenient_headers=True,  # folded lines, control characters in values
+            lenient_chunked_length=True,  # a Content-Length beside chunks, which counts for nothing
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )

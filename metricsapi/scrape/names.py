@@ -15,6 +15,7 @@ import socket
 import threading
 
 MOST = 256  # look-ups at a time: a thread takes some 20 KiB while it waits
+MOST_ADDRESSES = 16  # of a name; they share the time of a scrape
 
 
 class Names:
@@ -29,7 +30,7 @@ class Names:
         return host in self._lookups
 
     async def addresses(self, host: str) -> list[str]:
-        """Return the IP addresses of a host; an IP address is its own.
+        """Return the first IP addresses of a host; an IP address is its own.
 
         Raises OSError, or ValueError for what is no name (UnicodeError is one).
         """
@@ -61,7 +62,10 @@ class Names:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(finish, result)
 
-        threading.Thread(target=look_up, name=f"look up {host[:60]}", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name=f"look up {host[:60]}", daemon=True).start()
+        except RuntimeError as error:  # there are as many as this process may have
+            raise OSError(errno.EAGAIN, f"the name cannot be looked up: {error}") from error
         return lookup
 
 
@@ -70,4 +74,4 @@ def _addresses(host: str) -> list[str] | Exception:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError, TypeError) as error:  # such as UnicodeError
         return error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MOST_ADDRESSES]

@@ -184,6 +184,12 @@ def test_an_error_event_is_its_error(status, kind):
         decode_event(NODES, event("ERROR", status))
 
 
+@pytest.mark.parametrize("name", ["", "a\x1b[31m", "a\nb", "A", "a_b", "a/b", "..", "x" * 254, "é"])
+def test_a_node_with_a_name_that_no_node_can_have_cannot_be_used(name):
+    """It would be a label of metrics and a part of paths."""
+    assert decode_node(json.dumps({"metadata": {"name": name}}).encode()) is None
+
+
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30, "10250", 1.5, None])
 def test_a_port_that_is_none_is_not_known(port):
     status = {"daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}

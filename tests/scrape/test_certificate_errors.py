@@ -58,6 +58,17 @@ async def test_a_certificate_of_another_node_is_refused_and_its_names_are_named(
         assert kubelet.requests == []
 
 
+async def test_names_in_a_certificate_write_no_lines_of_their_own_and_no_long_ones():
+    names = ["a\n\x1b[31mERROR all is lost", *(f"{'x' * 200}{number}" for number in range(20))]
+    certificate = CLUSTER.issue("n\x1b[2J1", usages=(SERVER,), names=names)
+    async with Kubelet(certificate=certificate) as kubelet, Reader(kubelet) as read:
+        failure = await read()
+        assert failure.cause is Cause.CERTIFICATE_LACKS_ADDRESS
+        assert "DNS:a \\x1b[31mERROR" in failure.message
+        assert failure.message.isprintable()
+        assert len(failure.message) <= 1000
+
+
 async def test_the_nodes_name_is_no_way_around_the_authority():
     stranger = Authority("stranger")
     certificate = stranger.issue("system:node:n1", usages=(SERVER,), names=["n1"])

@@ -159,12 +159,12 @@ ODD_BUT_GOOD = {
     "a long header name": OK + b"X" * 60_000 + b": y\r\n" + LENGTH + b"\r\n" + BODY,
     "no reason": b"HTTP/1.1 200\r\n" + LENGTH + b"\r\n" + BODY,
     "empty lines before": b"\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
+    "a length beside chunks": CHUNKED[:-2] + b"Content-Length: 7\r\n\r\n" + chunked(),
     "two answers": (OK + LENGTH + b"\r\n" + BODY) * 2,
 }
 REFUSED = {
     "two lengths": (OK + LENGTH + b"Content-Length: 3\r\n\r\n" + BODY, Cause.NOT_HTTP),
     "a length that is none": (OK + b"Content-Length: \xb2\r\n\r\n" + BODY, Cause.NOT_HTTP),
-    "a length and chunks": (CHUNKED[:-2] + LENGTH + b"\r\n" + chunked(), Cause.NOT_HTTP),
     "a chunk of 2^72 bytes": (CHUNKED + b"f" * 18 + b"\r\nabc", Cause.NOT_HTTP),
     "a chunk of less than none": (CHUNKED + b"-5\r\nabc\r\n0\r\n\r\n", Cause.NOT_HTTP),
     "trailers without an end": (CHUNKED + chunked(trailer=b"X: " + b"y" * 2**21), Cause.TOO_LARGE),

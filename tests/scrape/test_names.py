@@ -9,7 +9,7 @@ import time
 import pytest
 
 from metricsapi.scrape.errors import Cause
-from metricsapi.scrape.names import Names
+from metricsapi.scrape.names import MOST_ADDRESSES, Names
 from metricsapi.scrape.targets import Target
 from tests.support.conditions import until
 from tests.support.kubelet import Kubelet, Reader, is_sample
@@ -29,6 +29,13 @@ class Resolver:
         if str(host).startswith("lost"):
             self.release.wait(60)
             raise socket.gaierror(socket.EAI_AGAIN, "no server responds")
+        if host == "many.example":
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.66.{i // 250}.{i % 250}", 0))
+                for i in range(10_000)
+            ]
+        if host == "servfail.example":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         if host == "node.example":
             port = args[0] if args else options.get("port")
             return [
@@ -92,6 +99,39 @@ async def test_a_name_may_have_many_addresses(resolver):
     assert await Names().addresses("node.example") == ["127.77.77.77", "127.0.0.1"]
 
 
+async def test_of_ten_thousand_addresses_of_a_name_the_first_are_tried(resolver):
+    addresses = await Names().addresses("many.example")
+    assert addresses == [f"127.66.0.{i}" for i in range(MOST_ADDRESSES)]
+
+
+async def test_a_name_server_that_fails_is_not_told_as_a_name_that_does_not_exist(resolver):
+    async with Kubelet() as kubelet:
+        reader, scrape = reading(kubelet)
+        failure = await scrape("n1", "servfail.example")
+        reader.client.close()
+    assert failure.cause is Cause.NAME_NOT_FOUND
+    assert "Temporary failure in name resolution" in failure.message
+    assert "not found" not in failure.message
+
+
+async def test_where_no_more_threads_may_be_the_name_is_named_and_can_be_tried_again(
+    resolver, monkeypatch
+):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    async with Kubelet() as kubelet:
+        reader, scrape = reading(kubelet)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            failure = await scrape("n1", "node.example")
+        assert failure.cause is Cause.UNREACHABLE
+        assert "node.example" in failure.message
+        assert "can't start new thread" in failure.message
+        assert is_sample(await scrape("n1", "node.example"))
+        reader.client.close()
+
+
 async def test_look_ups_are_bounded(resolver):
     names = Names(most=2)
     lost = [asyncio.create_task(names.addresses(f"lost-{i}")) for i in range(2)]
@@ -103,6 +143,15 @@ async def test_look_ups_are_bounded(resolver):
     await asyncio.wait(lost)
     assert all(isinstance(task.exception(), socket.gaierror) for task in lost)
     assert await names.addresses("node.example")
+
+
+async def test_a_name_of_64_kib_makes_no_message_of_64_kib(resolver):
+    async with Kubelet() as kubelet:
+        reader, scrape = reading(kubelet)
+        failure = await scrape("n1", "y" * 65536)
+        reader.client.close()
+    assert failure.cause is Cause.NAME_NOT_FOUND
+    assert len(failure.message) <= 1000
 
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example", "a\0b"])
