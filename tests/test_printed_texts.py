@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 
 import pytest
 
@@ -32,6 +33,7 @@ VALUES = re.compile(
 LEAST = 6  # characters of a part that is looked for
 
 
+@cache
 def constants():
     """Every text in the code, a formatted one in its parts."""
     return [
@@ -42,16 +44,13 @@ def constants():
     ]
 
 
-CONSTANTS = constants()
-
-
 def missing(quoted):
     """The parts of a quoted text, between values, that no text in the code has."""
     parts = (part.strip(" :;,()=?\"'") for part in VALUES.split(quoted))
     return [
         part
         for part in parts
-        if len(part) >= LEAST and not any(part in constant for constant in CONSTANTS)
+        if len(part) >= LEAST and not any(part in constant for constant in constants())
     ]
 
 

@@ -82,7 +82,7 @@ class Sandbox:
             raise
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sandbox(tmp_path_factory):
     """One sandbox for all the tests that only read."""
     running = Sandbox(
@@ -99,7 +99,7 @@ def sandbox(tmp_path_factory):
         running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubeconfig(request):
     """The kubeconfig of the cluster under test."""
     if os.environ.get("METRICSAPI_E2E") == "cluster":
@@ -107,7 +107,7 @@ def kubeconfig(request):
     return request.getfixturevalue("sandbox").kubeconfig
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(kubectl_binary, kubeconfig):
     """Run kubectl and give its standard output; a non-zero exit fails the test."""
 
