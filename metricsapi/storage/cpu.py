@@ -53,12 +53,13 @@ def next_state(state: CpuState, start: KubeletTime, new: CpuStats, rules: Rules)
     if (
         last.at is rules.since
         and at is rules.until
-        and state.run == LONG_RUN
+        and state.run >= CERTAIN
         and last.counter is not None
         and counter >= last.counter
     ):  # read at the same two instants as the container before
+        run = LONG_RUN if state.run == LONG_RUN else rules.timing.next_run(state.run, at.moment)
         reading = reading_after(last, at, counter, rules.between, new, rules.limits)
-        return _after(state, reading, last, (), LONG_RUN)
+        return _after(state, reading, last, (), run)
     if _is_repeated(last, at, counter):
         # What is read at request time is another reading in each sample.
         return state if at.moment is not None else _with_run(state, OLD)
