@@ -53,14 +53,15 @@ class KubeClient:
         body: object | None = None,
         accept: str = "application/json",
         timeout: float = 10.0,
+        largest: int = LARGEST,
     ) -> bytes:
-        """Return the body of a success. `body` is sent as JSON.
+        """Return the body of a success, of at most `largest` bytes. `body` is sent as JSON.
 
         `timeout` in seconds is for each step, such as to connect or to read some bytes, and twice
         that for all of them: a response that trickles in must end, too.
 
         Raises ApiError for a status from 400 on, InvalidResponse for a redirect or a body that
-        does not decompress or has more than LARGEST bytes, Unreachable when there is no response,
+        does not decompress or is too large, Unreachable when there is no response,
         CredentialsError when there is no token to send.
         """
         headers = {"Accept": accept}
@@ -77,7 +78,7 @@ class KubeClient:
             ):
                 if not response.is_success:
                     raise await self._refused(response)
-                return await _whole(response, path)
+                return await _whole(response, path, largest)
         except TimeoutError as error:
             server = self.credentials.server
             text = f"{server}: no whole response to {path} in {2 * timeout:g} s"
@@ -123,14 +124,14 @@ class KubeClient:
         return error_from_response(status, body, headers.get("Retry-After", ""))
 
 
-async def _whole(response: httpx.Response, path: str) -> bytes:
-    """Read a body to its end. Raises InvalidResponse if it has more than LARGEST bytes."""
+async def _whole(response: httpx.Response, path: str, largest: int) -> bytes:
+    """Read a body to its end. Raises InvalidResponse if it has more than `largest` bytes."""
     parts, size = [], 0
     async for part in response.aiter_bytes():
         parts.append(part)
         size += len(part)
-        if size > LARGEST:
-            raise InvalidResponse(f"the response to {path} has more than {LARGEST >> 20} MiB")
+        if size > largest:
+            raise InvalidResponse(f"the response to {path} has more than {largest >> 20} MiB")
     return b"".join(parts)
 
 

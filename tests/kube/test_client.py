@@ -321,13 +321,12 @@ def endless(head):
 
 
 @pytest.mark.parametrize("kind", ["endless", "gzip"])
-async def test_a_response_takes_bounded_memory(monkeypatch, kind):
-    monkeypatch.setattr("metricsapi.kube.client.LARGEST", 4 * 2**20)
+async def test_a_response_takes_bounded_memory(kind):
     bomb = http(gzip.compress(MIB * 64), headers=["Content-Encoding: gzip"])
     answer = endless(b"HTTP/1.1 200 OK\r\n\r\n") if kind == "endless" else lambda _: bomb
     async with Listener(answer) as server, client(server) as kube:
         with pytest.raises(errors.InvalidResponse, match="to /x has more than 4 MiB"):
-            await kube.request("GET", "/x")
+            await kube.request("GET", "/x", largest=4 * 2**20)
 
 
 async def test_of_a_refusal_no_more_is_read_than_says_why():

@@ -31,7 +31,7 @@ class _Status(Struct):
     reason: str = ""
 
 
-class _Review(Struct):
+class _Review(Struct, tag_field="kind", tag="SubjectAccessReview"):
     status: _Status
 
 

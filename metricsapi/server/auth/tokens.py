@@ -38,7 +38,7 @@ class _Status(Struct):
     audiences: list[str] | None = None
 
 
-class _Review(Struct):
+class _Review(Struct, tag_field="kind", tag="TokenReview"):
     status: _Status
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from metricsapi.api.asgi import QueryString
@@ -106,6 +107,74 @@ async def test_an_error_grants_nothing_and_is_not_kept(reviewer, fault):
         await authorizer.decide(ALICE, PODS)
     reviewer.down, reviewer.delay, reviewer.status = False, 0, 201
     assert (await authorizer.decide(ALICE, PODS)).allowed
+
+
+TOKEN = "s3cr3t-token-of-alice"
+ALLOWED = {"allowed": True, "authenticated": True, "user": {"username": "alice"}}
+
+
+def json(value):
+    return msgspec.json.encode(value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(json({"kind": "KIND", "status": status}) for status in (None, [], "yes", 1)),
+        *(json({"kind": "KIND", "status": ALLOWED | odd}) for odd in (
+            {"authenticated": "true", "allowed": "true"},
+            {"authenticated": 1, "allowed": 1},
+            {"user": {"username": "alice", "groups": [1]}, "reason": 5},
+            {"user": {"username": "alice", "groups": "g"}, "reason": []},
+            {"user": {"username": "alice", "extra": {"a": "b"}}, "allowed": None},
+            {"user": ["alice"], "denied": "no"},
+        )),
+        json({"kind": "Pod", "status": ALLOWED}),
+        json({"kind": "Status", "status": "Failure", "code": 500}),
+        json({"kind": "KIND"}),
+        b'{"spec":{"token":"' + TOKEN.encode() + b'"},"status":{"authe',
+        b'{"spec":{"token":"' + TOKEN.encode() + b'"},"status":null}',
+        json([{"spec": {"token": TOKEN}}]),
+        b"",
+        b"<html>log in</html>",
+        json({"kind": "KIND", "status": ALLOWED}) * 2,
+        json({"kind": "KIND", "status": ALLOWED}).decode().encode("utf-16"),
+        b'{"x":' + b"[" * 100_000,
+        b'{"x":"' + b"a" * 5 * 2**20 + b'","kind":"KIND","status":{"allowed":true}}',
+    ],
+)  # fmt: skip
+async def test_what_is_no_review_grants_nothing_and_tells_no_token(answer):
+    """A review of another kind had counted, and the beginning of the answer was logged."""
+
+    class Odd(Reviewer):
+        async def respond(self, request, writer):
+            kind = b"TokenReview" if "tokenreviews" in request.path else b"SubjectAccessReview"
+            body = answer.replace(b"KIND", kind)
+            writer.write(b"HTTP/1.1 201 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            return True
+
+    async with Odd() as odd:
+        with pytest.raises(ReviewError, match="SubjectAccessReview: "):
+            await Authorizer(odd.client).decide(ALICE, PODS)
+        with pytest.raises(ReviewError, match="TokenReview: ") as caught:
+            await TokenReviewer(odd.client).user_of(TOKEN)
+    assert TOKEN[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [302, 400, 422, 500])
+@pytest.mark.parametrize("body", [f"bad {TOKEN}", f'{{"spec":{{"token":"{TOKEN}"}},"message":5}}'])
+async def test_a_refusal_that_repeats_the_token_is_told_without_it(status, body):
+    class Echo(Reviewer):
+        async def respond(self, _, writer):
+            head = f"HTTP/1.1 {status} X\r\nLocation: /{TOKEN}\r\nContent-Length: {len(body)}"
+            writer.write(f"{head}\r\n\r\n{body}".encode())
+            return True
+
+    async with Echo() as echo:
+        with pytest.raises(ReviewError) as caught:
+            await TokenReviewer(echo.client).user_of(TOKEN)
+    assert str(status) in str(caught.value)
+    assert TOKEN[:8] not in str(caught.value)
 
 
 async def test_what_was_allowed_is_allowed_while_the_reviewer_is_away_and_no_longer(reviewer):
