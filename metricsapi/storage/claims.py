@@ -4,7 +4,8 @@ Any kubelet can list any pod. The API server knows better, and decides in this o
 
 1. *The uid.* A pod that is listed under another uid than its object has (or, for a static pod, than
    its mirror pod's annotation has) is another pod: an earlier or a later one of that name, or a
-   lie. It is withheld until the watch says otherwise.
+   lie. It is withheld until the watch says otherwise. A pod that is listed under none
+   (`/metrics/resource`) is not the one whose object came after the node's last answer.
 2. *The node.* Where several nodes list a pod under a right uid or, as in `/metrics/resource`, under
    none, the one that it is bound to is believed (`spec.nodeName`), which is looked up. Until that
    is known, the node that is served stays so, and where none is, none is served.
@@ -104,7 +105,7 @@ def _withheld(
         return
     rightful = []
     for pod in claims:
-        if pod.ref.uid and pod.ref.uid not in uids:
+        if not pod.is_of(uids):
             yield pod, Withheld.UID
         elif node and pod.node != node:
             yield pod, Withheld.NODE

@@ -5,7 +5,7 @@ A pod is served whole or not at all, so its usage is made once all of its contai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
 from operator import attrgetter
 
@@ -31,7 +31,7 @@ class Pod:
     """A pod as its node's last answer listed it."""
 
     __slots__ = (
-        "_backlog", "key", "node", "ref", "shown", "since", "stats", "usage", "withheld",
+        "_backlog", "_uids", "key", "node", "ref", "shown", "since", "stats", "usage", "withheld",
     )  # fmt: skip
 
     def __init__(self, ref: PodRef, node: str, backlog: Backlog) -> None:
@@ -44,6 +44,8 @@ class Pod:
         self.since = 0.0  # `usage` is current until `max_age` after this, in monotonic seconds
         self.shown = False  # whether it is what is served under its key
         self.withheld = ""  # why it is not, if the API server says so: see `claims`
+        # Those of its object at the last answer of its node; empty if that is yet to be decided.
+        self._uids: tuple[str, ...] = ()
 
     def put(self, containers: Sequence[ContainerStats], rules: Rules) -> bool:
         """Take what an answer lists as its containers; return whether their names can be."""
@@ -98,6 +100,19 @@ class Pod:
     def sorted_stats(self) -> list[Stat]:
         """Return the stats of its containers by name."""
         return sorted(self.stats.values(), key=_by_name)
+
+    def is_of(self, uids: Collection[str]) -> bool:
+        """Return whether it may be the pod whose object has these uids."""
+        if self.ref.uid:
+            return self.ref.uid in uids
+        if self._uids and not any(uid in uids for uid in self._uids):
+            return False
+        self._uids = tuple(uids)
+        return True
+
+    def listed_again(self) -> None:
+        """Note that its node has listed it once more, without a uid."""
+        self._uids = ()
 
     def started(self) -> float:
         """Return when its last container started, in seconds since the epoch; 0: unknown."""

@@ -198,7 +198,11 @@ class MetricsStore:
     def _withhold(self, node: Node, at: float) -> None:
         """Count the pods of an answer that are withheld, and have looked up what is undecided."""
         withheld = [pod for pod in node.pods.values() if pod.withheld]
-        self._refused.withhold(node.name, withheld, at)
+        for pod in withheld:
+            if pod.withheld == Withheld.UID and not pod.ref.uid:
+                pod.listed_again()
+                self._claims.decide(pod.key)
+        self._refused.withhold(node.name, [pod for pod in withheld if pod.withheld], at)
         for pod in withheld:
             if pod.withheld == Withheld.UNDECIDED:
                 self._cluster.look_up(*pod.key)

@@ -100,6 +100,27 @@ def test_a_recreated_pod_never_has_its_predecessors_usage(scene):
     assert scene.served(116.1) == ("new", 1.0)
 
 
+@pytest.mark.parametrize("node", ["old", "new"])
+def test_without_uids_too_a_recreated_pod_never_has_its_predecessors_usage(scene, node):
+    """What was read before the watch tells of the new pod is of the old one."""
+    for at in (100.0, 115.0):
+        scene.lists("old", at, "", cores=3)
+    scene.becomes()
+    scene.becomes("u2")
+    assert scene.served(115.1) is None
+    scene.lists("old", 130.0, *([""] if node == "old" else []), start=120)
+    scene.lists("new", 131.0, *([""] if node == "new" else []), start=120)
+    assert scene.served(131.1) == (node, 1.0)
+    assert not scene.withheld
+
+
+def test_a_mirror_pod_that_is_recreated_is_served_on(scene):
+    scene.becomes("mirror", "hash")
+    scene.lists("node", 100.0, "")
+    scene.becomes("another-mirror", "hash")
+    assert scene.served(100.1) == ("node", 1.0)
+
+
 def test_a_recreated_pod_is_served_as_soon_as_the_watch_catches_up(scene):
     scene.lists("node", 100.0, "u2")
     scene.lists("node", 115.0, "u2")
