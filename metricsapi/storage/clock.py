@@ -133,7 +133,6 @@ class NodeClock(Struct, gc=False):
             at.quick,
             at.answered,
             at.requested,
-            at.step,
         )
 
     def _in_doubt(self, times: set[float], agreeing: set[float]) -> bool:
@@ -174,10 +173,10 @@ class NodeClock(Struct, gc=False):
 
     def _instant(self, time: float, read: tuple[float, float] | None, at: Exchange) -> Instant:
         if read is None:
-            return Instant(time, time + at.step / 2, None, 0.0, at.answered, at.requested)
+            return Instant(time, time + at.step / 2, None, 0.0, at.answered, at.requested, at.step)
         moment, error = read
         exact = exact_time(moment + self.shift, time, at.step)
-        return Instant(time, exact, moment, error, at.answered, at.requested)
+        return Instant(time, exact, moment, error, at.answered, at.requested, at.step)
 
 
 def _parsed(times: Iterable[KubeletTime]) -> dict[KubeletTime, float]:

@@ -95,10 +95,12 @@ def _following(
     between, trusted = _time_between(since, at, run, start, new, rules)
     reading = reading_after(since, at, counter, between, new, rules.limits)
     if not trusted:
-        exact = exact_time(since.at.exact + reading.window, at.time, timing.step)
+        exact = exact_time(since.at.exact + reading.window, at.time, at.step)
         reading = replace(reading, at=replace(at, exact=exact))
     if timing.refuted:
         return _after(state, reading, None, (), run)
+    if between.vague and reading.cpu is None and counter - (since.counter or 0) <= between.most:
+        return CpuState(reading, state.rated, since, tuple(later), run)
     return _after(state, reading, since, tuple(later), run)
 
 
@@ -169,6 +171,7 @@ def _first_reading(
     started = epoch_seconds(start)
     settled = rules.rates_known and started is not None and at.time - started >= SETTLED
     # Without a counter nothing tells a restart; an earlier reading is of the same container.
-    again = counter is None and state.reading is not None
+    last = state.reading
+    again = counter is None and last is not None and last.counter is None
     kubelet = kubelet_rate(new, rules.limits)
     return first_reading(at, counter, kubelet, started, sampled_twice=settled or again)

@@ -32,7 +32,7 @@ EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a wi
 class Node:
     """All that is remembered of one node."""
 
-    __slots__ = ("backlog", "clock", "name", "pods", "stat", "step", "unrated_since", "usage")
+    __slots__ = ("backlog", "clock", "name", "pods", "stat", "unrated_since", "usage")
 
     def __init__(self, name: str, backlog: Backlog) -> None:
         self.name = name
@@ -41,7 +41,6 @@ class Node:
         self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
-        self.step = 0.0  # what its last answer's times were cut to
         self.unrated_since: float | None = None  # monotonic seconds; None once it has a rate
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
@@ -85,13 +84,9 @@ class Node:
         return sum([len(pod.stats) for pod in self.pods.values()])
 
     def _locate(self, sample: NodeSample) -> Timing:
-        # Where the times of two answers are cut to different steps, their difference is as wrong
-        # as the longer one.
-        step = max(sample.time_step, self.step)
-        self.step = sample.time_step
         own = sample.stats.cpu if sample.stats is not None else None
         node_time = own.time if own is not None else None
-        exchange = Exchange(sample.requested_at, sample.answered_at, step)
+        exchange = Exchange(sample.requested_at, sample.answered_at, sample.time_step)
         if sample.located is not None:
             return self.clock.adopt(sample.located, node_time, exchange)
         timing, sample.located = self.clock.locate(

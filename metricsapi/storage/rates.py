@@ -21,8 +21,10 @@ difference divided by the rate is the true window, if that is within the error o
 **A kubelet's rate is a claim, too.** One beyond the node's cores is not believed, nor one that the
 counter contradicts: the counter must have grown by at least the rate times the window that it is
 served with, and the rest of its growth must fit into the rest of the time. Where the kubelet gives
-no rate, or none to be believed, the rate is the counter's difference over the length, whatever its
-error: the best there is.
+no rate, or none to be believed, the rate is the counter's difference over the length, whose error
+is a second of a period: the best there is. There is none where the error is more than a quarter of
+the length, or where only the earlier of the two times is cut to seconds, as it came from the other
+endpoint: then the usage before is served, and the rate of the next answer is better.
 
 Either way a window reaches from the one reading to the other and no further. They are the last two
 where a node is read once a period (else see `windows`), so that after a load step the next reading
@@ -46,6 +48,7 @@ from metricsapi.storage.types import CpuStats
 KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
 EXACT = 0.01  # of a window: an error up to this is served
+VAGUE = 0.25  # of a window: an error beyond this is not served
 CLOSE = 0.4  # seconds: an error of our clock up to this is less than that of the kubelet's rate
 NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
 SHORTEST = 1.0  # seconds: no kubelet takes a rate over less
@@ -72,6 +75,7 @@ class Interval(Struct, frozen=True, gc=False):
     ours: bool = False  # by our clock
     jumped: bool = False  # one of the clocks has jumped meanwhile
     exact: bool = False  # the error is too small to matter
+    vague: bool = False  # too uncertain for a rate, and the next answer's is less so
 
 
 def interval(
@@ -83,17 +87,23 @@ def interval(
     """
     jumped = timing.jumped_at >= last.received
     theirs = new.time - last.time  # by the kubelet's clock
-    lost = jumped or theirs < FINEST or abs(theirs - (new.received - last.received)) > OLDEST
+    step = max(new.step, last.step)  # either time is off by what it is cut to
+    # Readings are made at requests, or else a housekeeping interval apart.
+    back = theirs + step < (new.requested - last.received) / 2
+    ahead = abs(theirs - (new.received - last.received)) > OLDEST
+    lost = jumped or back or ahead or theirs < FINEST
+    length, error, ours = theirs, step, False
     if trusted and new.moment is not None and last.moment is not None:
-        length, error = new.moment - last.moment, new.error + last.error
-        if length > 0 and (lost or error <= timing.step):
-            exact = not jumped and error <= EXACT * length
-            most = limits.cpu * (length + error)
-            return Interval(length, error, most, ours=True, jumped=jumped, exact=exact)
-    if lost:
+        between, off = new.moment - last.moment, new.error + last.error
+        if between > 0 and (lost or off <= step):
+            length, error, ours = between, off, True
+    if lost and not ours:
         return Interval(0.0, 0.0, 0.0)
-    most = limits.cpu * (theirs + timing.step)
-    return Interval(theirs, timing.step, most, exact=timing.step <= EXACT * theirs)
+    small = error <= EXACT * length
+    # Times that are cut to less, or readings that are farther apart, follow.
+    vague = not small and (new.step < last.step or error > VAGUE * length)
+    most = limits.cpu * (length + error)
+    return Interval(length, error, most, ours, jumped, small and not jumped, vague)
 
 
 def counter_of(cpu: CpuStats) -> int | None:
@@ -126,6 +136,7 @@ def reading_after(
     last: Reading, at: Instant, counter: int, between: Interval, cpu: CpuStats, limits: Limits
 ) -> Reading:
     """Return the reading of a counter that another one precedes; `cpu` is what the kubelet has."""
+    rate: int | None
     grown, length = counter - (last.counter or 0), between.length
     if between.exact and grown > 0:
         rate = round(grown / length)
@@ -156,18 +167,18 @@ def favours(
 
 def _with_kubelet_rate(
     between: Interval, grown: int, kubelet: int | None, limits: Limits
-) -> tuple[int, float]:
+) -> tuple[int | None, float]:
     """Return rate and window where the length of the interval is too uncertain by itself."""
     length, error = between.length, between.error
     if kubelet and not between.jumped:
         implied = grown / kubelet
-        fits = abs(implied - length) <= error
+        fits = abs(implied - length) <= error and not between.vague
         if fits and not between.ours and length + error <= 2 * KUBELET_WINDOW:
             return kubelet, implied
         close = between.ours and error <= CLOSE and not fits
         if not close and _can_be(kubelet, grown, between, limits):
             return kubelet, KUBELET_WINDOW
-    return round(grown / length), length
+    return None if between.vague else round(grown / length), length
 
 
 def _can_be(rate: int, grown: int, between: Interval, limits: Limits) -> bool:

@@ -35,12 +35,13 @@ class Instant(Struct, gc=False, eq=False):
     It changes only by `move`, for all who share it.
     """
 
-    time: float  # the kubelet's, cut to the answer's step
+    time: float  # the kubelet's, as the answer has it
     exact: float  # the kubelet's, with the best estimate of the fraction that was cut off
     moment: float | None  # monotonic seconds, if it may have been at request time
     error: float  # seconds by which `moment` may be off, either way
     received: float  # monotonic seconds when the answer came
     requested: float  # monotonic seconds when the answer was asked for
+    step: float = 1.0  # seconds that `time` is cut to
 
     def move(self, seconds: float) -> None:
         """Go by a monotonic clock that is `seconds` ahead of the one so far."""
@@ -60,7 +61,6 @@ class Timing(Struct, frozen=True, gc=False):
     quick: bool  # the exchange was short enough to tell which stats were read meanwhile
     received: float  # monotonic seconds when the answer came
     requested: float  # monotonic seconds when it was asked for
-    step: float  # seconds that its kubelet times are cut to
 
     def next_run(self, run: int, moment: float | None) -> int:
         """Return a stat's run of agreeing readings after one more, at `moment` if it agrees."""

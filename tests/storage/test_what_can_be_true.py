@@ -270,6 +270,16 @@ def test_a_first_rate_of_zero_without_a_counter_is_served_once_it_comes_again(st
     assert cores(put(store, 115.0, container(at=115.0, **young))) == {"c": 0.0}
 
 
+def test_a_rate_of_zero_beside_a_counter_that_is_missing_once_is_not_known(store):
+    """The kubelet has no second sample of a young container yet."""
+    assert put(store, 100.0, container(age=3.0, cpu_rate=0)) is None
+    missing = container(at=115.0, age=3.0, cpu_counter=2**64, cpu_rate=0)
+    assert put(store, 115.0, missing) is None
+    assert cores(put(store, 130.0, container(at=130.0, age=3.0))) == {
+        "c": pytest.approx(0.25, rel=0.04)
+    }
+
+
 def test_no_counter_is_in_the_readings_where_there_is_none(store):
     put(store, 100.0, container(cpu_counter=None))
     (reading,) = store.readings(100.1)
