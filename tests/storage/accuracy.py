@@ -116,17 +116,25 @@ def explanations(errors: dict[Key, dict[str, list[Error]]]) -> str:
     """Say in words why a served rate is another than the mean between the two readings."""
     lines = []
     for key in sorted(errors):
-        remarkable = [error for error in errors[key][OURS] if abs(error.rate) > REMARKABLE]
-        lines += [f"{'/'.join(filter(None, key))}, {_explained(error)}" for error in remarkable]
+        name = "/".join(filter(None, key))
+        for error, kubelet in zip(errors[key][OURS], errors[key][KUBELET], strict=True):
+            if abs(error.rate) > REMARKABLE:
+                lines.append(f"{name}, {_explained(error, kubelet)}")
     return "\n".join(lines)
 
 
-def _explained(error: Error) -> str:
+def _explained(error: Error, kubelet: Error) -> str:
     cpu, true = error.cpu / 1e9, error.true_cpu / 1e9
     line = f"answer {error.answer}: {error.rate:+.2%}. Served are {cpu:.3f} cores over "
     line += f"{error.window:.1f} s; between the two readings, {error.true_window:.1f} s apart, the "
     line += f"mean was {true:.3f} cores. "
     rest = error.true_window - error.window
+    if abs(rest) < 1.0 and error.cpu == kubelet.cpu:
+        return line + (
+            "The load changed: what is served is the kubelet's own rate, which is of an earlier "
+            "interval. Until a few answers show that a container is read at request time, nothing "
+            "contradicts that rate if the counter has grown by as much to within a second."
+        )
     if abs(rest) < 1.0:
         return line + "The windows are the same to a second: the rate itself is off."
     before = (true * error.true_window - cpu * error.window) / rest
