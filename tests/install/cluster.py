@@ -72,7 +72,7 @@ class Installation:
         self.kubelets = Kubelets(Certificates(self.api.ca), self.decide)
         self.replicas = []
         self.asked = []
-        self.probe_period = 0.02  # seconds between two readiness probes of a replica
+        self.probe_period = 0.1  # seconds between two readiness probes of a replica
         self._flags = [f"--shutdown-delay-duration={shutdown_delay}"]
         self._following = []
         self._stack = contextlib.AsyncExitStack()

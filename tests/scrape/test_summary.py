@@ -296,12 +296,14 @@ def mutations(draw):
     return value, touched
 
 
+UNTOUCHED = named(decode(document(pod("a"), pod("b"), pod("c"))))
+
+
 @given(mutations(), st.sampled_from([None, 1]))
 @settings(max_examples=300, deadline=None)
 def test_a_pod_that_was_not_touched_is_what_it_was(mutated, indent):
     value, touched = mutated
     body = json.dumps(value, indent=indent).encode()
-    whole = named(decode(document(pod("a"), pod("b"), pod("c"))))
     try:
         sample = decode(body)
     except DecodeError:
@@ -311,8 +313,8 @@ def test_a_pod_that_was_not_touched_is_what_it_was(mutated, indent):
         return
     assert sample.stats is not None
     for name in set("abc") - touched:
-        kept = [one for one in sample.pods if one.pod_ref == whole[name].pod_ref]
-        assert whole[name] in kept
+        kept = [one for one in sample.pods if one.pod_ref == UNTOUCHED[name].pod_ref]
+        assert UNTOUCHED[name] in kept
 
 
 @given(st.data())

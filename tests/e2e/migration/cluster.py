@@ -157,7 +157,7 @@ class Migration(Installation):
 
     async def _follow_deployment(self):
         while True:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
             service, deployment = await self.get(SERVICE_PATH), await self.get(DEPLOYMENT_PATH)
             self._selector = service and service["spec"]["selector"]
             if deployment is None:

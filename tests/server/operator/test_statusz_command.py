@@ -12,6 +12,7 @@ import sys
 import httpx
 import psutil
 import pytest
+import pytest_asyncio
 
 from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.size import Size
@@ -22,25 +23,34 @@ from tests.support.server import serving
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
 URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/statusz")
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def cluster(tmp_path):
-    async with Embedded(Size(nodes=2, pods=1, host=False), tmp_path, port=0) as embedded:
-        (tmp_path / "admin").write_text(embedded.api.kubeconfig("admin", ("system:masters",)))
-        (tmp_path / "nobody").write_text(embedded.api.kubeconfig("nobody", ()))
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    async with Embedded(Size(nodes=2, pods=1, host=False), folder, port=0) as embedded:
+        (folder / "admin").write_text(embedded.api.kubeconfig("admin", ("system:masters",)))
+        (folder / "nobody").write_text(embedded.api.kubeconfig("nobody", ()))
         yield embedded
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(cluster):
+    """A server that all tests but the last one, which ends it, share."""
     async with serving(cluster) as running:
         yield running
 
 
 @pytest.fixture
-def served(cluster, server):
-    """Return a cluster and the port of a server in it."""
-    return cluster, server.port
+def port(server):
+    return server.port
+
+
+@pytest.fixture
+def admin(cluster):
+    """The flag with an administrator's kubeconfig."""
+    return f"--kubeconfig={cluster.directory}/admin"
 
 
 @contextlib.asynccontextmanager
@@ -66,9 +76,8 @@ async def ended(*flags, path=None):
         return process.returncode, out.decode(), err.decode()
 
 
-async def test_the_page_is_shown_under_an_address_that_nobody_can_guess(served, tmp_path):
-    _, port = served
-    flags = (f"--kubeconfig={tmp_path}/admin", f"--connect=127.0.0.1:{port}")
+async def test_the_page_is_shown_under_an_address_that_nobody_can_guess(admin, port):
+    flags = (admin, f"--connect=127.0.0.1:{port}")
     async with statusz(*flags) as process, httpx.AsyncClient() as browser:
         url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         assert URL.fullmatch(url)
@@ -88,36 +97,41 @@ async def test_the_page_is_shown_under_an_address_that_nobody_can_guess(served, 
         assert rebound.status_code == 404
 
 
-async def test_once_prints_the_text(served, tmp_path):
-    _, port = served
-    flags = (f"--kubeconfig={tmp_path}/admin", f"--connect=127.0.0.1:{port}", "--once")
+async def test_once_prints_the_text(admin, port):
+    flags = (admin, f"--connect=127.0.0.1:{port}", "--once")
     status, out, err = await ended(*flags)
     assert (status, err) == (0, "")
     assert out.startswith("metrics-server statusz\n")
     assert "node-1" in out
 
 
-async def test_who_may_not_is_told_what_is_needed(served, tmp_path):
-    _, port = served
-    flags = (f"--kubeconfig={tmp_path}/nobody", f"--connect=127.0.0.1:{port}")
+async def test_who_may_not_is_told_what_is_needed(cluster, port):
+    flags = (f"--kubeconfig={cluster.directory}/nobody", f"--connect=127.0.0.1:{port}")
     status, out, err = await ended(*flags)
     assert (status, out) == (1, "")
     assert 'User "nobody" cannot get path "/statusz"' in err.replace("\\", "")
     assert "kubectl create clusterrole statusz --verb=get" in err
 
 
-async def test_credentials_go_to_nobody_whom_the_ca_bundle_does_not_vouch_for(served, tmp_path):
-    embedded, port = served
-    flags = (f"--kubeconfig={tmp_path}/admin", "--once")
-    token = embedded.api.add_user("root", ("system:masters",))
-    bundle = base64.b64encode(Authority("another").pem).decode()
-    spec = {"caBundle": bundle, "insecureSkipTLSVerify": False}
+async def test_credentials_go_to_nobody_whom_the_ca_bundle_does_not_vouch_for(cluster, admin, port):
+    flags = (admin, "--once")
     status, _, err = await ended(*flags, f"--connect=192.0.2.1:{port}")
     assert status == 1
     assert "the APIService has no caBundle, so the server cannot be verified" in err
+    bundle = base64.b64encode(Authority("another").pem).decode()
+    await set_trust(cluster, {"caBundle": bundle, "insecureSkipTLSVerify": False})
+    status, _, err = await ended(*flags, f"--connect=127.0.0.1:{port}")
+    assert status == 1
+    assert "certificate verify failed" in err
+    await set_trust(cluster, {"caBundle": None})
+
+
+async def set_trust(cluster, spec):
+    """Change what the APIService says about verification."""
+    token = cluster.api.add_user("root", ("system:masters",))
     async with httpx.AsyncClient(verify=False) as http:  # noqa: S501 - the sandbox's own server
         patched = await http.patch(
-            f"{embedded.api.url}{APISERVICE}",
+            f"{cluster.api.url}{APISERVICE}",
             json={"spec": spec},
             headers={
                 "Authorization": f"Bearer {token}",
@@ -125,9 +139,6 @@ async def test_credentials_go_to_nobody_whom_the_ca_bundle_does_not_vouch_for(se
             },
         )
     assert patched.status_code == 200
-    status, _, err = await ended(*flags, f"--connect=127.0.0.1:{port}")
-    assert status == 1
-    assert "certificate verify failed" in err
 
 
 def kubectl(folder, script):
@@ -138,17 +149,16 @@ def kubectl(folder, script):
     return f"{folder}:/usr/bin:/bin"
 
 
-async def test_without_connect_it_goes_through_kubectls_port_forward(served, tmp_path):
-    _, port = served
+async def test_without_connect_it_goes_through_kubectls_port_forward(admin, port, tmp_path):
     asked = tmp_path / "asked"
     forward = f"echo Forwarding from 127.0.0.1:{port} '->' 443"
     path = kubectl(tmp_path, f'echo "$@" > {asked}; {forward}; exec sleep 600')
-    flags = (f"--kubeconfig={tmp_path}/admin", "--once")
+    flags = (admin, "--once")
     status, out, _ = await ended(*flags, path=path)
     assert status == 0
     assert "node-1" in out
     assert asked.read_text().split() == [
-        f"--kubeconfig={tmp_path}/admin",
+        admin,
         "--namespace=kube-system",
         "port-forward",
         "--address=127.0.0.1",
@@ -157,21 +167,21 @@ async def test_without_connect_it_goes_through_kubectls_port_forward(served, tmp
     ]
 
 
-async def test_what_kubectl_says_is_said(served, tmp_path):
+async def test_what_kubectl_says_is_said(admin, tmp_path):
     path = kubectl(tmp_path, "echo no such service >&2; exit 1")
-    status, _, err = await ended(f"--kubeconfig={tmp_path}/admin", path=path)
+    status, _, err = await ended(admin, path=path)
     assert status == 1
     assert "kubectl port-forward failed: no such service" in err
-    status, _, err = await ended(f"--kubeconfig={tmp_path}/admin")
+    status, _, err = await ended(admin)
     assert "kubectl is not on PATH: install it, or use --connect" in err
 
 
-async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, tmp_path):
+async def test_a_forward_that_has_ended_with_its_pod_is_started_again(server, admin, tmp_path):
     runs = tmp_path / "runs"
     forward = f"echo Forwarding from 127.0.0.1:{server.port} '->' 443"
     path = kubectl(tmp_path, f'echo "$$ $@" >> {runs}; {forward}; exec sleep 600')
     async with (
-        statusz(f"--kubeconfig={tmp_path}/admin", path=path) as process,
+        statusz(admin, path=path) as process,
         httpx.AsyncClient() as browser,
     ):
         url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
