@@ -54,12 +54,7 @@ async def test_a_sandbox_that_is_killed_leaves_no_process_and_its_folder_to_the_
     assert third.process.wait(60) == 0, third.text()
 
 
-async def test_the_log_says_that_the_server_is_ready_and_hides_nothing_about_its_nodes(tmp_path):
-    running = Sandbox(tmp_path, "--nodes=2", "--pods=1", "--no-host")
-    try:
-        running.wait_ready()
-        log = tmp_path / "server.log"
-        await until(lambda: '"ready" ' in log.read_text())
-        assert '"ready" remarks=[]' in log.read_text()
-    finally:
-        running.stop()
+async def test_the_log_says_that_the_server_is_ready_and_hides_nothing_about_its_nodes(sandbox):
+    log = sandbox.directory / "server.log"
+    await until(lambda: '"ready" ' in log.read_text())
+    assert '"ready" remarks=[]' in log.read_text()

@@ -67,7 +67,7 @@ async def by_helm(cluster):
 REAL = bool(ASSETS) and Path(ASSETS, "metrics-server").exists()
 # metrics-server serves after two scrapes, and has no node of its own.
 MINUTES, OLD_NODE = (5, "node-0") if REAL else (2, NODE)
-pytestmark = pytest.mark.timeout(60 * MINUTES)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * MINUTES)]
 
 
 @pytest.fixture

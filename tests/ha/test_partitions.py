@@ -1,7 +1,11 @@
 """Replicas that cannot reach each other or the API server: duplicate reads, and never a gap."""
 
+import pytest
+
 from tests.ha import faults
 from tests.ha.small import read_once, survive, three_replicas
+
+pytestmark = pytest.mark.slow
 
 FAULTS = {
     "cut off from followers": faults.cut_off_from_followers,

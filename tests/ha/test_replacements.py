@@ -1,7 +1,11 @@
 """Replicas that are replaced, one by one and by one whose clocks are hours apart."""
 
+import pytest
+
 from tests.ha import faults
 from tests.ha.small import PERIOD, read_once, survive, three_replicas
+
+pytestmark = pytest.mark.slow
 
 
 async def test_replacements_fail_no_request_and_no_number_is_wrong(tmp_path):

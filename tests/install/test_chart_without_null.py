@@ -1,5 +1,6 @@
 """No object has a null, whatever value is null: with a null, Git and cluster are never in sync."""
 
+import pytest
 import yaml
 
 from tests.install.charts import CHART, helm, render
@@ -50,6 +51,7 @@ def refused_or_nulls(values):
     return "", [null for thing in objects.values() for null in nulls(thing)]
 
 
+@pytest.mark.slow
 def test_a_key_that_is_null_has_its_default_or_is_refused_by_name():
     for tls in ("metrics-server", "cert-manager"):
         for path in leaves(OURS):

@@ -14,6 +14,8 @@ from tests.install.cluster import SERVICE, Installation
 from tests.install.objects import deployment, rendered
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
+
 API = "/apis/metrics.k8s.io/v1beta1"
 PROTOBUF = {"Accept": "application/vnd.kubernetes.protobuf, */*"}
 # What `kubectl top` and the HPA controller ask for.

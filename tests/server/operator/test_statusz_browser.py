@@ -14,6 +14,8 @@ from metricsapi.telemetry.troubleshooting import REMEDIES
 from tests.server.operator.rows import NOW, failing, good, mixed, status
 from tests.support.needs import needed
 
+pytestmark = pytest.mark.slow
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
