@@ -6,24 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.files import FollowedFiles
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
-from metricsapi.scrape.decoding import DecodeError, Exchange
 from metricsapi.scrape.direct import DirectFetcher
+from metricsapi.scrape.endpoint_reader import EndpointReader, Fetcher
 from metricsapi.scrape.endpoints import Decode, Endpoint, Endpoints
-from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_status
-from metricsapi.scrape.http_response import Response
+from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError
 from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.tls import kubelet_tls
-from metricsapi.scrape.usage_check import lacks_counters, missing_usage
-from metricsapi.storage.limits import limits_of
+from metricsapi.scrape.usage_check import lacks_counters
 from metricsapi.storage.types import NodeSample
 
 RETRY_PAUSE = 0.25  # seconds before the second try of a scrape
@@ -47,19 +45,6 @@ _TRANSIENT = frozenset(
 _NO_SUMMARY = frozenset({Cause.NOT_FOUND, Cause.STATUS})
 
 
-class Fetcher(Protocol):
-    """Sends requests to nodes: `DirectFetcher`, or `ProxyFetcher` through the API server."""
-
-    permission: str  # that a 403 is about, in place of nodes/stats and nodes/metrics
-
-    async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response: ...
-    @property
-    def files(self) -> list[FollowedFiles[Any]]: ...
-    def drop(self, node: str) -> None: ...
-    def close(self) -> None: ...
-    def address(self, node: str) -> str: ...
-
-
 class KubeletClient:
     """Scrapes nodes. Deadlines are monotonic seconds."""
 
@@ -77,11 +62,11 @@ class KubeletClient:
         """Take the decoders of both endpoints, where they are not the usual ones.
 
         `full_summary` asks for the Summary with file systems, which costs the node more.
-        `may_repeat` tells whether this replica still scrapes when it is to try again.
+        `may_repeat` returns whether this replica still scrapes when it is to try again.
         """
         self._fetcher = fetcher
         self._may_repeat = may_repeat
-        self._slices = slices or Slices()
+        self._reader = EndpointReader(fetcher, slices or Slices())
         self._endpoints = Endpoints(
             settings.endpoint,
             Endpoint(
@@ -158,7 +143,7 @@ class KubeletClient:
         endpoint = self._endpoints.current(target, time.monotonic())
         other = self._endpoints.other(endpoint)
         try:
-            sample = await self._read(endpoint, target, deadline)
+            sample = await self._reader.read(endpoint, target, deadline)
         except ScrapeError as error:
             if not error.other_endpoint:
                 raise
@@ -178,7 +163,7 @@ class KubeletClient:
     ) -> NodeSample:
         """Read the other endpoint of a node whose Summary cannot be read."""
         try:
-            sample = await self._read(other, target, deadline)
+            sample = await self._reader.read(other, target, deadline)
         except ScrapeError as second:
             # Where there is no Summary, what is wrong is what is wrong with the other endpoint.
             cause = second.cause if error.cause in _NO_SUMMARY else error.cause
@@ -195,7 +180,7 @@ class KubeletClient:
         if not self._endpoints.may_compare(target, time.monotonic()):
             return sample
         try:
-            second = await self._read(other, target, deadline)
+            second = await self._reader.read(other, target, deadline)
         except ScrapeError:
             return sample
         if _shortcoming(second):
@@ -204,44 +189,6 @@ class KubeletClient:
             target, f"its Summary is no good: {reason}", time.monotonic()
         )
         return second
-
-    async def _read(self, endpoint: Endpoint, target: Target, deadline: float) -> NodeSample:
-        response = await self._fetcher.get(target, endpoint.path, endpoint.accept, deadline)
-        try:
-            return await self._decoded(endpoint, target, response)
-        finally:
-            response.release()
-
-    async def _decoded(self, endpoint: Endpoint, target: Target, response: Response) -> NodeSample:
-        where = self._fetcher.address(target.node) or f"node {target.node}"
-        if response.status != 200:
-            permission = self._fetcher.permission or endpoint.permission
-            path = endpoint.path.partition("?")[0]
-            raise from_status(
-                response.status, response.body, where + path, permission, response.location
-            )
-        exchange = Exchange(
-            target.node,
-            response.requested_at,
-            response.answered_at,
-            wall_offset=time.time() - time.monotonic(),
-            max_pods=target.max_pods,
-        )
-        cut = ScrapeError(Cause.TRUNCATED, f"{where} broke off within its answer")
-        if response.cut_possible and endpoint.name == "resource":
-            raise cut  # lines that are missing leave no trace
-        try:
-            sample = await self._slices.run(endpoint.decode(response.body, exchange))
-        except DecodeError as error:
-            if response.cut_possible:
-                raise cut from error
-            other = error.cause is Cause.DECODE
-            message = f"{where}: {error}"
-            raise ScrapeError(error.cause, message, other_endpoint=other) from error
-        limits = limits_of(target.capacity, sample.stats, swap=False)
-        missing = missing_usage(sample, limits)
-        sample.unusable = f"{where}: {missing}" if missing else ""
-        return sample
 
 
 def _shortcoming(sample: NodeSample) -> str:
