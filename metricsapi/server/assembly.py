@@ -41,7 +41,8 @@ from metricsapi.server.operator.parts import Parts
 from metricsapi.server.prefetch.prefetcher import Prefetcher
 from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.security import Security
-from metricsapi.server.supervisor import LONGEST_SILENCE, Supervisor, Task
+from metricsapi.server.supervisor import Supervisor
+from metricsapi.server.task import LONGEST_SILENCE, Task
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 

@@ -34,7 +34,7 @@ from metricsapi.server.auth.tokens import TokenReviewer
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.token_identity import AUDIENCE, TTL, TokenIdentity
-from metricsapi.server.supervisor import Task
+from metricsapi.server.task import Task
 from metricsapi.server.tls.serving_certificate import CertificateFiles
 from metricsapi.server.tls.setup import (
     ca_bundle_controller,

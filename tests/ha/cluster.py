@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from metricsapi.kube.leader_election import Timing
+from metricsapi.kube.election import Timing
 from metricsapi.server.replicas.follower import SILENCE
 from tests.ha.link import Link
 from tests.install.cluster import ACCOUNT, Installation

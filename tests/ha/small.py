@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from metricsapi.kube.leader_election import Timing
+from metricsapi.kube.election import Timing
 from tests.ha.cluster import HighAvailability
 
 PERIOD = 1.0

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.kube.election import Timing
 from metricsapi.kube.errors import Conflict, NotFound, ServerError, Unreachable
-from metricsapi.kube.leader_election import LeaderElector, Timing
+from metricsapi.kube.leader_election import LeaderElector
 from tests.support.conditions import until
 
 TIMING = Timing()

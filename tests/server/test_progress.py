@@ -16,7 +16,9 @@ from metricsapi.kube.credentials import load_credentials
 from metricsapi.kube.errors import Forbidden, IdleTimeout, NotFound
 from metricsapi.server import assembly
 from metricsapi.server.security import Security
-from metricsapi.server.supervisor import LAST_CHANCE, LONGEST_SILENCE, Supervisor
+from metricsapi.server.supervisor import Supervisor
+from metricsapi.server.task import LONGEST_SILENCE
+from metricsapi.server.task_run import LAST_CHANCE
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.tools.sandbox.credentials import kubeconfig
 from tests.server.operator.serving import serving

@@ -25,7 +25,7 @@ from metricsapi.server.auth.configuration import (
     from_configmap,
     front_proxy,
 )
-from metricsapi.server.supervisor import Task
+from metricsapi.server.task import Task
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,7 @@ from metricsapi.server.operator.summary import (
     remarks,
 )
 from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
-from metricsapi.server.supervisor import LONGEST_SILENCE, Task
+from metricsapi.server.task import LONGEST_SILENCE, Task
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 

@@ -13,7 +13,8 @@ from metricsapi.kube.resources import Node, Pod
 from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
-from metricsapi.server.supervisor import Supervisor, TaskHealth
+from metricsapi.server.supervisor import Supervisor
+from metricsapi.server.task import TaskHealth
 from metricsapi.storage.readings import Readings
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.node_status import NodeStatus, States

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from metricsapi.server.supervisor import TaskHealth
+from metricsapi.server.task import TaskHealth
 from metricsapi.telemetry.node_status import (
     FAILING,
     OK,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from metricsapi.server.operator.status import NAME, WARNING, Status, duration, iso
 from metricsapi.telemetry.node_status import OK, TROUBLED, NodeStatus
+from metricsapi.telemetry.printable import printable
 from metricsapi.telemetry.troubleshooting import remedy
 
 _COLUMNS = (  # their heads and widths; a column is as wide as its longest cell where there is none
@@ -51,28 +52,28 @@ def _facts(status: Status) -> list[str]:
         f"Up: {status.up}",
         f"Python version: {platform.python_version()}",
         f"Binary version: {about.version}",
-        f"Cluster: {_plain(about.cluster)}",
+        f"Cluster: {printable(about.cluster)}",
         f"Ready: {'yes' if not status.unready else 'no'}",
         f"Nodes: {counts}",
         f"Paths: {' '.join(about.paths)}",
     ]
     if status.replica is not None:
-        lines.append(f"Replica: {_plain(status.replica.summary)}")
-    lines += [f"Not ready: {name}: {_plain(why)}" for name, why in status.unready.items()]
-    lines += [f"Remark: {_plain(remark)}" for remark in status.remarks]
-    lines += [f"Failing: {_plain(problem)}" for problem in status.task_problems]
+        lines.append(f"Replica: {printable(status.replica.summary)}")
+    lines += [f"Not ready: {name}: {printable(why)}" for name, why in status.unready.items()]
+    lines += [f"Remark: {printable(remark)}" for remark in status.remarks]
+    lines += [f"Failing: {printable(problem)}" for problem in status.task_problems]
     return lines
 
 
 def _group(cause: str, nodes: list[NodeStatus], now: float) -> str:
     advice, first = remedy(cause), nodes[0]
-    names = ", ".join(_plain(node.name) for node in nodes[:5])
+    names = ", ".join(printable(node.name) for node in nodes[:5])
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
     since = min((node.since for node in nodes if node.since is not None), default=None)
     served = sum(node.served_until is not None for node in nodes)
     return (
         f"\n{len(nodes)} {first.state}, {advice.title}: {names}{more}\n"
-        f"  {_plain(first.message)}\n"
+        f"  {printable(first.message)}\n"
         f"  For {_age(since, now)}; earlier usage of {served} is still served\n"
         f"  What to do: {advice.fix}\n"
     )
@@ -90,7 +91,7 @@ def _cells(node: NodeStatus, now: float) -> tuple[str, ...]:
     troubled = node.state in TROUBLED
     until = node.served_until if troubled else None
     return (
-        _plain(node.name),
+        printable(node.name),
         _state(node),
         _age(node.since, now) if node.state != OK else "",
         iso(node.last_good) or "never",
@@ -104,7 +105,7 @@ def _cells(node: NodeStatus, now: float) -> tuple[str, ...]:
         "-" if node.pods is None else str(node.pods),
         "-" if node.containers is None else str(node.containers),
         "-" if node.next_scrape is None else duration(node.next_scrape - now),
-        _plain(node.expected_query),
+        printable(node.expected_query),
     )
 
 
@@ -114,8 +115,3 @@ def _age(at: float | None, now: float) -> str:
 
 def _percent(value: int | None, allocatable: int | None) -> str:
     return f"{value / allocatable:.0%}" if value is not None and allocatable else "-"
-
-
-def _plain(text: str) -> str:
-    """Replace control characters of terminals."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

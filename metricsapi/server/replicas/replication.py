@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from metricsapi.api.queries import Query
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
+from metricsapi.kube.election import Timing
 from metricsapi.kube.informer import Informer
-from metricsapi.kube.leader_election import LeaderElector, Timing
+from metricsapi.kube.leader_election import LeaderElector
 from metricsapi.kube.lease import Record
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
@@ -34,7 +35,7 @@ from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import QueryForwarder
 from metricsapi.server.replicas.reception import Received
 from metricsapi.server.replicas.stale import RefuseStale
-from metricsapi.server.supervisor import LONGEST_SILENCE, Task
+from metricsapi.server.task import LONGEST_SILENCE, Task
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.replicas import ReplicaStatus
 

@@ -20,7 +20,7 @@ from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import KubeError
 from metricsapi.kube.key_pair import KeyPair
 from metricsapi.kube.progress import Progress, unobserved
-from metricsapi.server.supervisor import LONGEST_SILENCE, Task
+from metricsapi.server.task import LONGEST_SILENCE, Task
 from metricsapi.server.tls.apiservice import (
     APISERVICES,
     V1,

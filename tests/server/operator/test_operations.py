@@ -18,7 +18,8 @@ from metricsapi.scrape.targets import Target
 from metricsapi.server.operator import operations
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.summary import log_summaries
-from metricsapi.server.supervisor import Supervisor, TaskHealth
+from metricsapi.server.supervisor import Supervisor
+from metricsapi.server.task import TaskHealth
 from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus

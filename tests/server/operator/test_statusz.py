@@ -16,7 +16,7 @@ from metricsapi.server.operator.statusz import statusz_routes
 from metricsapi.server.operator.statusz_json import as_json
 from metricsapi.server.operator.statusz_page import as_page
 from metricsapi.server.operator.statusz_text import as_text
-from metricsapi.server.supervisor import TaskHealth
+from metricsapi.server.task import TaskHealth
 from metricsapi.telemetry.troubleshooting import REMEDIES
 from tests.server.operator.rows import NOW, failing, good, mixed, status
 from tests.server.operator.serving import serving
