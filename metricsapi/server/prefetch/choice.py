@@ -5,7 +5,9 @@ the node's `limits`
 
 - the main scrape belongs to the caller that has asked for the longest time, of those whose queries
   have a moment within reach. It is made at the moment that leaves that caller's queries the least
-  mean age, from the last scrape until a period after this one;
+  mean age, from the last scrape until a period after this one, but soon after the last scrape only
+  where that takes `LONG_WINDOW` away: the window of its rate is then longer than a period, and an
+  HPA sees the whole of a change later;
 - an extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
@@ -18,13 +20,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from metricsapi.server.prefetch.learner import RememberedQuery
 from metricsapi.server.prefetch.limits import Limits
 
-SOON = 1.5  # seconds by which pods that have started wait for the scrape of a query
+SOON = 0.5  # seconds by which pods that have started wait for the scrape of a query
+# Seconds of age that a window of two gaps counts for. Anything from 1 to 2 s is about as good.
+LONG_WINDOW = 1.5
 SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
@@ -46,10 +51,6 @@ class Node(NamedTuple):
     limits: Limits
     now: float
     oldest: int  # caller that is expected to ask for it, for which the budget saves
-
-    def spares(self, at: float) -> bool:
-        """Return whether a scrape at a time takes nothing from what the budget has saved."""
-        return at - self.last >= self.limits.period or self.affords(2, at)
 
     def affords(self, scrapes: int, at: float) -> bool:
         """Return whether the budget has so many scrapes by a time."""
@@ -94,7 +95,7 @@ def choose(node: Node, moments: Sequence[Moment]) -> Choice:
     return Choice(extra.at, extra, main)
 
 
-def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
+def time_for_starts(node: Node, wanted: float, choice: Choice) -> float | None:
     """Return when to scrape a node because pods have started; None if the scrape chosen will do.
 
     Who wants it has a budget of its own (see `young_pods`). A scrape for a query will do if it
@@ -111,34 +112,42 @@ def hurry(node: Node, wanted: float, choice: Choice) -> float | None:
 
 def _main(node: Node, moments: Sequence[Moment]) -> Moment | None:
     """Return the moment of the main scrape; None if none is within reach."""
-    reached = [moment for moment in moments if node.earliest <= moment.at <= node.latest]
-    for caller in sorted({moment.caller for moment in reached}):
-        own = [moment for moment in moments if moment.caller == caller]
-        older = [moment.at for moment in moments if moment.caller < caller]
+    within_reach = [each for each in moments if node.earliest <= each.at <= node.latest]
+    for caller in sorted({moment.caller for moment in within_reach}):
         usable = [
             moment
-            for moment in reached
-            if moment.caller == caller
-            and (caller == node.oldest or node.spares(moment.at))
-            and not _takes_any(node, moment.at, older)
+            for moment in within_reach
+            if moment.caller == caller and _spares_older_callers(node, moments, caller, moment.at)
         ]
         if usable:
-            ages = zip(_ages(node, usable, own), usable, strict=True)
-            return min(ages, key=lambda aged: (aged[0], aged[1].number))[1]
+            own = [moment for moment in moments if moment.caller == caller]
+            costs = zip(_costs(node, usable, own), usable, strict=True)
+            return min(costs, key=lambda cost: (cost[0], cost[1].number))[1]
     return None
 
 
-def _takes_any(node: Node, at: float, moments: Sequence[float], scrapes: int = 1) -> bool:
-    """Return whether the moment after a scrape, or a little before it, can no longer be met."""
-    index = bisect_right(moments, at)
-    if index == len(moments):
+def _spares_older_callers(
+    node: Node, moments: Sequence[Moment], caller: int, at: float, scrapes: int = 1
+) -> bool:
+    """Return whether so many scrapes for a caller, the last one at a time, cost older ones nothing.
+
+    What the budget has saved remains, and their next moment, or a little before it, can be met.
+    """
+    if caller == node.oldest:
+        return True
+    if at - node.last < scrapes * node.limits.period and not node.affords(scrapes + 1, at):
         return False
-    moment = moments[index]
-    return not all(_can_meet(node, at, each, scrapes) for each in (moment, moment - SHIFT))
+    later = islice(moments, bisect_right(moments, at, key=attrgetter("at")), None)
+    following = next((moment.at for moment in later if moment.caller < caller), None)
+    return following is None or all(
+        _can_meet(node, at, each, scrapes) for each in (following, following - SHIFT)
+    )
 
 
-def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
+def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
     """Yield for each main scrape the mean age of usage at moments until it comes again, in seconds.
+
+    And `LONG_WINDOW` more where the rate cannot run from the last scrape, but from one before it.
 
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
@@ -149,7 +158,8 @@ def _ages(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Ite
         interval = main.query.rhythm.interval
         until = interval if node.limits.is_period(interval) else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
-        yield (sums[end] - start * node.last - (end - start) * main.at) / end
+        age = (sums[end] - start * node.last - (end - start) * main.at) / end
+        yield age + LONG_WINDOW * (main.at - node.last < node.limits.window)
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
@@ -158,10 +168,8 @@ def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:
         return None
     before = moments[: bisect_left(moments, (main,))]
     for caller in sorted({moment.caller for moment in before}):
-        if caller != node.oldest:  # for which one more is saved
-            older = [moment.at for moment in moments if moment.caller < caller]
-            if not node.affords(3, main) or _takes_any(node, main, older, 2):
-                return None
+        if not _spares_older_callers(node, moments, caller, main, 2):
+            return None
         own = [moment for moment in before if moment.caller == caller]
         if extra := _best_extra(node, own, main - node.room):
             return extra

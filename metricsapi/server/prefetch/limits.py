@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from metricsapi.storage.windows import SHORTEST
+
 # The gap before a moment may be longer than a period by this part of it. A controller's queries are
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
 # after the last one, shortly before the moment, would take the budget of the one that is wanted.
@@ -29,6 +31,11 @@ class Limits(NamedTuple):
     def longest(self) -> float:
         """How long after a scrape the next one is made at the latest."""
         return (1 + SLACK) * self.period
+
+    @property
+    def window(self) -> float:
+        """How long the window of a rate is at least: after a shorter gap it is two gaps long."""
+        return SHORTEST * self.period
 
     def is_period(self, interval: float) -> bool:
         """Return whether an interval is about a period: each scrape can be for its query."""

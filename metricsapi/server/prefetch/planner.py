@@ -10,19 +10,19 @@ from itertools import islice
 from operator import attrgetter
 
 from metricsapi.scrape.parts import Plan, Reason
-from metricsapi.server.prefetch.choice import Choice, Moment, Node, choose, hurry
+from metricsapi.server.prefetch.choice import Choice, Moment, Node, choose, time_for_starts
 from metricsapi.server.prefetch.learner import RememberedQuery
 from metricsapi.server.prefetch.limits import Limits
 
 # Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
 BUDGET, MOST = 1.25, 3  # of a node whose stats are made when they are asked for
 PLAIN_BUDGET, PLAIN_MOST = 1.0, 2  # of any other: more would give the same readings again
-# Of one node, those that are expected soon: with more, there is hardly half a second between two.
-# They are looked for among `LOOKED_AT`, since others may come once in minutes.
-QUERIES, LOOKED_AT = 32, 256
+# Queries of one node that are expected soon, and those among which they are looked for, since
+# others may come once in minutes. With more, there is hardly half a second between two.
+SOON_EXPECTED, LOOKED_THROUGH = 32, 256
 
-LONGEST_SHOWN = 200  # characters of a query: /statusz shows one for each node
-SHARED = 0.05  # seconds for which a choice is good for other nodes
+LONGEST_QUERY_SHOWN = 200  # characters: /statusz shows one for each node
+CHOICE_HOLDS = 0.05  # seconds for which a choice is good for other nodes
 # Seconds of which moments are multiples: nodes that are read together cost less CPU than as many
 # apart. Usage is half of it older in the mean.
 MOMENT_STEP = 0.1
@@ -81,7 +81,7 @@ class QueryPlanner:
         if queries:
             choice = self._chosen(node, queries, state)
         if wanted is not None:
-            soon = hurry(state, wanted, choice)
+            soon = time_for_starts(state, wanted, choice)
             if soon is not None:
                 if state.limits.budget > 1:
                     self._unbudgeted.add(node)
@@ -99,7 +99,7 @@ class QueryPlanner:
         query = choice.moment.query.query
         what = query.name or query.selector or "*"
         text = f"{'*' if query.namespace is None else query.namespace}/{what}"
-        return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        return text if len(text) <= LONGEST_QUERY_SHOWN else f"{text[:LONGEST_QUERY_SHOWN]}…"
 
     def waiting(self, query: RememberedQuery) -> list[str]:
         """Return the nodes whose next scrape is for a query, or the one after that."""
@@ -150,9 +150,9 @@ class QueryPlanner:
         """Choose the next scrape of a node, once for all nodes of the same queries and history."""
         if state.now > self._shared_until:
             self._shared.clear()
-            self._shared_until = state.now + SHARED
+            self._shared_until = state.now + CHOICE_HOLDS
         answer_time = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
-        queries = list(islice(_spread(queries), LOOKED_AT))
+        queries = list(islice(_spread(queries), LOOKED_THROUGH))
         key = (state.last, state.level, state.limits, answer_time, *map(id, queries))
         choice = self._shared.get(key)
         if choice is None:
@@ -168,7 +168,7 @@ class QueryPlanner:
         moments: list[Moment] = []
         expected = 0
         for query in queries:
-            if expected == QUERIES:
+            if expected == SOON_EXPECTED:
                 break
             lead, before = query.lead(answer_time), len(moments)
             if not self.follows(query) or lead >= self._limits.period / 2:
@@ -203,7 +203,7 @@ def _spread(queries: Sequence[RememberedQuery]) -> Iterator[RememberedQuery]:
     first = 0
     while first < len(queries):
         last = bisect_right(queries, queries[first].caller, lo=first, key=attrgetter("caller"))
-        step = math.ceil((last - first) / QUERIES)
+        step = math.ceil((last - first) / SOON_EXPECTED)
         for offset in range(step):
             yield from queries[first + offset : last : step]
         first = last
