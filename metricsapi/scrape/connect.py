@@ -8,7 +8,6 @@ import ssl
 
 from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import Cause, ScrapeError, from_connect_error
-from metricsapi.scrape.names import Names
 from metricsapi.scrape.tls_stream import TLSStream
 
 
@@ -28,26 +27,28 @@ async def connect(
     """
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     connection: Connection | None = None
+    addresses: list[str] = []
     try:
         tls = TLSStream(shared.tls, context, server_name) if context is not None else None
         connection = Connection(where, shared, tls)
         async with asyncio.timeout_at(deadline):
-            await _attach(connection, shared.names, host, port)
+            addresses = await shared.names.addresses(host)
+            await _attach(connection, addresses, port)
             await connection.handshake()
     except (OSError, ValueError, TypeError, OverflowError) as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, TimeoutError) and host in shared.names:
+        if isinstance(error, TimeoutError) and not addresses:
             message = f"the name {host[:253]!r} could not be looked up in time: no response of DNS"
             raise ScrapeError(Cause.TIMEOUT, message) from error
         raise from_connect_error(error, where) from error
     return connection
 
 
-async def _attach(connection: Connection, names: Names, host: str, port: int) -> None:
-    """Connect to the first address of a host that takes the connection."""
+async def _attach(connection: Connection, addresses: list[str], port: int) -> None:
+    """Connect to the first address that takes the connection."""
     loop = asyncio.get_running_loop()
-    *others, last = await names.addresses(host)
+    *others, last = addresses
     for address in others:
         with contextlib.suppress(OSError):
             await loop.create_connection(lambda: connection, address, port)

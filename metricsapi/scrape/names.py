@@ -25,10 +25,6 @@ class Names:
         self._most = most
         self._lookups: dict[str, asyncio.Future[list[str]]] = {}  # under way, by name
 
-    def __contains__(self, host: str) -> bool:
-        """Return whether a name is being looked up."""
-        return host in self._lookups
-
     async def addresses(self, host: str) -> list[str]:
         """Return the first IP addresses of a host; an IP address is its own.
 
