@@ -15,8 +15,9 @@ from collections.abc import Callable
 from functools import partial
 
 from metricsapi.config.limits import LimitSettings
-from metricsapi.server.http.refusal import TOO_MANY_HANDSHAKES, Refused
+from metricsapi.server.http.refusal import EMPTY_RECORDS, TOO_MANY_HANDSHAKES, Refused
 from metricsapi.server.http.refusal_log import RefusalLog
+from metricsapi.server.tls.bounded import EmptyRecordsError
 
 BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 HANDSHAKES = 512  # that may be under way
@@ -105,10 +106,12 @@ class Acceptor:
         )
 
     def _done(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
-        self._handshakes.pop(task, None)
+        client = self._handshakes.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or error is not None:
             connection.close()
-        if error is not None and not isinstance(error, OSError):
+        if isinstance(error, EmptyRecordsError):
+            self._refusals.note(Refused(EMPTY_RECORDS), client)
+        elif error is not None and not isinstance(error, OSError):
             log.error("handshake failed", exc_info=error)
         # Any OSError is the client's: no TLS, or none that we speak, or too slow.

@@ -25,6 +25,7 @@ from metricsapi.server.http.pieces import Pieces
 from metricsapi.server.http.reception import Reception, SharedMemory
 from metricsapi.server.http.refusal import (
     CONNECTIONS,
+    EMPTY_RECORDS,
     PIPELINED,
     Action,
     Answering,
@@ -38,6 +39,7 @@ from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
+from metricsapi.server.tls.bounded import EmptyRecordsError
 
 _PIPELINED = 8  # requests that wait behind the one that is being served
 _LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
@@ -89,6 +91,8 @@ class Protocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, EmptyRecordsError):
+            self._refusals.note(Refused(EMPTY_RECORDS), self.client)
         self._client.lost()
         self._reading.cancel()
         self._writing.cancel()

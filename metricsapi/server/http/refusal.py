@@ -20,6 +20,7 @@ PIPELINED = "pipelined"  # more requests behind each other than are queued
 CONNECTIONS = "too_many_connections"
 IN_FLIGHT = "too_many_requests"
 TOO_MANY_HANDSHAKES = "too_many_handshakes"
+EMPTY_RECORDS = "empty_tls_records"
 # The flags that set the limits, for the log.
 FLAGS = {
     HEADERS_TOO_LARGE: "--max-header-bytes, --max-header-count",

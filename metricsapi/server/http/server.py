@@ -23,6 +23,10 @@ from metricsapi.server.http.reception import SharedMemory
 from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.tls.context import ServingTLS
 
+# Bytes that the kernel keeps of what a client sends: requests are small. It bounds what TLS handles
+# in one go, and libuv reads from a socket up to 32 times in a row if each read fills its buffer.
+RECEIVE_BUFFER = 16 * 1024
+
 log = logging.getLogger(__name__)
 
 
@@ -207,6 +211,7 @@ def _listen(serving: ServingSettings) -> socket.socket:
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if serving.address_sharing:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if serving.port_sharing:

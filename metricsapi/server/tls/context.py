@@ -14,6 +14,7 @@ from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS, offered_curve, ope
 from metricsapi.config.serving import ServingSettings
 from metricsapi.kube.key_pair import KeyPair, load_key_pair
 from metricsapi.kube.pem import UNREADABLE
+from metricsapi.server.tls.bounded import BoundedContext
 from metricsapi.server.tls.sni import by_name, choose
 
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -103,7 +104,7 @@ class ServingTLS:
         connection.context = self._contexts[choose(self._by_name, name)]
 
     def _build(self, pair: KeyPair, authorities: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = BoundedContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = self._min_version
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
         context.num_tickets = 0  # a resumed session would skip the check of its certificate
