@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
-SLICE = 0.002  # seconds of work after which the event loop runs other tasks
+from metricsapi.kube.progress import SLICE
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.scrape.errors import Cause
-from metricsapi.storage.rates import LARGEST
+from metricsapi.storage.rates import LARGEST_COUNTER
 from metricsapi.storage.types import PodStats
 
 MAX_PODS = KubeletSettings.max_pods  # of a node whose capacity is not known
@@ -60,7 +60,7 @@ def whole(value: object) -> int | None:
     """Return a number that a counter or gauge can have, or None: whole, from 0 to 2^64 - 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNTER:
         return value
     return None
 

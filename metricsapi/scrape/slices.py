@@ -13,9 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from metricsapi.kube.progress import SLICE
 from metricsapi.scrape.decoding import Steps, T
-
-SLICE = 0.002  # seconds of work after which the event loop does what else there is
 
 
 class Slices:

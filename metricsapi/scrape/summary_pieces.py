@@ -19,7 +19,7 @@ import msgspec
 from metricsapi.scrape.decoding import PIECE, DecodeError, Steps, check_pods
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.summary_lenient import lenient_node, lenient_pod
-from metricsapi.storage.rates import LARGEST
+from metricsapi.storage.rates import LARGEST_COUNTER
 from metricsapi.storage.types import ContainerStats, PodStats
 
 MAX_POD = 512 * 1024  # bytes of one pod
@@ -35,7 +35,7 @@ _pod_decoder = msgspec.json.Decoder(PodStats)
 
 def _integer(digits: str) -> int | None:
     """Return a number; None for one that no field can have."""
-    return int(digits) if len(digits) <= len(str(LARGEST)) else None
+    return int(digits) if len(digits) <= len(str(LARGEST_COUNTER)) else None
 
 
 _scan = json.JSONDecoder().raw_decode

@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metricsapi.storage.rates import (
-    EXACT,
-    LARGEST,
-    OLDEST,
+    EXACT_SHARE,
+    LARGEST_COUNTER,
+    OLDEST_READING,
     Interval,
     Reading,
     counter_of,
@@ -46,7 +46,9 @@ def next_state(state: CpuState, start: KubeletTime, new: CpuStats, rules: Rules)
     last, at, counter = state.reading, rules.instants.get(new.time), new.usage_core_nano_seconds
     if at is None:
         return state
-    if counter is None or not 0 < counter <= LARGEST:  # not `counter_of`: each container comes here
+    if (
+        counter is None or not 0 < counter <= LARGEST_COUNTER
+    ):  # not `counter_of`: each container comes here
         return _without_counter(state, start, new, at, rules)
     if last is None:
         return _begun(state, start, new, at, rules)
@@ -118,7 +120,9 @@ def _time_between(
     if not trusted or run >= CERTAIN or started is None or at.time - started < SETTLED:
         return between, trusted
     grown = (new.usage_core_nano_seconds or 0) - (since.counter or 0)
-    if favours(at.time - since.at.time, between, grown, kubelet_rate(new, rules.limits), EXACT):
+    if favours(
+        at.time - since.at.time, between, grown, kubelet_rate(new, rules.limits), EXACT_SHARE
+    ):
         return rules.measure(since.at, at, trusted=False), False
     return between, True
 
@@ -137,7 +141,7 @@ def _is_repeated(last: Reading, at: Instant, counter: int) -> bool:
         return False
     if -ROUNDED <= grown <= ROUNDED and later > -COARSEST:
         return True
-    return grown <= 0 and 0.0 < -later <= OLDEST
+    return grown <= 0 and 0.0 < -later <= OLDEST_READING
 
 
 def _without_counter(

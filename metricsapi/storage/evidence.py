@@ -75,5 +75,5 @@ def _read_together(agreement: Agreement) -> bool:
     if len(implied) < 2:
         return False
     least, most = min(implied), max(implied)
-    ours = agreement.moment - (agreement.agreeing[0].moment or 0.0)
-    return most - least < SAME * most and abs(most - ours) > 0.005 * ours
+    by_our_clock = agreement.moment - (agreement.agreeing[0].moment or 0.0)
+    return most - least < SAME * most and abs(most - by_our_clock) > 0.005 * by_our_clock

@@ -8,7 +8,7 @@ known as a length and an error, from whichever clock knows it better (`interval`
   request and our answer, so the error is at most what the two exchanges took, some 30 ms.
 - *By the kubelet's times*: the error is what they are cut to, a second or a millisecond.
 
-Where the error is small (`EXACT`), the rate is the counter's difference over that length.
+Where the error is small (`EXACT_SHARE`), the rate is the counter's difference over that length.
 
 **Where it is not**, because the stat is from housekeeping or the answer was slow, there is the
 kubelet's own rate. It is exact over the kubelet's own last interval [t2 - h, t2], since the kubelet
@@ -47,14 +47,14 @@ from metricsapi.storage.types import CpuStats
 
 KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
-EXACT = 0.01  # of a window: an error up to this is served
-VAGUE = 0.25  # of a window: an error beyond this is not served
-CLOSE = 0.4  # seconds: an error of our clock up to this is less than that of the kubelet's rate
-NEAR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
-SHORTEST = 1.0  # seconds: no kubelet takes a rate over less
-FINEST = 0.001  # seconds: what kubelets' times are cut to at least
-OLDEST = 40.0  # seconds: no reading from housekeeping is older than this
-LARGEST = 2**64 - 1  # what the kernel counts in
+EXACT_SHARE = 0.01  # of a window: an error up to this is served
+VAGUE_SHARE = 0.25  # of a window: an error beyond this is not served
+CLOSE_ERROR = 0.4  # seconds: an error of our clock up to this is less than the kubelet's
+RATE_ERROR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
+SHORTEST_WINDOW = 1.0  # seconds: no kubelet takes a rate over less
+FINEST_STEP = 0.001  # seconds: what kubelets' times are cut to at least
+OLDEST_READING = 40.0  # seconds: no reading from housekeeping is older than this
+LARGEST_COUNTER = 2**64 - 1  # what the kernel counts in
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -72,7 +72,7 @@ class Interval(Struct, frozen=True, gc=False):
     length: float  # 0: not known
     error: float  # by which the length may be off, either way
     most: float  # nanocore-seconds that the node's cores can give meanwhile
-    ours: bool = False  # by our clock
+    by_our_clock: bool = False  # not by the kubelet's times
     jumped: bool = False  # one of the clocks has jumped meanwhile
     exact: bool = False  # the error is too small to matter
     vague: bool = False  # too uncertain for a rate, and the next answer's is less so
@@ -86,24 +86,24 @@ def interval(
     `trusted` is whether they are of a stat that is known to be read at request time.
     """
     jumped = timing.jumped_at >= last.received
-    theirs = new.time - last.time  # by the kubelet's clock
+    by_kubelet = new.time - last.time  # by the kubelet's clock
     step = max(new.step, last.step)  # either time is off by what it is cut to
     # Readings are made at requests, or else a housekeeping interval apart.
-    back = theirs + step < (new.requested - last.received) / 2
-    ahead = abs(theirs - (new.received - last.received)) > OLDEST
-    lost = jumped or back or ahead or theirs < FINEST
-    length, error, ours = theirs, step, False
+    back = by_kubelet + step < (new.requested - last.received) / 2
+    ahead = abs(by_kubelet - (new.received - last.received)) > OLDEST_READING
+    lost = jumped or back or ahead or by_kubelet < FINEST_STEP
+    length, error, by_our_clock = by_kubelet, step, False
     if trusted and new.moment is not None and last.moment is not None:
         between, off = new.moment - last.moment, new.error + last.error
         if between > 0 and (lost or off <= step):
-            length, error, ours = between, off, True
-    if lost and not ours:
+            length, error, by_our_clock = between, off, True
+    if lost and not by_our_clock:
         return Interval(0.0, 0.0, 0.0)
-    small = error <= EXACT * length
+    small = error <= EXACT_SHARE * length
     # Times that are cut to less, or readings that are farther apart, follow.
-    vague = not small and (new.step < last.step or error > VAGUE * length)
+    vague = not small and (new.step < last.step or error > VAGUE_SHARE * length)
     most = limits.cpu * (length + error)
-    return Interval(length, error, most, ours, jumped, small and not jumped, vague)
+    return Interval(length, error, most, by_our_clock, jumped, small and not jumped, vague)
 
 
 def counter_of(cpu: CpuStats) -> int | None:
@@ -112,7 +112,7 @@ def counter_of(cpu: CpuStats) -> int | None:
     It is 0 for a container that is not running or not known: what runs has used some time.
     """
     counter = cpu.usage_core_nano_seconds
-    return counter if counter is not None and 0 <= counter <= LARGEST else None
+    return counter if counter is not None and 0 <= counter <= LARGEST_COUNTER else None
 
 
 def has_usage(cpu: CpuStats, limits: Limits) -> bool:
@@ -144,25 +144,27 @@ def reading_after(
         rate, grown, length = 0, 0, length or KUBELET_WINDOW
     else:
         kubelet = kubelet_rate(cpu, limits)
-        theirs = at.time - last.at.time
-        if not length or (between.jumped and favours(theirs, between, grown, kubelet, NEAR)):
+        by_kubelet = at.time - last.at.time
+        if not length or (
+            between.jumped and favours(by_kubelet, between, grown, kubelet, RATE_ERROR)
+        ):
             return first_reading(at, counter, kubelet, None, sampled_twice=False)
         rate, length = _with_kubelet_rate(between, grown, kubelet, limits)
     return Reading(at, counter, rate if grown <= between.most else None, length)
 
 
 def favours(
-    theirs: float, ours: Interval, grown: int, kubelet: int | None, tolerance: float
+    by_kubelet: float, by_us: Interval, grown: int, kubelet: int | None, tolerance: float
 ) -> bool:
-    """Return whether the kubelet's rate agrees with its own times and not with ours.
+    """Return whether the kubelet's rate agrees with its own times and not with our clock.
 
-    `theirs` is in seconds; `tolerance` is how far the rate may be off, as a fraction.
+    `by_kubelet` is in seconds; `tolerance` is how far the rate may be off, as a fraction.
     """
     if not kubelet:
         return False
     implied = grown / kubelet
-    near = abs(implied - ours.length) <= tolerance * ours.length + ours.error
-    return not near and abs(implied - theirs) <= 1.0 + tolerance * theirs
+    near = abs(implied - by_us.length) <= tolerance * by_us.length + by_us.error
+    return not near and abs(implied - by_kubelet) <= 1.0 + tolerance * by_kubelet
 
 
 def _with_kubelet_rate(
@@ -173,9 +175,9 @@ def _with_kubelet_rate(
     if kubelet and not between.jumped:
         implied = grown / kubelet
         fits = abs(implied - length) <= error and not between.vague
-        if fits and not between.ours and length + error <= 2 * KUBELET_WINDOW:
+        if fits and not between.by_our_clock and length + error <= 2 * KUBELET_WINDOW:
             return kubelet, implied
-        close = between.ours and error <= CLOSE and not fits
+        close = between.by_our_clock and error <= CLOSE_ERROR and not fits
         if not close and _can_be(kubelet, grown, between, limits):
             return kubelet, KUBELET_WINDOW
     return None if between.vague else round(grown / length), length
@@ -187,7 +189,7 @@ def _can_be(rate: int, grown: int, between: Interval, limits: Limits) -> bool:
     used = rate * KUBELET_WINDOW
     outside = limits.cpu * max(0.0, KUBELET_WINDOW - shortest)
     rest = limits.cpu * max(0.0, longest - KUBELET_WINDOW)
-    return used <= grown * (1 + NEAR) + outside and grown <= used * (1 + NEAR) + rest
+    return used <= grown * (1 + RATE_ERROR) + outside and grown <= used * (1 + RATE_ERROR) + rest
 
 
 def first_reading(
@@ -210,7 +212,7 @@ def first_reading(
         return Reading(at, counter, 0 if zero else None, window)
     if kubelet is not None and counter is not None:
         window = min(window, counter / kubelet)
-        if window < SHORTEST:
+        if window < SHORTEST_WINDOW:
             return Reading(at, counter, None, window)
     return Reading(at, counter, kubelet, window)
 

@@ -1,4 +1,18 @@
-"""When the stats of one answer were read: the values that `clock` finds and others go by."""
+"""When the stats of one answer were read: the values that `clock` computes and others go by.
+
+The words of `clock`, `evidence`, `cpu` and `rates`:
+
+| word | meaning |
+|---|---|
+| moment | when a stat was read, by our monotonic clock; a stat from housekeeping has none |
+| bounds | between which the kubelet's clock minus our monotonic clock is |
+| to agree | a reading agrees if, within the bounds, it may have been made at request time |
+| run | how many readings of one stat agreed, one after the other |
+| evidence | how much the containers of a node agreed together: that they are read at request time |
+| trusted | of a node or stat: evidence or run are enough to go by its moments |
+| exact | a kubelet's time with an estimate of the fraction of a second that was cut off |
+| implied | a length of time: a counter's growth divided by the kubelet's own rate |
+"""
 
 from __future__ import annotations
 

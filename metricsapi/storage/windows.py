@@ -3,11 +3,11 @@
 A rate over a short window is noisy, and an autoscaler scales up on noise. So an additional read of
 a node changes how old its usage is, and not how long the window is. A stat keeps up to four
 readings, and the rate runs from the one whose age is nearest to the period, among those that are
-at least `SHORTEST` of it old. If none is, it runs from the oldest.
+at least `SHORTEST_SHARE` of it old. If none is, it runs from the oldest.
 
 A container that started less than `YOUNG` ago is the exception: its rate runs from the newest
-reading that is at least `SHORTEST` of a period old. The HPA does not count a new pod before the
-whole window lies after the moment at which it became ready.
+reading that is at least `SHORTEST_SHARE` of a period old. The HPA does not count a new pod before
+the whole window lies after the moment at which it became ready.
 
 The age of a reading is that of its request: where every node is read once a period, the reading
 before the last is a period old, however long an answer took, and is always the one.
@@ -22,7 +22,7 @@ from msgspec import Struct
 from metricsapi.storage.rates import Reading
 from metricsapi.storage.timing import Instant
 
-SHORTEST = 2 / 3  # of a period
+SHORTEST_SHARE = 2 / 3  # of a period
 ENOUGH = 0.9  # of a period: a last reading as old as this is what the rate runs from
 YOUNG = 300.0  # seconds: the HPA's --horizontal-pod-autoscaler-cpu-initialization-period
 KEPT = 4  # readings, the last one included
@@ -38,7 +38,7 @@ class Windows(Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, period: float) -> Self:
         """Return the lengths for nodes that are read once in `period` seconds."""
-        return cls(period, SHORTEST * period, ENOUGH * period)
+        return cls(period, SHORTEST_SHARE * period, ENOUGH * period)
 
     def readings(self, kept: list[Reading], at: Instant, start: float | None) -> list[Reading]:
         """Return the readings to keep before one made at `at`; the rate begins at the first one.

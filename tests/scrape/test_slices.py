@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from metricsapi.scrape.slices import SLICE, Slices
+from metricsapi.kube.progress import SLICE
+from metricsapi.scrape.slices import Slices
 
 STEP = 0.0005  # seconds of simulated work
 

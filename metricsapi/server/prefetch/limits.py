@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from metricsapi.storage.windows import SHORTEST
+from metricsapi.storage.windows import SHORTEST_SHARE
 
 # The gap before a moment may be longer than a period by this part of it. A controller's queries are
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     @property
     def window(self) -> float:
         """How long the window of a rate is at least: after a shorter gap it is two gaps long."""
-        return SHORTEST * self.period
+        return SHORTEST_SHARE * self.period
 
     def is_period(self, interval: float) -> bool:
         """Return whether an interval is about a period: each scrape can be for its query."""

@@ -10,7 +10,6 @@ Needs get, watch and update on one Secret and on two APIServices, each by its na
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,18 +24,15 @@ from metricsapi.server.tls.apiservice import (
     APISERVICES,
     V1,
     V1BETA1,
-    certificates_of,
     mapping,
-    port_of,
     published_certificates,
     spec_of,
-    verifies_nobody,
 )
+from metricsapi.server.tls.ca_bundle_publisher import BundlePublisher
 from metricsapi.server.tls.ca_objects import IDLE, RELIST, Object, ObjectAccess
 from metricsapi.server.tls.ca_rotation import (
     InvalidSecret,
     RotationSchedule,
-    ca_bundle,
     read_authorities,
     rotate,
     secret_data,
@@ -51,7 +47,6 @@ _PAUSE = 1.0  # seconds between two rounds, at least
 _CONTESTED_PAUSE = 30.0
 _ROUND = 600.0  # seconds that one may take: two probes, of 20 slow connections each
 _PROBE_AGAIN = 2.0  # seconds after a probe that met another server
-_PROBE_VALID = 10.0  # seconds in which a successful probe allows the update
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +54,8 @@ log = logging.getLogger(__name__)
 class CABundleController:
     """Reconciles Secret, APIServices and `tls`; several replicas may do so at once.
 
-    `reconciled` is set after the first attempt, whatever its result. `is_ready` tells whether this
-    replica is ready, and so behind the Service. `clock` gives epoch seconds.
+    `reconciled` is set after the first attempt, whatever its result. `is_ready` returns whether
+    this replica is ready, and so behind the Service. `clock` gives epoch seconds.
     """
 
     def __init__(
@@ -87,14 +82,12 @@ class CABundleController:
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._secret = secret
         self._is_ready = is_ready
-        self._probe = probe
+        self._publisher = BundlePublisher(self._objects, probe, is_ready)
         self._schedule = schedule or RotationSchedule()
         self._clock = clock
         self._on_authorities = on_authorities
         self._signed_by: KeyPair | None = None
         self._presented: KeyPair | None = None
-        self._probed: tuple[str, float] = ("", float("-inf"))  # bundle, monotonic seconds
-        self._waiting = False  # for our replica, and for the Service to lead to ours alone
 
     def tasks(self) -> list[Task]:
         """Return what runs until the process ends: the controller, and a watch of each object."""
@@ -156,7 +149,7 @@ class CABundleController:
         signer = signing_authority(wanted, published, now, self._schedule)
         self._present(signer, now)
         self._on_authorities(wanted, signer)
-        changed = await self._publish(services, wanted)
+        changed = await self._publisher.publish(services, wanted)
         return changed or wanted != current
 
     async def _own_service(self, name: str) -> Object | None:
@@ -201,64 +194,17 @@ class CABundleController:
         self._signed_by, self._presented = authority, pair
         log.info("presenting another certificate", extra={"data": describe(pair)})
 
-    async def _publish(self, services: list[Object], authorities: list[KeyPair]) -> bool:
-        """Write the bundle to the APIServices that lack it; return whether to look again soon."""
-        self._waiting = False
-        again = [await self._publish_to(item, authorities) for item in services]
-        return any(again)
-
-    async def _publish_to(self, item: Object, authorities: list[KeyPair]) -> bool:
-        bundle, spec = ca_bundle(authorities), spec_of(item)
-        wanted = {**spec, "caBundle": base64.b64encode(bundle).decode()}
-        wanted.pop("insecureSkipTLSVerify", None)
-        if wanted == {k: v for k, v in spec.items() if k != "insecureSkipTLSVerify" or v}:
-            return False
-        verifies_ours = not certificates_of(item).isdisjoint(p.certificate for p in authorities)
-        if not verifies_ours and not await self._may_exclude_others(bundle.decode(), item):
-            self._waiting = not self._has_probed(bundle.decode())
-            return not self._waiting
-        name = item["metadata"]["name"]
-        written = await self._objects.put(APISERVICES, name, {**item, "spec": wanted})
-        return written is not False
-
-    async def _may_exclude_others(self, bundle: str, item: Object) -> bool:
-        """Return whether an APIService may verify our authorities alone from now on.
-
-        It may once this replica is ready and the Service was just seen to lead to servers with our
-        certificates alone. The probe takes its time and objects change meanwhile, so a successful
-        one counts for the next round, which reads them anew. An APIService by which no server of
-        ours or of others can be verified has nothing to lose, so it needs no probe.
-        """
-        name = item["metadata"]["name"]
-        if self._has_probed(bundle):
-            self._objects.resolved(f"probe {name}")
-            return True
-        if not self._is_ready():
-            return False
-        if verifies_nobody(item):
-            return True
-        failure = await self._probe.run(bundle, port_of(item))
-        if failure is None:
-            self._probed = bundle, time.monotonic()
-        else:
-            level = logging.INFO if failure.other_server else logging.WARNING
-            problem = f"caBundle of {name} is not written yet: {failure.text}"
-            self._objects.report(f"probe {name}", problem, level)
-        return False
-
-    def _has_probed(self, bundle: str) -> bool:
-        probed, at = self._probed
-        return probed == bundle and time.monotonic() - at < _PROBE_VALID
-
     async def _wait(self) -> None:
         """Wait for a change, for a minute, or for what a bundle that is not written waits for."""
         was_ready = self._is_ready()
-        deadline = time.monotonic() + (_PROBE_AGAIN if self._waiting and was_ready else RELIST)
+        deadline = time.monotonic() + (
+            _PROBE_AGAIN if self._publisher.waiting and was_ready else RELIST
+        )
         while time.monotonic() < deadline:
             try:
                 async with asyncio.timeout(_PAUSE):
                     await self._objects.changed.wait()
             except TimeoutError:
-                if not (self._waiting and self._is_ready() and not was_ready):
+                if not (self._publisher.waiting and self._is_ready() and not was_ready):
                     continue
             return

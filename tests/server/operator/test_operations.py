@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from metricsapi.api.slices import SLICE, gather
+from metricsapi.api.slices import gather
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.settings import Settings
+from metricsapi.kube.progress import SLICE
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.targets import Target
