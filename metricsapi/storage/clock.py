@@ -48,7 +48,7 @@ class NodeClock(Struct, gc=False):
     """What is known of one kubelet's clock, from one answer to the next."""
 
     bounds: Bounds = Bounds()
-    at: float = 0.0  # monotonic seconds of the last answer
+    at: float = -inf  # monotonic seconds of the last answer
     shift: float = 0.0  # the offset that exact times have; moved no more than the bounds ask for
     evidence: int = 0
     jumped_at: float = -inf

@@ -173,9 +173,10 @@ def _first_reading(
 ) -> Reading:
     """Return a reading that no other of the same counter precedes."""
     started = epoch_seconds(start)
-    settled = rules.rates_known and started is not None and at.time - started >= SETTLED
+    age = None if started is None else min(at.time - started, rules.oldest_new)
+    settled = rules.rates_known and age is not None and age >= SETTLED
     # Without a counter nothing tells a restart; an earlier reading is of the same container.
     last = state.reading
     again = counter is None and last is not None and last.counter is None
     kubelet = kubelet_rate(new, rules.limits)
-    return first_reading(at, counter, kubelet, started, sampled_twice=settled or again)
+    return first_reading(at, counter, kubelet, age, sampled_twice=settled or again)

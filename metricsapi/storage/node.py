@@ -47,16 +47,19 @@ class Node:
         """Take an answer's times and the node's own stats; return the rules for its containers."""
         if sample.moved:
             self._move(sample.moved)
+        since = sample.answered_at - self.clock.at
         timing = self._locate(sample)
         new = sample.stats
         rates_known = new is None or new.cpu is None or bool(new.cpu.usage_nano_cores)
         if new is not None:
-            rules = Rules(timing, limits, windows, LONG_RUN, rates_known=rates_known)
+            rules = Rules(
+                timing, limits, windows, LONG_RUN, rates_known=rates_known, oldest_new=since
+            )
             stat = advance(self.stat, new, rules)
             if stat is not self.stat:
                 self.stat, self.usage = stat, None
         self._note_unrated(sample)
-        return Rules(timing, limits, windows, RUN, rates_known=rates_known)
+        return Rules(timing, limits, windows, RUN, rates_known=rates_known, oldest_new=since)
 
     def make_usage(self) -> NodeUsage | None:
         """Return the usage, however old, or None while it is not known."""

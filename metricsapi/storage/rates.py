@@ -34,7 +34,8 @@ shows the new rate.
 the kubelet's own rate with `KUBELET_WINDOW`, or with the time for which the counter has enough, if
 that is less; if it is less than a second, the counter contradicts the rate. A rate of 0 may mean
 that the kubelet has no second sample yet: it counts as 0 when the counter divided by the age is
-about 0 too, or when the kubelet must have two samples by now.
+about 0 too, or when the kubelet must have two samples by now. Nothing is older than the node's
+last answer if it was not in that, whatever its start: a node boots with a clock that may be wrong.
 """
 
 from __future__ import annotations
@@ -196,16 +197,15 @@ def first_reading(
     at: Instant,
     counter: int | None,
     kubelet: int | None,
-    started: float | None,
+    age: float | None,
     *,
     sampled_twice: bool,
 ) -> Reading:
     """Return a reading that no other precedes, with the kubelet's own rate.
 
-    It has none if that means "not known yet" or cannot be. `started` is in seconds since the epoch,
+    It has none if that means "not known yet" or cannot be. `age` is of the container in seconds,
     None if not known; `sampled_twice` is whether the kubelet must have two samples by now.
     """
-    age = at.time - started if started is not None else None
     window = KUBELET_WINDOW
     if kubelet == 0:
         zero = sampled_twice or _about_zero(counter, age)

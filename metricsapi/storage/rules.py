@@ -14,8 +14,8 @@ class Rules:
     """The times and limits of one answer, and what its containers have in common."""
 
     __slots__ = (
-        "_measured", "between", "instants", "limits", "rates_known", "run_needed", "since",
-        "timing", "until", "windows",
+        "_measured", "between", "instants", "limits", "oldest_new", "rates_known", "run_needed",
+        "since", "timing", "until", "windows",
     )  # fmt: skip
 
     def __init__(
@@ -26,12 +26,15 @@ class Rules:
         run_needed: int,
         *,
         rates_known: bool,
+        oldest_new: float,
     ) -> None:
         self.timing = timing
         self.instants = timing.instants
         self.limits = limits  # of the node
         self.windows = windows
         self.rates_known = rates_known  # the kubelet has run for long enough to have rates
+        # Seconds since the node's last answer; a container that was not in it is no older.
+        self.oldest_new = oldest_new
         # Agreeing readings in a row that make a stat one that is read at request time.
         self.run_needed = run_needed
         # Of the last container about which there was no doubt: the instants of its two readings

@@ -102,6 +102,17 @@ def test_an_idle_container_has_zero_from_the_first_answer_on(store):
     assert cores(put(store, 115.0, container(at=115.0, **idle))) == {"c": 0.0}
 
 
+def test_a_rate_of_zero_after_a_node_booted_with_a_wrong_clock_is_not_known(store):
+    """An hour was added to its clock after the start was written: all that starts seems old."""
+    own = container("node-a", cores=1)
+    put(store, 100.0, container(), own=own)
+    own = container("node-a", at=160.0, age=HOUR - 50, cpu_counter=3 * CORE, cpu_rate=CORE)
+    booted = container(at=160.0, age=HOUR - 55, cpu_counter=3 * CORE, cpu_rate=0)
+    assert cores(put(store, 160.0, booted, own=own)) is None
+    booted = container(at=175.0, age=HOUR - 55, cpu_counter=18 * CORE, cpu_rate=CORE)
+    assert cores(put(store, 175.0, booted, own=own)) == {"c": pytest.approx(1.0, rel=0.01)}
+
+
 def test_a_zero_of_a_kubelet_that_has_just_started_is_not_known(store):
     """Then its node has no rate yet, either."""
     busy = {"cpu_counter": 3600 * CORE, "cpu_rate": 0, "age": 24 * HOUR}
