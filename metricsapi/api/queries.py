@@ -39,7 +39,7 @@ class QueryObserver(Protocol):
     """
 
     def asked(self, query: Query, /) -> None:
-        """Take a list or get of pods before it is answered; later pages of a list are no query."""
+        """Note a list or get of pods before the response; later pages of a list are no query."""
 
     def sent(self, query: Query, entries: Sequence[Entry], /) -> None:
-        """Take entries with usage that are sent, of pods or nodes; long lists come in batches."""
+        """Note entries with usage that are sent, of pods or nodes; long lists come in batches."""

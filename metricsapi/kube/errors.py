@@ -28,7 +28,7 @@ _SECONDS = re.compile("[0-9]{1,9}")
 
 
 class KubeError(Exception):
-    """Anything between us and an API server."""
+    """Anything that goes wrong between us and an API server."""
 
 
 class CredentialsError(KubeError):

@@ -29,7 +29,7 @@ from metricsapi.kube.key_pair import KeyPair, parse_pair
 GROUP = "client.authentication.k8s.io"
 VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
-TIMEOUT = 60.0  # seconds for a program that nobody has to type into
+TIMEOUT = 60.0  # seconds for a program that is not interactive
 LARGEST = 2**20  # bytes of what it prints
 
 
@@ -99,8 +99,8 @@ def _output(
 ) -> tuple[bytes, int]:
     """Run a program; return what it printed and its exit code.
 
-    A program that nobody types into is ended, with those that it has started, after `TIMEOUT`. One
-    of a user's terminal may take its time. Raises OSError or ValueError if it cannot be run,
+    A program that is not interactive is killed after `TIMEOUT`, with those that it has started. An
+    interactive one has no timeout. Raises OSError or ValueError if it cannot be run,
     CredentialsError if it does not end or prints more than `LARGEST` bytes.
     """
     ended = False

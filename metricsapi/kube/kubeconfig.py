@@ -160,9 +160,8 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
             raise CredentialsError(f"kubeconfig {path} is empty")
         return {}
     try:
-        config = next(
-            iter(yaml.safe_load_all(content)), None
-        )  # others are ignored, as in client-go
+        # Documents after the first one are ignored, as in client-go.
+        config = next(iter(yaml.safe_load_all(content)), None)
     except yaml.YAMLError as error:
         raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
     except RecursionError as error:

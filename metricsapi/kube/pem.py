@@ -1,7 +1,7 @@
 """Reads PEM certificates and keys, whatever file, ConfigMap or Secret they come from.
 
-As OpenSSL and Go do, it ignores what stands between the blocks: comments in any encoding. One
-certificate of a bundle that cannot be parsed is left out with a warning and costs only itself.
+As OpenSSL and Go do, it ignores what stands between the blocks: comments in any encoding. A
+certificate of a bundle that cannot be parsed is skipped with a warning; the others are used.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Names:
     def _start(self, host: str) -> asyncio.Future[list[str]]:
         loop = asyncio.get_running_loop()
         lookup: asyncio.Future[list[str]] = loop.create_future()
-        # Whoever waited may be gone by then: an error that nobody reads is no news.
+        # Whoever waited may be gone by then, and asyncio logs an error that nobody has read.
         lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
 
         def finish(result: list[str] | Exception) -> None:
@@ -67,7 +67,7 @@ class Names:
 
 def _addresses(host: str) -> list[str] | Exception:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError, TypeError) as error:  # such as UnicodeError
         return error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MOST_ADDRESSES]
+    return list(dict.fromkeys(str(address[0]) for *_, address in infos))[:MOST_ADDRESSES]

@@ -91,7 +91,7 @@ class NodeState:
     def _change(
         self, failure: Failure | None, unusable: Failure | None, message: str, now: float
     ) -> None:
-        """Take a new problem. Logged is each new cause, the same cause once in 10 minutes only."""
+        """Note a problem, or none. A new cause is logged, but each only once in 10 minutes."""
         before = self.failure or self.unusable
         was_failing, fails = self.failure is not None, failure is not None
         if before is None or was_failing is not fails:

@@ -44,7 +44,7 @@ class Objects:
 
 
 class Usages:
-    """A store that is told usages instead of samples."""
+    """A store that is given usages instead of samples."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeUsage] = {}

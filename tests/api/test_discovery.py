@@ -24,7 +24,7 @@ def cluster():
 def test_both_versions_have_the_same_resources(cluster, version):
     listed = json.loads(cluster.get(f"/apis/metrics.k8s.io/{version}").body)
     assert listed["groupVersion"] == f"metrics.k8s.io/{version}"
-    assert [(one["name"], one["kind"], one["namespaced"]) for one in listed["resources"]] == [
+    assert [(each["name"], each["kind"], each["namespaced"]) for each in listed["resources"]] == [
         ("nodes", "NodeMetrics", False),
         ("pods", "PodMetrics", True),
     ]
@@ -90,7 +90,7 @@ def recorded_discovery():
     return [request for request in requests if request["path"] == "/apis"]
 
 
-@pytest.mark.parametrize("request_", recorded_discovery(), ids=lambda one: one["path"])
+@pytest.mark.parametrize("request_", recorded_discovery(), ids=lambda each: each["path"])
 @pytest.mark.parametrize("version", ["v2", "v2beta1"])
 def test_the_aggregators_own_request(cluster, request_, version):
     """As recorded of 1.36, and without v2, which 1.27 to 1.29 do not know."""
@@ -113,8 +113,8 @@ def test_protobuf_discovery_says_what_json_says(cluster, path):
     plain = json.loads(cluster.get(path).body)
     assert decoded["kind"] == plain["kind"]
     if "resources" in plain:
-        names = [one["name"] for one in decoded["resources"]]
-        assert names == [one["name"] for one in plain["resources"]]
+        names = [each["name"] for each in decoded["resources"]]
+        assert names == [each["name"] for each in plain["resources"]]
         assert decoded["resources"][0]["verbs"]["items"] == plain["resources"][0]["verbs"]
 
 
@@ -141,11 +141,11 @@ def test_openapi_describes_what_is_served(cluster, path):
         if isinstance(value, dict):
             if isinstance(value.get("$ref"), str):
                 references.add(value["$ref"].rpartition("/")[2])
-            for one in value.values():
-                walk(one)
+            for each in value.values():
+                walk(each)
         elif isinstance(value, list):
-            for one in value:
-                walk(one)
+            for each in value:
+                walk(each)
 
     walk(document)
     assert references <= schemas.keys()

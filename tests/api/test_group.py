@@ -46,7 +46,7 @@ def test_one_pod(cluster, word, slash):
     answer = cluster.get(f"{V1BETA1}/{word}/ns-3/pods/app-7-3{slash}")
     pod = json.loads(answer.body)
     assert (pod["kind"], pod["metadata"]["name"]) == ("PodMetrics", "app-7-3")
-    assert [one["name"] for one in pod["containers"]] == ["c0", "c1"]
+    assert [each["name"] for each in pod["containers"]] == ["c0", "c1"]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ def test_custom_objects_lists_nodes_and_pods(api):
     assert all(item["usage"]["cpu"] for item in nodes["items"])
     pods = api.list_cluster_custom_object("metrics.k8s.io", "v1beta1", "pods")
     at = lasting(pods["items"])
-    one = api.get_namespaced_custom_object(
+    each = api.get_namespaced_custom_object(
         "metrics.k8s.io", "v1beta1", at["namespace"], "pods", at["name"]
     )
-    assert one["metadata"]["name"] == at["name"]
+    assert each["metadata"]["name"] == at["name"]
 
 
 def test_an_absent_pod_raises_not_found(api):

@@ -189,15 +189,15 @@ class Installation:
     async def ready(self, *replicas, seconds=30):
         """Wait until replicas are endpoints of the Service, and requests are sent to them."""
         await until(
-            lambda: all(one.ready for one in replicas) and self.available() and self.trusted(),
+            lambda: all(each.ready for each in replicas) and self.available() and self.trusted(),
             seconds=seconds,
-            what="ready:\n" + "\n".join(one.log.read_text()[-2000:] for one in replicas),
+            what="ready:\n" + "\n".join(each.log.read_text()[-2000:] for each in replicas),
         )
 
     def available(self, name="v1beta1.metrics.k8s.io"):
         item = self.cluster.get("apiservices", name) or {}
         conditions = item.get("status", {}).get("conditions", [])
-        return [one["status"] for one in conditions if one["type"] == "Available"] == ["True"]
+        return [each["status"] for each in conditions if each["type"] == "Available"] == ["True"]
 
     def trusted(self, name="v1beta1.metrics.k8s.io"):
         """Return whether the API server can verify the server, or does without."""
@@ -227,11 +227,11 @@ class Installation:
         while True:
             await self.route(
                 [
-                    ("127.0.0.1", one.port)
-                    for one in self.replicas
-                    if one.ready
-                    and time.monotonic() < one.leaving_since + one.lag
-                    and self.selects(one)
+                    ("127.0.0.1", each.port)
+                    for each in self.replicas
+                    if each.ready
+                    and time.monotonic() < each.leaving_since + each.lag
+                    and self.selects(each)
                 ]
             )
             await asyncio.sleep(0.02)

@@ -54,7 +54,7 @@ class Load:
 
     @property
     def failed(self):
-        return [one for one in self.answers if one.failure]
+        return [each for each in self.answers if each.failure]
 
     async def more(self, count=40):
         """Wait for so many more answers."""
@@ -97,7 +97,7 @@ async def test_a_rolling_restart_loses_no_request(tmp_path):
             replica.leave()
             assert await asyncio.wait_for(replica.process.wait(), 30) == 0
             await load.more()
-        assert [one.failure for one in load.failed] == []
+        assert [each.failure for each in load.failed] == []
         assert len(load.answers) >= 120
 
 
@@ -122,9 +122,9 @@ async def test_a_killed_replica_costs_only_what_it_held(tmp_path):
         removed = time.monotonic()
         await load.more()
         # Sent to it before, or while it still was an endpoint; none besides.
-        assert all(killed <= one.ended and one.began <= removed for one in load.failed)
+        assert all(killed <= each.ended and each.began <= removed for each in load.failed)
         assert len(load.answers) > 2 * len(load.failed)
-        assert not [one for one in load.failed if one.ended > removed + 1]
+        assert not [each for each in load.failed if each.ended > removed + 1]
 
 
 async def test_two_replicas_agree_within_one_sample(tmp_path):
@@ -135,15 +135,15 @@ async def test_two_replicas_agree_within_one_sample(tmp_path):
             nodes = (await installation.admin.get(f"{API}/nodes")).json()["items"]
             pods = (await installation.admin.get(f"{API}/pods")).json()["items"]
             answers[replica.port] = {
-                (one["metadata"].get("namespace"), one["metadata"]["name"]): one
-                for one in nodes + pods
+                (each["metadata"].get("namespace"), each["metadata"]["name"]): each
+                for each in nodes + pods
             }
-        one, other = answers.values()
-        assert one.keys() == other.keys()
-        assert len(one) == NODES + NODES * 3
-        for key in one:
-            assert abs(_seconds(one[key]) - _seconds(other[key])) <= 15 + 1
-            assert _usage(one[key]) == pytest.approx(_usage(other[key]), rel=0.01)
+        items, others = answers.values()
+        assert items.keys() == others.keys()
+        assert len(items) == NODES + NODES * 3
+        for key in items:
+            assert abs(_seconds(items[key]) - _seconds(others[key])) <= 15 + 1
+            assert _usage(items[key]) == pytest.approx(_usage(others[key]), rel=0.01)
 
 
 def _seconds(item):
@@ -154,7 +154,7 @@ def _usage(item):
     """Nanocores of a node, or of each container by its name."""
     if "usage" in item:
         return {"": _nanocores(item["usage"]["cpu"])}
-    return {one["name"]: _nanocores(one["usage"]["cpu"]) for one in item["containers"]}
+    return {each["name"]: _nanocores(each["usage"]["cpu"]) for each in item["containers"]}
 
 
 def _nanocores(text):

@@ -112,7 +112,7 @@ GONE = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"
 async def test_lists_and_watches_that_never_work_are_a_failure_whatever_the_reason(
     start, monkeypatch, caplog, where
 ):
-    """Each had been taken for a version that expires now and then, and told to nobody."""
+    """Each had been taken for a version that expires now and then, and reported to nobody."""
     monkeypatch.setattr("metricsapi.kube.listing.LIST_TIMEOUT", 0.05)
 
     def answer(request):

@@ -1,4 +1,4 @@
-"""However many kubelets respond at once, the event loop is never held for more than a slice."""
+"""However many kubelets respond at once, nothing keeps the event loop for longer than a slice."""
 
 import asyncio
 from contextlib import suppress

@@ -155,9 +155,9 @@ def test_keys_may_come_in_any_order(damaged, large):
     pods = [pod(f"p{i}") for i in range(800 if large else 3)]
     if damaged:
         pods[1]["containers"][0]["cpu"]["time"] = 5.5
-    turned = [dict(reversed(one.items())) for one in pods]
+    turned = [dict(reversed(each.items())) for each in pods]
     value = {"pods": turned, "more": [1, {"pods": []}], "node": document()["node"]}
-    assert named(decode(value)).keys() == {one["podRef"]["name"] for one in pods}
+    assert named(decode(value)).keys() == {each["podRef"]["name"] for each in pods}
 
 
 def test_file_systems_are_left_out_unless_they_are_asked_for():
@@ -179,9 +179,9 @@ def test_more_pods_than_allowed_are_a_cause_and_no_silent_cut(count):
 
 
 def test_more_containers_than_allowed_are_a_cause():
-    one = refused(document(pod("big", POD_CONTAINERS + 1)))
-    assert one.cause is Cause.TOO_MANY_CONTAINERS
-    assert "default/big" in str(one)
+    each = refused(document(pod("big", POD_CONTAINERS + 1)))
+    assert each.cause is Cause.TOO_MANY_CONTAINERS
+    assert "default/big" in str(each)
     together = refused(document(*[pod(f"p{i}", 100) for i in range(3)]), max_pods=3)
     assert together.cause is Cause.TOO_MANY_CONTAINERS
     assert len(decode(document(pod("most", POD_CONTAINERS))).pods[0].containers) == POD_CONTAINERS
@@ -245,12 +245,12 @@ def test_an_answer_made_to_be_slow_is_given_up(name):
 
 def test_a_summary_that_is_damaged_all_over_is_read_up_to_a_bound():
     pods = [pod(f"p{i}", 4) for i in range(400)]
-    for one in pods:
-        one["containers"][0]["cpu"]["time"] = [5]
+    for each in pods:
+        each["containers"][0]["cpu"]["time"] = [5]
     assert len(decode(document(*pods)).pods) == 400
     filling = {"filling": ["x" * 1000] * 8}
     error = refused(
-        document(*[{**one, **filling} for one in pods], *[{**one, **filling} for one in pods])
+        document(*[{**each, **filling} for each in pods], *[{**each, **filling} for each in pods])
     )
     assert "damaged" in str(error)
 
@@ -313,7 +313,7 @@ def test_a_pod_that_was_not_touched_is_what_it_was(mutated, indent):
         return
     assert sample.stats is not None
     for name in set("abc") - touched:
-        kept = [one for one in sample.pods if one.pod_ref == UNTOUCHED[name].pod_ref]
+        kept = [each for each in sample.pods if each.pod_ref == UNTOUCHED[name].pod_ref]
         assert UNTOUCHED[name] in kept
 
 
@@ -328,5 +328,5 @@ def test_any_bytes_in_a_summary_end_in_a_sample_or_in_its_error(data):
         sample = decode(bytes(body))
     except DecodeError:
         return
-    for one in sample.pods:
-        assert all(isinstance(container.name, str) for container in one.containers or ())
+    for each in sample.pods:
+        assert all(isinstance(container.name, str) for container in each.containers or ())

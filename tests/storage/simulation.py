@@ -95,7 +95,7 @@ def housekeeping(random: Random, until: float, least: float = 10.0, most: float 
 
 @dataclass
 class SimKubelet:
-    """One node: its own stat and its containers, each in a pod of its own unless told otherwise."""
+    """One node: its own stat and its containers, each in a pod of its own by default."""
 
     random: Random
     node: SimStat

@@ -96,17 +96,17 @@ def test_a_pod_with_one_unknown_container_is_withheld_whole(store):
 
 
 def test_a_container_without_stats_keeps_its_last_usage_until_max_age(store):
-    def turn(at, *, cpu):
+    def put_at(at, *, cpu):
         sound = container("a", at=at, counter=int(at * 10**7), rate=10**7)
         other = container("b", at=at, counter=int(at * 10**8), rate=10**8, cpu=cpu)
         return put(store, at, ("pod", "u", [sound, other]))
 
-    turn(100.0, cpu=True)
+    put_at(100.0, cpu=True)
     for at in (115.0, 130.0, 145.0, 160.0):
-        usage = store.pod_usage("ns", "pod", turn(at, cpu=False))
+        usage = store.pod_usage("ns", "pod", put_at(at, cpu=False))
         assert usage.containers[1].cpu == 10**8
         assert usage.timestamp == EPOCH + 100  # the earliest of its containers
-    assert store.pod_usage("ns", "pod", turn(175.0, cpu=False)) is None
+    assert store.pod_usage("ns", "pod", put_at(175.0, cpu=False)) is None
 
 
 def test_a_node_that_stops_answering_is_served_until_max_age_and_honestly_dated(store):
@@ -181,13 +181,13 @@ ANSWERS = st.lists(
 
 @given(ANSWERS)
 def test_whatever_is_answered_usage_is_finite_and_whole(answers):
-    """Never negative, infinite, a zero window, a missing container, or a time that nobody told."""
+    """Never negative, infinite, a zero window, a missing container, or a time not listed."""
     store = MetricsStore(max_age=MAX_AGE)
-    now, told = 1000.0, set()
+    now, listed = 1000.0, set()
     for since, containers in answers:
         now += since
         samples = [container_stats(*fields) for fields in containers]
-        told |= {sample.cpu.time for sample in samples}
+        listed |= {sample.cpu.time for sample in samples}
         node = container_stats("node-a", *containers[0][1:]) if containers else None
         put(store, now, ("pod", "u", samples), node=node)
         pod = store.pod_usage("ns", "pod", now)
@@ -196,7 +196,7 @@ def test_whatever_is_answered_usage_is_finite_and_whole(answers):
         for usage in filter(None, (pod, store.node_usage("node-a", now))):
             assert isfinite(usage.window)
             assert usage.window > 0
-            assert usage.timestamp in told
+            assert usage.timestamp in listed
             for item in getattr(usage, "containers", (usage,)):
                 assert 0 <= item.cpu <= 10**15
                 assert item.memory >= 0
@@ -258,9 +258,9 @@ def test_nothing_of_any_length_is_kept_of_a_pod(store):
 
 
 @pytest.mark.parametrize(
-    "told", [1e300, 1.7e18, -1e300, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
+    "time", [1e300, 1.7e18, -1e300, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
 )
-def test_a_time_that_cannot_be_written_costs_its_own_pod(told):
+def test_a_time_that_cannot_be_written_costs_its_own_pod(time):
     """Lists and `/metrics/resource` write times: one that they cannot would cost everybody."""
     store = MetricsStore(max_age=MAX_AGE)
 
@@ -269,10 +269,10 @@ def test_a_time_that_cannot_be_written_costs_its_own_pod(told):
         return {"cpu": cpu, "memory": {"time": time, "workingSetBytes": 4096}}
 
     pods = [
-        {"podRef": {"name": name, "namespace": "ns"}, "containers": [{"name": "c", **stats(time)}]}
-        for name, time in (("bad", told), ("good", "2027-01-15T08:01:40Z"))
+        {"podRef": {"name": name, "namespace": "ns"}, "containers": [{"name": "c", **stats(at)}]}
+        for name, at in (("bad", time), ("good", "2027-01-15T08:01:40Z"))
     ]
-    body = json.dumps({"node": {"nodeName": "n", **stats(told)}, "pods": pods}).encode()
+    body = json.dumps({"node": {"nodeName": "n", **stats(time)}, "pods": pods}).encode()
     store.put(decode_summary("n", body, requested_at=100.0, answered_at=100.1, wall_offset=EPOCH))
     assert store.node_usage("n", 100.1) is None
     assert store.pod_usage("ns", "bad", 100.1) is None

@@ -43,7 +43,7 @@ def test_first_answer_is_served(errors):
     store.put(answer.summary)
     now = answer.summary.answered_at
     usage = store.pod_usage(*BURN[:2], now)
-    assert {one.name: one.cpu for one in usage.containers} == {"burn": 148762490, "idle": 0}
+    assert {each.name: each.cpu for each in usage.containers} == {"burn": 148762490, "idle": 0}
     assert usage.window == 10.0
     assert store.node_usage("lab-node", now).cpu == 1526302015
 
@@ -60,8 +60,8 @@ def test_every_listed_pod_is_served_whole_or_not_at_all():
             if usage is None:
                 withheld.append(ref["name"])
                 continue
-            assert [one.name for one in usage.containers] == sorted(
-                one["name"] for one in pod["containers"]
+            assert [each.name for each in usage.containers] == sorted(
+                each["name"] for each in pod["containers"]
             )
     assert withheld == ["crasher"]
 
@@ -91,7 +91,7 @@ def test_resource_metrics_keep_their_milliseconds():
         if usage := store.pod_usage(*BURN[:2], now):
             served.append(usage)
     windows = [b.timestamp - a.timestamp for a, b in pairwise(served)]
-    burn = [next(one.cpu for one in usage.containers if one.name == "burn") for usage in served]
+    burn = [next(each.cpu for each in usage.containers if each.name == "burn") for usage in served]
     assert len(served) == 19
     assert [usage.window for usage in served[1:]] == pytest.approx(windows, abs=0.05)
     assert fmean(burn) == pytest.approx(150e6, rel=0.002)
@@ -108,7 +108,7 @@ def test_both_endpoints_tell_of_the_same_containers():
 
 
 def test_a_container_that_is_read_at_the_other_endpoint_is_still_the_same_one():
-    """Its start is told in another form there; begun anew, it would have no rate."""
+    """Its start has another form there; begun anew, it would have no rate."""
     store, answers = MetricsStore(max_age=60.0), list(read_series())
     for sample in (answers[0].summary, answers[1].resource, answers[2].summary):
         store.put(sample)

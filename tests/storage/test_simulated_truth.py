@@ -1,4 +1,4 @@
-"""What is served, held against a simulated kubelet's truth: any clocks, any housekeeping."""
+"""What is served, compared with a simulated kubelet's truth: any clocks, any housekeeping."""
 
 from __future__ import annotations
 

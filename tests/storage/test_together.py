@@ -34,7 +34,7 @@ def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_aga
     (before,) = answers(store, 175.0)
     (after,) = answers(store, 190.7)
     assert after - before == pytest.approx(15.7)
-    assert after == pytest.approx(190.7, abs=0.02)  # which the border has told
+    assert after == pytest.approx(190.7, abs=0.02)  # known from the bounds
     for i in range(6):
         usage = store.pod_usage("ns", f"pod-{i}", 190.72)
         assert usage.window == pytest.approx(15.7)
@@ -69,7 +69,7 @@ def test_no_rate_reaches_across_a_restart_after_which_the_counter_is_higher():
 
 
 def test_readings_are_of_one_answer_even_if_another_comes_between_two_of_them():
-    """Those who write them pause now and then, so that others get their turn."""
+    """Those who write them pause now and then, so that other tasks run."""
     store = MetricsStore(max_age=MAX_AGE)
 
     def put_pods(at, *names):
@@ -122,7 +122,7 @@ def test_usage_stays_the_same_object_while_a_pod_is_listed_without_new_usage():
 
 
 def test_an_idle_container_that_is_not_listed_any_more_is_gone():
-    """What is not told of is not a counter that stayed 0."""
+    """A counter that is not listed is not a counter that stayed 0."""
     store = MetricsStore(max_age=MAX_AGE)
     for at in (100.0, 115.0, 130.0, 145.0, 160.0):
         stats = [container(at=at, counter=int(at * 1e9), rate=10**9)]

@@ -20,7 +20,7 @@ HOUR = 3600.0
 
 
 class Cluster(UnknownCluster):
-    """Every node has 4 cores, 16 GiB and as much swap as is said."""
+    """Every node has 4 cores, 16 GiB and the swap of the argument."""
 
     def __init__(self, swap=None):
         self.swap = swap

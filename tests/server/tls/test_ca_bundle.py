@@ -154,11 +154,11 @@ class Installation:
         """Return whether what is presented is verified by what both APIServices hold."""
         by_certificate = {pair.certificate: pair for pair in self.authorities()}
         for name in (V1BETA1, V1):
-            issuers = [by_certificate[one].leaf for one in self.bundle(name)]
+            issuers = [by_certificate[each].leaf for each in self.bundle(name)]
             assert issuers, f"{name} has no bundle"
-            if tls.pair.leaf.issuer not in [one.subject for one in issuers]:
+            if tls.pair.leaf.issuer not in [each.subject for each in issuers]:
                 return False
-            signer = next(one for one in issuers if one.subject == tls.pair.leaf.issuer)
+            signer = next(each for each in issuers if each.subject == tls.pair.leaf.issuer)
             tls.pair.leaf.verify_directly_issued_by(signer)
         return tls.pair.expires() > self.now
 
@@ -244,9 +244,9 @@ async def test_a_missing_permission_is_named_once_and_the_rest_goes_on(installat
         await keeper.reconcile()
     problems = [record.data["problem"] for record in caplog.records if hasattr(record, "data")]
     assert problems
-    assert all("missing permission" in one for one in problems)
+    assert all("missing permission" in each for each in problems)
     assert len(problems) == len(set(problems))
-    assert any(SECRET in one for one in problems)
+    assert any(SECRET in each for each in problems)
 
 
 async def test_a_secret_with_something_else_in_it_is_filled_anew(installation):
