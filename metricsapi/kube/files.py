@@ -216,7 +216,9 @@ class FilesInUse:
 
     def failing(self) -> tuple[float, str] | None:
         """Return since when, and why, the content of some is not used; None if all is used."""
-        failing = [failure for files in self._files if (failure := files.failing())]
+        # By path: several may follow one file.
+        failing = {files.paths: failure for files in self._files if (failure := files.failing())}
         if not failing:
             return None
-        return min(since for since, _ in failing), "; ".join(error for _, error in failing)
+        errors = "; ".join(error for _, error in failing.values())
+        return min(since for since, _ in failing.values()), errors

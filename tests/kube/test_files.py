@@ -173,6 +173,18 @@ async def test_files_in_use_are_read_again_while_nothing_uses_them(tmp_path, mon
     await asyncio.wait([task])
 
 
+def test_a_file_that_several_follow_is_named_once(path):
+    """The same failure three times had cut off those of other files."""
+    clock = Clock()
+    followed = [FollowedFiles([path], number, clock=clock) for _ in range(3)]
+    path.write_text("x")
+    for clock.now in (10.0, 20.0):
+        for each in followed:
+            each.reload()
+    since, error = FilesInUse(followed).failing()
+    assert (since, error.count("invalid literal")) == (20.0, 1)
+
+
 def test_a_file_that_becomes_a_pipe_while_it_is_looked_at_is_not_waited_for(path, monkeypatch):
     look = Path.stat
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 
 from metricsapi.server.operator.status import Status
-from metricsapi.server.operator.statusz_table import Ages, Shares, groups, table
+from metricsapi.server.operator.statusz_table import Ages, Shares, groups, shown, table
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "statusz.css").read_text()
@@ -32,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 
 def as_page(status: Status) -> Iterator[str]:
     """Yield the whole document in pieces, at most a node in each."""
-    cluster, shares, ages = escape(status.about.cluster), Shares(status.nodes), Ages(status.now)
+    cluster, shares, ages = shown(status.about.cluster), Shares(status.nodes), Ages(status.now)
     yield (
         f'<!doctype html><html lang="en" data-now="{status.now:.1f}">'
         '<head><meta charset="utf-8">'
@@ -57,13 +56,13 @@ def _head(status: Status, ages: Ages) -> str:
     if status.unready:
         state = '<span class="failing">not ready</span>'
     title = (
-        f'<h1>metrics-server <span class="soft">{escape(about.cluster)}</span></h1>'
-        f'<div class="soft">{state} · metricsapi {escape(about.version)} · up '
+        f'<h1>metrics-server <span class="soft">{shown(about.cluster)}</span></h1>'
+        f'<div class="soft">{state} · metricsapi {shown(about.version)} · up '
         f"{ages.since(about.started)} · scrapes every {about.resolution:g} s · "
         '<a href="flagz">flags</a></div>'
     )
     if status.replica is not None:
-        title += f'<div class="soft">{escape(status.replica.summary)}</div>'
+        title += f'<div class="soft">{shown(status.replica.summary)}</div>'
     parts = [title, _tiles(status, ages)]
     parts += [_note("bad", f"Not ready: {name}: {why}") for name, why in status.unready.items()]
     parts += [_note("bad", problem) for problem in status.task_problems]
@@ -93,4 +92,4 @@ def _tiles(status: Status, ages: Ages) -> str:
 
 
 def _note(kind: str, text: str) -> str:
-    return f'<div class="note {kind}">{escape(text)}</div>'
+    return f'<div class="note {kind}">{shown(text)}</div>'

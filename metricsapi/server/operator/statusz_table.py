@@ -11,6 +11,7 @@ from html import escape
 
 from metricsapi.server.operator.status import Status, duration
 from metricsapi.telemetry.node_status import OK, TROUBLED, NodeStatus
+from metricsapi.telemetry.printable import printable
 from metricsapi.telemetry.troubleshooting import remedy
 
 NOTHING = "-"
@@ -36,6 +37,11 @@ _TROUBLED_COLUMNS = (
     ("Took", "n wide"),
     ("Message", "wide"),
 )
+
+
+def shown(text: str) -> str:
+    """Return text for HTML, on one line and without control characters: it may be foreign."""
+    return escape(printable(text))
 
 
 class Ages:
@@ -84,7 +90,7 @@ def groups(status: Status, ages: Ages) -> Iterator[str]:
     heads = _heads(_TROUBLED_COLUMNS)
     for cause, nodes in status.causes:
         fold = "" if len(nodes) > UNFOLDED else " open"
-        yield f'<details class="note bad" data-key="{escape(cause)}"{fold}>'
+        yield f'<details class="note bad" data-key="{shown(cause)}"{fold}>'
         yield f'{_summary(cause, nodes, ages)}<div class="wrap"><table>{heads}<tbody>'
         for node in nodes:
             yield _troubled_row(node, ages)
@@ -96,20 +102,20 @@ def _summary(cause: str, nodes: Sequence[NodeStatus], ages: Ages) -> str:
     since = min((node.since for node in nodes if node.since is not None), default=None)
     count = f"{len(nodes):,} node{'s' if len(nodes) > 1 else ''} {first.state}"
     return (
-        f'<summary><strong class="{first.state}">{count}: {escape(advice.title)}</strong> '
-        f'<span class="soft">{escape(cause)}, for {ages.since(since)}</span>'
-        f'<span class="fix">{escape(advice.fix)}</span></summary>'
+        f'<summary><strong class="{first.state}">{count}: {shown(advice.title)}</strong> '
+        f'<span class="soft">{shown(cause)}, for {ages.since(since)}</span>'
+        f'<span class="fix">{shown(advice.fix)}</span></summary>'
     )
 
 
 def _troubled_row(node: NodeStatus, ages: Ages) -> str:
-    name, message, since = escape(node.name), escape(node.message), ages.since(node.since)
+    name, message, since = shown(node.name), shown(node.message), ages.since(node.since)
     good, sampled = _last_good(node, ages), _sampled_at(node, ages)
     usage = '<span class="failing">none is served</span>'
     if sampled is not None:
         usage = f"{ages.since(sampled, ' old')}, served for {ages.until(node.served_until)}"
     return (
-        f'<tr data-key="{name}"><th scope="row">{name}'
+        f'<tr data-key="{escape(node.name)}"><th scope="row">{name}'
         f'<span class="below">for {since}: {message} <br>Usage: {usage}</span></th>'
         f'<td class="wide" data-v="{_newest_first(node.since)}">{since}</td>'
         f'<td class="wide" data-v="{_newest_first(node.last_good)}">{good}</td>'
@@ -129,9 +135,9 @@ def table(status: Status, ages: Ages, shares: Shares) -> Iterator[str]:
 
 
 def _row(node: NodeStatus, ages: Ages, shares: Shares) -> str:
-    name, sampled = escape(node.name), _sampled_at(node, ages)
+    name, sampled = shown(node.name), _sampled_at(node, ages)
     return (
-        f'<tr data-key="{name}"><th scope="row">{name}</th>'
+        f'<tr data-key="{escape(node.name)}"><th scope="row">{name}</th>'
         f'<td class="{node.state}">{node.state}</td>'
         f'<td data-v="{_newest_first(node.last_good)}">{_last_good(node, ages)}</td>'
         f'<td data-v="{_newest_first(sampled)}">{ages.since(sampled)}</td>'
@@ -140,7 +146,7 @@ def _row(node: NodeStatus, ages: Ages, shares: Shares) -> str:
         f'<td data-v="{_number(node.memory)}">{shares.memory(node)}</td>'
         f'<td class="n">{_count(node.pods)}</td><td class="n">{_count(node.containers)}</td>'
         f'<td data-v="{_number(node.next_scrape)}">{_next(node, ages)}</td>'
-        f'<td class="why">{escape(_remark(node))}</td></tr>'
+        f'<td class="why">{shown(_remark(node))}</td></tr>'
     )
 
 
@@ -164,7 +170,7 @@ def _last_good(node: NodeStatus, ages: Ages) -> str:
 
 def _next(node: NodeStatus, ages: Ages) -> str:
     """Return when a node is scraped next, and for which query if it is for one that is expected."""
-    query = escape(node.expected_query)
+    query = shown(node.expected_query)
     text = f' <span class="soft query" title="{query}">for {query}</span>' if query else ""
     return f"{ages.until(node.next_scrape)}{text}"
 

@@ -95,14 +95,15 @@ async def test_json_gives_each_node_with_what_to_do():
 
 
 async def test_names_and_messages_cannot_write_into_page_or_terminal():
-    evil = failing("<img src=x>", "status", 'x"><script>alert(1)</script>\x1b[31m\x07')
+    evil = failing("<img src=x>", "status", 'x"><script>alert(1)</script>\x1b[31m\x07\u202e')
     async with client([evil], remarks=["<b>remark</b>"]) as http:
         html = (await http.get("/statusz?format=html")).text
         text = (await http.get("/statusz?format=text")).text
     assert "<img" not in html
     assert "<script>alert" not in html
     assert "<b>remark" not in html
-    assert not any(char < " " for char in text.replace("\n", ""))
+    for shown in (text, html):
+        assert not any(char < " " or char == "\u202e" for char in shown.replace("\n", ""))
 
 
 async def test_the_page_loads_nothing_and_its_policy_would_not_let_it():
