@@ -22,9 +22,10 @@ difference divided by the rate is the true window, if that is within the error o
 counter contradicts: the counter must have grown by at least the rate times the window that it is
 served with, and the rest of its growth must fit into the rest of the time. Where the kubelet gives
 no rate, or none to be believed, the rate is the counter's difference over the length, whose error
-is a second of a period: the best there is. There is none where the error is more than a quarter of
-the length, or where only the earlier of the two times is cut to seconds, as it came from the other
-endpoint: then the usage before is served, and the rate of the next answer is better.
+is a second of a period: the best there is. There is none where the next answer's is better: between
+additional reads, if the error is more than a quarter of the length, and where only the earlier of
+the two times is cut to seconds, since it came from the other endpoint. Then the usage before is
+served.
 
 Either way a window reaches from the one reading to the other and no further. They are the last two
 where a node is read once a period (else see `windows`), so that after a load step the next reading
@@ -80,11 +81,12 @@ class Interval(Struct, frozen=True, gc=False):
 
 
 def interval(
-    last: Instant, new: Instant, timing: Timing, limits: Limits, *, trusted: bool
+    last: Instant, new: Instant, timing: Timing, limits: Limits, *, trusted: bool, shortest: float
 ) -> Interval:
     """Return the time between two readings.
 
-    `trusted` is whether they are of a stat that is known to be read at request time.
+    `trusted` is whether they are of a stat that is known to be read at request time. Where their
+    requests are less than `shortest` seconds apart, readings follow that are farther apart.
     """
     jumped = timing.jumped_at >= last.received
     by_kubelet = new.time - last.time  # by the kubelet's clock
@@ -101,8 +103,9 @@ def interval(
     if lost and not by_our_clock:
         return Interval(0.0, 0.0, 0.0)
     small = error <= EXACT_SHARE * length
-    # Times that are cut to less, or readings that are farther apart, follow.
-    vague = not small and (new.step < last.step or error > VAGUE_SHARE * length)
+    close = new.requested - last.requested < shortest
+    # The earlier time of the next answer is cut to less, or its readings are farther apart.
+    vague = not small and (new.step < last.step or (close and error > VAGUE_SHARE * length))
     most = limits.cpu * (length + error)
     return Interval(length, error, most, by_our_clock, jumped, small and not jumped, vague)
 

@@ -54,7 +54,14 @@ class Rules:
             last_since, last_until, last_trusted, between = self._measured
             if last_since is since and last_until is until and last_trusted is trusted:
                 return between
-        between = interval(since, until, self.timing, self.limits, trusted=trusted)
+        between = interval(
+            since,
+            until,
+            self.timing,
+            self.limits,
+            trusted=trusted,
+            shortest=self.windows.shortest,
+        )
         self._measured = since, until, trusted, between
         apart = until.time - since.time >= COARSEST
         if trusted and apart and until.requested - since.requested >= self.windows.enough:

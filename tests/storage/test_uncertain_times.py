@@ -75,7 +75,7 @@ def test_whichever_endpoint_is_read_what_housekeeping_has_is_right_or_absent(see
     assert served >= 10
 
 
-def test_readings_close_together_give_no_rate_before_their_times_tell_one():
+def test_additional_reads_close_together_give_no_rate_before_their_times_tell_one():
     """A young container of a kubelet without rates, whose times are cut to seconds."""
     store = MetricsStore(max_age=60.0, period=15.0)
     for at in (100.9, 102.1, 103.3):
@@ -97,3 +97,10 @@ def test_a_clock_that_was_set_back_by_most_of_a_window_makes_no_wrong_rate(rate)
     assert cores(steady(store, 145.0, 133.0, 0.25, rate=rate, clock=-9.0)) == pytest.approx(
         0.25, rel=0.1
     )
+
+
+def test_where_every_node_is_read_every_two_seconds_there_is_nothing_to_wait_for():
+    store = MetricsStore(max_age=60.0, period=2.0)
+    for at in (100.0, 102.0, 104.0):
+        usage = steady(store, at, at - 0.02, 1.0, rate=False, start=98.0)
+    assert cores(usage) == pytest.approx(1.0, rel=0.01)
