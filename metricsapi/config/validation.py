@@ -18,6 +18,7 @@ from metricsapi.config.flags import flags_of, values_of
 from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
 from metricsapi.kube.leader_election import JITTER
+from metricsapi.kube.lease import replica_ip
 from metricsapi.kube.selectors import SelectorError, parse_labels
 
 # The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
@@ -181,6 +182,11 @@ def _leader_election_problems(settings: Settings) -> list[str]:
             "--leader-elect needs --advertise-address: the IP address, of the pod, at which other "
             "replicas reach this one"
         )
+    elif not _is_replica_address(settings.api.advertise_address):
+        texts.append(
+            f"--leader-elect: other replicas cannot reach --advertise-address="
+            f"{settings.api.advertise_address}: give the IP address of the pod, without a zone"
+        )
     if bool(election.replica_token_file) != bool(election.replica_certificate_authority):
         texts.append("need both --replica-token-file and --replica-certificate-authority")
     if settings.service.manage_ca_bundle and election.replica_token_file:
@@ -214,6 +220,14 @@ def _is_file(path: Path) -> bool:
         return path.exists() and not path.is_dir()
     except OSError:  # reported when the certificate is to be written
         return False
+
+
+def _is_replica_address(text: str) -> bool:
+    try:
+        replica_ip(text)
+    except ValueError:
+        return not _is_address(text)  # reported on its own
+    return True
 
 
 def _is_address(text: str) -> bool:

@@ -48,9 +48,10 @@ class Election:
     def observe(self, record: Record, now: float) -> None:
         """Store a record that was read at `now`."""
         if record != self.record:
-            self.record, self._observed_at = record, now
+            self._observed_at = now
             if record.holder != self.identity:
                 self._leads_until = float("-inf")
+        self.record = record
 
     def may_write(self, now: float) -> bool:
         """Return whether the Lease is ours to renew or to take."""

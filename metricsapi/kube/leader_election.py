@@ -142,12 +142,15 @@ class LeaderElector:
         now = self._clock()
         if not self.election.leads(now):
             await self._read()
-        if not self.election.may_write(self._clock()):
-            return
         try:
-            await self._write(self._record(holder=self.election.identity))
+            await self._write_if_ours()
         except (Conflict, NotFound):
             await self._read()  # somebody else wrote or deleted it: what is there now decides
+            await self._write_if_ours()
+
+    async def _write_if_ours(self) -> None:
+        if self.election.may_write(self._clock()):
+            await self._write(self._record(holder=self.election.identity))
 
     async def _read(self) -> None:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,18 +21,20 @@ _MOST_TRANSITIONS = 2**31 - 1  # an int32 in the API
 
 @dataclass(frozen=True)
 class Record:
-    """What a Lease says of its holder; its times are left out, since they are not used.
+    """What a Lease says of its holder.
 
     `holder` is empty while nobody holds the Lease. `address` is host:port as the holder wrote it:
-    any client that may write Leases can set it. `version` is the resource version, empty without
-    a Lease.
+    any client that may write Leases can set it. `renewed` tells one renewal from the next, and is
+    compared with no clock. `version` is the resource version, empty without a Lease; two records
+    are equal whatever their versions, since another client's label is no renewal.
     """
 
     holder: str = ""
     address: str = ""
     transitions: int = 0
     acquired: str = ""
-    version: str = ""
+    renewed: str = ""
+    version: str = field(default="", compare=False)
 
 
 def record_of(lease: Mapping[str, Any]) -> Record:
@@ -45,6 +48,7 @@ def record_of(lease: Mapping[str, Any]) -> Record:
         address=_text(_mapping(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
         transitions=int(transitions),
         acquired=_text(spec.get("acquireTime")),
+        renewed=_text(spec.get("renewTime")),
         version=_text(metadata.get("resourceVersion")),
     )
 
@@ -80,6 +84,17 @@ def decode(body: bytes) -> Lease:
         return dict(_mapping(msgspec.json.decode(body)))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KubeError(f"the API server's Lease is not JSON: {error}") from error
+
+
+def replica_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the IP address at which a replica can be reached. Raises ValueError.
+
+    A zone means something else on each machine, and may be any text.
+    """
+    ip = ipaddress.ip_address(text)
+    if "%" in text or ip.is_unspecified or ip.is_multicast:
+        raise ValueError(f"other machines cannot connect to {text!r}")
+    return ip
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ class ReplicaStatus:
     leader: str  # who holds the Lease; empty if nobody does
     following: bool
     since: float | None  # when the stream was complete
-    lag: float | None  # since the last message of the stream
+    lag: float | None  # since the leader sent the last message that came
     followers: int  # streams that are read from this replica
     problem: str  # why the leader cannot be followed; empty if it can
 

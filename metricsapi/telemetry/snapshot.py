@@ -74,7 +74,7 @@ LEADER = Series(
 REPLICA_LAG = Series(
     "metricsapi_replica_lag_seconds",
     "gauge",
-    "Time since the last message of the leader; without a value while no leader is followed.",
+    "Time since the leader sent the last message that came; no value while no leader is followed.",
 )
 FOLLOWERS = Series(
     "metricsapi_replica_followers",

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from metricsapi.server.replicas.follower import STALL
+from metricsapi.server.replicas.stall import STALL
 from metricsapi.server.replicas.token_identity import AUDIENCE
 from metricsapi.server.tls.issue import make_authority, make_serving
 from tests.install.cluster import ACCOUNT, Installation

@@ -78,7 +78,7 @@ def candidate(leases, name, skew=0.0):
         identity=name,
         timing=TIMING,
         clock=lambda: leases.now + skew,
-        wall=lambda: 1.7e9 - 3600 * skew,
+        wall=lambda: 1.7e9 + leases.now - 3600 * skew,
     )
     elector.address = f"{name}:4443"
     return elector, client
@@ -316,3 +316,64 @@ async def test_a_leader_that_goes_during_an_attempt_causes_another_at_once():
     await until(a.leads, seconds=TIMING.retry_period / 2, what="a leads")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_leader_leads_on_while_another_client_rewrites_the_lease_each_second():
+    leases = Leases()
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    for second in range(120):
+        leases.now += 1.0
+        annotations = {**leases.lease["metadata"].get("annotations", {}), "note": str(second)}
+        leases.store({**leases.lease, "metadata": {"annotations": annotations}})
+        if second % 3 == 2:
+            await a.attempt()
+        assert a.leads()
+    assert leases.lease["metadata"]["annotations"]["note"] == "119"
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+async def test_what_another_client_writes_beside_the_record_renews_nothing(part):
+    leases = Leases()
+    (a, _), (b, _) = candidate(leases, "a"), candidate(leases, "b")
+    await a.attempt()  # and never again
+    await b.attempt()
+    for second in range(int(TIMING.lease_duration) + 1):
+        leases.now += 1.0
+        leases.store(
+            {**leases.lease, "metadata": {**leases.lease["metadata"], part: {"n": str(second)}}}
+        )
+        await b.attempt()
+    assert b.leads()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"renewTime": "9999-12-31T23:59:59.999999Z", "leaseDurationSeconds": 2**31},
+        {"renewTime": None, "leaseDurationSeconds": 0, "acquireTime": None},
+        {"leaseDurationSeconds": -1, "leaseTransitions": 2**31 - 1},
+    ],
+)
+async def test_whatever_times_a_lease_names_it_is_taken_once_nobody_renews_it(spec):
+    leases = Leases()
+    leases.store({"metadata": {}, "spec": {"holderIdentity": "gone", **spec}})
+    a, _ = candidate(leases, "a")
+    await a.attempt()
+    assert not a.leads()
+    leases.now += TIMING.lease_duration
+    await a.attempt()
+    assert a.leads()
+    assert leases.lease["spec"]["leaseDurationSeconds"] == TIMING.lease_duration
+
+
+async def test_a_lease_that_names_us_as_its_holder_makes_nobody_lead_by_itself():
+    leases = Leases()
+    a, cut = candidate(leases, "a")
+    leases.store({"metadata": {}, "spec": {"holderIdentity": "a", "acquireTime": "garbage"}})
+    cut.cut = True
+    await a.attempt()
+    assert not a.leads()
+    cut.cut = False
+    await a.attempt()
+    assert a.leads()

@@ -25,7 +25,8 @@ from metricsapi.server.replicas.messages import LARGEST_BODY, PATH, QUERIES_PATH
 from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import read_queries
 
-STUCK = 10.0  # seconds in which a follower has to take a piece of the stream
+STUCK = 10.0  # seconds in which a follower has to take some of the stream,
+PIECE = 64 * 1024  # of so many bytes
 RECHECK = 1.0  # seconds between two checks that the follower of a stream is still a replica
 RATE = 5.0  # messages a second of one follower, which sends two at most
 FOLLOWERS = 64  # addresses whose messages are counted apart
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 class ReplicaEndpoint:
     """Serves replicas on two paths; every other request goes to `app`.
 
-    `on_query` is called for each query that a follower was asked, with the time by `monotonic`.
+    `on_query` is called for each query that came to a follower, with the time by `monotonic`.
     `clock` gives epoch seconds.
     """
 
@@ -131,9 +132,12 @@ class ReplicaEndpoint:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             async with aclosing(self._publisher.stream()) as pieces:
-                async for piece in pieces:
-                    async with asyncio.timeout(STUCK):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                async for frames in pieces:
+                    for start in range(0, len(frames), PIECE):
+                        body = frames[start : start + PIECE]
+                        message = {"type": "http.response.body", "body": body, "more_body": True}
+                        async with asyncio.timeout(STUCK):
+                            await send(message)
         except TimeoutError:
             data = {"client": scope["client"], "seconds": STUCK}
             log.warning("a follower takes nothing; cutting it off", extra={"data": data})

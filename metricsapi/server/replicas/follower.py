@@ -8,22 +8,22 @@ not tried.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
 
-from metricsapi.kube.lease import Record
+from metricsapi.kube.lease import Record, replica_ip
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.replicas.messages import PATH, QUERIES_PATH
 from metricsapi.server.replicas.reception import Received, Reception
+from metricsapi.server.replicas.stall import STALL
 
 SILENCE = 3.0  # seconds without a message after which a stream counts as lost
 AGAIN = 1.0  # seconds between two attempts to follow
-STALL = 5.0  # seconds that this process may stand still: what was sent meanwhile is old
+LATE = 5.0  # seconds by which a stream may be late
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +62,29 @@ class Follower:
         self._on_end = on_end
         self._forward = forward
         self._complete = False
-        self._last_message = float("-inf")
+        self._last_sent = float("-inf")  # by our clock
         self._problem = ""
         self._progress = unobserved
-        self.tried = False  # whether an attempt to follow has ended, well or not
+        self._tried = False  # whether an attempt to follow has ended, well or not
         self.since: float | None = None  # seconds since the epoch; None while nobody is followed
 
     def follows(self) -> bool:
         """Return whether the leader's scrapes come in, so that none of ours are needed."""
         return self._complete and self.lag() < SILENCE
 
+    def may_soon(self, waited: float, longest: float) -> bool:
+        """Return whether a first stream may be about to be complete, after `waited` seconds.
+
+        In the first seconds it is not known yet whom to follow; and while the first snapshot comes
+        in, scrapes of our own would only delay it. After `longest` seconds they are needed.
+        """
+        if self._tried:
+            return False
+        return waited <= SILENCE or (self.lag() <= SILENCE and waited <= longest)
+
     def lag(self) -> float:
-        """Return the seconds since the last message of the stream."""
-        return self._clock() - self._last_message
+        """Return the seconds since the leader sent the last message of the stream that came."""
+        return self._clock() - self._last_sent
 
     @property
     def problem(self) -> str:
@@ -91,6 +101,7 @@ class Follower:
                 await self._attempt(leader)
             else:
                 self._ended()
+                self._problem = ""
             await asyncio.sleep(AGAIN)  # less than SILENCE: a stream that is renewed is no gap
 
     async def _attempt(self, leader: Record) -> None:
@@ -101,7 +112,7 @@ class Follower:
         except FollowError as error:
             self._lost(leader, str(error))
         finally:
-            self.tried = True
+            self._tried = True
             if not renewed:
                 self._ended()
 
@@ -144,14 +155,16 @@ class Follower:
 
     def _take(self, piece: bytes, reception: Reception, leader: Record, now: float) -> None:
         self._progress()
-        before = reception.complete
+        before = reception.current
         for received in reception.feed(piece, now):
             self._accept(received)
-        if reception.complete and not before:
+        if before and reception.late > LATE:
+            raise FollowError(f"its stream comes {reception.late:.0f} s late")
+        if reception.current and not before:
             self._complete, self._problem, self.since = True, "", self._wall()
             data = {"leader": leader.holder, "address": leader.address}
             log.info("following the leader", extra={"data": data})
-        self._last_message = now
+        self._last_sent = now - reception.late
 
     @asynccontextmanager
     async def _stream(self, address: str, shown: Shown) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -202,7 +215,7 @@ def address_of(leader: Record) -> str:
     """
     host, _, port = leader.address.rpartition(":")
     try:
-        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        ip = replica_ip(host.removeprefix("[").removesuffix("]"))
     except ValueError as error:
         raise FollowError(
             f"the Lease has no usable address of its holder: {leader.address!r}"

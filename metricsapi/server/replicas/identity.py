@@ -35,5 +35,5 @@ class ReplicaIdentity(Protocol):
     async def refusal(self, scope: Any) -> str | None:
         """Return why the client of an ASGI request is no replica; None if it is.
 
-        Raises ReviewError while the API server, which has to be asked, does not respond.
+        Raises ReviewError while the API server, which has to be called, does not respond.
         """

@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 PATH = "/replicas/v1/scrapes"  # GET: the stream of a leader
-QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `Asked`, from a follower
+QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `ForwardedQuery`, from a follower
 LARGEST_BODY = 128 * 1024  # bytes of one such POST
-LARGEST_QUERY = 4096  # bytes of one `Asked`
+LARGEST_QUERY = 4096  # bytes of one `ForwardedQuery`
 # The largest message that is read: several times the sample of a node with 500 pods.
 LARGEST = 32 * 2**20
 _LENGTH = 4
@@ -53,6 +53,8 @@ class Packed(Struct, tag=True):
 class Complete(Struct, tag=True):
     """Every result that the leader had when the stream began has been sent."""
 
+    sent_at: float | None = None  # None from versions that did not say it
+
 
 class Heartbeat(Struct, tag=True):
     """Sent every second, also when nothing was scraped."""
@@ -60,8 +62,8 @@ class Heartbeat(Struct, tag=True):
     sent_at: float
 
 
-class Asked(Struct, tag=True):
-    """A query that a follower was asked, `age` seconds before this was sent; see `api.queries`."""
+class ForwardedQuery(Struct, tag=True):
+    """A query that came to a follower `age` seconds before this was sent; see `api.queries`."""
 
     user: str
     namespace: str | None
@@ -71,7 +73,7 @@ class Asked(Struct, tag=True):
     name: str | None = None
 
 
-Message = Hello | Packed | Complete | Heartbeat | Asked
+Message = Hello | Packed | Complete | Heartbeat | ForwardedQuery
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 

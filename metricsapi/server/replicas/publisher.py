@@ -80,7 +80,7 @@ class Publisher:
                 follower.discard(node)
                 if kept := b"".join(map(frame, self._kept.get(node, ()))):
                     yield kept
-            yield frame(Complete())
+            yield frame(Complete(self._clock()))
             while self._leads():
                 yield follower.take() + frame(Heartbeat(self._clock()))
                 if follower.behind:

@@ -1,8 +1,8 @@
-"""What followers tell the leader: which queries they are asked, so that it can prefetch for them.
+"""What followers tell the leader: which queries they get, so that it can prefetch for them.
 
 Batches of each half second, over the connection of the stream's client. A query that cannot be
 sent is dropped: the next of its kind comes soon, and nothing but the age of usage depends on it.
-Of a query the leader learns how long ago it was asked, so no clocks are compared.
+Of a query the leader learns how long ago it came, so no clocks are compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from metricsapi.api.queries import Kind, Query
 from metricsapi.server.replicas.messages import (
     LARGEST_BODY,
     LARGEST_QUERY,
-    Asked,
+    ForwardedQuery,
     FrameReader,
     ProtocolError,
     frame,
@@ -39,12 +39,12 @@ class QueryForwarder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._pending: dict[Query, float] = {}  # each with the time at which it was asked first
+        self._pending: dict[Query, float] = {}  # each with the time at which it came first
         self._added = asyncio.Event()
         self._problem = ""
 
     def add(self, query: Query, at: float) -> None:
-        """Note a query that was asked at `at`; one that is pending already is the same one."""
+        """Note a query that came at `at`; one that is pending already is the same one."""
         if query not in self._pending and len(self._pending) < MOST:
             self._pending[query] = at
             self._added.set()
@@ -69,9 +69,9 @@ class QueryForwarder:
         """Return the pending queries as a body, without those for which there is no room in it."""
         now, body = self._clock(), bytearray()
         for query, at in self._pending.items():
-            asked = _frame_of(query, now - at)
-            if len(asked) <= LARGEST_QUERY and len(body) + len(asked) <= LARGEST_BODY:
-                body += asked
+            forwarded = _frame_of(query, now - at)
+            if len(forwarded) <= LARGEST_QUERY and len(body) + len(forwarded) <= LARGEST_BODY:
+                body += forwarded
         self._clear()
         return bytes(body)
 
@@ -86,10 +86,9 @@ def _frame_of(query: Query, age: float) -> bytes:
     """Return the frame of a query; nothing for one that is too old, or whose text is no UTF-8."""
     if not 0 <= age <= OLDEST:
         return b""
+    user, namespace, selector, kind, name = query
     try:
-        return frame(
-            Asked(query.user, query.namespace, query.selector, str(query.kind), age, query.name)
-        )
+        return frame(ForwardedQuery(user, namespace, selector, str(kind), age, name))
     except UnicodeEncodeError:
         return b""
 
@@ -120,12 +119,13 @@ def read_queries(body: bytes) -> Sequence[tuple[Query, float]]:
     if len(messages) > MOST:
         raise ProtocolError(f"{len(messages)} messages, more than {MOST}")
     queries = []
-    for asked in messages:
-        if not isinstance(asked, Asked):
-            raise ProtocolError(f"a {type(asked).__name__} among queries")
-        if not (math.isfinite(asked.age) and 0 <= asked.age <= OLDEST):
-            raise ProtocolError(f"a query of {asked.age} s ago")
-        if asked.kind in set(Kind):
-            query = Query(asked.user, asked.namespace, asked.selector, Kind(asked.kind), asked.name)
-            queries.append((query, asked.age))
+    for forwarded in messages:
+        if not isinstance(forwarded, ForwardedQuery):
+            raise ProtocolError(f"a {type(forwarded).__name__} among queries")
+        if not (math.isfinite(forwarded.age) and 0 <= forwarded.age <= OLDEST):
+            raise ProtocolError(f"a query of {forwarded.age} s ago")
+        if forwarded.kind in set(Kind):
+            user, namespace, selector = forwarded.user, forwarded.namespace, forwarded.selector
+            query = Query(user, namespace, selector, Kind(forwarded.kind), forwarded.name)
+            queries.append((query, forwarded.age))
     return queries

@@ -24,6 +24,7 @@ from metricsapi.server.replicas.messages import (
 from metricsapi.server.replicas.results import Failed, unpack
 from metricsapi.storage.types import Located, NodeSample
 
+IN_TIME = 3.0  # seconds that a message may be late
 FUTURE = 1.0  # seconds by which a result may seem to have ended after it came
 MOST = 50_000  # nodes; many more than Kubernetes takes, and no more memory than that
 
@@ -41,13 +42,22 @@ class Received(NamedTuple):
 
 
 class Reception:
-    """Reads one stream; `complete` once its snapshot has come."""
+    """Reads one stream; `current` once its snapshot has come, and a message after it in time.
+
+    What was under way for long, as in a queue before a slow reader, is not current.
+    """
 
     def __init__(self) -> None:
-        self.complete = False
+        self.current = False
+        self._complete = False  # whether the snapshot has come
         self._relation = ClockRelation()
         self._reader = FrameReader()
         self._offsets: dict[str, float] = {}  # by node: what its last sample's times went by
+
+    @property
+    def late(self) -> float:
+        """The seconds that the last time of the sender was on its way longer than the quickest."""
+        return self._relation.late
 
     def feed(self, data: bytes, received_at: float) -> Iterator[Received]:
         """Yield the results that end in these bytes, which came at `received_at`.
@@ -57,16 +67,22 @@ class Reception:
         for message in self._reader.feed(data):
             match message:
                 case Hello(sent_at=sent_at) | Heartbeat(sent_at=sent_at):
-                    self._relation.update(sent_at, received_at)
-                case Complete():
-                    self.complete = True
+                    self._note(sent_at, received_at)
+                case Complete(sent_at=sent_at):
+                    self._complete = True
+                    self._note(sent_at, received_at)
                 case Packed():
                     received = self._received(message, received_at)
                     if received is not None:
                         yield received
 
+    def _note(self, sent_at: float | None, received_at: float) -> None:
+        if sent_at is not None:
+            self._relation.update(sent_at, received_at)
+        self.current = self.current or (self._complete and self.late < IN_TIME)
+
     def _received(self, packed: Packed, now: float) -> Received | None:
-        offset = self._relation.ours(packed.behind)
+        offset = self._relation.to_our_clock(packed.behind)
         if (result := unpack(packed)) is None:
             return None
         if not math.isfinite(offset):
@@ -81,7 +97,7 @@ class Reception:
         return Received(result.node, failure, result.ended_at + offset, kept)
 
     def _take_over(self, sample: NodeSample, offset: float) -> None:
-        """Return a sample the times of our clock."""
+        """Change a sample's times to those of our clock."""
         if len(self._offsets) >= MOST:
             self._offsets.clear()
         before = self._offsets.get(sample.node, offset)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 import socket
 import time
@@ -29,12 +28,13 @@ from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.replicas.endpoint import ReplicaEndpoint
-from metricsapi.server.replicas.follower import SILENCE, STALL, Follower
+from metricsapi.server.replicas.follower import Follower
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import QueryForwarder
 from metricsapi.server.replicas.reception import Received
 from metricsapi.server.replicas.stale import RefuseStale
+from metricsapi.server.replicas.stall import StallDetector
 from metricsapi.server.task import LONGEST_SILENCE, Task
 from metricsapi.storage.types import NodeSample
 from metricsapi.telemetry.replicas import ReplicaStatus
@@ -81,8 +81,7 @@ class Replication:
         self._resolution = settings.kubelet.resolution
         self._clock = clock
         self._started = clock()
-        self._checked_at = math.inf  # no check is due
-        self._stalled_at: float | None = None  # when a stall ended whose gap is not closed yet
+        self._stall = StallDetector(2 * self._resolution)
         self._elector = LeaderElector(
             client,
             namespace=election.resource_namespace,
@@ -122,18 +121,11 @@ class Replication:
         self._elector.address = f"{host}:{port}"
 
     def may_scrape(self) -> bool:
-        """Return whether a scrape of our own is needed: we lead, or there is nobody to follow.
-
-        In the first seconds it is not known yet whom to follow; and while the first snapshot
-        comes in, scrapes would only delay it.
-        """
+        """Return whether a scrape of our own is needed: we lead, or there is nobody to follow."""
         if self._elector.leads():
             return True
-        if self._follower.follows():
-            return False
-        if self._follower.tried:
-            return True
-        return min(self._clock() - self._started, self._follower.lag()) > SILENCE
+        waited = self._clock() - self._started
+        return not (self._follower.follows() or self._follower.may_soon(waited, self._resolution))
 
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Return a result of our own, known at `ended_at`, to whoever follows us."""
@@ -146,13 +138,13 @@ class Replication:
     def fresh(self) -> bool:
         """Return whether what is stored may be served.
 
-        It may not after this process stood still (frozen, or its machine suspended) until each
-        node was scraped again: other replicas have newer usage.
+        It may not after this process stood still, until each node was scraped again: other
+        replicas have newer usage.
         """
-        return self._stalled_at is None and self._clock() - self._checked_at < STALL
+        return self._stall.fresh(self._clock())
 
     def forward(self, query: Query, at: float) -> None:
-        """Report to the leader a query that was asked at `at`, in monotonic seconds.
+        """Report to the leader a query that came at `at`, in monotonic seconds.
 
         It is dropped while no leader is followed. This is cheap enough to do for each query.
         """
@@ -208,41 +200,32 @@ class Replication:
 
     async def _check(self, progress: Progress = unobserved) -> None:
         """Start scrapes when they become necessary, and notice when the process stood still."""
-        self._checked_at = self._clock()
+        self._stall.start(self._clock())
         try:
             await self._check_forever(progress)
-        finally:  # while no checks run, nothing is known of a stall
-            self._checked_at = math.inf
+        finally:
+            self._stall.stop()
 
     async def _check_forever(self, progress: Progress) -> None:
         scraped = False
         while True:
             progress()
             now = self._clock()
-            if now - self._checked_at >= STALL:
-                self._stalled_at = now
-                data = {"seconds": round(now - self._checked_at, 1)}
+            if stalled := self._stall.check(now, self._scraped_since):
                 log.warning("the process stood still; usage is stale until scraped again",
-                            extra={"data": data})  # fmt: skip
-            self._checked_at = now
+                            extra={"data": {"seconds": round(stalled, 1)}})  # fmt: skip
             if not self._nodes.synced.is_set():
                 self._started = now
-            if self._stalled_at is not None and self._renewed_since(self._stalled_at, now):
-                self._stalled_at = None
             needed = self.may_scrape()
             if needed and not scraped and self._scraper is not None:
                 self._scraper.scrape_late()
             scraped = needed
             await asyncio.sleep(CHECK)
 
-    def _renewed_since(self, at: float, now: float) -> bool:
-        """Return whether every node was scraped after `at`, or has had two periods for it."""
-        if self._scraper is None or now - at > 2 * self._resolution:
-            return True
-        return all(
-            state.last_result is not None and state.last_result > at
-            for state in self._scraper.states.values()
-        )
+    def _scraped_since(self, at: float) -> bool:
+        """Return whether every node was scraped after `at`."""
+        states = self._scraper.states.values() if self._scraper is not None else ()
+        return all(state.last_result is not None and state.last_result > at for state in states)
 
     def _leader(self) -> Record | None:
         """Return whom to follow; None until nodes are listed: scrapes of others are dropped."""

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
-from metricsapi.server.replicas.endpoint import LOG_INTERVAL, ReplicaEndpoint
+from metricsapi.server.replicas.endpoint import LOG_INTERVAL, PIECE, STUCK, ReplicaEndpoint
 from metricsapi.server.replicas.messages import PATH
 from metricsapi.server.replicas.publisher import Publisher
 from tests.support.conditions import until
+from tests.support.simulated_time import run_simulated
 
 
 class Clock:
@@ -34,17 +35,22 @@ def endpoint(clock, identity, publisher=None, leads=lambda: True):
     )
 
 
-async def ask(app, receive=None):
+async def at_once(_):
+    """Take a message without any delay."""
+
+
+async def ask(app, receive=None, *, take=at_once, cut=lambda: None):
     sent = []
 
     async def send(message):
+        await take(message)
         sent.append(message)
 
     async def silent():
         await asyncio.get_running_loop().create_future()
 
     scope = {"type": "http", "path": PATH, "method": "GET", "headers": [], "query_string": b"",
-             "client": ("10.0.0.9", 1), "state": {"peer": None, "abort": lambda: None}}  # fmt: skip
+             "client": ("10.0.0.9", 1), "state": {"peer": None, "abort": cut}}  # fmt: skip
     await app(scope, receive or silent, send)
     return sent
 
@@ -72,6 +78,29 @@ async def test_a_stream_whose_reader_leaves_is_over():
     sent = await ask(app, leave)
     assert sent[0]["status"] == 200
     assert publisher.followers == 0
+
+
+def test_only_a_follower_that_takes_nothing_for_a_while_is_cut_off(caplog):
+    snapshot = bytes(20 * PIECE)
+
+    class Large(Publisher):
+        async def stream(self):
+            yield snapshot
+
+    async def taken(seconds_for_each, cut):
+        publisher = Large("a", clock=Clock(), leads=lambda: True)
+        app = endpoint(Clock(), Known(clock=Clock()), publisher)
+
+        async def slow(_):
+            await asyncio.sleep(seconds_for_each)
+
+        return b"".join(m.get("body", b"") for m in await ask(app, take=slow, cut=cut))
+
+    cuts = []
+    assert run_simulated(taken(0.9 * STUCK, lambda: cuts.append("slow"))) == snapshot
+    assert run_simulated(taken(1.1 * STUCK, lambda: cuts.append("stuck"))) == b""
+    assert cuts == ["stuck"]
+    assert [r.getMessage() for r in caplog.records] == ["a follower takes nothing; cutting it off"]
 
 
 async def test_a_fault_of_ours_in_a_stream_is_not_hidden():

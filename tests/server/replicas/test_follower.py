@@ -24,14 +24,20 @@ OK = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @asynccontextmanager
-async def leader(authority, response, name=SERVICE):
-    """Something at an address that takes a request and sends a response; gives what it was sent."""
+async def leader(authority, response, name=SERVICE, then=None):
+    """Something at an address that takes a request and sends a response; gives what it was sent.
+
+    It sends what `then()` gives after that, ten times a second.
+    """
     received = bytearray()
 
     async def serve(reader, writer):
         received.extend(await reader.readuntil(b"\r\n\r\n"))
         writer.write(response)
         await writer.drain()
+        while then is not None and not writer.is_closing():
+            await asyncio.sleep(0.1)
+            writer.write(then())
         await reader.read()
         writer.close()
 
@@ -53,7 +59,7 @@ async def following(address, frozen_after_first=0.0):
     identity = CertificateIdentity(clock=lambda: NOW)
     identity.update([OURS], OURS)
     follower = Follower(
-        leader=lambda: Record(holder="somebody", address=address),
+        leader=address if callable(address) else lambda: Record("somebody", address),
         accept=accepted.append,
         identity=identity.shown,
         server_name=SERVICE,
@@ -145,6 +151,48 @@ async def test_what_was_sent_while_this_process_stood_still_is_not_taken():
         assert {received.node for received in accepted} == {"n1"}
 
 
+async def test_a_stream_that_comes_late_is_not_followed_any_longer():
+    began = time.monotonic()
+
+    def late():  # as if it had waited in buffers before a reader that is too slow
+        now = time.monotonic()
+        return chunk(frame(Heartbeat(now if now < began + 0.5 else now - 10.0)))
+
+    response = stream(Hello("a", began, 0), Complete(began))
+    async with (
+        leader(OURS, response, then=late) as (address, _),
+        following(address) as (follower, _),
+    ):
+        await until(follower.follows, what="following")
+        assert follower.lag() < 1.0
+        await until(lambda: follower.problem, what="a problem")
+        assert "10 s late" in follower.problem
+        assert not follower.follows()
+
+
+async def test_a_snapshot_without_an_end_is_waited_for_no_longer_than_a_period():
+    response = stream(Hello("a", time.monotonic(), 1))
+
+    def more():
+        return chunk(frame(Heartbeat(time.monotonic())))
+
+    async with (
+        leader(OURS, response, then=more) as (address, _),
+        following(address) as (follower, _),
+    ):
+        await until(lambda: follower.lag() < 1.0, what="messages")
+        assert follower.may_soon(14.0, 15.0)
+        assert not follower.may_soon(16.0, 15.0)
+
+
+async def test_without_a_leader_there_is_no_problem_with_it():
+    leaders = [Record(holder="somebody", address="nowhere")]
+    async with following(lambda: leaders[0]) as (follower, _):
+        await until(lambda: follower.problem, what="a problem")
+        leaders[0] = None
+        await until(lambda: not follower.problem, what="no leader")
+
+
 async def test_a_silent_stream_counts_as_lost_after_some_seconds():
     response = stream(Hello("a", time.monotonic(), 0), Complete(), Heartbeat(time.monotonic()))
     async with leader(OURS, response) as (address, _), following(address) as (follower, _):
@@ -156,7 +204,8 @@ async def test_a_silent_stream_counts_as_lost_after_some_seconds():
 @pytest.mark.parametrize(
     "address",
     ["", "host:443", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:x", "10.0.0.1:44\u0663",
-     "10.0.0.1:443/path", "user@10.0.0.1:443", "[::1", "10.0.0.1:443\r\nX: y", "1" * 10000 + ":1"],
+     "10.0.0.1:443/path", "user@10.0.0.1:443", "[::1", "10.0.0.1:443\r\nX: y", "1" * 10000 + ":1",
+     "[fe80::1%eth0]:443", "[::1%@example.com?]:443", "0.0.0.0:443", "[::]:443", "224.0.0.1:443"],
 )  # fmt: skip
 def test_what_is_no_ip_address_and_port_is_not_tried(address):
     with pytest.raises(FollowError, match="the Lease has no usable"):

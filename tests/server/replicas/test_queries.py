@@ -19,7 +19,7 @@ from metricsapi.server.replicas.endpoint import RATE
 from metricsapi.server.replicas.messages import (
     LARGEST_BODY,
     QUERIES_PATH,
-    Asked,
+    ForwardedQuery,
     Heartbeat,
     ProtocolError,
     frame,
@@ -158,7 +158,9 @@ async def test_a_leader_that_does_not_take_queries_is_logged_once(respond, caplo
 @given(st.lists(st.tuples(QUERIES, st.floats(0, OLDEST)), max_size=20))
 def test_queries_are_read_as_they_were_written(queries):
     body = b"".join(
-        frame(Asked(query.user, query.namespace, query.selector, query.kind, age, query.name))
+        frame(
+            ForwardedQuery(query.user, query.namespace, query.selector, query.kind, age, query.name)
+        )
         for query, age in queries
     )
     assert list(read_queries(body)) == queries
@@ -172,8 +174,8 @@ def test_bytes_that_are_no_queries_raise_nothing_but_a_protocol_error(data):
 
 def asked(**changes):
     """A frame of a query with other fields."""
-    fields = {"type": "Asked", "user": "u", "namespace": None, "selector": "", "kind": "list",
-              "age": 0.5}  # fmt: skip
+    fields = {"type": "ForwardedQuery", "user": "u", "namespace": None, "selector": "",
+              "kind": "list", "age": 0.5}  # fmt: skip
     body = msgspec.msgpack.encode(fields | changes)
     return len(body).to_bytes(4, "big") + body
 

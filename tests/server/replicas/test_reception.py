@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from metricsapi.server.replicas.messages import Hello, Packed, ProtocolError, frame
+from metricsapi.server.replicas.messages import (
+    Complete,
+    Heartbeat,
+    Hello,
+    Packed,
+    ProtocolError,
+    frame,
+)
 from metricsapi.server.replicas.reception import Reception
 from metricsapi.server.replicas.results import Failed, pack
 from metricsapi.storage.types import Located
@@ -62,3 +69,20 @@ def test_an_offset_between_clocks_that_cannot_be_is_refused(behind):
 def test_a_clock_that_cannot_be_is_refused(sent_at):
     with pytest.raises(ProtocolError, match="cannot be"):
         received(sample(), sent_at=sent_at)
+
+
+def test_a_snapshot_that_was_under_way_for_long_is_current_once_what_follows_it_comes_in_time():
+    reception = Reception()
+    began = frame(Hello("a", 0.0, 1))
+    list(reception.feed(began, NOW))
+    list(reception.feed(frame(Complete(1.0)), NOW + 9.0))
+    list(reception.feed(frame(Heartbeat(2.0)), NOW + 9.5))
+    assert (reception.current, reception.late) == (False, pytest.approx(7.5, abs=0.01))
+    list(reception.feed(frame(Heartbeat(10.0)), NOW + 10.5))
+    assert reception.current
+
+
+def test_a_snapshot_of_a_version_that_does_not_say_when_it_was_complete_is_current():
+    reception = Reception()
+    list(reception.feed(frame(Hello("a", 0.0, 1)) + frame(Complete()), NOW))
+    assert reception.current

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from metricsapi.config.settings import Settings
 from metricsapi.kube.errors import Unreachable
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
-from metricsapi.server.replicas.follower import SILENCE, STALL
+from metricsapi.server.replicas.follower import SILENCE
 from metricsapi.server.replicas.replication import Replication
+from metricsapi.server.replicas.stall import STALL
 from tests.support.conditions import until
 
 
