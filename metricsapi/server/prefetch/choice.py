@@ -147,19 +147,22 @@ def _spares_older_callers(
 def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
     """Yield for each main scrape the mean age of usage at moments until it comes again, in seconds.
 
-    And `LONG_WINDOW` more where the rate cannot run from the last scrape, but from one before it.
-
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
+
+    It costs `LONG_WINDOW` more where the rate cannot run from the last scrape, but from one before.
+    Not for rarer queries: that scrape may be another caller's, and must not put theirs off.
     """
     times, period = [moment.at for moment in moments], node.limits.period
     sums = [0.0, *accumulate(times)]
     for main in mains:
         interval = main.query.rhythm.interval
-        until = interval if node.limits.is_period(interval) else period
+        each_period = node.limits.is_period(interval)
+        until = interval if each_period else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         age = (sums[end] - start * node.last - (end - start) * main.at) / end
-        yield age + LONG_WINDOW * (main.at - node.last < node.limits.window)
+        has_long_window = each_period and main.at - node.last < node.limits.window
+        yield age + LONG_WINDOW * has_long_window
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

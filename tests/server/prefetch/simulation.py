@@ -91,10 +91,15 @@ class Simulation:
     def run(self, until):
         """Let time go on until then."""
         while self._events and self._events[0][0] <= until:
-            self.now, _, act, args = heapq.heappop(self._events)
+            at, _, act, args = heapq.heappop(self._events)
+            self.now = max(self.now, at)
             act(*args)
         self.now = until
         return self
+
+    def stop(self, seconds):
+        """Let time go on without the process: what was due meanwhile is late."""
+        self.now += seconds
 
     def reads(self, since=0.0, node="node"):
         """Return how often a node was scraped in a period, on average after a time until now."""

@@ -19,6 +19,7 @@ from tests.server.prefetch.simulation import (
 )
 
 LEARNED = 300.0  # seconds after which every query was learned
+INTERVALS = [1.1, 5.0, 5.2, 7.0, 7.5, 10.0, 14.9, 15.0, 15.1, 20.0, 61.0, 240.0]
 
 
 def simulated(queries, nodes, *, until=1200.0, **options):
@@ -201,7 +202,7 @@ def test_a_new_callers_queries_take_nothing_from_an_older_callers():
 
 @pytest.mark.parametrize(
     ("seed", "shortest"),
-    [*((seed, SHORTEST) for seed in range(24)),
+    [(103, 7.0), *((seed, SHORTEST) for seed in range(24)),
      *((seed, shortest) for seed in range(8) for shortest in (1.0, 8.0, 12.0, PERIOD))],
 )  # fmt: skip
 def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed, shortest):
@@ -213,8 +214,7 @@ def test_an_older_callers_queries_get_no_older_usage_whatever_others_ask(seed, s
     interval, exact = rng.choice([15.0, 30.0, 60.0]), rng.random() < 0.5
     phases = [rng.random() * interval for _ in range(rng.choice([1, 1, 2]))]
     others = [
-        (rng.choice([5.2, 7.0, 10.0, 15.0, 20.0, 60.0]), 100.0 + rng.random() * 60.0)
-        for _ in range(rng.randint(1, 12))
+        (rng.choice(INTERVALS), 100.0 + rng.random() * 60.0) for _ in range(rng.randint(1, 12))
     ]
 
     def age(*added):
@@ -270,6 +270,53 @@ def test_an_older_callers_rare_query_is_not_pushed_out():
     assert median(simulation.ages(vpa, since=LEARNED)) < 1.0
     assert median(simulation.ages(*hpas, since=LEARNED)) < 6.0
     assert simulation.reads(LEARNED) <= 1.27
+
+
+def halving(first):
+    """Yield the times of a caller that asks twice as often after each dozen of queries."""
+    at, interval = first, 240.0
+    while True:
+        for _ in range(12):
+            yield at
+            at += interval
+        interval = interval / 2 if interval > 1.0 else 240.0
+
+
+def test_callers_that_ask_ever_more_often_cost_an_older_one_nothing():
+    hpa = Caller(query(), every(15.0, 6.0, random.Random(9)))
+    others = [Caller(query(user=f"u{i % 5}", name=f"x{i}"), halving(20.0 + 7.3 * i))
+              for i in range(20)]  # fmt: skip
+    simulation = Simulation([hpa, *others]).run(6000.0)
+    assert max(simulation.ages(hpa, since=LEARNED)) < 1.0
+    assert simulation.reads(LEARNED) <= 1.27
+
+
+@pytest.mark.parametrize("change", [0.007, -0.003])
+def test_an_interval_that_drifts_is_followed(change):
+    times = (20.0 + 15.0 * i + change / 2 * i * i for i in range(300))
+    simulation = Simulation([Caller(query(), times)]).run(4000.0)
+    assert max(simulation.ages(since=LEARNED)) < 1.0
+    assert simulation.reads(LEARNED) <= 1.05
+
+
+def test_two_callers_of_one_user_with_the_same_query_get_no_older_usage_than_without():
+    """Their queries cannot be distinguished; gaps between them alternate."""
+    callers = [Caller(query(), every(15.0, first, random.Random(9), 0.05)) for first in (6.0, 10.5)]
+    simulation = Simulation(callers).run(1800.0)
+    assert mean(simulation.ages(since=LEARNED)) < 7.5
+    assert simulation.reads(LEARNED) <= 1.27
+
+
+@pytest.mark.parametrize("queries", [1, 3, 10])
+def test_after_ten_minutes_in_which_the_process_was_stopped_queries_are_followed_again(queries):
+    """As on a machine that sleeps; all queries of that time come at once."""
+    simulation = Simulation(controllers(queries, 7)).run(600.0)
+    before = mean(simulation.ages(since=LEARNED))
+    simulation.stop(600.0)
+    simulation.run(1400.0)
+    assert sum(at >= 1200.0 for at in simulation.scrapes["node"]) <= 200.0 / PERIOD * 1.25 + 3.7
+    simulation.run(2000.0)
+    assert mean(simulation.ages(since=1400.0)) < before + 0.5
 
 
 @settings(max_examples=40, deadline=None)
