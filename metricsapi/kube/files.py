@@ -59,9 +59,11 @@ def _read_checked(path: Path, *, once: bool) -> bytes:
     # It may have become a pipe since, whose end would be waited for.
     flags = os.O_RDONLY | (0 if once else os.O_NONBLOCK)
     with os.fdopen(os.open(path, flags), "rb") as file:
-        _check_kind(path, os.fstat(file.fileno()).st_mode, once=once)
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
+        opened = os.fstat(file.fileno())
+        _check_kind(path, opened.st_mode, once=once)
+        too_large = opened.st_size > LARGEST  # as the kernel says: nothing of it is read then
+        content = b"" if too_large else file.read(LARGEST + 1)
+    if too_large or len(content) > LARGEST:
         raise FileError(f"{path} is larger than {LARGEST >> 20} MiB")
     return content
 
