@@ -82,7 +82,7 @@ class Namespace:
         self.indexes: dict[str, _Index] = {}
 
     def set(self, name: str, new: Node | Pod | None) -> None:
-        """Take the object of this name as it is now, or None when it is gone."""
+        """Store the object of this name as it is now; None when it is gone."""
         entry = self.entries.get(name)
         if entry is not None:
             self._unindex(entry)

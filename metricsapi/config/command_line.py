@@ -96,7 +96,7 @@ def _parse_flag(
     ignored: Mapping[str, Ignored],
     result: Parsed,
 ) -> None:
-    """Take a flag; without `text` its value is the next argument, unless it is a boolean."""
+    """Parse a flag; without `text` its value is the next argument, unless it is a boolean."""
     known = flags.get(name) or ignored.get(name)
     if known is None:
         result.problems.append(f"unknown flag: --{name}{nearest(name, [*flags, *ignored])}")

@@ -9,7 +9,7 @@ from metricsapi.config.groups import SERVER
 
 @dataclass(frozen=True, kw_only=True)
 class PrefetchSettings:
-    """Whether scrapes follow queries, and how close together. Seconds."""
+    """Whether nodes are scraped before queries, and how often. Seconds."""
 
     enabled: bool = SERVER.boolean(
         "prefetch",

@@ -111,7 +111,7 @@ class Settings:
 
     @property
     def prefetches(self) -> bool:
-        """Whether scrapes follow queries; through the API server they do not."""
+        """Whether nodes are scraped before queries; through the API server they are not."""
         return self.prefetch.enabled and self.kubelet.transport == "direct"
 
     @property

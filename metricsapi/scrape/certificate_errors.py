@@ -75,7 +75,7 @@ def _with_details(
 
 
 def _validity(certificate: x509.Certificate, where: str, now: float) -> str:
-    """Say what is not valid now, in seconds since the epoch: a certificate, or a CA above it."""
+    """Return what is not valid at `now` (epoch seconds): a certificate, or a CA above it."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     dates = f"is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
     if begin.timestamp() <= now <= end.timestamp():

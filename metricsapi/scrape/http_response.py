@@ -74,7 +74,7 @@ class ResponseReader:
         return len(self._body.data)
 
     def feed(self, data: bytes | memoryview, arrived_at: float) -> None:
-        """Take the next bytes. Raises ScrapeError when they cannot become a response."""
+        """Parse the next bytes. Raises ScrapeError when they cannot become a response."""
         if self.whole:
             self.reusable = False  # bytes that belong to no request
             return
@@ -85,7 +85,7 @@ class ResponseReader:
         self._check_sizes()
 
     def end(self, *, clean: bool) -> None:
-        """Take the end of the connection; it ends a body of which no length is known.
+        """Handle the end of the connection; it ends a body of which no length is known.
 
         `clean` says that the peer ended its answer on purpose. Raises ScrapeError when there is no
         whole response.
@@ -142,7 +142,7 @@ class ResponseReader:
             self._complete(cut_possible=False)
 
     def _new_parser(self) -> Any:
-        """Give a parser that is lenient where nothing is ambiguous."""
+        """Return a parser that is lenient where nothing is ambiguous."""
         parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(
             lenient_headers=True,  # folded lines, control characters in values

@@ -49,7 +49,7 @@ class Body:
         return self._inflate is None or self._inflate.eof
 
     def add(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Add the next piece."""
         self._count_piece()
         if self._inflate is None:
             self.data += data

@@ -66,7 +66,7 @@ class TLSStream:
         self._records = self._bytes = 0
 
     def receive(self, data: memoryview) -> memoryview:
-        """Take bytes of the socket; return the plain ones in them, to be read before the next call.
+        """Decrypt bytes of the socket; return the plain ones, to be read before the next call.
 
         Bytes behind a failure are ignored: the first failure says most.
         """

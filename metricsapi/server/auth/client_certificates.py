@@ -38,7 +38,7 @@ class CertificateAuthorities:
     """A set of authorities, fixed for its life: a rotation makes a new one."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Take the usable certificates of a bundle; there may be none at all."""
+        """Trust the usable certificates of a bundle; there may be none at all."""
         self.pem = bundle.pem
         self._certificates = bundle.certificates
 
@@ -65,7 +65,7 @@ class PeerCertificates:
     """The certificates that one connection presented, and whether they are verified for a use."""
 
     def __init__(self, chain: Sequence[bytes]) -> None:
-        """Take the peer's DER certificates as sent, its own first. Raises ValueError."""
+        """Read the peer's DER certificates as sent, its own first. Raises ValueError."""
         self._chain = chain
         self._verdicts: dict[str, tuple[CertificateAuthorities, Verification]] = {}
         try:

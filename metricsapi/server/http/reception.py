@@ -32,7 +32,7 @@ class SharedMemory:
         self.free = size
 
     def take(self, size: int) -> bool:
-        """Take `size` bytes; False if there are not enough."""
+        """Reserve `size` bytes; return False if there are not enough."""
         if size > self.free:
             return False
         self.free -= size

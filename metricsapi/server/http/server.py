@@ -88,7 +88,7 @@ class Server:
         return len(self._uvicorn.server_state.connections)
 
     def bind(self) -> socket.socket:
-        """Take the address, once. Raises OSError that names it."""
+        """Bind the address, once. Raises OSError that names it."""
         if self._bound is None:
             self._bound = _listen(self._serving)
         return self._bound

@@ -49,7 +49,7 @@ class Collection:
         self._note(Change(record.version, record, old))
 
     def remove(self, key: Key, version: int) -> Record | None:
-        """Take a record away; None when there is none."""
+        """Remove a record and return it; None when there is none."""
         old = self.records.pop(key, None)
         if old is not None:
             self._removed.add(key)
