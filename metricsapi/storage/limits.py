@@ -11,8 +11,8 @@ from msgspec import Struct
 from metricsapi.kube.resources import Capacity
 from metricsapi.storage.types import ContainerStats
 
-NO_NODE_HAS = 2**60  # bytes
-NO_NODE_USES = 1e15  # nanocores: a million cores
+MAX_BYTES = 2**60  # bytes
+MAX_CPU = 1e15  # nanocores: a million cores
 # How far a rate may exceed what the cores give: clocks and counters are not read at one moment.
 MARGIN = 1.1
 
@@ -33,19 +33,19 @@ def limits_of(capacity: Capacity, stats: ContainerStats | None, *, swap: bool) -
     then it is what the Summary has as available and as used.
     """
     return Limits(
-        capacity.cpu * MARGIN if capacity.cpu else NO_NODE_USES,
-        capacity.memory or NO_NODE_HAS,
+        capacity.cpu * MARGIN if capacity.cpu else MAX_CPU,
+        capacity.memory or MAX_BYTES,
         _swap(capacity, stats) if swap else 0,
-        capacity.ephemeral_storage or NO_NODE_HAS,
+        capacity.ephemeral_storage or MAX_BYTES,
     )
 
 
 def _swap(capacity: Capacity, stats: ContainerStats | None) -> int:
     swap = stats.swap if stats is not None else None
     parts = (swap.swap_available_bytes, swap.swap_usage_bytes) if swap is not None else ()
-    sound = [part for part in parts if part is not None and 0 <= part <= NO_NODE_HAS]
+    sound = [part for part in parts if part is not None and 0 <= part <= MAX_BYTES]
     if not any(sound):
         return 0  # a node that has swap says so in every answer
     if capacity.swap:
         return capacity.swap
-    return sum(sound) if len(sound) == len(parts) else NO_NODE_HAS
+    return sum(sound) if len(sound) == len(parts) else MAX_BYTES

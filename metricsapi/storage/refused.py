@@ -38,7 +38,7 @@ class RefusedPods:
         self._withheld: dict[str, dict[Key, float]] = {}
 
     def refuse(self, node: str, ref: PodRef | None) -> None:
-        """Take a pod of a node whose names the API server would not take; None has no name."""
+        """Count and log a pod whose names the API server would not accept; None has no name."""
         self._count(REASON)
         # No name that could be is longer; what a kubelet makes up may be of any length.
         key = (ref.namespace[:63], ref.name[:253]) if ref is not None else ("", "")
@@ -47,7 +47,7 @@ class RefusedPods:
         )
 
     def withhold(self, node: str, pods: Iterable[Pod], at: float) -> None:
-        """Take all pods of a node's answer that the API server contradicts; `at` is monotonic."""
+        """Count and log the pods of an answer that the API server contradicts at monotonic `at`."""
         before = self._withheld.pop(node, {})
         now = {}
         for pod in pods:
