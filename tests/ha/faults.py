@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+from metricsapi.kube.lease import ADDRESS_ANNOTATION
 from metricsapi.server.tls.ca_rotation import RotationSchedule, read_authorities, secret_data
 from metricsapi.server.tls.issue import make_authority
 from tests.ha.cluster import LEASE
@@ -113,6 +114,70 @@ async def lease_of_garbage(cluster):
     cluster.installation.cluster.apply("leases", {**cluster.lease(), "spec": spec})
 
 
+async def lease_rewritten(cluster):
+    """Another client changes a label of the Lease each second."""
+    for second in range(round(cluster.lease_duration + 2 * cluster.period)):
+        await asyncio.sleep(1.0)
+        lease = cluster.lease()
+        metadata = {**lease["metadata"], "labels": {"second": str(second)}}
+        cluster.installation.cluster.apply("leases", {**lease, "metadata": metadata})
+
+
+async def lease_of_a_dead_leader_rewritten(cluster):
+    """The leader's process dies, and another client changes a label of the Lease each second."""
+    leader = cluster.leader
+    leader.up = False
+    leader.process.kill()
+    await leader.process.wait()
+    await lease_rewritten(cluster)
+    await cluster.start()
+
+
+async def lease_that_names_a_follower(cluster):
+    """Another process holds the Lease and renews it, with the address of a follower."""
+    port = cluster.follower.replica.port
+    for second in range(round(cluster.lease_duration)):
+        lease = cluster.lease()
+        annotations = {ADDRESS_ANNOTATION: f"127.0.0.1:{port}"}
+        spec = {"holderIdentity": "stranger", "renewTime": f"9999-12-31T23:59:59.{second:06}Z"}
+        changed = {**lease, "metadata": {**lease["metadata"], "annotations": annotations}}
+        cluster.installation.cluster.apply("leases", {**changed, "spec": spec})
+        await asyncio.sleep(1.0)
+
+
+async def frozen_without_api_server(cluster):
+    """The leader stands still while no replica reaches the API server, and goes on after that."""
+    leader = cluster.leader
+    leader.up = False
+    leader.process.send_signal(signal.SIGSTOP)
+    await api_server_away(cluster.lease_duration + cluster.period)(cluster)
+    await asyncio.sleep(cluster.period)
+    leader.process.send_signal(signal.SIGCONT)
+    leader.up = leader.thawed = True
+
+
+async def two_leave_at_once(cluster):
+    """The leader and a follower get SIGTERM at the same moment."""
+    leaving = [cluster.leader, cluster.follower]
+    for member in leaving:
+        member.replica.leave()
+    await asyncio.sleep(1.0)
+    for member in leaving:
+        member.up = False
+    for member in leaving:
+        await member.process.wait()
+    await cluster.start()
+
+
+async def authority_replaced(cluster):
+    """The CA is another one at once: nothing that the one so far signed is trusted any more."""
+    state, name = cluster.installation.cluster, ("secrets", "metrics-server-ca", "kube-system")
+    secret = state.get(*name)
+    data = secret_data([make_authority("another", now=time.time(), lifetime=86400.0)])
+    state.apply("secrets", {**secret, "data": data})
+    await asyncio.sleep(2 * cluster.period)
+
+
 async def rolling_update(cluster):
     """Every replica is replaced, one by one."""
     for member in list(cluster.members):
@@ -182,5 +247,11 @@ FAULTS = {
     "Lease of garbage": lease_of_garbage,
     "clocks hours apart": clocks_apart,
     "certificate rotated": certificate_rotated,
+    "Lease rewritten": lease_rewritten,
+    "leader dead, Lease rewritten": lease_of_a_dead_leader_rewritten,
+    "Lease names a follower": lease_that_names_a_follower,
+    "frozen, no API server": frozen_without_api_server,
+    "CA replaced": authority_replaced,
+    "two of three leave": two_leave_at_once,
     "rolling update of three": rolling_update,
 }

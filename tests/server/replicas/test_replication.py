@@ -2,12 +2,17 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
+import msgspec
+import pytest
+
 from metricsapi.config.settings import Settings
-from metricsapi.kube.errors import Unreachable
+from metricsapi.kube.errors import NotFound, Unreachable
+from metricsapi.kube.lease import record_of
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
-from metricsapi.server.replicas.follower import SILENCE
+from metricsapi.server.replicas.follower import SILENCE, address_of
 from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.replicas.stall import STALL
 from tests.support.conditions import until
@@ -26,18 +31,33 @@ class NoServer:
         raise Unreachable("no route to host")
 
 
-def replication(clock, *, listed=True):
+class Leases:
+    """An API server without a Lease; `written` are the Leases that it got."""
+
+    def __init__(self):
+        self.written = []
+
+    async def request(self, method, _, *, body=None):
+        if method == "GET":
+            raise NotFound(404, "NotFound", "no such Lease")
+        self.written.append(body)
+        return msgspec.json.encode(body)
+
+
+def replication(clock, *, listed=True, client=None, address="10.0.0.1"):
     nodes = SimpleNamespace(synced=asyncio.Event())
     if listed:
         nodes.synced.set()
     identity = CertificateIdentity(clock=clock)
-    made = Replication(Settings(), NoServer(), identity, nodes, asyncio.Event(), clock=clock)
+    settings = replace(Settings(), api=replace(Settings().api, advertise_address=address))
+    client = client or NoServer()
+    made = Replication(settings, client, identity, nodes, asyncio.Event(), clock=clock)
     return made, nodes
 
 
 @asynccontextmanager
-async def checking(replica):
-    (check,) = [task for task in replica.tasks() if task.name == "replica-check"]
+async def checking(replica, name="replica-check"):
+    (check,) = [task for task in replica.tasks() if task.name == name]
     running = asyncio.create_task(check.run())
     await asyncio.sleep(0)
     try:
@@ -85,3 +105,14 @@ async def test_those_seconds_begin_when_the_nodes_are_listed():
         nodes.synced.set()
         clock.now += SILENCE + 0.1
         assert replica.may_scrape()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
+async def test_the_lease_has_the_address_of_its_holder_as_followers_connect_to_it(address):
+    leases = Leases()
+    replica, _ = replication(Clock(), client=leases, address=address)
+    replica.attach(None, 4443)
+    async with checking(replica, "leader-election"):
+        await until(lambda: leases.written, what="the Lease")
+    host = f"[{address}]" if ":" in address else address
+    assert address_of(record_of(leases.written[0])) == f"{host}:4443"
