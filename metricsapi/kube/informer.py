@@ -219,7 +219,7 @@ class Informer(Generic[T]):
     def _note_skipped(self, count: int) -> None:
         if count and not self._skipped:
             log.warning(
-                "objects without a name, or that cannot be decoded, are left out",
+                "objects without a valid name, or that cannot be decoded, are left out",
                 extra={"data": {"resource": self.resource.name, "count": count}},
             )
         self._skipped = count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,6 +15,9 @@ T = TypeVar("T")
 
 PAGE = 500  # objects a list request
 LIST_TIMEOUT = 60.0  # seconds for one page
+# Bytes of a page from which on it is decoded in a thread, since it may take a second: some API
+# servers ignore `limit`.
+LARGE = 4 * 2**20
 MOST_PAGES = 10_000  # of a list, which ends before that or never
 
 
@@ -39,7 +43,7 @@ async def list_all(
             timeout=LIST_TIMEOUT,
         )
         progress()
-        page = decode_page(resource, body)
+        page = await _decoded(resource, body)
         whole.items.extend(page.items)
         whole = replace(page, items=whole.items, skipped=whole.skipped + page.skipped)
         if not page.next:
@@ -51,3 +55,9 @@ async def list_all(
     if not whole.resource_version:  # such as a Status, or another service's JSON
         raise InvalidResponse(f"the list of {resource.name} has no resourceVersion")
     return whole
+
+
+async def _decoded(resource: Resource[T], body: bytes) -> Page[T]:
+    if len(body) < LARGE:
+        return decode_page(resource, body)
+    return await asyncio.to_thread(decode_page, resource, body)

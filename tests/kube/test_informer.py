@@ -1,6 +1,8 @@
 """An informer keeps its objects through everything an API server does to it."""
 
 import asyncio
+import threading
+from dataclasses import replace
 
 import pytest
 
@@ -341,6 +343,23 @@ async def test_a_list_of_many_objects_lets_others_run_meanwhile(start):
         await asyncio.wait_for(look(informer), 10)
         assert len(informer.objects) == len(many)
         assert {SLICE, 2 * SLICE} <= sizes
+
+
+async def test_a_page_that_is_larger_than_was_asked_for_holds_up_nobody(start, monkeypatch):
+    """Of a server that ignores `limit`: 150,000 pods had taken a second of the event loop."""
+    monkeypatch.setattr("metricsapi.kube.listing.LARGE", 10_000)
+    threads = set()
+
+    def decode(body):
+        threads.add(threading.get_ident())
+        return NODES.decode(body)
+
+    many = [node(f"n{number}") for number in range(3 * SLICE)]
+    async with ScriptedApiServer(lambda r: (200, hang() if r.watching else page(*many))) as server:
+        informer = start(server, replace(NODES, decode=decode))
+        await until(informer.synced.is_set)
+        assert len(informer.objects) == len(many)
+        assert threading.get_ident() not in threads
 
 
 async def test_a_callback_that_raises_ends_no_watch_and_gets_its_change_again(start):

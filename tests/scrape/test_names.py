@@ -104,7 +104,7 @@ async def test_of_ten_thousand_addresses_of_a_name_the_first_are_tried(resolver)
     assert addresses == [f"127.66.0.{i}" for i in range(MOST_ADDRESSES)]
 
 
-async def test_a_name_server_that_fails_is_not_told_as_a_name_that_does_not_exist(resolver):
+async def test_a_name_server_that_fails_is_not_reported_as_a_name_that_does_not_exist(resolver):
     async with Kubelet() as kubelet:
         reader, scrape = reading(kubelet)
         failure = await scrape("n1", "servfail.example")

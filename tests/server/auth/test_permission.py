@@ -143,7 +143,7 @@ def json(value):
         b'{"x":"' + b"a" * 5 * 2**20 + b'","kind":"KIND","status":{"allowed":true}}',
     ],
 )  # fmt: skip
-async def test_what_is_no_review_grants_nothing_and_tells_no_token(answer):
+async def test_what_is_no_review_grants_nothing_and_shows_no_token(answer):
     """A review of another kind had counted, and the beginning of the answer was logged."""
 
     class Odd(Reviewer):
@@ -163,7 +163,7 @@ async def test_what_is_no_review_grants_nothing_and_tells_no_token(answer):
 
 @pytest.mark.parametrize("status", [302, 400, 422, 500])
 @pytest.mark.parametrize("body", [f"bad {TOKEN}", f'{{"spec":{{"token":"{TOKEN}"}},"message":5}}'])
-async def test_a_refusal_that_repeats_the_token_is_told_without_it(status, body):
+async def test_a_refusal_that_repeats_the_token_is_shown_without_it(status, body):
     class Echo(Reviewer):
         async def respond(self, _, writer):
             head = f"HTTP/1.1 {status} X\r\nLocation: /{TOKEN}\r\nContent-Length: {len(body)}"
