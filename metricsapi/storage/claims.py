@@ -103,14 +103,19 @@ def _withheld(
     """Yield the pods of one name that are not to be served; `node` is where it is, if known."""
     if not uids:
         return
-    rightful = []
+    rightful, nodes = [], set()
     for pod in claims:
-        if not pod.is_of(uids):
+        if pod.ref.uid and pod.ref.uid not in uids:
             yield pod, Withheld.UID
-        elif node and pod.node != node:
+            continue
+        if node and pod.node != node:
             yield pod, Withheld.NODE
-        else:
+            continue
+        nodes.add(pod.node)
+        if pod.is_of(uids):
             rightful.append(pod)
-    if len({pod.node for pod in rightful}) > 1:
+        else:  # what its node lists next may be the new pod
+            yield pod, Withheld.UID
+    if len(nodes) > 1:
         owner = next((pod.node for pod in rightful if pod.shown), None)
         yield from ((pod, Withheld.UNDECIDED) for pod in rightful if pod.node != owner)

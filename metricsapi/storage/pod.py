@@ -31,7 +31,8 @@ class Pod:
     """A pod as its node's last answer listed it."""
 
     __slots__ = (
-        "_backlog", "_uids", "key", "node", "ref", "shown", "since", "stats", "usage", "withheld",
+        "_backlog", "_replaced", "_uids", "key", "node", "ref", "shown", "since", "stats", "usage",
+        "withheld",
     )  # fmt: skip
 
     def __init__(self, ref: PodRef, node: str, backlog: Backlog) -> None:
@@ -44,8 +45,10 @@ class Pod:
         self.since = 0.0  # `usage` is current until `max_age` after this, in monotonic seconds
         self.shown = False  # whether it is what is served under its key
         self.withheld = ""  # why it is not, if the API server says so: see `claims`
-        # Those of its object at the last answer of its node; empty if that is yet to be decided.
+        # Where it is listed without a uid: those of the object that it was taken for, and its stats
+        # when another object had come.
         self._uids: tuple[str, ...] = ()
+        self._replaced: Mapping[str, Stat] | None = None
 
     def put(self, containers: Sequence[ContainerStats], rules: Rules) -> bool:
         """Take what an answer lists as its containers; return whether their names can be."""
@@ -102,17 +105,19 @@ class Pod:
         return sorted(self.stats.values(), key=_by_name)
 
     def is_of(self, uids: Collection[str]) -> bool:
-        """Return whether it may be the pod whose object has these uids."""
+        """Return whether it may be the pod whose object has these uids now.
+
+        Listed without a uid, it is that of the object before until its node lists it again.
+        """
         if self.ref.uid:
             return self.ref.uid in uids
         if self._uids and not any(uid in uids for uid in self._uids):
-            return False
-        self._uids = tuple(uids)
+            if self._replaced is None:
+                self._replaced = self.stats
+            if self._replaced is self.stats:
+                return False
+        self._uids, self._replaced = tuple(uids), None
         return True
-
-    def listed_again(self) -> None:
-        """Note that its node has listed it once more, without a uid."""
-        self._uids = ()
 
     def started(self) -> float:
         """Return when its last container started, in seconds since the epoch; 0: unknown."""

@@ -200,7 +200,6 @@ class MetricsStore:
         withheld = [pod for pod in node.pods.values() if pod.withheld]
         for pod in withheld:
             if pod.withheld == Withheld.UID and not pod.ref.uid:
-                pod.listed_again()
                 self._claims.decide(pod.key)
         self._refused.withhold(node.name, [pod for pod in withheld if pod.withheld], at)
         for pod in withheld:

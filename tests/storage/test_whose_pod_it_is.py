@@ -114,6 +114,18 @@ def test_without_uids_too_a_recreated_pod_never_has_its_predecessors_usage(scene
     assert not scene.withheld
 
 
+def test_a_liar_gains_nothing_while_a_recreated_pod_waits_for_its_nodes_answer(scene):
+    scene.lists("node", 100.0, "")
+    scene.becomes("u2")
+    scene.lists("liar", 101.0, "u2", cores=9)
+    assert scene.served(101.1) is None
+    assert scene.cluster.asked
+    scene.store.bind("ns", "pod", "u2", "node")
+    assert scene.served(101.1) is None
+    scene.lists("node", 115.0, "", start=110)
+    assert scene.served(115.1) == ("node", 1.0)
+
+
 def test_a_mirror_pod_that_is_recreated_is_served_on(scene):
     scene.becomes("mirror", "hash")
     scene.lists("node", 100.0, "")
