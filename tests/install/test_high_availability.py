@@ -127,43 +127,6 @@ async def test_a_killed_replica_costs_only_what_it_held(tmp_path):
         assert not [each for each in load.failed if each.ended > removed + 1]
 
 
-async def test_two_replicas_agree_within_one_sample(tmp_path):
-    async with two_replicas(tmp_path) as (installation, first, second):
-        answers = {}
-        for replica in (first, second):
-            installation.api.aggregator.endpoints[SERVICE] = [("127.0.0.1", replica.port)]
-            nodes = (await installation.admin.get(f"{API}/nodes")).json()["items"]
-            pods = (await installation.admin.get(f"{API}/pods")).json()["items"]
-            answers[replica.port] = {
-                (each["metadata"].get("namespace"), each["metadata"]["name"]): each
-                for each in nodes + pods
-            }
-        items, others = answers.values()
-        assert items.keys() == others.keys()
-        assert len(items) == NODES + NODES * 3
-        for key in items:
-            assert abs(_seconds(items[key]) - _seconds(others[key])) <= 15 + 1
-            assert _usage(items[key]) == pytest.approx(_usage(others[key]), rel=0.01)
-
-
-def _seconds(item):
-    return time.mktime(time.strptime(item["timestamp"], "%Y-%m-%dT%H:%M:%SZ"))
-
-
-def _usage(item):
-    """Nanocores of a node, or of each container by its name."""
-    if "usage" in item:
-        return {"": _nanocores(item["usage"]["cpu"])}
-    return {each["name"]: _nanocores(each["usage"]["cpu"]) for each in item["containers"]}
-
-
-def _nanocores(text):
-    for suffix, factor in (("n", 1), ("u", 1000), ("m", 10**6)):
-        if text.endswith(suffix):
-            return int(text.removesuffix(suffix)) * factor
-    return int(text) * 10**9
-
-
 async def test_a_new_replica_that_is_ready_serves_every_node_that_answers(tmp_path):
     released = asyncio.Event()
 
