@@ -14,11 +14,11 @@ help: ## what can be made
 run: $(VENV)/run.stamp ## the embedded cluster with this machine's real usage, until Ctrl-C
 	@exec $(BIN)/metricsapi sandbox $(ARGS)
 
-# Five processes even on two cores, since tests wait more than half of the time; the tests of one file
-# stay together, in the order of their folders: the last ones have no long tests, for which the others
+# Four processes even on two cores, since tests wait half of the time; the tests of one file stay
+# together, in the order of their folders: the last ones have no long tests, for which the others
 # would wait. A process that dies is a failure and is not replaced: pytest-xdist 3.8 never ends when
 # it is.
-WORKERS ?= 5
+WORKERS ?= 4
 test: $(VENV)/dev.stamp ## every test; ARGS="-k name"; WORKERS=0 for one after the other, as --pdb needs
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
 		--max-worker-restart=0 $(ARGS)
