@@ -123,6 +123,12 @@ def every_five_seconds(random, queries):
     return [first + 5.0 * number for number in range(3 * len(queries))]
 
 
+def every_twelve_seconds(random, queries):
+    """As many as prefetching makes at most, where ten HPAs ask at times that are evenly spread."""
+    first = random.uniform(1.0, 12.0)
+    return [first + 12.0 * number for number in range(int(len(queries) * 1.25))]
+
+
 class Outcome(NamedTuple):
     """Of many runs: mean and variance of the served rates, replicas and their changes in a run."""
 
@@ -156,3 +162,10 @@ def test_additional_reads_mean_no_more_replicas_and_no_more_changes(schedule, on
     assert more.variance <= 1.03 * plain.variance
     assert more.replicas <= 1.02 * plain.replicas
     assert more.changes <= 1.1 * plain.changes
+
+
+def test_windows_of_twelve_seconds_mean_a_few_replicas_in_a_hundred_more():
+    """No window of a period is possible then: it is one gap or two."""
+    plain, more = outcome(periodic, 2.0, 6.0), outcome(every_twelve_seconds, 2.0, 6.0)
+    assert more.variance <= 1.3 * plain.variance
+    assert more.replicas <= 1.08 * plain.replicas
