@@ -50,7 +50,7 @@ from metricsapi.storage.types import CpuStats
 KUBELET_WINDOW = 10.0  # seconds, served with the kubelet's own rate: its housekeeping interval
 ABOUT_ZERO = 1_000_000  # nanocores: an idle container's mean rate since it started is below this
 EXACT_SHARE = 0.01  # of a window: an error up to this is served
-VAGUE_SHARE = 0.25  # of a window: an error beyond this is not served
+VAGUE_SHARE = 0.25  # of a window between additional reads: an error beyond this is not served
 CLOSE_ERROR = 0.4  # seconds: an error of our clock up to this is less than the kubelet's
 RATE_ERROR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
 SHORTEST_WINDOW = 1.0  # seconds: no kubelet takes a rate over less
@@ -77,7 +77,7 @@ class Interval(Struct, frozen=True, gc=False):
     by_our_clock: bool = False  # not by the kubelet's times
     jumped: bool = False  # one of the clocks has jumped meanwhile
     exact: bool = False  # the error is too small to matter
-    vague: bool = False  # too uncertain for a rate, and the next answer's is less so
+    vague: bool = False  # too uncertain for a rate, and the next answer's interval is less so
 
 
 def interval(

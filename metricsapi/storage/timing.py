@@ -10,7 +10,9 @@ The words of `clock`, `evidence`, `cpu` and `rates`:
 | run | how many readings of one stat agreed, one after the other |
 | evidence | how much the containers of a node agreed together: that they are read at request time |
 | trusted | of a node or stat: evidence or run are enough to go by its moments |
+| step | what a kubelet's time is cut to: a second, or a millisecond |
 | exact | a kubelet's time with an estimate of the fraction of a second that was cut off |
+| vague | a length of time that is too uncertain for a rate, where a better one follows |
 | implied | a length of time: a counter's growth divided by the kubelet's own rate |
 """
 
