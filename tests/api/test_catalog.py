@@ -87,7 +87,7 @@ async def test_a_pod_that_changes_while_a_list_is_made_is_listed(monkeypatch):
     assert len(json.loads(answer.body)["items"]) == 3 * BATCH
 
 
-def test_a_page_that_ends_with_a_batch_tells_of_the_rest_and_has_not_looked_at_all_of_it():
+def test_a_page_that_ends_with_a_batch_counts_the_rest_without_looking_at_all_of_it():
     cluster, looked = three_batches(), []
     pod = cluster.usages.pod
     cluster.usages.pod = lambda namespace, name: looked.append(name) or pod(namespace, name)

@@ -60,7 +60,7 @@ def test_one_pod(cluster, word, slash):
         "/gizmos",
     ],
 )
-def test_paths_that_lead_nowhere_are_told_so(cluster, path):
+def test_unknown_paths_are_not_found(cluster, path):
     answer = cluster.get(V1BETA1 + path)
     assert (answer.status, json.loads(answer.body)["reason"]) == (404, "NotFound")
     assert cluster.get("/apis/metrics.k8s.io/v2/nodes").status == 404

@@ -88,7 +88,7 @@ def test_label_selectors_select_as_written(wanted):
         "!",
     ],
 )
-def test_selectors_that_do_not_parse_are_told_so(cluster, selector):
+def test_selectors_that_do_not_parse_are_refused_with_the_reason(cluster, selector):
     answer = cluster.get(f"{ROOT}/pods?{labels(selector)}")
     assert (answer.status, json.loads(answer.body)["reason"]) == (400, "BadRequest")
 

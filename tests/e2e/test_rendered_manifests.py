@@ -103,7 +103,7 @@ def test_metrics_servers_apiservice_is_verified_once_the_server_is_ready(kubectl
         ("just text", "kind None"),
     ],
 )
-def test_what_is_no_manifests_is_told_so(tmp_path, text, message):
+def test_what_is_no_manifests_is_refused_with_the_reason(tmp_path, text, message):
     path = tmp_path / "file.yaml"
     path.write_text(text)
     with pytest.raises(ManifestsError, match=message):

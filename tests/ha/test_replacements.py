@@ -16,7 +16,7 @@ async def test_replacements_fail_no_request_and_no_number_is_wrong(tmp_path):
         await read_once(cluster)
 
 
-async def test_a_leader_that_is_told_to_leave_follows_the_next_one_while_it_still_serves(tmp_path):
+async def test_a_leader_that_is_to_end_follows_the_next_one_while_it_still_serves(tmp_path):
     async with three_replicas(tmp_path, grace=30 * PERIOD) as cluster:
         cluster.leader.replica.leave()
         await read_once(cluster)

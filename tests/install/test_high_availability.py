@@ -109,7 +109,7 @@ def test_a_drain_leaves_one_that_is_ready_and_waits_for_none_that_is_not():
     assert selected == deployment(rendered("high-availability"))["spec"]["selector"]["matchLabels"]
 
 
-async def test_a_killed_replica_costs_only_what_it_held(tmp_path):
+async def test_a_killed_replica_fails_only_the_requests_that_it_had(tmp_path):
     async with two_replicas(tmp_path) as (installation, first, second), Load(installation) as load:
         await load.more()
         assert load.failed == []

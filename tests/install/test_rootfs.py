@@ -84,7 +84,7 @@ assert library + "/json/__init__.py" == importlib.import_module("json").__file__
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
-def test_a_wheelhouse_for_another_python_is_told_apart_from_a_bug(tmp_path):
+def test_a_wheelhouse_for_another_python_is_named_as_that(tmp_path):
     (tmp_path / "nothing-1-py3-none-any.whl").touch()
     script = str(ROOT / "image" / "rootfs.py")
     command = [sys.executable, script, "dependencies", str(tmp_path / "rootfs")]

@@ -24,7 +24,7 @@ def wheel(tmp_path_factory):
         return {name.replace(info, "info/"): archive.read(name) for name in archive.namelist()}
 
 
-def test_what_pip_is_told(wheel):
+def test_the_metadata_of_the_wheel(wheel):
     metadata = message_from_bytes(wheel["info/METADATA"])
     assert metadata["Name"] == "metricsapi"
     assert metadata["Version"] == metricsapi.__version__

@@ -227,7 +227,7 @@ async def test_requests_go_through_the_proxy_and_the_name_is_verified_behind_it(
     assert proxy.asked == [("CONNECT", f"127.0.0.1:{server.port}")] * 2
 
 
-async def test_a_proxy_that_refuses_is_told():
+async def test_a_proxy_that_refuses_is_named_in_the_error():
     async with Listener(lambda _: http(b"no", 407)) as proxy:
         tls = ClientTLS(lambda: CA.text)
         credentials = Credentials(

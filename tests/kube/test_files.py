@@ -103,7 +103,7 @@ async def test_changes_are_passed_on_until_cancelled(path, caplog):
     assert [record.data["error"] for record in caplog.records] == ["unlucky"]
 
 
-def test_what_is_wrong_with_a_file_is_said(tmp_path):
+def test_the_error_of_a_file_says_what_is_wrong(tmp_path):
     for path, message in (
         (tmp_path / "gone", "no such file"),
         (tmp_path, "is a folder, not a file"),

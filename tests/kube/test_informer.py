@@ -154,7 +154,7 @@ async def test_a_version_that_expires_when_a_watch_is_resumed_is_no_failure(star
 
 
 @pytest.mark.parametrize("as_event", [True, False])
-async def test_an_expired_version_is_listed_again_and_differences_are_told(start, as_event):
+async def test_an_expired_version_is_listed_again_and_differences_are_delivered(start, as_event):
     lists = []
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
 
@@ -277,7 +277,7 @@ def row(kind, item, node="n1", ready="1/1", columns=("Ready", "Node")):
     return {"type": kind, "object": {"kind": "Table", "metadata": version, **table}}
 
 
-async def test_a_watch_of_tables_tells_where_pods_are_and_whether_they_are_ready(start):
+async def test_a_watch_of_tables_has_node_and_readiness_of_pods(start):
     watches = []
 
     def answer(request):
@@ -305,7 +305,7 @@ async def test_a_watch_of_tables_tells_where_pods_are_and_whether_they_are_ready
     assert watches[:2] == ["10", "13"]
 
 
-async def test_what_a_table_told_of_a_pod_outlasts_a_list_that_does_not_tell_it(start):
+async def test_what_a_table_had_of_a_pod_outlasts_a_list_without_it(start):
     lists = []
     gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
 
@@ -408,7 +408,7 @@ async def test_after_an_unforeseen_failure_it_can_be_run_again_with_what_it_had(
         task.cancel()
 
 
-async def test_objects_that_cannot_be_used_are_left_out_and_told_once(start, caplog):
+async def test_objects_that_cannot_be_used_are_skipped_and_logged_once(start, caplog):
     odd = {"metadata": {"labels": {"a": 1}}}
 
     def answer(request):
@@ -557,7 +557,7 @@ async def test_a_watch_that_trickles_without_end_is_ended_and_resumed(start, mon
         assert informer.last_progress > before
 
 
-async def test_who_may_list_but_not_watch_is_told_so_once_and_for_how_long(start, caplog):
+async def test_a_watch_that_is_forbidden_is_logged_once_and_reported_with_its_time(start, caplog):
     """Each list had counted as a recovery: two lines each time, and never five minutes of it."""
     lists = []
 

@@ -59,7 +59,7 @@ def test_the_files_are_those_of_kubectl(tmp_path, monkeypatch):
     assert [str(path) for path in paths] == ["/a", "/b/c"]
 
 
-def test_an_account_without_a_home_is_told_so(monkeypatch):
+def test_an_account_without_a_home_is_named_in_the_error(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pathlib.Path.home", _no_home)
     with pytest.raises(CredentialsError, match=r"neither \$KUBECONFIG nor a home directory"):
@@ -154,7 +154,7 @@ def test_of_several_documents_the_first_counts(tmp_path):
     assert load(path).identity.token() == "t"
 
 
-def test_of_several_files_one_that_no_path_can_name_is_told(tmp_path):
+def test_of_several_files_one_that_no_path_can_name_is_named_in_the_error(tmp_path):
     path = write(tmp_path / "config", config(user={"token": "t"}))
     with pytest.raises(CredentialsError, match="File name too long"):
         load([path, tmp_path / ("x" * 5000)])
@@ -209,7 +209,7 @@ def test_byte_order_marks_and_windows_are_read(tmp_path, encoding):
         ({"current-context": False}, "current-context must be a string"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_file(tmp_path, change, message):
+def test_the_error_names_the_file_and_what_is_wrong(tmp_path, change, message):
     path = write(tmp_path / "config", config(**change))
     with pytest.raises(CredentialsError, match=message) as caught:
         load(path)
@@ -235,7 +235,7 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path, change, message):
         (b"? [a]\n: b", "is not YAML"),
     ],
 )
-def test_a_file_that_is_no_kubeconfig_is_told_as_what_it_is(tmp_path, content, message):
+def test_the_error_says_what_a_file_is_that_is_no_kubeconfig(tmp_path, content, message):
     path = tmp_path / "config"
     path.write_bytes(content)
     with pytest.raises(CredentialsError, match=message) as caught:
@@ -243,7 +243,7 @@ def test_a_file_that_is_no_kubeconfig_is_told_as_what_it_is(tmp_path, content, m
     assert str(path) in str(caught.value)
 
 
-def test_a_folder_and_a_missing_file_are_told_as_that(tmp_path):
+def test_the_error_says_that_a_path_is_a_folder_or_missing(tmp_path):
     with pytest.raises(CredentialsError, match="is a folder, not a file"):
         load(tmp_path)
     with pytest.raises(CredentialsError, match="no such file"):

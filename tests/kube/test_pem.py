@@ -85,7 +85,7 @@ def test_what_stands_between_the_blocks_is_ignored(text):
     ],
 )
 @pytest.mark.parametrize("number", [1, 2])
-def test_one_bad_certificate_costs_itself_and_is_named(bad, number, caplog):
+def test_a_bad_certificate_is_skipped_and_named(bad, number, caplog):
     text = bad + b"\n" + TWO.pem if number == 1 else TWO.pem + bad
     bundle = parse_authorities(text, "ca.crt")
     assert subjects(bundle) == ["CN=two"]

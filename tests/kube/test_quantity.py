@@ -50,7 +50,7 @@ def test_no_text_breaks_it(text):
     parse_quantity(text)
 
 
-def test_a_node_tells_what_it_may_give():
+def test_a_node_has_its_allocatable_amounts():
     node = decode_node(b'{"metadata":{"name":"a"},"status":{"allocatable":{"cpu":"3920m",'
                        b'"memory":"16Gi","pods":"110","hugepages-2Mi":"0"}}}')  # fmt: skip
     assert (node.cpu, node.memory) == (3_920_000_000, 16 * 2**30)

@@ -64,7 +64,7 @@ def test_whatever_fails_the_callback_ends_up_with_the_objects(changes, failures)
     asyncio.run(check())
 
 
-async def test_a_failure_is_logged_once_and_told_until_the_change_was_applied(caplog):
+async def test_a_failure_is_logged_once_and_reported_until_the_change_was_applied(caplog):
     model = Model()
     model.fails = iter([ValueError("boom")] * 3)
     model.set("a", 1)

@@ -38,7 +38,7 @@ def event(kind, thing):
 
 
 @pytest.mark.parametrize("odd", ODD, ids=map(repr, ODD))
-def test_an_object_that_cannot_be_used_costs_itself(odd):
+def test_an_object_that_cannot_be_used_is_skipped(odd):
     good = {"metadata": {"name": "good", "namespace": "n"}}
     for resource in (NODES, RUNNING_PODS):
         decoded = decode_page(resource, page(good, odd, resourceVersion="7"))
@@ -67,7 +67,7 @@ def pod_of(thing, columns=()):
     return decode_event(RUNNING_PODS, event("MODIFIED", thing), columns).object
 
 
-def test_a_row_of_a_table_tells_node_and_readiness_beside_the_metadata():
+def test_a_row_of_a_table_has_node_and_readiness_beside_the_metadata():
     received = event("ADDED", table(row(labels={"app": "a"}), resourceVersion="7"))
     decoded = decode_event(RUNNING_PODS, received)
     pod = decoded.object
@@ -154,7 +154,7 @@ def test_a_bookmark_without_a_version_is_one_without_a_version(odd):
     assert decode_event(NODES, event("BOOKMARK", odd)).resource_version == ""
 
 
-def test_an_object_that_cannot_be_used_still_tells_the_version_to_resume_from():
+def test_an_object_that_cannot_be_used_still_has_the_version_to_resume_from():
     thing = {"metadata": {"name": 5, "resourceVersion": "42"}}
     assert decode_event(NODES, event("MODIFIED", thing)).resource_version == "42"
 

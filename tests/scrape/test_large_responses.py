@@ -63,7 +63,7 @@ async def test_large_answers_of_many_nodes_are_all_read(chunks):
             assert [len(sample.pods) for sample in samples] == [1000] * 3
 
 
-async def test_one_that_dawdles_loses_its_place_when_others_wait(monkeypatch):
+async def test_a_slow_one_is_ended_when_others_wait(monkeypatch):
     monkeypatch.setattr(module, "PLACE_TIME", 0.3)
 
     async def dawdle(_, writer):

@@ -48,7 +48,7 @@ def test_a_node_that_has_just_gone_has_no_amounts():
     assert made.since == 1090.0
 
 
-def test_nodes_are_counted_as_their_rows_tell():
+def test_nodes_are_counted_as_in_their_rows():
     tried, refused, reset = state(), state(), state()
     tried.changed_at = refused.changed_at = reset.changed_at = 90.0
     refused.failure, reset.failure = Failure(Cause.REFUSED, "no"), Failure(Cause.RESET, "no")

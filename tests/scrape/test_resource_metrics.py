@@ -83,7 +83,7 @@ def test_the_last_line_counts_with_or_without_its_end(end):
 
 
 @pytest.mark.parametrize("container", ["", "POD"])
-def test_a_sandbox_or_nameless_container_costs_itself(container):
+def test_a_sandbox_or_nameless_container_is_left_out(container):
     other = f'container="{container}",namespace="ns",pod="p"'
     assert only(decode(f"{CPU}{{{C}}} 1\n{CPU}{{{other}}} 2\n")).name == "c"
 

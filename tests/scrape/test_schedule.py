@@ -115,7 +115,7 @@ def test_a_cluster_of_a_thousand_nodes_is_read_at_one_time():
     assert places == {0.0}
 
 
-async def test_what_is_due_and_fails_is_tried_again_and_costs_no_other_its_place():
+async def test_what_is_due_and_fails_is_tried_again_and_delays_no_other():
     """One that raised had taken all that were due with it, never to be scraped again."""
     loop = asyncio.get_running_loop()
     called = []

@@ -119,7 +119,7 @@ def test_a_mistyped_field_costs_its_own_value(where, value, large):
 
 
 @pytest.mark.parametrize(("uid", "kept"), [(None, ""), (5, ""), ("u", "u")])
-def test_a_uid_that_is_none_costs_itself(uid, kept):
+def test_a_uid_that_is_none_is_left_out(uid, kept):
     of = pod("b")
     of["podRef"]["uid"] = uid
     sample = named(decode(document(pod("a"), of)))
@@ -127,7 +127,7 @@ def test_a_uid_that_is_none_costs_itself(uid, kept):
 
 
 @pytest.mark.parametrize("name", [None, "", "POD", 7, "missing"])
-def test_a_container_without_a_name_costs_itself_and_not_its_pod(name):
+def test_a_container_without_a_name_is_left_out_of_its_pod(name):
     of = pod("b", containers=3)
     of["containers"][1]["name"] = name
     if name == "missing":
@@ -137,7 +137,7 @@ def test_a_container_without_a_name_costs_itself_and_not_its_pod(name):
 
 
 @pytest.mark.parametrize("ref", [None, {}, {"name": "x"}, {"namespace": "x", "name": 5}, "x"])
-def test_a_pod_without_a_name_costs_itself(ref):
+def test_a_pod_without_a_name_is_left_out(ref):
     nameless = pod("b")
     nameless["podRef"] = ref
     sample = decode(document(pod("a"), nameless, pod("c")))
@@ -145,7 +145,7 @@ def test_a_pod_without_a_name_costs_itself(ref):
 
 
 @pytest.mark.parametrize("entry", [None, 5, "x", [], {}])
-def test_an_entry_that_is_no_pod_costs_itself(entry):
+def test_an_entry_that_is_no_pod_is_left_out(entry):
     assert named(decode(document(pod("a"), entry, pod("c")))).keys() == {"a", "c"}
 
 

@@ -75,7 +75,7 @@ def test_the_port_is_the_flags_or_the_nodes_own(settings, port):
     assert target_of(MANY, KubeletSettings(**settings)).port == port
 
 
-def test_a_node_that_tells_no_port_has_the_flags():
+def test_a_node_without_a_port_has_the_flags_port():
     settings = KubeletSettings(port=1234, use_node_status_port=True)
     assert target_of(node(), settings).port == 1234
 

@@ -95,7 +95,7 @@ async def test_no_more_lookups_wait_than_are_bounded(view):
     assert len(view.requests) == 1
 
 
-async def test_the_store_is_told_when_a_pod_has_become_another_one(view):
+async def test_the_store_decides_again_when_a_pod_has_become_another_one(view):
     view.follow(view.store)
     pods = view.pods
     pods.set(pod())

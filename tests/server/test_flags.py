@@ -109,7 +109,7 @@ async def test_without_lookup_only_tokens_are_believed(embedded, start):
 @pytest.mark.parametrize(
     ("flags", "level"), [((), "W"), (("--authentication-tolerate-lookup-failure",), "I")]
 )
-async def test_a_failing_lookup_is_said_and_the_probe_is_answered(
+async def test_a_failing_lookup_is_logged_and_the_probe_is_answered(
     embedded, start, tmp_path, flags, level
 ):
     """The user of --authentication-kubeconfig may neither read the ConfigMap nor review tokens."""

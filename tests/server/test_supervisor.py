@@ -102,7 +102,7 @@ async def test_a_task_that_ends_is_started_again():
     running.cancel()
 
 
-async def test_a_group_of_errors_is_told_by_its_first_one():
+async def test_the_text_of_a_group_of_errors_is_that_of_its_first_one():
     async def group(progress):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Failing(OSError("the cause")).run(progress))

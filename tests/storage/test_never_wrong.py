@@ -119,7 +119,7 @@ def test_a_node_that_stops_answering_is_served_until_max_age_and_honestly_dated(
     assert store.node_usage("node-a", now + MAX_AGE + 1) is None
 
 
-def test_the_oldest_usage_of_nodes_is_told_while_it_is_served(store):
+def test_the_oldest_usage_of_nodes_is_known_while_it_is_served(store):
     for name, at in (("old", 90), ("new", 110), ("unknown", None)):
         own = container(at=at, counter=10**12, rate=5) if at else None
         store.put(node_sample(name, 110.0, 110.01, [], own=own))

@@ -98,7 +98,7 @@ def test_resource_metrics_keep_their_milliseconds():
     assert burn == pytest.approx([150e6] * 19, rel=0.01)
 
 
-def test_both_endpoints_tell_of_the_same_containers():
+def test_both_endpoints_list_the_same_containers():
     for answer in read_series():
         summary, resource = stats(answer.summary), stats(answer.resource)
         assert summary.keys() == resource.keys()

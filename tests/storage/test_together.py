@@ -26,7 +26,7 @@ def answers(store, *times):
     return {each.cpu.at.exact - EPOCH for each in kept}
 
 
-def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_again():
+def test_readings_on_both_sides_of_a_second_have_their_own_times_and_then_the_same_again():
     store = MetricsStore(max_age=MAX_AGE)
     assert len(answers(store, 100.0, 115.0, 130.0, 145.0)) == 1
     early, late = sorted(answers(store, (159.995, 160.001)))
@@ -41,7 +41,7 @@ def test_readings_on_both_sides_of_a_second_are_told_as_such_and_then_as_one_aga
         assert usage.containers[0].cpu == pytest.approx(1e9, rel=1e-3)
 
 
-def test_a_start_told_in_other_words_is_the_same_start():
+def test_a_start_in_another_notation_is_the_same_start():
     store = MetricsStore(max_age=MAX_AGE)
     answers(store, 100.0, 115.0, 130.0, 145.0)
     stats = container(at=160, counter=160 * 10**9, rate=1)

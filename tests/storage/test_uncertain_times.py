@@ -75,7 +75,7 @@ def test_whichever_endpoint_is_read_what_housekeeping_has_is_right_or_absent(see
     assert served >= 10
 
 
-def test_additional_reads_close_together_give_no_rate_before_their_times_tell_one():
+def test_additional_reads_close_together_give_no_rate_before_their_times_do():
     """A young container of a kubelet without rates, whose times are cut to seconds."""
     store = MetricsStore(max_age=60.0, period=15.0)
     for at in (100.9, 102.1, 103.3):

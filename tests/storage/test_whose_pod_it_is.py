@@ -212,7 +212,7 @@ def test_a_node_that_is_read_without_uids_for_a_while_has_the_same_pods(scene):
     assert not scene.withheld
 
 
-def test_a_pod_that_is_recreated_while_no_uids_are_told_is_served(scene):
+def test_a_pod_that_is_recreated_while_no_uids_are_known_is_served(scene):
     scene.lists("node", 100.0, "u")
     scene.becomes("u2")
     scene.lists("node", 115.0, "", start=110)

@@ -116,7 +116,7 @@ def test_data_that_cannot_be_shown_costs_neither_the_line_nor_whoever_logs(kind,
     assert "%s and %s" in text
 
 
-def test_a_log_that_nothing_reads_holds_up_nobody_and_the_gap_is_told(monkeypatch):
+def test_a_log_that_nothing_reads_delays_nothing_and_the_gap_is_logged(monkeypatch):
     """A full pipe had stalled the event loop until it was read."""
     monkeypatch.setattr("metricsapi.telemetry.log_stream.LARGEST_BACKLOG", 200_000)
     reader, writer = os.pipe()

@@ -147,7 +147,7 @@ NAMED = make(
         (leaf(authority("rsa1024 ca", key="rsa1024")), ROOT, "not trusted"),
     ],
 )
-def test_why_a_chain_is_refused_is_said(certificate, root, reason):
+def test_the_error_says_why_a_chain_is_refused(certificate, root, reason):
     with pytest.raises(ChainError, match=reason):
         verify(certificate, root)
 

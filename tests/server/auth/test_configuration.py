@@ -33,7 +33,7 @@ def test_a_list_that_is_none_is_named(text):
         from_configmap({"requestheader-allowed-names": text})
 
 
-def test_one_bad_authority_costs_itself_and_is_named(caplog):
+def test_a_bad_authority_is_skipped_and_named(caplog):
     bad = to_pem(as_version(CA, CA.private, 2)).decode()
     text = f"# Prüfstelle\n{bad}{CA.text}# e\n{OTHER.text}"
     with caplog.at_level(logging.WARNING):

@@ -49,7 +49,7 @@ async def test_idle_connections_make_room_for_new_ones():
         assert await served(running)
 
 
-async def test_too_many_requests_are_told_to_come_back_and_probes_are_served():
+async def test_too_many_requests_get_a_retry_after_and_probes_are_served():
     release = asyncio.Event()
     waiting = []
 

@@ -8,7 +8,7 @@ from tests.support.conditions import until
 from tests.support.https_client import connect
 
 
-async def test_an_answer_tells_its_own_second_also_after_a_pause():
+async def test_a_response_has_its_own_second_also_after_a_pause():
     dates = []
     async with serving(configmap()) as running:
         for _ in range(2):

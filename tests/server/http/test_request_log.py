@@ -29,7 +29,7 @@ def logged(monkeypatch):
     return configure
 
 
-async def test_every_answer_tells_its_id_a_new_one_each_time():
+async def test_every_response_has_a_new_id():
     async with serving(configmap()) as running, connect(running.port) as connection:
         paths = (PATHS[0], PATHS[0], "/metrics")
         ids = [(await connection.request(path)).header("audit-id") for path in paths]

@@ -73,7 +73,7 @@ def _idle_peer(port):
     return tls
 
 
-async def test_of_two_that_start_at_once_on_one_port_the_second_is_told():
+async def test_of_two_that_start_at_once_on_one_port_the_second_fails():
     """Both had bound the address, and the second failed later, with a traceback."""
     async with serving(configmap()) as running:
         limits, anywhere = LimitSettings(), ServingSettings(bind_address="127.0.0.1", port=0)

@@ -42,7 +42,7 @@ async def test_pieces_of_a_large_answer_are_not_joined():
     assert recorded.sent == [[piece] for piece in pieces]
 
 
-async def test_no_more_is_held_back_than_is_joined():
+async def test_no_more_is_buffered_than_is_joined():
     """The transport tells a writer to pause, even one that never yields to the loop."""
     recorded = Recorded()
     transport = CoalescingTransport(recorded, asyncio.get_running_loop())

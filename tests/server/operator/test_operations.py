@@ -115,7 +115,7 @@ async def test_a_task_that_fails_is_shown_by_health_status_and_metrics():
         (False, False, "alone", "pod-a_1 scrapes for itself: no route to host", 1),
     ],
 )
-async def test_status_and_metrics_tell_who_leads_and_who_follows(
+async def test_status_and_metrics_show_who_leads_and_who_follows(
     leading, following, role, line, gauge
 ):
     cluster = Cluster().synced(good("a"))
@@ -200,7 +200,7 @@ async def test_readiness_is_logged_when_it_changes(caplog):
     assert not_ready.data == {"why": {"shutdown": "shutting down"}}
 
 
-async def test_the_minutes_summary_tells_amounts_and_the_oldest_usage(caplog, monkeypatch):
+async def test_the_summary_of_a_minute_has_amounts_and_the_oldest_usage(caplog, monkeypatch):
     monkeypatch.setattr(operations, "log_summaries", partial(log_summaries, interval=0.01))
     caplog.set_level("INFO", logger="metricsapi")
     cluster = Cluster().synced(good("a"), good("b"))

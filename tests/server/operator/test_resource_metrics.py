@@ -34,7 +34,7 @@ async def served(readings, rows=()):
     return got.text
 
 
-async def test_what_a_real_kubelet_said_comes_out_again_with_its_node():
+async def test_metrics_of_a_real_kubelet_come_out_again_with_its_node():
     """Through decoder and store: same names, values and milliseconds, plus the node's label."""
     recorded = json.loads(SERIES.read_text().splitlines()[0])["resource"]
     now = time.monotonic()

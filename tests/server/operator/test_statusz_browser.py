@@ -100,7 +100,7 @@ def test_an_injected_script_does_not_run(dom):
     assert "<title>metrics-server kind-dev statusz</title>" in dom(html)
 
 
-def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(dom):
+def test_a_click_on_a_head_sorts_and_a_second_one_reverses_it(dom):
     html = page(mixed(1000))
     once = "document.querySelectorAll('#nodes th button')[5].click();"
     up = names(dom(html, script=once))

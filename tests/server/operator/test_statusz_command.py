@@ -105,7 +105,7 @@ async def test_once_prints_the_text(admin, port):
     assert "node-1" in out
 
 
-async def test_who_may_not_is_told_what_is_needed(cluster, port):
+async def test_the_error_names_the_missing_permission_and_the_fix(cluster, port):
     flags = (f"--kubeconfig={cluster.directory}/nobody", f"--connect=127.0.0.1:{port}")
     status, out, err = await ended(*flags)
     assert (status, out) == (1, "")
@@ -167,7 +167,7 @@ async def test_without_connect_it_goes_through_kubectls_port_forward(admin, port
     ]
 
 
-async def test_what_kubectl_says_is_said(admin, tmp_path):
+async def test_errors_of_kubectl_are_shown(admin, tmp_path):
     path = kubectl(tmp_path, "echo no such service >&2; exit 1")
     status, _, err = await ended(admin, path=path)
     assert status == 1

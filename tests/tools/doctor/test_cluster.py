@@ -219,7 +219,7 @@ def run(*args):
         return main(args), "\n".join(lines)
 
 
-async def test_the_exit_status_tells_and_json_reads_back(tmp_path):
+async def test_the_exit_status_is_that_of_the_checks_and_json_reads_back(tmp_path):
     server = ApiServer(tmp_path)
     async with listening(server, serving(CA, "127.0.0.1")) as port:
         args = (f"--kubeconfig={server.kubeconfig(port)}", "--output=json")
@@ -250,7 +250,7 @@ async def test_what_the_server_would_warn_of_at_its_start_is_found(tmp_path):
     assert "expired on" in text
 
 
-def test_bad_usage_is_told_apart():
+def test_bad_usage_has_an_exit_status_of_its_own():
     status, text = run("--outptu=json", "--concurrency=0")
     assert status == 2
     assert "unknown flag: --outptu (did you mean --output?)" in text
@@ -282,7 +282,7 @@ def lease(*, renewed=0.0, address="10.0.0.1:10250", **spec):
         (403, "skip", "not permitted"),
     ],
 )
-async def test_who_leads_is_told_by_the_lease(tmp_path, answer, status, evidence):
+async def test_the_lease_says_who_leads(tmp_path, answer, status, evidence):
     answers = {LEASE: lease(**answer) if isinstance(answer, dict) else answer}
     results = await ApiServer(tmp_path, answers=answers).examine({"leader-elect": True})
     (leader,) = [each for each in results if each.check == "leader"]

@@ -72,7 +72,7 @@ async def test_without_an_aggregation_layer_a_cluster_is_not_fit(tmp_path, answe
     assert "--requestheader-client-ca-file" in results[failed][0]["fix"]
 
 
-async def test_who_may_not_install_is_told_so(tmp_path):
+async def test_missing_permissions_to_install_are_reported(tmp_path):
     status, results, _ = await examined(tmp_path, NOTHING, denied=["create clusterroles"])
     assert status == 0
     assert results["install"][0]["evidence"] == "you may not create clusterroles"

@@ -86,7 +86,7 @@ async def test_no_address():
 
 
 @pytest.mark.parametrize("why", UNSUITABLE)
-async def test_a_certificate_refused_for_what_it_says_is_told_as_that(why):
+async def test_a_certificate_that_is_refused_for_its_content_is_reported_as_that(why):
     context = lenient_server_context(unsuitable(CA, why, "127.0.0.1"))
     async with listening(GOOD, context) as port:
         result = outcome(await examine(port), "tls")

@@ -60,7 +60,7 @@ def test_200_failing_nodes_of_1000_fit_on_a_screen_with_the_worst_last():
     ]
 
 
-def test_each_fix_is_said_once_and_each_group_shows_evidence():
+def test_each_fix_is_printed_once_and_each_group_shows_evidence():
     text = " ".join(as_table(fleet()).split())
     for cause in ("certificate_self_signed", "timeout", "refused"):
         assert text.count(REMEDIES[cause].fix) == 1

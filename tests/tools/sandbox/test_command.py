@@ -58,6 +58,6 @@ def test_arguments_that_mean_nothing_are_refused_with_what_there_is(args, messag
 
 
 @pytest.mark.parametrize("directory", ["/dev/null/x", "/proc/x"])
-def test_a_folder_that_cannot_be_written_is_told_in_a_line(directory, capsys):
+def test_a_folder_that_cannot_be_written_is_reported_in_a_line(directory, capsys):
     assert main([f"--state-dir={directory}"]) == 1
     assert capsys.readouterr().err.startswith(f"metricsapi sandbox: --state-dir={directory}: ")

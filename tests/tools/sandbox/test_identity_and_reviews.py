@@ -86,7 +86,7 @@ async def test_a_rotated_client_ca_is_believed_at_once_and_a_removed_one_no_long
     assert bundle == api.ca_for_clients.pem.decode()
 
 
-async def test_a_rotated_front_proxy_ca_is_used_at_once_and_told_in_the_configmap(api, http):
+async def test_a_rotated_front_proxy_ca_is_used_at_once_and_is_in_the_configmap(api, http):
     old = api.front_proxy_ca
     async with Noting(api.ca) as server:
         server.believe(old)

@@ -82,7 +82,7 @@ async def test_counters_are_the_integral_of_the_usage():
         assert (len(set(rates)) > 50) is changing
 
 
-async def test_an_answer_tells_the_usage_of_its_moment():
+async def test_a_response_has_the_usage_of_its_moment():
     node = synthetic_node(1, 3, 2)
     source = SyntheticSource(node, 1000.0, changing=True)
     reported = {
@@ -98,7 +98,7 @@ async def test_an_answer_tells_the_usage_of_its_moment():
             assert reported[pod.name, name]["usageNanoCores"] == (counter - earlier) // 10
 
 
-async def test_changing_memory_grows_and_both_endpoints_tell_the_same():
+async def test_changing_memory_grows_and_is_the_same_at_both_endpoints():
     source = SyntheticSource(synthetic_node(1, 1, 1), 1000.0, changing=True)
     reported = []
     for now in (2000.25, 2003.25):
@@ -109,7 +109,7 @@ async def test_changing_memory_grows_and_both_endpoints_tell_the_same():
     assert reported[1] - reported[0] == 3 * 4096
 
 
-async def test_stepping_usage_doubles_and_halves_and_its_memory_tells_when_it_was_read():
+async def test_stepping_usage_doubles_and_halves_and_its_memory_shows_when_it_was_read():
     node = synthetic_node(1, 1, 1)
     source = SyntheticSource(node, 1.8e9 - 3600, step=50.0)
     ((_, mean, size),) = node.pods[0].containers
@@ -143,7 +143,7 @@ async def test_containers_start_at_times_of_their_own_before_their_counters():
     )
 
 
-async def test_swap_is_told_where_there_is_some(authority, kubelets):
+async def test_swap_is_listed_where_there_is_some(authority, kubelets):
     with_swap = await get(authority, await start(kubelets, 1, swap=True))
     without = await get(authority, await start(kubelets, 2))
     assert with_swap.json()["node"]["swap"]["swapUsageBytes"] == SWAP_USED

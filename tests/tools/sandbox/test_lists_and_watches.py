@@ -176,7 +176,7 @@ async def test_the_rows_of_a_table_have_what_is_to_be_included(api, http):
     assert (await http.get("/api/v1/pods?includeObject=All")).status_code == 200
 
 
-async def test_a_table_of_pods_tells_node_and_readiness(api, http):
+async def test_a_table_of_pods_has_node_and_readiness(api, http):
     def set_status(**status):
         item = pod("ns", "a")
         spec = {
@@ -237,7 +237,7 @@ async def test_a_watch_from_nowhere_begins_with_what_is_there(api, http):
     assert events[1][1]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-async def test_bookmarks_come_only_when_asked_for_and_tell_the_version_of_now(api, http):
+async def test_bookmarks_come_only_when_asked_for_and_have_the_present_version(api, http):
     api.resources.bookmark_every = 0.05
     since = str(api.cluster.version)
     api.cluster.apply("pods", pod("ns", "a"))  # nothing for a watch of nodes
