@@ -52,8 +52,9 @@ class Observations:
 class Member:
     """One replica, with a link to the API server and one on which other replicas reach it."""
 
-    def __init__(self, replica, api, peers):
+    def __init__(self, replica, api, peers, authority):
         self.replica = replica
+        self.authority = authority  # the file of its CA of kubelets
         self.api = api
         self.peers = peers
         self.up = True  # whether clients may expect usage of it
@@ -135,19 +136,22 @@ class HighAvailability:
         kubeconfig = self.installation.directory / f"kubeconfig-{number}"
         text = api.kubeconfig(ACCOUNT).replace(api.url, f"https://127.0.0.1:{link.port}")
         kubeconfig.write_text(text)
+        authority = self.installation.directory / f"kubelets-{number}.crt"
+        authority.write_bytes(api.ca.pem)
         port, address = _free_port(), f"127.0.1.{number}"
         peers = Link(address, port, ("127.0.0.1", port))
         await self._stack.enter_async_context(peers)
         replica = await self.installation.start_replica(
             *self._flags,
             f"--kubeconfig={kubeconfig}",
+            f"--kubelet-certificate-authority={authority}",
             f"--secure-port={port}",
             f"--advertise-address={address}",
             *flags,
             prefix=prefix,
         )
         await self.installation.ready(replica, seconds=90)
-        self.members.append(Member(replica, link, peers))
+        self.members.append(Member(replica, link, peers, authority))
         return self.members[-1]
 
     async def settle(self, seconds=90):

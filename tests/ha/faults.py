@@ -156,6 +156,17 @@ async def frozen_without_api_server(cluster):
     leader.up = leader.thawed = True
 
 
+async def cut_off_from_kubelets(cluster):
+    """The leader cannot read any kubelet, as it cannot verify them any more."""
+    leader = cluster.leader
+    good = leader.authority.read_bytes()
+    another = make_authority("another", now=time.time(), lifetime=86400.0)
+    leader.authority.write_bytes(another.certificate)
+    await until(lambda: not leader.leads(), seconds=60 + 3 * cluster.period, what="another leads")
+    await asyncio.sleep(2 * cluster.period)
+    leader.authority.write_bytes(good)
+
+
 async def two_leave_at_once(cluster):
     """The leader and a follower get SIGTERM at the same moment."""
     leaving = [cluster.leader, cluster.follower]
@@ -250,6 +261,7 @@ FAULTS = {
     "Lease rewritten": lease_rewritten,
     "leader dead, Lease rewritten": lease_of_a_dead_leader_rewritten,
     "Lease names a follower": lease_that_names_a_follower,
+    "cut off from kubelets": cut_off_from_kubelets,
     "frozen, no API server": frozen_without_api_server,
     "CA replaced": authority_replaced,
     "two of three leave": two_leave_at_once,

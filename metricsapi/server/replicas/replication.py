@@ -27,12 +27,14 @@ from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.scraper import ScraperPool
+from metricsapi.server.replicas.candidacy import Candidacy
 from metricsapi.server.replicas.endpoint import ReplicaEndpoint
 from metricsapi.server.replicas.follower import Follower
 from metricsapi.server.replicas.identity import ReplicaIdentity
 from metricsapi.server.replicas.publisher import Publisher
 from metricsapi.server.replicas.queries import QueryForwarder
 from metricsapi.server.replicas.reception import Received
+from metricsapi.server.replicas.resignation import Resignation
 from metricsapi.server.replicas.stale import RefuseStale
 from metricsapi.server.replicas.stall import StallDetector
 from metricsapi.server.task import LONGEST_SILENCE, Task
@@ -75,13 +77,13 @@ class Replication:
         self._lease_duration = election.lease_duration
         self._host = settings.api.advertise_address
         self._nodes = nodes
-        self._leaving = leaving
         self._scraper: ScraperPool | None = None
         self._observe: Callable[[Query, float], None] = lambda *_: None
         self._resolution = settings.kubelet.resolution
         self._clock = clock
         self._started = clock()
         self._stall = StallDetector(2 * self._resolution)
+        self._resignation = Resignation(2 * self._resolution + settings.kubelet.timeout)
         self._elector = LeaderElector(
             client,
             namespace=election.resource_namespace,
@@ -91,6 +93,7 @@ class Replication:
             clock=clock,
             wall=time.time,
         )
+        self._candidacy = Candidacy(self._elector, leaving, election.lease_duration)
         self._publisher = Publisher(self._elector.identity, clock=clock, leads=self._elector.leads)
         self._forwarder = QueryForwarder(clock)
         self._follower = Follower(
@@ -182,21 +185,13 @@ class Replication:
         return [
             Task(
                 "leader-election",
-                self._elect,
+                self._candidacy.run,
                 self._elector.failing,
                 longest_silence=LONGEST_SILENCE + self._lease_duration,
             ),
             Task("replica-follower", self._follower.run),
             Task("replica-check", self._check),
         ]
-
-    async def _elect(self, progress: Progress = unobserved) -> None:
-        """Take part in the election until the process is asked to end; then only observe it."""
-        async with asyncio.TaskGroup() as group:
-            electing = group.create_task(self._elector.run(progress))
-            await self._leaving.wait()
-            electing.cancel()
-        await self._elector.observe(progress)
 
     async def _check(self, progress: Progress = unobserved) -> None:
         """Start scrapes when they become necessary, and notice when the process stood still."""
@@ -216,11 +211,20 @@ class Replication:
                             extra={"data": {"seconds": round(stalled, 1)}})  # fmt: skip
             if not self._nodes.synced.is_set():
                 self._started = now
+            followed = self._elector.leads() and self._publisher.followers > 0
+            if self._resignation.due(now, followed=followed, count=self._count_failing):
+                log.warning("most nodes fail here; leaving the Lease to another replica")
+                self._candidacy.resign()
             needed = self.may_scrape()
             if needed and not scraped and self._scraper is not None:
                 self._scraper.scrape_late()
             scraped = needed
             await asyncio.sleep(CHECK)
+
+    def _count_failing(self) -> tuple[int, int]:
+        """Return how many nodes fail, and how many there are."""
+        states = self._scraper.states.values() if self._scraper is not None else ()
+        return sum(state.failure is not None for state in states), len(states)
 
     def _scraped_since(self, at: float) -> bool:
         """Return whether every node was scraped after `at`."""
