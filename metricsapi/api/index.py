@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from metricsapi.api.batches import Batches, in_batches
 from metricsapi.api.entries import UNUSED, Entry, Namespace, Sorted
 from metricsapi.kube.resources import Node, Pod
-from metricsapi.kube.selectors import IN, Requirement
+from metricsapi.kube.selectors import IN, Conditions, Requirement
 
 T = TypeVar("T", Node, Pod)
 
@@ -23,12 +23,11 @@ class Selection:
     """Entries in the order of a list, and the conditions that each of them has yet to meet."""
 
     batches: Batches[Entry]
-    requirements: tuple[Requirement, ...] = ()
+    conditions: Conditions
 
     def keeps(self, entry: Entry) -> bool:
         """Return whether an entry meets the conditions."""
-        labels = entry.object.labels
-        return all(requirement.matches(labels) for requirement in self.requirements)
+        return self.conditions.met_by(entry.object.labels)
 
 
 class Objects(Generic[T]):
@@ -83,7 +82,7 @@ class Objects(Generic[T]):
         scopes = self._scopes(namespace, after)
         if name is not None:
             named = self._named(scopes, name, after)
-            return Selection(in_batches([named]), tuple(requirements))
+            return Selection(in_batches([named]), Conditions(requirements))
         runs: list[Sequence[Entry]] = []
         indexable = [each for each in requirements if each.operator == IN]
         unmet = tuple(requirements)
@@ -93,7 +92,7 @@ class Objects(Generic[T]):
             runs.append(run.entries[start:] if start else run.entries)
             if len(unmet) == 1 and met is unmet[0]:
                 unmet = ()  # the index meets the only condition, in every namespace
-        return Selection(in_batches(runs), unmet)
+        return Selection(in_batches(runs), Conditions(unmet))
 
     def _scopes(self, namespace: str | None, after: tuple[str, str] | None) -> list[str]:
         """Return the namespaces of a selection, in order: from that of the key `after` on."""

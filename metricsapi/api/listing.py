@@ -166,7 +166,7 @@ def _listed(
     now: float,
     batch: Sequence[Entry],
 ) -> tuple[Entry, ...]:
-    if selection.requirements:
+    if selection.conditions:
         batch = [entry for entry in batch if selection.keeps(entry)]
     batch = resource.current(batch, now)
     if terms:

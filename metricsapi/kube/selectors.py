@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metricsapi.kube.label_validation import key_faults, value_faults
 
@@ -29,6 +29,7 @@ _WORDS = "in, notin, =, ==, !=, gt, lt"
 # A run of symbols is cut greedily: the longest known symbol first. NUL ends a selector.
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^ \t\r\n=!(),<>\x00]+))")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_FEW = 8  # requirements, which are checked one after the other
 _END = ""  # the text of the token that ends every selector
 
 
@@ -65,6 +66,58 @@ class Requirement:
         if number is None:
             return False
         return number > int(limit) if self.operator == GREATER else number < int(limit)
+
+
+class Conditions:
+    """The requirements of a selector by key, to check many objects.
+
+    A check takes as long as the labels of the object are many, and not as the requirements are, of
+    which a selector may have thousands.
+    """
+
+    def __init__(self, requirements: Iterable[Requirement]) -> None:
+        self._all = tuple(_merged(requirements))
+        self._by_key: dict[str, list[Requirement]] = {}
+        for requirement in self._all:
+            self._by_key.setdefault(requirement.key, []).append(requirement)
+        # Without a label of these keys no object fulfils them; without the others every one does.
+        self._wanted = frozenset(
+            each.key for each in self._all if each.operator not in (NOT_IN, NOT_EXISTS)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def met_by(self, labels: Mapping[str, str]) -> bool:
+        """Return whether an object with these labels fulfils every requirement."""
+        if len(self._all) <= _FEW:
+            return all(each.matches(labels) for each in self._all)
+        if not self._wanted <= labels.keys():
+            return False
+        by_key = self._by_key
+        return all(each.matches(labels) for key in labels for each in by_key.get(key, ()))
+
+
+def _merged(requirements: Iterable[Requirement]) -> Iterable[Requirement]:
+    """Return requirements of the same meaning, of each key and operator one."""
+    merged: dict[tuple[str, str], Requirement] = {}
+    for each in requirements:
+        key = each.key, each.operator
+        before = merged.get(key)
+        merged[key] = each if before is None else replace(each, values=_both(before, each))
+    return merged.values()
+
+
+def _both(first: Requirement, second: Requirement) -> frozenset[str]:
+    """Return the values of the requirement that two of one key and operator make together."""
+    if first.operator == NOT_IN:
+        return first.values | second.values
+    if first.operator == IN:
+        return first.values & second.values
+    if first.operator in (GREATER, LESS):
+        strictest = max if first.operator == GREATER else min
+        return frozenset([strictest(*first.values, *second.values, key=int)])
+    return first.values
 
 
 def selector_text(requirements: Iterable[Requirement]) -> str:
