@@ -153,7 +153,7 @@ async def _nodes(client: KubeClient, options: DoctorSettings, findings: Findings
         findings.fail("nodes", f"there is no node {name}", "See kubectl get nodes.")
     wanted = [node for node in listed if not options.nodes or node.name in options.nodes]
     if listed:
-        findings.ok("nodes", f"{len(listed)} nodes, {len(wanted)} to check")
+        findings.ok("nodes", f"{len(listed)} listed, {len(wanted)} to check")
     else:
         findings.warn("nodes", "no nodes", "Does --node-selector match any?")
     return sorted(wanted, key=lambda node: node.name)
