@@ -21,7 +21,7 @@ from metricsapi.api.resources import GROUP, PODS, Resource
 from metricsapi.api.slices import gather
 from metricsapi.api.status import Send, StatusError, bad_request
 from metricsapi.api.streaming import send_framed
-from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm
+from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldCondition, conditions_of
 from metricsapi.kube.resources import Pod
 from metricsapi.storage.types import PodUsage
 
@@ -97,7 +97,8 @@ class Listing:
         selection = _select(request, start, self._clock())
         wanted = filter(selection.keeps, chain.from_iterable(selection.batches))
         await gather(resource.prepare(wanted), SLICE, self._clock)
-        keep = partial(_listed, resource, selection, options.fields, self._clock())
+        conditions = conditions_of(options.fields)
+        keep = partial(_listed, resource, selection, conditions, self._clock())
         limit = options.limit
         if not 0 < limit < count(selection.batches):
             return Page(await self._each(keep, selection.batches))
@@ -162,26 +163,26 @@ def _select(request: Request, start: tuple[str, str] | None, now: float) -> Sele
 def _listed(
     resource: Resource,
     selection: Selection,
-    terms: Sequence[FieldTerm],
+    conditions: Sequence[FieldCondition],
     now: float,
     batch: Sequence[Entry],
 ) -> tuple[Entry, ...]:
     if selection.conditions:
         batch = [entry for entry in batch if selection.keeps(entry)]
     batch = resource.current(batch, now)
-    if terms:
-        batch = [entry for entry in batch if all(_meets(entry, term) for term in terms)]
+    if conditions:
+        batch = [entry for entry in batch if all(_meets(entry, each) for each in conditions)]
     return tuple(batch)
 
 
-def _meets(entry: Entry, term: FieldTerm) -> bool:
-    if term.field == NAME:
+def _meets(entry: Entry, condition: FieldCondition) -> bool:
+    if condition.field == NAME:
         value = entry.object.name
-    elif term.field == NAMESPACE:
+    elif condition.field == NAMESPACE:
         value = _key(entry)[0]
     else:
         value = entry.usage.node if isinstance(entry.usage, PodUsage) else ""
-    return (value == term.value) is not term.negated
+    return condition.met_by(value)
 
 
 def _key(entry: Entry) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metricsapi.kube.selectors import SelectorError
@@ -20,6 +20,31 @@ class FieldTerm:
     field: str
     value: str
     negated: bool
+
+
+@dataclass(frozen=True)
+class FieldCondition:
+    """All terms of one kind on a field: it is one of `values`, or with `negated` none of them."""
+
+    field: str
+    values: frozenset[str]
+    negated: bool
+
+    def met_by(self, value: str) -> bool:
+        """Return whether an object fulfils the terms, of which the field has this value."""
+        return (value in self.values) is not self.negated
+
+
+def conditions_of(terms: Iterable[FieldTerm]) -> tuple[FieldCondition, ...]:
+    """Return at most two conditions a field with the meaning of these terms, perhaps hundreds."""
+    merged: dict[tuple[str, bool], frozenset[str]] = {}
+    for term in terms:
+        key, values = (term.field, term.negated), frozenset([term.value])
+        before = merged.get(key, values)
+        merged[key] = before | values if term.negated else before & values
+    return tuple(
+        FieldCondition(field, values, negated) for (field, negated), values in merged.items()
+    )
 
 
 def parse_fields(selector: str, known: Sequence[str]) -> tuple[FieldTerm, ...]:

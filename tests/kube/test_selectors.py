@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.kube.field_selectors import FieldTerm, conditions_of
 from metricsapi.kube.selectors import Conditions, Requirement, parse_labels
 
 KEYS = st.sampled_from(["app", "tier", "n", "a.example/b", "c", "d"])
@@ -61,3 +62,16 @@ def test_a_selector_of_one_requirement_is_met_as_it_says():
         "n>1": False,
     }.items():
         assert Conditions(parse_labels(text)).met_by({"app": "x", "tier": ""}) is met
+
+
+FIELDS = st.sampled_from(["metadata.name", "metadata.namespace"])
+TERMS = st.builds(FieldTerm, FIELDS, st.sampled_from(["", "a", "b", "c"]), st.booleans())
+
+
+@given(st.lists(TERMS, max_size=8), st.sampled_from(["", "a", "b"]), st.sampled_from(["a", "c"]))
+def test_conditions_on_fields_mean_what_the_terms_mean(terms, name, namespace):
+    values = {"metadata.name": name, "metadata.namespace": namespace}
+    conditions = conditions_of(terms)
+    expected = all((values[term.field] == term.value) is not term.negated for term in terms)
+    assert all(each.met_by(values[each.field]) for each in conditions) is expected
+    assert len(conditions) <= 4
