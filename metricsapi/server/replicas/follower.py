@@ -23,6 +23,9 @@ from metricsapi.server.replicas.stall import STALL
 
 SILENCE = 3.0  # seconds without a message after which a stream counts as lost
 AGAIN = 1.0  # seconds between two attempts to follow
+# Seconds from a request to the first message of its stream: how well the leader's clock is known at
+# first. After an attempt that took longer the next one may take twice as long.
+QUICK = 0.3
 LATE = 5.0  # seconds by which a stream may be late
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,8 @@ class Follower:
         self._last_sent = float("-inf")  # by our clock
         self._problem = ""
         self._progress = unobserved
+        self._requested_at = float("-inf")
+        self._quick = QUICK
         self._tried = False  # whether an attempt to follow has ended, well or not
         self.since: float | None = None  # seconds since the epoch; None while nobody is followed
 
@@ -130,9 +135,12 @@ class Follower:
         try:
             shown = self._identity()
             async with self._stream(address_of(leader), shown) as pieces:
-                before = self._clock()
+                before: float | None = None
                 async for piece in pieces:
                     received_at = self._clock()
+                    if before is None:
+                        before = received_at
+                        self._check_exchange(received_at - self._requested_at)
                     if received_at - before > STALL:
                         raise FollowError(f"this replica stood still for {STALL:g} s")
                     before = received_at
@@ -149,6 +157,13 @@ class Follower:
             raise FollowError(f"{leader.address} sends no stream of ours: {error}") from error
         return False
 
+    def _check_exchange(self, seconds: float) -> None:
+        """Raise FollowError if a request took so long that it relates the clocks too loosely."""
+        if seconds > self._quick:
+            self._quick *= 2
+            raise FollowError("it responds too slowly for its clock to be related to ours")
+        self._quick = QUICK
+
     def _same_holder(self, leader: Record) -> bool:
         now = self._leader()
         return now is not None and (now.holder, now.address) == (leader.holder, leader.address)
@@ -159,7 +174,7 @@ class Follower:
         for received in reception.feed(piece, now):
             self._accept(received)
         if before and reception.late > LATE:
-            raise FollowError(f"its stream comes {reception.late:.0f} s late")
+            raise FollowError(f"its stream comes more than {LATE:g} s late")
         if reception.current and not before:
             self._complete, self._problem, self.since = True, "", self._wall()
             data = {"leader": leader.holder, "address": leader.address}
@@ -170,14 +185,13 @@ class Follower:
     async def _stream(self, address: str, shown: Shown) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open the stream at an address; while it is open, queries are forwarded there."""
         url = f"https://{address}"
+        extensions = {"sni_hostname": self._server_name, "trace": self._note_request}
         try:
             async with (
                 httpx.AsyncClient(
                     verify=shown.context, headers=shown.headers, trust_env=False, timeout=SILENCE
                 ) as client,
-                client.stream(
-                    "GET", url + PATH, extensions={"sni_hostname": self._server_name}
-                ) as response,
+                client.stream("GET", url + PATH, extensions=extensions) as response,
             ):
                 if response.status_code != 200:
                     raise FollowError(f"{address} responded {response.status_code}")
@@ -186,6 +200,11 @@ class Follower:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = str(error) or type(error).__name__
             raise FollowError(f"no stream from {address}: {reason}") from error
+
+    async def _note_request(self, event: str, _: object) -> None:
+        """Note when a request is sent, which is after the handshakes: httpcore reports events."""
+        if event == "http11.send_request_headers.started":
+            self._requested_at = self._clock()
 
     def _lost(self, leader: Record, reason: str) -> None:
         """Log once per reason that this replica scrapes for itself."""

@@ -9,7 +9,7 @@ import pytest
 from metricsapi.kube.lease import Record
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
-from metricsapi.server.replicas.follower import Follower, FollowError, address_of
+from metricsapi.server.replicas.follower import QUICK, Follower, FollowError, address_of
 from metricsapi.server.replicas.messages import Complete, Heartbeat, Hello, frame
 from metricsapi.server.replicas.results import Failed, pack
 from metricsapi.server.tls.context import ServingTLS
@@ -24,16 +24,20 @@ OK = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @asynccontextmanager
-async def leader(authority, response, name=SERVICE, then=None):
+async def leader(authority, response, name=SERVICE, then=None, delays=()):
     """Something at an address that takes a request and sends a response; gives what it was sent.
 
-    It sends what `then()` gives after that, ten times a second.
+    `response` may be a function. It sends what `then()` gives after that, ten times a second. The
+    first responses come `delays` seconds late.
     """
+    delays = list(delays)
     received = bytearray()
 
     async def serve(reader, writer):
         received.extend(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(response)
+        content = response() if callable(response) else response
+        await asyncio.sleep(delays.pop(0) if delays else 0.0)
+        writer.write(content)
         await writer.drain()
         while then is not None and not writer.is_closing():
             await asyncio.sleep(0.1)
@@ -151,6 +155,35 @@ async def test_what_was_sent_while_this_process_stood_still_is_not_taken():
         assert {received.node for received in accepted} == {"n1"}
 
 
+async def test_a_stream_whose_beginning_was_under_way_for_long_is_begun_anew():
+    def response():
+        theirs = time.monotonic() + 5000.0
+        return stream(
+            Hello("a", theirs, 1), pack(Failed("n1", "timeout", "late", theirs)), Complete()
+        )
+
+    async with (
+        leader(OURS, response, delays=[2 * QUICK]) as (address, _),
+        following(address) as (follower, accepted),
+    ):
+        await until(lambda: follower.problem, what="a problem")
+        assert "too slowly" in follower.problem
+        await until(follower.follows, what="following")
+        (received,) = accepted
+        assert abs(received.ended_at - time.monotonic()) < QUICK + 0.2
+
+
+async def test_a_leader_that_always_takes_long_is_followed_in_the_end():
+    def response():
+        return stream(Hello("a", time.monotonic(), 0), Complete())
+
+    async with (
+        leader(OURS, response, delays=[1.5 * QUICK] * 9) as (address, _),
+        following(address) as (follower, _),
+    ):
+        await until(follower.follows, what="following")
+
+
 async def test_a_stream_that_comes_late_is_not_followed_any_longer():
     began = time.monotonic()
 
@@ -166,7 +199,7 @@ async def test_a_stream_that_comes_late_is_not_followed_any_longer():
         await until(follower.follows, what="following")
         assert follower.lag() < 1.0
         await until(lambda: follower.problem, what="a problem")
-        assert "10 s late" in follower.problem
+        assert "more than 5 s late" in follower.problem
         assert not follower.follows()
 
 
