@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from msgspec import Struct
@@ -110,13 +110,13 @@ class Namespace:
                 if not run.names:
                     del index.values[value]
 
-    def by_label(self, key: str, values: Iterable[str], now: float) -> list[Sorted]:
+    def by_label(self, key: str, values: AbstractSet[str], now: float) -> list[Sorted]:
         """Return the entries whose label `key` is one of `values`: one run for each value."""
         index = self.indexes.get(key)
         if index is None:
             index = self._make_index(key, now)
         index.used_at = now
-        return [run for value in values if (run := index.values.get(value)) is not None]
+        return [index.values[value] for value in values & index.values.keys()]
 
     def _make_index(self, key: str, now: float) -> _Index:
         self.trim(now)

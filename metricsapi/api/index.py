@@ -16,6 +16,9 @@ from metricsapi.kube.resources import Node, Pod
 from metricsapi.kube.selectors import IN, Conditions, Requirement
 
 T = TypeVar("T", Node, Pod)
+# Requirements of a selector that may make an index, which reads all labels of a namespace: those of
+# workloads have one to three, and others may have thousands.
+INDEXED = 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Objects(Generic[T]):
             named = self._named(scopes, name, after)
             return Selection(in_batches([named]), Conditions(requirements))
         runs: list[Sequence[Entry]] = []
-        indexable = [each for each in requirements if each.operator == IN]
+        indexable = [each for each in requirements if each.operator == IN][:INDEXED]
         unmet = tuple(requirements)
         for scope in scopes:
             run, met = _narrowest(self.namespaces[scope], indexable, now)

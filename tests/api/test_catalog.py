@@ -10,6 +10,7 @@ from metricsapi.api import listing
 from metricsapi.api.batches import BATCH
 from metricsapi.api.catalog import Catalog
 from metricsapi.kube.resources import Pod
+from metricsapi.kube.selectors import parse_labels
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import ContainerUsage, PodUsage
 from tests.api.cluster import Cluster, Objects, ask
@@ -124,3 +125,32 @@ async def test_what_waits_to_be_put_is_put_in_steps_before_a_list():
     store.late = True
     assert len(list(catalog.prepare_pods(entries))) == len(NAMES)
     assert not list(catalog.prepare_pods(entries))
+
+
+def test_a_selector_of_a_thousand_equalities_makes_few_indexes_and_drops_none():
+    """Each had read the labels of every pod, and all of them had displaced those in use."""
+    pods = Objects()
+    catalog = Catalog(Objects(), pods, MetricsStore(max_age=60.0))
+    for name in NAMES:
+        pods.set(Pod("ns", name, {"app": name, **{f"k{i}": "v" for i in range(1000)}}))
+    catalog.pods.select("ns", parse_labels("app=a"), now=1.0)
+    namespace = catalog.pods.namespaces["ns"]
+    for text in (
+        ",".join(f"k{i}=v" for i in range(1000)),
+        ",".join(f"z{i}=v" for i in range(1000)),
+    ):
+        selection = catalog.pods.select("ns", parse_labels(text), now=2.0)
+        kept = [entry for batch in selection.batches for entry in batch if selection.keeps(entry)]
+        assert len(kept) == (3 if text.startswith("k") else 0)
+    assert "app" in namespace.indexes
+    assert len(namespace.indexes) < 10
+
+
+def test_a_requirement_of_many_values_selects_those_that_there_are():
+    pods = Objects()
+    catalog = Catalog(Objects(), pods, MetricsStore(max_age=60.0))
+    for name in NAMES:
+        pods.set(Pod("ns", name, {"app": name}))
+    values = ",".join(["b", "a", *(f"v{i}" for i in range(1000))])
+    selection = catalog.pods.select(None, parse_labels(f"app in ({values})"), now=1.0)
+    assert [entry.object.name for batch in selection.batches for entry in batch] == ["a", "b"]
