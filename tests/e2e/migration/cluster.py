@@ -109,8 +109,8 @@ class Migration(Installation):
         )
 
     def begin_asking(self):
-        """Ask for usage ten times a second, and by kubectl each second, which must never fail."""
-        duties = (self._ask(0.1), self._top(1.0))
+        """Ask for usage ten times a second, and by kubectl every 2 s, which must never fail."""
+        duties = (self._ask(0.1), self._top(2.0))
         self._following += [asyncio.create_task(duty) for duty in duties]
 
     async def get(self, path):
