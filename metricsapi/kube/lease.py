@@ -97,6 +97,21 @@ def replica_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ip
 
 
+def replica_address(text: str) -> str:
+    """Return the address of a Lease's holder as the host:port of a URL. Raises ValueError.
+
+    Only IP addresses are taken: a name would let the writer of a Lease choose who resolves it.
+    """
+    host, _, port = text.rpartition(":")
+    try:
+        ip = replica_ip(host.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        raise ValueError(f"the Lease has no usable address of its holder: {text!r}") from error
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
+        raise ValueError(f"the Lease has no usable port of its holder: {text!r}")
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from metricsapi.kube.lease import Record, replica_ip
+from metricsapi.kube.lease import Record, replica_address
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.replicas.messages import PATH, QUERIES_PATH
@@ -228,17 +228,8 @@ async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
 
 
 def address_of(leader: Record) -> str:
-    """Return the leader's address as the host:port of a URL. Raises FollowError.
-
-    Only IP addresses are taken: a name would let the writer of a Lease choose who resolves it.
-    """
-    host, _, port = leader.address.rpartition(":")
+    """Return the leader's address as the host:port of a URL. Raises FollowError."""
     try:
-        ip = replica_ip(host.removeprefix("[").removesuffix("]"))
+        return replica_address(leader.address)
     except ValueError as error:
-        raise FollowError(
-            f"the Lease has no usable address of its holder: {leader.address!r}"
-        ) from error
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
-        raise FollowError(f"the Lease has no usable port of its holder: {leader.address!r}")
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+        raise FollowError(str(error)) from error

@@ -8,11 +8,12 @@ from metricsapi.config.durations import format_duration
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import NotFound
-from metricsapi.kube.lease import record_of
+from metricsapi.kube.lease import record_of, replica_address
 from metricsapi.tools.doctor.installation import Installation, State, get
 from metricsapi.tools.doctor.result import Findings
 
 CHECK = "leader"
+AHEAD = 86400.0  # seconds by which another machine's clock may be ahead of this one
 
 
 async def check_leader(
@@ -43,16 +44,27 @@ async def check_leader(
         return
     age = _seconds_since(lease["spec"].get("renewTime"))
     text = f"{record.holder} at {record.address or 'no address'} holds the Lease {name}"
-    if age is None or age > election.lease_duration:
+    if age is not None and age < -AHEAD:
+        fix = "Something else than this server writes it, or a clock is wrong: compare both."
+        findings.warn(CHECK, f"{text}, renewed {-age / AHEAD:.0f} days in the future", fix)
+    elif age is None or age > election.lease_duration:
         when = "renewed at no time that can be read" if age is None else f"renewed {age:.0f}s ago"
         fix = "A replica takes it over soon, or see the logs of the replicas."
         duration = format_duration(election.lease_duration)
         findings.warn(CHECK, f"{text}, {when}; it lasts {duration}", fix)
-    elif not record.address:
+    elif not _usable(record.address):
         fix = "Something else than this server holds it: name another --leader-elect-resource-name."
         findings.warn(CHECK, text, fix)
     else:
         findings.ok(CHECK, f"{text}, renewed {max(0.0, age):.0f}s ago")
+
+
+def _usable(address: str) -> bool:
+    try:
+        replica_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _seconds_since(text: object) -> float | None:
