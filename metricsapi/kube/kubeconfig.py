@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.files import FileError, MissingFile, read_file
+
+_QUOTED = re.compile("'.{2,}'")  # by PyYAML, of a file
 
 log = logging.getLogger(__name__)
 
@@ -163,21 +166,25 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         # Documents after the first one are ignored, as in client-go.
         config = next(iter(yaml.safe_load_all(content)), None)
     except yaml.YAMLError as error:
-        raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
+        raise CredentialsError(f"kubeconfig {path} is not YAML: {_problem(error)}") from None
     except RecursionError as error:
         raise CredentialsError(f"kubeconfig {path} is nested too deep") from error
     # What PyYAML raises for values that their tags do not allow, such as a date of month 13.
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise CredentialsError(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
+        raise CredentialsError(f"kubeconfig {path} is not YAML: {_problem(error)}") from None
     if not isinstance(config, dict):
-        raise CredentialsError(
-            f"kubeconfig {path} holds no configuration: it begins with {content[:40]!r}"
-        )
+        kind = "text" if isinstance(config, str) else "no mapping"
+        raise CredentialsError(f"kubeconfig {path} holds no configuration: it is {kind}")
     return config
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _problem(error: Exception) -> str:
+    """Return where YAML is wrong, and nothing of it: it has tokens and keys, or is one."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return type(error).__name__
+    problem = _QUOTED.sub("...", getattr(error, "problem", None) or type(error).__name__)
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _current_context(config: dict[str, Any], path: Path) -> str:

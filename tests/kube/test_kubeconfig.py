@@ -226,8 +226,9 @@ def test_the_error_names_the_file_and_what_is_wrong(tmp_path, change, message):
         (b"apiVersion: v1\nclusters:\n- cluster:\n    server: 'https", "is not YAML"),
         (b"\xff\xfe\xfa", "is not YAML"),
         (b"caf\xe9: 1", "is not YAML"),
-        (b"just words", "holds no configuration: it begins with b'just words'"),
-        (b"- a", "holds no configuration"),
+        (b"just words", "holds no configuration: it is text"),
+        (b"- a", "holds no configuration: it is no mapping"),
+        (b"a:\n b: 1\n  c: 2", "mapping values are not allowed here in line 3, column 4"),
         (b"a: " + b"[" * 600, "kubeconfig .* (is nested too deep|is not YAML)"),
         (b"a: 2024-99-99", "is not YAML"),
         (b"a: !!timestamp x", "is not YAML"),
@@ -240,6 +241,30 @@ def test_the_error_says_what_a_file_is_that_is_no_kubeconfig(tmp_path, content, 
     path.write_bytes(content)
     with pytest.raises(CredentialsError, match=message) as caught:
         load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "TOKEN",
+        "- TOKEN",
+        "users:\n- name: u\n  user:\n    token: TOKEN: x",
+        "users:\n- name: u\n  user: {token: TOKEN",
+        "users:\n- user:\n    token: !!int TOKEN",
+        "users:\n- user:\n    token: !!timestamp TOKEN",
+        "users:\n- user:\n    token: !!python/TOKEN x",
+        'users:\n- user:\n    token: "TOKEN\\q"',
+        "TOKEN\0",
+    ],
+)
+def test_no_error_shows_what_may_be_a_token(tmp_path, content):
+    """Such as that of a file with a token, which was named as the kubeconfig."""
+    path = tmp_path / "config"
+    path.write_text(content.replace("TOKEN", "s3cr3t-token"))
+    with pytest.raises(CredentialsError) as caught:
+        load(path)
+    assert "s3cr3t" not in str(caught.value)
     assert str(path) in str(caught.value)
 
 
