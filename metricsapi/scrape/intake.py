@@ -34,7 +34,7 @@ class Intake:
     async def store(self, sample: NodeSample) -> NodeSample | Failure:
         """Store a sample, in slices between which others are served; return it, or the failure."""
         try:
-            await self._slices.run(self._store.put_in_steps(sample))
+            await self._slices.run(self._store.put_in_steps(sample), begun=True)
         except CANCELLED:
             raise
         except BaseException as error:  # noqa: BLE001  it is logged

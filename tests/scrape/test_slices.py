@@ -64,6 +64,23 @@ async def test_long_work_lets_short_work_in_between():
     assert last < 100
 
 
+async def test_what_is_decoded_is_stored_before_more_is_decoded():
+    work, waiting, longest = Work(), 0, 0
+    slices = Slices(work.clock)
+
+    async def scrape(number):
+        nonlocal waiting, longest
+        await slices.run(work.steps(f"decode {number}", 1))
+        waiting += 1
+        longest = max(longest, waiting)
+        await slices.run(work.steps(f"store {number}", 3), begun=True)
+        waiting -= 1
+
+    await asyncio.gather(*map(scrape, range(100)))
+    assert longest == 1
+    assert work.order[:4] == ["decode 0", "store 0", "store 0", "store 0"]
+
+
 async def test_work_that_fails_or_is_cancelled_keeps_nobody_waiting():
     work = Work()
     slices = Slices(work.clock)
