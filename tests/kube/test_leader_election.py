@@ -183,18 +183,6 @@ async def test_what_others_wrote_on_the_lease_stays():
     assert leases.lease["metadata"]["annotations"]["note"] == "y"
 
 
-async def test_a_stranger_who_holds_the_lease_leads_only_while_it_renews():
-    leases = Leases()
-    stranger = {"holderIdentity": "stranger", "leaseDurationSeconds": 10**9}
-    leases.store({"metadata": {}, "spec": stranger})
-    a, _ = candidate(leases, "a")
-    await a.attempt()
-    assert not a.leads()
-    leases.now += TIMING.lease_duration
-    await a.attempt()
-    assert a.leads()
-
-
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.lists(st.none(), max_size=1),
     st.dictionaries(st.text(max_size=3), st.none(), max_size=1),
@@ -353,6 +341,7 @@ async def test_what_another_client_writes_beside_the_record_renews_nothing(part)
         {"renewTime": "9999-12-31T23:59:59.999999Z", "leaseDurationSeconds": 2**31},
         {"renewTime": None, "leaseDurationSeconds": 0, "acquireTime": None},
         {"leaseDurationSeconds": -1, "leaseTransitions": 2**31 - 1},
+        {"leaseDurationSeconds": 10**9},
     ],
 )
 async def test_whatever_times_a_lease_names_it_is_taken_once_nobody_renews_it(spec):
