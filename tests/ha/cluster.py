@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from metricsapi.kube.election import Timing
-from metricsapi.server.replicas.follower import SILENCE
+from metricsapi.server.replicas.reception import SILENCE
 from tests.ha.link import Link
 from tests.install.cluster import ACCOUNT, Installation
 from tests.install.objects import rendered

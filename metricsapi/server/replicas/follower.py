@@ -18,10 +18,9 @@ from metricsapi.kube.lease import Record, replica_address
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.replicas.messages import PATH, QUERIES_PATH
-from metricsapi.server.replicas.reception import Received, Reception
+from metricsapi.server.replicas.reception import SILENCE, Received, Reception
 from metricsapi.server.replicas.stall import STALL
 
-SILENCE = 3.0  # seconds without a message after which a stream counts as lost
 AGAIN = 1.0  # seconds between two attempts to follow
 # Seconds from a request to the first message of its stream: how well the leader's clock is known at
 # first. After an attempt that took longer the next one may take twice as long.

@@ -24,7 +24,7 @@ from metricsapi.server.replicas.messages import (
 from metricsapi.server.replicas.results import Failed, unpack
 from metricsapi.storage.types import Located, NodeSample
 
-IN_TIME = 3.0  # seconds that a message may be late
+SILENCE = 3.0  # seconds after which a stream without a message, or one that is late, is lost
 FUTURE = 1.0  # seconds by which a result may seem to have ended after it came
 MOST = 50_000  # nodes; many more than Kubernetes takes, and no more memory than that
 
@@ -79,7 +79,7 @@ class Reception:
     def _note(self, sent_at: float | None, received_at: float) -> None:
         if sent_at is not None:
             self._relation.update(sent_at, received_at)
-        self.current = self.current or (self._complete and self.late < IN_TIME)
+        self.current = self.current or (self._complete and self.late < SILENCE)
 
     def _received(self, packed: Packed, now: float) -> Received | None:
         offset = self._relation.to_our_clock(packed.behind)

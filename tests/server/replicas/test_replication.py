@@ -12,7 +12,8 @@ from metricsapi.config.settings import Settings
 from metricsapi.kube.errors import NotFound, Unreachable
 from metricsapi.kube.lease import record_of
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
-from metricsapi.server.replicas.follower import SILENCE, address_of
+from metricsapi.server.replicas.follower import address_of
+from metricsapi.server.replicas.reception import SILENCE
 from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.replicas.stall import STALL
 from tests.support.conditions import until
