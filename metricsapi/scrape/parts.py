@@ -12,8 +12,8 @@ from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
 
-class Scraper(Protocol):
-    """Scrapes one node: `KubeletClient`, or a wrapper of it."""
+class Client(Protocol):
+    """Scrapes one node: `KubeletClient`."""
 
     async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure: ...
     def drop(self, node: str) -> None: ...

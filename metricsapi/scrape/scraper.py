@@ -12,41 +12,40 @@ import time
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
-from metricsapi.kube.selectors import parse_labels
-from metricsapi.scrape.concurrency import SLOW_AFTER, InFlightLimit
+from metricsapi.kube.selectors import Conditions, parse_labels
+from metricsapi.scrape.concurrency import SLOW_AFTER
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.intake import Intake
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import (
+    Client,
     Nodes,
     Periodic,
     Planner,
     Reason,
-    Scraper,
     ScrapesAlone,
     Sharing,
     Store,
 )
 from metricsapi.scrape.planning import ScrapePlans
 from metricsapi.scrape.schedule import offset_of
+from metricsapi.scrape.scrape_tasks import ScrapeTasks
 from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import IPFamily, log_refused_path, target_of
 from metricsapi.storage.types import NodeSample
+from metricsapi.telemetry.metrics import Telemetry
 
 
 class ScraperPool:
-    """Scrapes every node of the informer that --node-selector selects, and stores the samples.
-
-    Nodes whose last scrape failed have an in-flight limit of their own, and a scrape that takes
-    long makes room for the next one: a hundred kubelets that hang delay no other node.
-    """
+    """Scrapes every node of the informer that --node-selector selects, and stores the samples."""
 
     def __init__(
         self,
         *,
         nodes: Nodes,
-        client: Scraper,
+        client: Client,
         store: Store,
+        telemetry: Telemetry,
         settings: KubeletSettings,
         ip_family: IPFamily | None = None,
         slow_after: float | None = SLOW_AFTER,
@@ -62,18 +61,14 @@ class ScraperPool:
         self._progress = unobserved
         self._nodes = nodes
         self._client = client
-        self._intake = Intake(client, store, slices or Slices())
-        self._store = store
+        self._intake = Intake(client, store, telemetry, slices or Slices())
         self._settings = settings
         self._ip_family = ip_family
         self._sharing = sharing or ScrapesAlone()
-        self._requirements = parse_labels(settings.node_selector)
+        self._selector = Conditions(parse_labels(settings.node_selector))
         may_scrape = self._sharing.may_scrape
         self._plans = ScrapePlans(self._due, planner or Periodic(), may_scrape, settings)
-        # The API server is not to be flooded: there the limit is hard.
-        slow_after = None if settings.transport == "apiserver-proxy" else slow_after
-        self._healthy = InFlightLimit(settings.concurrency, self._start, slow_after)
-        self._failed = InFlightLimit(settings.failed_concurrency, self._start)
+        self._tasks = ScrapeTasks(self._scrape_and_report, settings, slow_after)
 
     @property
     def newest_scrape(self) -> float | None:
@@ -97,6 +92,7 @@ class ScraperPool:
                 if not self.states:
                     progress()
                 await asyncio.sleep(self._settings.resolution)
+                self._intake.end_cycle()
         finally:
             tasks = [state.task for state in self.states.values() if state.task is not None]
             self._plans.clear()
@@ -136,15 +132,12 @@ class ScraperPool:
         if (state := self.states.get(node)) is not None:
             self._plans.replan(state)
 
-    def _selects(self, node: Node) -> bool:
-        return all(requirement.matches(node.labels) for requirement in self._requirements)
-
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         """Follow the informer: `old` is None for a new node, `new` for one that is gone."""
-        if new is None or not self._selects(new):
+        if new is None or not self._selector.met_by(new.labels):
             if old is not None and old.name in self.states:
                 self._remove(old.name)
-                self._store.forget(old.name)
+                self._intake.forget(old.name)
                 self._sharing.forget(old.name)
             return
         log_refused_path(old, new)
@@ -157,7 +150,7 @@ class ScraperPool:
             self._scrape_now(state, Reason.START)
         elif state.target != target:
             state.target = target
-            self._cancel(state)
+            self._tasks.cancel(state)
             self._client.drop(new.name)
             self._scrape_now(state, Reason.START)
         elif state.failure is not None and state.limit is None and _became_ready(old, new):
@@ -167,7 +160,7 @@ class ScraperPool:
         state = self.states.pop(name, None)
         if state is not None:
             self._plans.cancel(state)
-            self._cancel(state)
+            self._tasks.cancel(state)
             self._client.drop(name)
 
     def _due(self, state: NodeState) -> None:
@@ -182,59 +175,19 @@ class ScraperPool:
         self._plans.plan(state, now, len(self.states))
         if wanted and state.limit is None:
             state.scraped_for = reason
-            state.limit = self._healthy if state.failure is None else self._failed
-            state.limit.add(state)
+            self._tasks.add(state)
         elif wanted and reason is Reason.PERIODIC:
             state.skipped += 1
             self.skipped += 1
 
     def _wanted(self, state: NodeState) -> bool:
-        """Tell whether a node is to be scraped by this replica."""
-        return self._sharing.may_scrape() or self._missed(state)
+        """Return whether this replica is to scrape a node.
 
-    def _missed(self, state: NodeState) -> bool:
-        """Return whether the replica that scrapes for us seems not to know a node."""
-        return state.without_result(time.monotonic()) > self.patience
-
-    def _cancel(self, state: NodeState) -> None:
-        """End the scrape that is queued or in flight, if there is one."""
-        if state.task is not None:
-            state.task.cancel()
-        self._release(state)
-
-    def _release(self, state: NodeState) -> None:
-        limit, state.limit, state.task = state.limit, None, None
-        if limit is not None:
-            limit.remove(state)
-
-    def _start(self, state: NodeState) -> None:
-        state.task = asyncio.get_running_loop().create_task(self._run(state))
-
-    async def _run(self, state: NodeState | None) -> None:
-        """Scrape a node, and as long as scrapes succeed, the next queued node after each.
-
-        A task of its own for each scrape would cost more CPU than the exchange with the kubelet.
+        If another one scrapes, it is to where that seems not to know the node.
         """
-        while state is not None:
-            task = state.task
-            following = None
-            try:
-                if await self._scrape_and_report(state):
-                    following = self._next(state, task)
-            finally:
-                if state.task is task:  # otherwise it was cancelled, and perhaps started again
-                    self._release(state)
-            state = following
-
-    def _next(self, state: NodeState, task: asyncio.Task[None] | None) -> NodeState | None:
-        """Return the node that this task scrapes next, in the place of the one that it has done."""
-        if state.task is not task or state.limit is None:
-            return None
-        following = state.limit.replace(state)
-        state.limit = state.task = None
-        if following is not None:
-            following.task = task
-        return following
+        if self._sharing.may_scrape():
+            return True
+        return state.without_result(time.monotonic()) > self.patience
 
     async def _scrape_and_report(self, state: NodeState) -> bool:
         """Scrape a node once and note how that went; return whether it succeeded.

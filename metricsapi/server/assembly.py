@@ -25,10 +25,9 @@ from metricsapi.kube.files import FilesInUse
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
 from metricsapi.kube.watch import NODES, RUNNING_PODS
-from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.node_status import Rows
-from metricsapi.scrape.parts import Periodic, ScrapesAlone, Store
+from metricsapi.scrape.parts import Periodic, ScrapesAlone
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import cluster_family
@@ -72,7 +71,6 @@ class Usage(NamedTuple):
 
     store: MetricsStore
     kubelets: KubeletClient
-    measured: MeasuredScraper
     scraper: ScraperPool
     catalog: Catalog
     prefetcher: Prefetcher | None
@@ -110,14 +108,13 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
         full_summary="ephemeral-storage" in settings.storage.resources,
         may_repeat=sharing.may_scrape,
     )
-    measured = MeasuredScraper(kubelets, telemetry)
     catalog = Catalog(cluster.nodes, cluster.pods, store)
     prefetcher = _prefetcher(process, cluster, catalog, store, replication)
-    stored: Store = MeasuredStore(store, telemetry)
     scraper = ScraperPool(
         nodes=cluster.nodes,
-        client=measured,
-        store=prefetcher.noting(stored) if prefetcher else stored,
+        client=kubelets,
+        store=prefetcher.noting(store) if prefetcher else store,
+        telemetry=telemetry,
         settings=settings.kubelet,
         ip_family=cluster_family(process.credentials.server),
         sharing=sharing,
@@ -126,7 +123,7 @@ def usage_of(process: Process, cluster: Cluster, replication: Replication | None
     )
     if prefetcher is not None:
         prefetcher.attach(scraper)
-    return Usage(store, kubelets, measured, scraper, catalog, prefetcher)
+    return Usage(store, kubelets, scraper, catalog, prefetcher)
 
 
 def _prefetcher(
@@ -167,7 +164,6 @@ def operations_of(
         nodes=cluster.nodes,
         pods=cluster.pods,
         scraper=usage.scraper,
-        measured=usage.measured,
         statuses=Rows(usage.store, usage.kubelets, cluster.nodes, expected),
         store=usage.store,
         caches=security.caches,

@@ -13,6 +13,7 @@ from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.storage.store import MetricsStore
 from tests.faults.fleet import RATES, TOKEN, node_at
+from tests.support.telemetry import telemetry
 
 ALLOWED_LATENESS = 2.0  # seconds beyond the resolution
 LONGEST_START = 5.0  # seconds until the healthy nodes are all served
@@ -95,7 +96,9 @@ class Cluster:
         client = KubeletClient(settings, fetcher)
         store = MetricsStore(max_age=max(3 * self.resolution, 60.0))
         nodes = Nodes([node_at(name, host, fleet.port) for name, host in self.hosts.items()])
-        pool = ScraperPool(nodes=nodes, client=client, store=store, settings=settings)
+        pool = ScraperPool(
+            nodes=nodes, client=client, store=store, telemetry=telemetry(), settings=settings
+        )
         for name in self.faulty[::2]:
             await fleet.set_fault(name, self.fault.fault)
         reading = asyncio.create_task(pool.run())

@@ -18,6 +18,7 @@ from metricsapi.scrape.targets import PATH_ANNOTATION
 from metricsapi.storage.types import NodeSample
 from tests.support.conditions import until
 from tests.support.kubelet import node
+from tests.support.telemetry import telemetry
 
 REFUSED = Failure(Cause.REFUSED, "127.0.0.1:10250 refused the connection")
 TIMEOUT = Failure(Cause.TIMEOUT, "127.0.0.1:10250 did not answer in time")
@@ -102,6 +103,7 @@ async def running(nodes, client, store=None, **options):
         nodes=nodes,
         client=client,
         store=store or Store(),
+        telemetry=telemetry(),
         settings=KubeletSettings(**options),
         slow_after=slow_after,
         **parts,

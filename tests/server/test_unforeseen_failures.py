@@ -59,7 +59,6 @@ FAULTS = {
         "server.operator.readiness", "Readiness", "problems", "KeyError('check')"
     ),
     "summary": ("server.operator.operations", "", "log_summaries", "SystemExit(3)"),
-    "scrape-cycle": ("server.operator.parts", "Parts", "end_cycle", "OSError('tick')"),
 }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ measure the event loop, log a summary each minute, and follow readiness.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -36,7 +35,7 @@ from metricsapi.server.operator.summary import (
     remarks,
 )
 from metricsapi.server.operator.watchdog import EventLoopMonitor, Watchdog
-from metricsapi.server.task import LONGEST_SILENCE, Task
+from metricsapi.server.task import Task
 from metricsapi.telemetry import logs
 from metricsapi.telemetry.metrics import Telemetry
 
@@ -64,12 +63,10 @@ class Operations:
 
     def tasks(self) -> list[Task]:
         """Return what must run beside the server, until the process ends."""
-        cycle = self._settings.kubelet.resolution
         return [
             Task("event-loop-monitor", self._loop.run),
             Task("summary", self._summarize),
             Task("readiness", partial(self._readiness.follow, self._telemetry.ready)),
-            Task("scrape-cycle", self._end_cycles, longest_silence=LONGEST_SILENCE + cycle),
         ]
 
     def is_ready(self) -> bool:
@@ -79,12 +76,6 @@ class Operations:
     async def _summarize(self, progress: Progress = unobserved) -> None:
         states = self._parts.states
         await log_summaries(self._minute, states, self._numbers, progress=progress)
-
-    async def _end_cycles(self, progress: Progress = unobserved) -> None:
-        while True:
-            progress()
-            await asyncio.sleep(self._settings.kubelet.resolution)
-            self._parts.end_cycle()
 
     def _routes(self) -> list[BaseRoute]:
         parts = self._parts

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from metricsapi.api.slices import gather
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
-from metricsapi.scrape.instrumented import MeasuredScraper
 from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.supervisor import Supervisor
@@ -33,7 +32,6 @@ class Parts:
     nodes: Informer[Node]
     pods: Informer[Pod]
     scraper: ScraperPool
-    measured: MeasuredScraper
     statuses: Rows
     store: MetricsStore
     caches: Callable[[], Mapping[str, tuple[int, int]]]  # hits and misses of the review caches
@@ -83,10 +81,6 @@ class Parts:
         """Return the seconds since the oldest usage of a node that is served; None without any."""
         oldest = self.store.oldest(time.monotonic())
         return None if oldest is None else max(0.0, time.time() - oldest)
-
-    def end_cycle(self) -> None:
-        """Count a scrape cycle as over."""
-        self.measured.tick()
 
     async def snapshot(self) -> Snapshot:
         """Return what self-metrics show of all parts."""

@@ -7,21 +7,18 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from metricsapi.api.slices import gather
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.settings import Settings
 from metricsapi.kube.progress import SLICE
-from metricsapi.scrape.errors import Cause, Failure
-from metricsapi.scrape.instrumented import MeasuredScraper, MeasuredStore
-from metricsapi.scrape.targets import Target
+from metricsapi.scrape.errors import Cause
 from metricsapi.server.operator import operations
 from metricsapi.server.operator.operations import Operations
 from metricsapi.server.operator.summary import log_summaries
 from metricsapi.server.supervisor import Supervisor
 from metricsapi.server.task import TaskHealth
-from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.metrics import Telemetry
 from metricsapi.telemetry.node_status import NodeStatus
 from metricsapi.telemetry.replicas import ReplicaStatus
@@ -29,7 +26,6 @@ from metricsapi.telemetry.snapshot import Snapshot
 from tests.server.operator.rows import counted, failing, good
 from tests.server.operator.serving import serving
 from tests.support.conditions import until
-from tests.support.samples import container_stats, node_sample
 
 
 class Cluster:
@@ -57,7 +53,6 @@ class Cluster:
             readings=tuple,
             containers=lambda: self.stored_containers,
             oldest_usage_age=lambda: self.oldest,
-            end_cycle=lambda: None,
             replica=lambda: self.replica,
             snapshot=self.snapshot,
         )
@@ -220,46 +215,6 @@ async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
     await until(lambda: gc.get_freeze_count() > 0)
     task.cancel()
     gc.unfreeze()
-
-
-class Kubelets:
-    """Returns these results, one per scrape."""
-
-    def __init__(self, *results):
-        self._results = list(results)
-
-    async def scrape(self, *_):
-        return self._results.pop(0)
-
-
-def sample(now):
-    containers = [container_stats(name, 1.0, 2.0, 10, 5, 2.0, 7) for name in "cd"]
-    return node_sample("a", now, now, [("ns", "p", "u", containers)])
-
-
-async def test_reads_are_counted_by_outcome_cause_and_phase():
-    telemetry = Telemetry(CollectorRegistry(), resolution=15.0, version="1")
-    now = asyncio.get_running_loop().time()
-    kubelets = Kubelets(sample(now), Failure(Cause.REFUSED, "no"))
-    scraper = MeasuredScraper(kubelets, telemetry)
-    inner = MetricsStore(max_age=60.0)
-    store = MeasuredStore(inner, telemetry)
-    target = Target("a", ("127.0.0.1",), 10250)
-    for _ in store.put_in_steps(await scraper.scrape(target, now + 1)):
-        pass
-    assert isinstance(await scraper.scrape(target, now + 1), Failure)
-    scraper.tick()
-    text = generate_latest(telemetry.registry).decode()
-    assert 'metrics_server_kubelet_request_total{success="true"} 1.0' in text
-    assert 'metrics_server_kubelet_request_total{success="false"} 1.0' in text
-    assert 'metricsapi_scrape_failures_total{cause="refused"} 1.0' in text
-    assert "metrics_server_manager_tick_duration_seconds_count 1.0" in text
-    for phase in ("connect", "wait", "read", "store"):
-        assert f'metricsapi_scrape_phase_seconds_count{{phase="{phase}"}} 1.0' in text
-    assert inner.points() == (1, 2)
-    store.forget("a")
-    assert inner.points() == (0, 0)
-    assert 'node="a"' not in generate_latest(telemetry.registry).decode()
 
 
 @pytest.mark.parametrize("cause", list(Cause))
