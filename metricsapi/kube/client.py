@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
@@ -16,6 +17,7 @@ from metricsapi.kube.connections import CONNECT_TIMEOUT, Connections, Params
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.decoding import decode_json
 from metricsapi.kube.errors import InvalidResponse, KubeError, Unreachable, error_from_response
+from metricsapi.kube.retry_after import retry_after_seconds
 
 LONGEST_LINE = 16 * 2**20  # bytes of a watch event; etcd takes objects of 1.5 MiB by default
 # Bytes of a response, without which an endless one would take all memory; a page of 500 nodes with
@@ -121,7 +123,8 @@ class KubeClient:
         if status < 400:
             server, where = self.credentials.server, headers.get("Location", "")
             return InvalidResponse(f"{server} redirects ({status}) to {where!r}")
-        return error_from_response(status, body, headers.get("Retry-After", ""))
+        retry_after = retry_after_seconds(headers.get("Retry-After", ""), time.time())
+        return error_from_response(status, body, retry_after)
 
 
 async def _whole(response: httpx.Response, path: str, largest: int) -> bytes:

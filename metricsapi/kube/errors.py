@@ -17,14 +17,12 @@ KubeError
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 import msgspec
 
 LONGEST_RETRY_AFTER = 300.0  # seconds; a proxy that asks for a day is not obeyed
 LONGEST_MESSAGE = 1000  # characters of what a server says, which is logged
-_SECONDS = re.compile("[0-9]{1,9}")
 
 
 class KubeError(Exception):
@@ -101,10 +99,10 @@ class _Status(msgspec.Struct):
     code: int = 0
 
 
-def error_from_response(code: int, body: bytes, retry_after: str = "") -> ApiError:
+def error_from_response(code: int, body: bytes, retry_after: float = 0.0) -> ApiError:
     """Return the error for an HTTP status and its body, which need not be a `Status`.
 
-    `retry_after` is that header; only a number of seconds counts.
+    `retry_after` is what that header asks for, in seconds; it is bounded here.
     """
     try:
         status = msgspec.json.decode(body, type=_Status)
@@ -112,5 +110,4 @@ def error_from_response(code: int, body: bytes, retry_after: str = "") -> ApiErr
         status = _Status(message=body[:200].decode("utf-8", "replace").strip())
     status.message = status.message[:LONGEST_MESSAGE]
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)
-    seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else 0.0
-    return kind(code, status.reason, status.message, min(seconds, LONGEST_RETRY_AFTER))
+    return kind(code, status.reason, status.message, min(retry_after, LONGEST_RETRY_AFTER))
