@@ -16,14 +16,14 @@ from metricsapi.kube.connections import Connections
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.kube.files import FollowedFiles
+from metricsapi.kube.retry_after import retry_after_seconds
 from metricsapi.scrape.errors import Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.large_responses import LARGE, LargeResponses, Place
+from metricsapi.scrape.pauses import Pauses
 from metricsapi.scrape.response_body import Body
 from metricsapi.scrape.targets import Target
 
-LONGEST_PAUSE = 60.0  # seconds: a longer Retry-After is cut to this
-SHORTEST_PAUSE = 1.0  # seconds after a 429 without Retry-After
 UNREACHED = (502, 503, 504)  # what the API server responds with where it reaches no kubelet
 
 
@@ -31,7 +31,7 @@ class ProxyFetcher:
     """Sends requests for kubelets to the API server.
 
     At most `concurrency + failed_concurrency` requests are in flight. After a 429 none is begun
-    until its Retry-After has passed. One httpx pool is fast enough for one host.
+    until its Retry-After has passed: see `Pauses`. One httpx pool is fast enough for one host.
     """
 
     permission = "nodes/proxy"
@@ -43,7 +43,7 @@ class ProxyFetcher:
         connections = settings.concurrency + settings.failed_concurrency
         self._free = asyncio.Semaphore(connections)
         self._large = LargeResponses()
-        self._paused_until = 0.0  # monotonic seconds
+        self._pauses = Pauses()
         self._connections = Connections(
             credentials, "metricsapi", most=connections, kept_alive=connections
         )
@@ -54,7 +54,7 @@ class ProxyFetcher:
         url = f"/api/v1/nodes/{quote(target.node, safe='')}/proxy{path}"
         try:
             async with asyncio.timeout_at(deadline), self._free:
-                await self._wait(url, deadline)
+                await self._wait(target.node, url, deadline)
                 response = await self._request(url, accept)
         except TimeoutError as error:
             raise ScrapeError(
@@ -67,7 +67,8 @@ class ProxyFetcher:
                 Cause.API_SERVER, f"the request to the API server failed: {error}"
             ) from error
         if response.status == 429:
-            self._paused_until = time.monotonic() + pause_of(response.retry_after)
+            retry_after = retry_after_seconds(response.retry_after, time.time())
+            self._pauses.limited(target.node, retry_after, time.monotonic())
         if response.status in UNREACHED:
             text = response.body[:300].decode("utf-8", "replace").strip()
             response.release()
@@ -82,8 +83,9 @@ class ProxyFetcher:
         """None but those of the credentials."""
         return self._files
 
-    def drop(self, _node: str) -> None:
-        """Do nothing: connections are not a node's."""
+    def drop(self, node: str) -> None:
+        """Forget a node that is gone; connections are not a node's."""
+        self._pauses.forget(node)
 
     def close(self) -> None:
         """Close every connection."""
@@ -93,10 +95,10 @@ class ProxyFetcher:
         """Return where nodes are scraped: at the API server."""
         return self._server.removeprefix("https://")
 
-    async def _wait(self, url: str, deadline: float) -> None:
+    async def _wait(self, node: str, url: str, deadline: float) -> None:
         """Wait until the API server takes requests again."""
-        while (pause := self._paused_until - time.monotonic()) > 0:
-            if self._paused_until >= deadline:
+        while (pause := (until := self._pauses.until(node)) - time.monotonic()) > 0:
+            if until >= deadline:
                 raise ScrapeError(
                     Cause.TOO_MANY_REQUESTS,
                     f"{self._server}{url} was not requested: the API server takes requests "
@@ -144,9 +146,3 @@ class ProxyFetcher:
             place.leave,
             cut_possible=not body.complete,
         )
-
-
-def pause_of(retry_after: str) -> float:
-    """Return the seconds that a Retry-After asks for, within bounds; a date counts as none."""
-    seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
-    return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE)

@@ -11,7 +11,7 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.credentials import Credentials
 from metricsapi.kube.identity import Identity
 from metricsapi.kube.tls import ClientTLS
-from metricsapi.scrape.apiserver_proxy import ProxyFetcher, pause_of
+from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.kubelet import KubeletClient, kubelet_client
 from metricsapi.scrape.targets import Target
@@ -126,13 +126,25 @@ async def test_after_a_429_nothing_is_asked_until_its_time_has_passed():
         await until(lambda: not server.open)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("5", 5.0), ("0", 1.0), ("", 1.0), ("9" * 400, 60.0), ("-3", 1.0), ("1.5", 1.0),
-     ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0), ("\u0665", 1.0)],
-)  # fmt: skip
-def test_a_pause_is_what_is_asked_for_within_bounds(text, seconds):
-    assert pause_of(text) == seconds
+async def test_one_kubelet_that_limits_requests_does_not_stop_the_others_for_good():
+    """Its 429 looks like one of the API server: the others wait after the first one alone."""
+
+    def answer(request):
+        name = request.path.split("/")[4]
+        limited = http(b"slow down", 429, headers=["Retry-After: 1"])
+        return limited if name == "n1" else http(summary(name))
+
+    async with Kubelet(answer) as server:
+        client = kubelet_client(SETTINGS, credentials(server))
+
+        async def scrape(node, seconds):
+            return await client.scrape(Target(node, (), 1), time.monotonic() + seconds)
+
+        for seconds in (5.0, 0.9):  # the second time there is no pause to wait for
+            assert (await scrape("n1", 5.0)).cause is Cause.TOO_MANY_REQUESTS
+            assert is_sample(await scrape("n2", seconds))
+        client.close()
+        await until(lambda: not server.open)
 
 
 async def test_gzip_through_the_api_server_is_undone_within_bounds():
