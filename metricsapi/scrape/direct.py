@@ -17,6 +17,7 @@ from metricsapi.scrape.connect import connect
 from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import CERTIFICATE_CAUSES, Cause, ScrapeError
 from metricsapi.scrape.http_response import Response
+from metricsapi.scrape.large_responses import LARGE
 from metricsapi.scrape.pacing import Pace
 from metricsapi.scrape.targets import Target
 
@@ -28,11 +29,11 @@ class _Route:
         "by_node_name", "connection", "explained", "generation", "good", "silent", "size",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.connection: Connection | None = None
         self.good: str | None = None  # the address that answered last
         self.silent: str | None = None  # the address that took a request and never answered
-        self.size = 0  # bytes of its last response
+        self.size = size  # bytes that are expected: those of its last response, up to LARGE
         self.by_node_name = False  # its certificate names the node and not the address
         self.generation = 0  # of the TLS context that the connection was verified with
         self.explained: ScrapeError | None = None  # the last error of its certificate
@@ -53,19 +54,20 @@ class DirectFetcher:
         self._identity = identity
         self._shared = Shared(settings.max_response_bytes)
         self._pace = Pace()
+        self._newest_size = 0  # bytes of the newest response: what is expected of a new node
         self._routes: dict[str, _Route] = {}
 
     async def get(self, target: Target, path: str, accept: str, deadline: float) -> Response:
         """Return the kubelet's response, whatever its status. Raises ScrapeError."""
         route = self._routes.get(target.node)
         if route is None:
-            route = self._routes[target.node] = _Route()
+            route = self._routes[target.node] = _Route(self._newest_size)
         await self._refresh()
         connection = self._kept(route)
         if connection is None:
             connection = await self._connect(target, route, deadline)
-        now = time.monotonic()
-        if delay := self._pace.delay(route.size, now):
+        now, expected = time.monotonic(), route.size
+        if delay := self._pace.delay(expected, now):
             await asyncio.sleep(min(delay, max(0.0, deadline - now)))
         try:
             response = await connection.get(self._request(connection, path, accept), deadline)
@@ -73,7 +75,9 @@ class DirectFetcher:
             if error.cause is Cause.TIMEOUT:
                 route.silent, route.good = route.good, None
             raise
-        route.size = len(response.body)
+        # A larger response is read no further until it has one of few places.
+        route.size = self._newest_size = min(len(response.body), LARGE)
+        self._pace.correct(route.size - expected, time.monotonic())
         if response.status == 401:
             self._identity.rejected()
         return response

@@ -1,4 +1,8 @@
-"""Bounds the bandwidth of a burst, since a thousand kubelets are scraped right after each other."""
+"""Bounds the bandwidth of a burst, since a thousand kubelets are scraped right after each other.
+
+Reserved is what is expected of a kubelet: what it sent last time. Where it sends more, those that
+come next wait for the difference: what comes unforeseen is bounded by the scrapes in flight.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,17 @@ class Pace:
 
     def delay(self, size: int, now: float) -> float:
         """Reserve `size` bytes; return for how many seconds to wait before asking for them."""
+        rate = self._take(size, now)
+        return max(0.0, -self._available / rate)
+
+    def correct(self, size: int, now: float) -> None:
+        """Note that so many bytes more (or, below 0, less) came than were reserved."""
+        self._take(size, now)
+
+    def _take(self, size: int, now: float) -> float:
+        """Take bytes out of the bucket; return the rate at which it fills, in bytes a second."""
         elapsed, self._at = now - self._at, now
         self._demand = self._demand * exp(-elapsed / AVERAGED) + size / AVERAGED
         rate = max(self._least, HEADROOM * self._demand)
         self._available = min(self._burst, self._available + elapsed * rate) - size
-        return max(0.0, -self._available / rate)
+        return rate

@@ -34,6 +34,16 @@ def test_no_more_than_the_rate_and_a_burst_are_asked_for_in_any_time(scrapes):
             assert total <= 100.0 * took + 50.0 + 1e-6
 
 
+def test_what_comes_beyond_what_was_expected_is_waited_for_by_those_that_come_next():
+    pace = Pace(rate=100.0, burst=50.0)
+    assert [pace.delay(0, 5.0) for _ in range(4)] == [0.0] * 4
+    for _ in range(4):
+        pace.correct(25, 5.0)
+    assert pace.delay(0, 5.0) == 0.5
+    pace.correct(-60, 5.0)  # less came than was reserved
+    assert pace.delay(10, 5.0) == 0.0
+
+
 @given(size=st.integers(1, 500), interval=st.floats(0.05, 1.0))
 def test_a_cluster_that_needs_more_than_the_rate_gets_it(size, interval):
     pace = Pace(rate=100.0, burst=50.0)
