@@ -13,7 +13,9 @@ from metricsapi.api.render.negotiation import pretty_option
 from metricsapi.api.status import StatusError, bad_request
 from metricsapi.config.durations import is_duration
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldTerm, parse_fields
-from metricsapi.kube.selectors import Requirement, SelectorError, parse_labels, selector_text
+from metricsapi.kube.quoting import quoted
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import Requirement, SelectorError, selector_text
 
 _SIGNED = re.compile(r"[-+]?[0-9]+")
 _UNSIGNED = re.compile(r"[0-9]+")
@@ -84,7 +86,7 @@ def _integer(query: QueryString, name: str) -> int:
     try:
         return _parse_int(text, _SIGNED, -(2**63), 2**63 - 1)
     except ValueError as fault:
-        raise bad_request(f"strconv.ParseInt: parsing {_quoted(text)}: {fault}") from None
+        raise bad_request(f"strconv.ParseInt: parsing {quoted(text)}: {fault}") from None
 
 
 def _parse_int(text: str, syntax: re.Pattern[str], least: int, most: int) -> int:
@@ -106,7 +108,7 @@ def _check_timeout(query: QueryString) -> None:
     text = query.get("timeout")
     if text and not is_duration(text):
         raise bad_request(
-            f"invalid timeout specified in the request URL - time: invalid duration {_quoted(text)}"
+            f"invalid timeout specified in the request URL - time: invalid duration {quoted(text)}"
         )
 
 
@@ -117,9 +119,8 @@ def _check_version(query: QueryString) -> None:
     try:
         _parse_int(text, _UNSIGNED, 0, 2**64 - 1)
     except ValueError as fault:
-        quoted = _quoted(text)
-        cause = f"strconv.ParseUint: parsing {quoted}: {fault}"
-        raise bad_request(f"resourceVersion: Invalid value: {quoted}: {cause}") from None
+        cause = f"strconv.ParseUint: parsing {quoted(text)}: {fault}"
+        raise bad_request(f"resourceVersion: Invalid value: {quoted(text)}: {cause}") from None
 
 
 def _check_match(query: QueryString, *, watch: bool) -> None:
@@ -137,7 +138,7 @@ def _check_match(query: QueryString, *, watch: bool) -> None:
             text = f"{name} is forbidden when continue is provided"
             causes.append(("Forbidden", name, text))
         if match not in ("Exact", "NotOlderThan"):
-            text = f'{_quoted(match)}: supported values: "Exact", "NotOlderThan", ""'
+            text = f'{quoted(match)}: supported values: "Exact", "NotOlderThan", ""'
             causes.append(("NotSupported", name, text))
         if match == "Exact" and version == "0":
             text = f'{name} "exact" is forbidden for resourceVersion "0"'
@@ -170,7 +171,3 @@ def _invalid(causes: Sequence[tuple[str, str, str]]) -> StatusError:
             ],
         },
     )
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -7,6 +7,7 @@ lists are tuples, files are paths, an empty text or None means "not set".
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,16 @@ class Settings:
     def max_age(self) -> float:
         """Seconds that usage is served after its last new reading."""
         return self.storage.max_age or max(3 * self.kubelet.resolution, MIN_MAX_AGE)
+
+    @property
+    def discovery_address(self) -> str:
+        """The address of this server for discovery: `host:port`, or `:port`."""
+        host = self.api.external_hostname or self.api.advertise_address
+        if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
+            return host
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{host}:{self.serving.port}"
 
     @property
     def prefetches(self) -> bool:

@@ -19,7 +19,8 @@ from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
 from metricsapi.kube.leader_election import JITTER
 from metricsapi.kube.lease import replica_ip
-from metricsapi.kube.selectors import SelectorError, parse_labels
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import SelectorError
 
 # The kubelet's housekeeping reads cgroups every 10 s, so a shorter resolution reads again
 # what has not changed for nodes, and costs the node its CPU time for each read.

@@ -12,7 +12,8 @@ import time
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
-from metricsapi.kube.selectors import Conditions, parse_labels
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import Conditions
 from metricsapi.scrape.concurrency import SLOW_AFTER
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.intake import Intake

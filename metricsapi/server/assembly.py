@@ -6,7 +6,6 @@ kubelets → `ScraperPool` → `MetricsStore` → app → handler chain → HTTP
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -187,7 +186,7 @@ def application(process: Process, usage: Usage, operations: Operations) -> FastA
         clock=time.monotonic,
         routes=operations.routes,
         observers=observers,
-        address=advertised_address(process.settings),
+        address=process.settings.discovery_address,
         started=time.time(),
     )
 
@@ -242,13 +241,3 @@ def tasks_of(
         *operations.tasks(),
         *(replication.tasks() if replication else []),
     ]
-
-
-def advertised_address(settings: Settings) -> str:
-    """Return the address of this server for discovery: `host:port`, or `:port`."""
-    host = settings.api.external_hostname or settings.api.advertise_address
-    if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
-        return host
-    bare = ":" in host and not host.startswith("[")
-    port = settings.serving.port
-    return f"[{host}]:{port}" if bare else f"{host}:{port}"

@@ -10,7 +10,7 @@ from metricsapi.api import listing
 from metricsapi.api.batches import BATCH
 from metricsapi.api.catalog import Catalog
 from metricsapi.kube.resources import Pod
-from metricsapi.kube.selectors import parse_labels
+from metricsapi.kube.selector_parser import parse_labels
 from metricsapi.storage.store import MetricsStore
 from metricsapi.storage.types import ContainerUsage, PodUsage
 from tests.api.cluster import Cluster, Objects, ask

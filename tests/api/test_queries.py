@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.api.queries import Kind, Query
-from metricsapi.kube.selectors import parse_labels, selector_text
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import selector_text
 from tests.api.cluster import recorded
 from tests.server.serving import configmap, serving
 from tests.support.https_client import connect

@@ -8,7 +8,6 @@ from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.read import read_settings
 from metricsapi.config.serving import ServingSettings
 from metricsapi.config.settings import Settings, StorageSettings
-from metricsapi.server.assembly import advertised_address
 
 
 def test_plain_http_has_the_kubelets_read_only_port_unless_one_is_named():
@@ -39,7 +38,7 @@ def test_max_age_is_the_larger_of_three_periods_and_a_minute():
 def test_where_discovery_says_that_the_server_is(args, address):
     settings, parsed = read_settings(args, {})
     assert parsed.problems == []
-    assert advertised_address(settings) == address
+    assert settings.discovery_address == address
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from metricsapi.kube.errors import KubeError
 from metricsapi.kube.field_selectors import parse_fields
 from metricsapi.kube.pem import PEMError, parse_authorities, read_blocks, read_bundle
 from metricsapi.kube.resources import Node, Pod
-from metricsapi.kube.selectors import SelectorError, parse_labels
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import SelectorError
 from metricsapi.kube.watch import NODES, RUNNING_PODS, decode_event, decode_page
 from metricsapi.scrape.decoding import DecodeError
 from metricsapi.server.http.request_target import BadTarget, resolve

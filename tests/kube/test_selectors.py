@@ -1,10 +1,12 @@
 """Whether objects fulfil the requirements of a selector, however many there are."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.kube.field_selectors import FieldTerm, conditions_of
-from metricsapi.kube.selectors import Conditions, Requirement, parse_labels
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import Conditions, Requirement, SelectorError
 
 KEYS = st.sampled_from(["app", "tier", "n", "a.example/b", "c", "d"])
 VALUES = st.sampled_from(["", "x", "y", "5", "-3", "07", "9" * 30])
@@ -75,3 +77,11 @@ def test_conditions_on_fields_mean_what_the_terms_mean(terms, name, namespace):
     expected = all((values[term.field] == term.value) is not term.negated for term in terms)
     assert all(each.met_by(values[each.field]) for each in conditions) is expected
     assert len(conditions) <= 4
+
+
+def test_an_error_quotes_values_as_go_does():
+    with pytest.raises(SelectorError) as error:
+        parse_labels('a in ("x\x01\\)')
+    assert str(error.value).startswith(
+        r'unable to parse requirement: values[0][a]: Invalid value: "\"x\x01\\": a valid label'
+    )

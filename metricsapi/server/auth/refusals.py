@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metricsapi.api.status import StatusError
+from metricsapi.kube.quoting import quoted
 from metricsapi.server.auth.request_info import RequestInfo
 from metricsapi.server.auth.user import User
 
@@ -16,18 +17,18 @@ REVIEW_FAILED = StatusError(
 
 def forbidden(user: User, info: RequestInfo, reason: str) -> StatusError:
     """Return the 403 for a user and a request; `reason` is the authorizer's, "" for none."""
-    who = f"User {quote(user.name)} cannot {info.verb}"
+    who = f"User {quoted(user.name)} cannot {info.verb}"
     if not info.resource:
-        text = f"{who} path {quote(info.path)}"
+        text = f"{who} path {quoted(info.path)}"
         return StatusError(403, "Forbidden", f"forbidden: {_with_reason(text, reason)}", {})
     resource = "/".join(filter(None, (info.resource, info.subresource)))
-    text = f"{who} resource {quote(resource)} in API group {quote(info.group)}"
+    text = f"{who} resource {quoted(resource)} in API group {quoted(info.group)}"
     if info.namespace:
-        text += f" in the namespace {quote(info.namespace)}"
+        text += f" in the namespace {quoted(info.namespace)}"
     else:
         text += " at the cluster scope"
     what = ".".join(filter(None, (info.resource, info.group)))
-    named = f"{what} {quote(info.name)}" if info.name else what
+    named = f"{what} {quoted(info.name)}" if info.name else what
     details = {
         key: value
         for key, value in (
@@ -46,30 +47,3 @@ def _with_reason(text: str, reason: str) -> str:
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     return f"{text}: {reason}" if reason else text
-
-
-def quote(text: str) -> str:
-    """Quote as Go's `%q`: what cannot be printed is escaped."""
-    return '"' + "".join(_QUOTED.get(sign) or _printable(sign) for sign in text) + '"'
-
-
-def _printable(sign: str) -> str:
-    if sign.isprintable():
-        return sign
-    code = ord(sign)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-_QUOTED = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-}

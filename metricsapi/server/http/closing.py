@@ -9,6 +9,7 @@ from metricsapi.server.http.write_coalescing import CoalescingTransport
 
 _SMALL = 16 * 1024  # bytes of a response that surely fit into the socket's buffer
 _RECENT = 1.0  # seconds after the last write, in which the client may still be reading
+_LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
 
 
 class ClientTransport(CoalescingTransport):
@@ -27,6 +28,7 @@ class ClientTransport(CoalescingTransport):
         self._written = 0  # bytes since the newest request began
         self._written_at = loop.time()
         self._abort: asyncio.TimerHandle | None = None
+        self._close: asyncio.TimerHandle | None = None
 
     def request_begins(self) -> None:
         """Note a new request: the client has read the responses before it."""
@@ -39,20 +41,30 @@ class ClientTransport(CoalescingTransport):
 
     def close(self) -> None:
         super().close()
-        self.close_within(self._timeout())
+        self._abort_within(self._timeout())
 
-    def close_within(self, seconds: float) -> None:
+    def close_soon(self) -> None:
+        """Close in less than a second, whatever the client does.
+
+        Closing now would reset the connection if more is on its way, and the client could lose
+        the response.
+        """
+        self._abort_within(_LINGER + self._limits.close_timeout)
+        self._close = self._loop.call_later(_LINGER, self.close)
+
+    def lost(self) -> None:
+        """Note that the connection is closed: there is nothing to close or abort."""
+        for timer in (self._close, self._abort):
+            if timer is not None:
+                timer.cancel()
+
+    def _abort_within(self, seconds: float) -> None:
         """Abort the connection after so many seconds, unless an earlier abort is planned."""
         if self._abort is not None:
             if self._abort.when() <= self._loop.time() + seconds:
                 return
             self._abort.cancel()
         self._abort = self._loop.call_later(seconds, self._transport.abort)
-
-    def lost(self) -> None:
-        """Note that the connection is closed: there is nothing to abort."""
-        if self._abort is not None:
-            self._abort.cancel()
 
     def _timeout(self) -> float:
         recent = self._loop.time() - self._written_at < _RECENT

@@ -42,7 +42,6 @@ from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
 from metricsapi.server.tls.bounded import EmptyRecordsError
 
 _PIPELINED = 8  # requests that wait behind the one that is being served
-_LINGER = 0.4  # seconds in which a refused client can read why, before the connection is closed
 
 
 class Protocol(HttpToolsProtocol):
@@ -70,7 +69,6 @@ class Protocol(HttpToolsProtocol):
         self._reception = Reception(limits, memory)
         self._pieces = Pieces(self.loop, self._receive, self._pause_reading, self._resume_reading)
         self._reading = ReadTimeLimit(self.loop, limits, lambda: self._refuse(too_slow()))
-        self._lingering: asyncio.TimerHandle | None = None
 
     # The connection
 
@@ -96,9 +94,8 @@ class Protocol(HttpToolsProtocol):
         self._client.lost()
         self._reading.cancel()
         self._writing.cancel()
-        for timer in (self._lingering, self.timeout_keep_alive_task):
-            if timer is not None:
-                timer.cancel()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
         self._reception.release()
         self._pieces.drop()
@@ -212,7 +209,8 @@ class Protocol(HttpToolsProtocol):
             self.cycle.message_event.set()
         if action is not Action.CUT and refused.status is not None:
             self._send_refusal(refused.status, audit_id)
-        self._close_soon()
+        self.flow.resume_reading()  # what still comes in is dropped
+        self._client.close_soon()
 
     def _send_refusal(self, status: StatusError, audit_id: bytes) -> None:
         headers, body = status_answer(status)
@@ -220,16 +218,6 @@ class Protocol(HttpToolsProtocol):
         lines = [STATUS_LINE[status.code], b"connection: close\r\n"]
         lines += [name + b": " + value + b"\r\n" for name, value in headers]
         self.transport.write(b"".join([*lines, b"\r\n", body]))
-
-    def _close_soon(self) -> None:
-        """Close in less than a second, whatever the client does.
-
-        Closing now would reset the connection if more is on its way, and the client could lose
-        the response. What still comes in is dropped.
-        """
-        self.flow.resume_reading()
-        self._client.close_within(_LINGER + self.limits.close_timeout)
-        self._lingering = self.loop.call_later(_LINGER, self.transport.close)
 
     # What goes out
 

@@ -8,7 +8,8 @@ from typing import NamedTuple, cast
 from metricsapi.api.index import Objects
 from metricsapi.api.queries import Query
 from metricsapi.kube.resources import Pod
-from metricsapi.kube.selectors import SelectorError, parse_labels
+from metricsapi.kube.selector_parser import parse_labels
+from metricsapi.kube.selectors import SelectorError
 
 UNKNOWN = -1  # no version of the pods
 
