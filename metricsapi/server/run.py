@@ -62,9 +62,12 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
             client=await stack.enter_async_context(KubeClient(credentials)),
             leaving=asyncio.Event(),
         )
-        security = await stack.enter_async_context(
-            # `operations` is made of later parts.
-            Security(settings, process.client, telemetry, lambda: operations.is_ready())  # noqa: PLW0108
+        security = Security(
+            settings,
+            process.client,
+            telemetry,
+            lambda: operations.is_ready(),  # noqa: PLW0108  it is made of later parts
+            stack,
         )
         cluster = cluster_of(process)
         replication = replication_of(process, security, cluster)

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
@@ -50,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Security:
-    """TLS, authentication, authorization and limits of one server; an async context manager."""
+    """TLS, authentication, authorization and limits of one server."""
 
     def __init__(
         self,
@@ -58,13 +56,16 @@ class Security:
         client: KubeClient,
         telemetry: Telemetry,
         is_ready: Callable[[], bool],
+        stack: contextlib.AsyncExitStack,
     ) -> None:
         """Count reviews in `telemetry`; `is_ready` tells whether this replica is.
+
+        `stack` closes the clients that are made of kubeconfigs for reviews.
 
         Raises CredentialsError, TLSError or ConfigurationError with the file and the fix.
         """
         self._settings = settings
-        self._clients = contextlib.AsyncExitStack()
+        self._stack = stack
         names = serving_names(settings)
         self._certificate = default_certificate(settings, names)
         self._named_certificates = [
@@ -94,17 +95,6 @@ class Security:
             *(tokens.files if tokens else ()),
         ]
         self._configuration = self._configuration_source(authentication)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._clients.aclose()
 
     def caches(self) -> dict[str, tuple[int, int]]:
         """Return hits and misses of each review cache."""
@@ -172,7 +162,7 @@ class Security:
         if not kubeconfig:
             return shared
         client = KubeClient(load_credentials(kubeconfig))
-        self._clients.push_async_exit(client)
+        self._stack.push_async_exit(client)
         return client
 
 

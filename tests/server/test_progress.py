@@ -101,9 +101,7 @@ class Assembled:
             client=self._client,
             leaving=asyncio.Event(),
         )
-        security = await self._stack.enter_async_context(
-            Security(self._settings, self._client, telemetry, lambda: True)
-        )
+        security = Security(self._settings, self._client, telemetry, lambda: True, self._stack)
         cluster = assembly.cluster_of(process)
         replication = assembly.replication_of(process, security, cluster)
         usage = assembly.usage_of(process, cluster, replication)
