@@ -13,7 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from metricsapi.kube.key_pair import KeyPair
 
-_SKEW = 3600.0  # seconds that a certificate is valid before it is made, for clocks that differ
+# Seconds that a certificate is valid before it is made, since clocks may be hours apart; but no
+# longer than it is valid after that.
+_SKEW = 43200.0
 _NAME_LIMIT = 64  # characters of a common name (RFC 5280)
 _LEAST_RSA = 2048  # bits
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -23,7 +25,8 @@ SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 def made_at(pair: KeyPair) -> float:
     """Return when we made a certificate, in epoch seconds."""
-    return begins_at(pair) + _SKEW
+    begins = begins_at(pair)
+    return begins + min(_SKEW, (pair.expires() - begins) / 2)
 
 
 def renew_at(pair: KeyPair) -> float:
@@ -163,7 +166,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime.fromtimestamp(now - _SKEW, dt.UTC))
+        .not_valid_before(dt.datetime.fromtimestamp(now - min(_SKEW, lifetime), dt.UTC))
         .not_valid_after(dt.datetime.fromtimestamp(now + lifetime, dt.UTC))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

@@ -50,7 +50,7 @@ class Leader:
 @asynccontextmanager
 async def leading(clock=lambda: NOW, monotonic=time.monotonic, identity=None):
     leader = Leader(clock, monotonic, identity)
-    pair = make_serving([SERVICE], [], now=NOW, lifetime=30 * DAY, authority=CA)
+    pair = make_serving([SERVICE], [], now=clock(), lifetime=30 * DAY, authority=CA)
     async with serving(replicas=leader.middleware, pair=pair) as running:
         running.tls.trust(CA.certificate.decode())
         leader.address, leader.telemetry = f"127.0.0.1:{running.port}", running.telemetry

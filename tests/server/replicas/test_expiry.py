@@ -61,3 +61,15 @@ async def test_a_stream_ends_when_its_authority_is_no_longer_trusted(kept):
         else:
             await until(lambda: leader.publisher.followers == 0, what="the end of the stream")
         assert bool(leader.publisher.followers) is kept
+
+
+@pytest.mark.parametrize(("leaders", "ours"), [(5, 0), (-5, 0), (0, 5), (0, -5)])
+async def test_replicas_follow_each_other_though_a_clock_is_hours_ahead_or_behind(leaders, ours):
+    def clock(hours):
+        return lambda: NOW + 3600.0 * hours
+
+    async with (
+        leading(clock(leaders)) as leader,
+        following(leader, shown=identity(clock(ours)).shown) as follower,
+    ):
+        await until(follower.follows, what="following")
