@@ -1,7 +1,8 @@
 """Notices that this process stood still, as one that is frozen does (SIGSTOP, a cgroup's freezer).
 
-Other replicas have newer usage by then, so what is stored is stale until each node was scraped
-again. Time that the monotonic clock does not count, as that of a suspended machine, is not noticed.
+Other replicas have newer usage by then. So what is stored is stale until each node has a result as
+new as one that a replica which went on has: of the period before the stall ended, or later. Time
+that the monotonic clock does not count, as that of a suspended machine, is not noticed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ STALL = 5.0  # seconds that this process may stand still: what was sent meanwhil
 class StallDetector:
     """Takes the time of each check; all times are monotonic seconds.
 
-    What is stored counts as stale for `longest` seconds after a stall at most.
+    Nodes are scraped once in `period` seconds. What is stored counts as stale for two periods after
+    a stall at most.
     """
 
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
+    def __init__(self, period: float) -> None:
+        self._period = period
         self._checked_at = math.inf  # no check is due
         self._stalled_at: float | None = None  # when a stall ended whose gap is not closed yet
 
@@ -34,14 +36,14 @@ class StallDetector:
     def check(self, now: float, scraped_since: Callable[[float], bool]) -> float:
         """Return the seconds of the stall that this check is the first one after; 0 without one.
 
-        `scraped_since` tells whether every node was scraped after a time.
+        `scraped_since` tells whether every node was scraped after a time, by whichever replica.
         """
         elapsed, self._checked_at = now - self._checked_at, now
         if elapsed >= STALL:
             self._stalled_at = now
             return elapsed
         at = self._stalled_at
-        if at is not None and (now - at > self._longest or scraped_since(at)):
+        if at is not None and (now - at > 2 * self._period or scraped_since(at - self._period)):
             self._stalled_at = None
         return 0.0
 
