@@ -130,7 +130,7 @@ class Follower:
 
         Raises FollowError when it does not end well.
         """
-        reception = Reception()
+        reception = Reception(leader.holder)
         try:
             shown = self._identity()
             async with self._stream(address_of(leader), shown) as pieces:

@@ -44,11 +44,14 @@ class Received(NamedTuple):
 class Reception:
     """Reads one stream; `current` once its snapshot has come, and a message after it in time.
 
-    What was under way for long, as in a queue before a slow reader, is not current.
+    What was under way for long, as in a queue before a slow reader, is not current. Only a stream
+    of `holder`, which the Lease names, is taken: the address may be another server's by now, and
+    with a CA that is used twice it may lead in another cluster.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, holder: str) -> None:
         self.current = False
+        self._holder = holder
         self._complete = False  # whether the snapshot has come
         self._relation = ClockRelation()
         self._reader = FrameReader()
@@ -66,6 +69,8 @@ class Reception:
         """
         for message in self._reader.feed(data):
             match message:
+                case Hello(identity=identity) if identity != self._holder:
+                    raise ProtocolError("it is not of the Lease's holder")
                 case Hello(sent_at=sent_at) | Heartbeat(sent_at=sent_at):
                     self._note(sent_at, received_at)
                 case Complete(sent_at=sent_at):

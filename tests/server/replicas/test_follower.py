@@ -63,7 +63,7 @@ async def following(address, frozen_after_first=0.0):
     identity = CertificateIdentity(clock=lambda: NOW)
     identity.update([OURS], OURS)
     follower = Follower(
-        leader=address if callable(address) else lambda: Record("somebody", address),
+        leader=address if callable(address) else lambda: Record("a", address),
         accept=accepted.append,
         identity=identity.shown,
         server_name=SERVICE,

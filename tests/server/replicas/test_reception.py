@@ -23,13 +23,19 @@ LOCATED = (0.0, 1.0, 0.5, 10, -math.inf, False, [(1.7e9, NOW, 0.1)])
 
 def received(*messages, sent_at=NOW):
     data = b"".join(map(frame, (Hello("a", sent_at, 1), *messages)))
-    return list(Reception().feed(data, NOW))
+    return list(Reception("a").feed(data, NOW))
 
 
 def sample(requested=NOW - 0.2, answered=NOW - 0.1, located=None):
     made = node_sample("n1", requested, answered, [])
     made.located = located
     return pack(made)
+
+
+def test_a_stream_of_another_process_than_the_lease_names_is_refused():
+    elsewhere = frame(Hello("a", NOW, 1)) + frame(pack(Failed("n1", "timeout", "late", NOW)))
+    with pytest.raises(ProtocolError, match="holder"):
+        list(Reception("b").feed(elsewhere, NOW))
 
 
 def test_results_of_the_past_are_taken():
@@ -72,7 +78,7 @@ def test_a_clock_that_cannot_be_is_refused(sent_at):
 
 
 def test_a_snapshot_that_was_under_way_for_long_is_current_once_what_follows_it_comes_in_time():
-    reception = Reception()
+    reception = Reception("a")
     began = frame(Hello("a", 0.0, 1))
     list(reception.feed(began, NOW))
     list(reception.feed(frame(Complete(1.0)), NOW + 9.0))
@@ -83,6 +89,6 @@ def test_a_snapshot_that_was_under_way_for_long_is_current_once_what_follows_it_
 
 
 def test_a_snapshot_of_a_version_that_does_not_say_when_it_was_complete_is_current():
-    reception = Reception()
+    reception = Reception("a")
     list(reception.feed(frame(Hello("a", 0.0, 1)) + frame(Complete()), NOW))
     assert reception.current

@@ -75,7 +75,7 @@ class Replicas:
             self._send(sample.answered_at, Heartbeat(sample.answered_at), self._kept[-1])
 
     def follow(self, now):
-        self._reception = Reception()
+        self._reception = Reception("leader")
         self._send(now, Hello("leader", now, 1), *self._kept)
 
     def _send(self, now, *messages):
