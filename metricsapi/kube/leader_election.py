@@ -71,6 +71,11 @@ class LeaderElector:
         leader = self.leader()
         return leader if leader and leader.holder != self.identity else None
 
+    def other_holder(self) -> Record | None:
+        """Return the record last seen if it names another process, also once it has expired."""
+        record = self.election.record
+        return record if record.holder and record.holder != self.identity else None
+
     async def run(self, progress: Progress = unobserved) -> None:
         """Take part in the election until cancelled; then release the Lease."""
         try:

@@ -82,7 +82,7 @@ class Replication:
         self._resolution = settings.kubelet.resolution
         self._clock = clock
         self._started = clock()
-        self._stall = StallDetector(2 * self._resolution)
+        self._stall = StallDetector(self._resolution)
         self._resignation = Resignation(2 * self._resolution + settings.kubelet.timeout)
         self._elector = LeaderElector(
             client,
@@ -168,7 +168,7 @@ class Replication:
 
     def status(self) -> ReplicaStatus:
         """Return who leads and who follows whom."""
-        leader = self._elector.leader()
+        leader = self._leader() or self._elector.leader()
         return ReplicaStatus(
             identity=self._elector.identity,
             leading=self._elector.leads(),
@@ -232,8 +232,16 @@ class Replication:
         return all(state.last_result is not None and state.last_result > at for state in states)
 
     def _leader(self) -> Record | None:
-        """Return whom to follow; None until nodes are listed: scrapes of others are dropped."""
-        return self._elector.other_leader() if self._nodes.synced.is_set() else None
+        """Return whom to follow; None until nodes are listed: scrapes of others are dropped.
+
+        A leader ends its stream when it leads no longer. So while one goes on it is this replica
+        that does not see the Lease renewed, as without a connection to the API server.
+        """
+        if not self._nodes.synced.is_set():
+            return None
+        if self._follower.follows():
+            return self._elector.other_holder()
+        return self._elector.other_leader()
 
     def _on_query(self, query: Query, at: float) -> None:
         self._observe(query, at)

@@ -1,7 +1,9 @@
 """When a replica scrapes for itself, and when it refuses to serve what it has stored."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import logging
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,12 +12,15 @@ import pytest
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.errors import NotFound, Unreachable
-from metricsapi.kube.lease import record_of
+from metricsapi.kube.lease import Record, lease_of, record_of
+from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.certificate_identity import CertificateIdentity
 from metricsapi.server.replicas.follower import address_of
 from metricsapi.server.replicas.reception import SILENCE
 from metricsapi.server.replicas.replication import Replication
 from metricsapi.server.replicas.stall import STALL
+from tests.server.replicas.pair import identity as replica_identity
+from tests.server.replicas.pair import leading
 from tests.support.conditions import until
 
 
@@ -45,12 +50,45 @@ class Leases:
         return msgspec.json.encode(body)
 
 
-def replication(clock, *, listed=True, client=None, address="10.0.0.1"):
+class LeaseOf:
+    """An API server whose Lease another process holds and renews; it can be `away`."""
+
+    def __init__(self, holder, address):
+        self.record = Record(holder=holder, address=address, version="1")
+        self.away = False
+
+    async def request(self, *_, **__):
+        if self.away:
+            raise Unreachable("no route to host")
+        return msgspec.json.encode(lease_of(self.record, {}, duration=15.0, now=time.time()))
+
+
+class Scraper:
+    """Takes what the leader scraped."""
+
+    def __init__(self):
+        self.accepted, self.states = [], {}
+
+    def accept(self, node, _, __):
+        self.accepted.append(node)
+        return True
+
+    def scrape_late(self):
+        """There are no nodes."""
+
+
+def replication(
+    clock, *, listed=True, client=None, address="10.0.0.1", identity=None, lease_duration=15.0
+):
     nodes = SimpleNamespace(synced=asyncio.Event())
     if listed:
         nodes.synced.set()
-    identity = CertificateIdentity(clock=clock)
-    settings = replace(Settings(), api=replace(Settings().api, advertise_address=address))
+    identity = identity or CertificateIdentity(clock=clock)
+    settings = replace(
+        Settings(),
+        api=replace(Settings().api, advertise_address=address),
+        leader_election=replace(Settings().leader_election, lease_duration=lease_duration),
+    )
     client = client or NoServer()
     made = Replication(settings, client, identity, nodes, asyncio.Event(), clock=clock)
     return made, nodes
@@ -117,3 +155,30 @@ async def test_the_lease_has_the_address_of_its_holder_as_followers_connect_to_i
         await until(lambda: leases.written, what="the Lease")
     host = f"[{address}]" if ":" in address else address
     assert address_of(record_of(leases.written[0])) == f"{host}:4443"
+
+
+async def test_a_follower_that_is_cut_off_from_the_api_server_follows_while_the_leader_streams(
+    caplog,
+):
+    def changes():
+        return [of.data["leader"] for of in caplog.records if of.message == "leader changed"]
+
+    caplog.set_level(logging.INFO)
+    failure = Failure(Cause.TIMEOUT, "late")
+    async with leading() as leader, AsyncExitStack() as stack:
+        lease = LeaseOf("a", leader.address)
+        replica, _ = replication(
+            time.monotonic, client=lease, identity=replica_identity(), lease_duration=0.5
+        )
+        scraper = Scraper()
+        replica.attach(scraper, 4443)
+        for task in replica.tasks():
+            await stack.enter_async_context(checking(replica, task.name))
+        await until(lambda: replica.status().following, what="following")
+        lease.away = True
+        await until(lambda: changes()[-1] is None, what="a Lease that has expired, as seen here")
+        for node in ("n1", "n2"):
+            leader.publisher.publish(node, failure, time.monotonic())
+            await until(lambda node=node: node in scraper.accepted, what="a result")
+        assert replica.status().leader == "a"
+        assert not replica.may_scrape()
