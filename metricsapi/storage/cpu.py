@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metricsapi.storage.rates import (
-    EXACT_SHARE,
     LARGEST_COUNTER,
     OLDEST_READING,
     Interval,
@@ -28,6 +27,7 @@ from metricsapi.storage.types import CpuStats, KubeletTime, epoch_seconds
 SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
 CERTAIN = 4  # agreeing readings in a row that are no chance, whatever the kubelet's rate says
+LONGEST = 300.0  # seconds between two readings, and three periods, beyond which there is no rate
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
@@ -65,8 +65,14 @@ def next_state(state: CpuState, start: KubeletTime, new: CpuStats, rules: Rules)
     if _is_repeated(last, at, counter):
         # What is read at request time is another reading in each sample.
         return state if at.moment is not None else _with_run(state, OLD)
-    if last.counter is None or counter < last.counter - ROUNDED:
+    if at.received - last.at.received > max(LONGEST, 3 * rules.windows.period):
         return _begun(state, start, new, at, rules)
+    if last.counter is None or counter < last.counter - ROUNDED:
+        return (
+            state
+            if _is_set_back(last, at, counter, rules)
+            else _begun(state, start, new, at, rules)
+        )
     return _following(state, last, start, new, at, rules)
 
 
@@ -120,9 +126,7 @@ def _time_between(
     if not trusted or run >= CERTAIN or started is None or at.time - started < SETTLED:
         return between, trusted
     grown = (new.usage_core_nano_seconds or 0) - (since.counter or 0)
-    if favours(
-        at.time - since.at.time, between, grown, kubelet_rate(new, rules.limits), EXACT_SHARE
-    ):
+    if favours(at.time - since.at.time, between, grown, kubelet_rate(new, rules.limits)):
         return rules.measure(since.at, at, trusted=False), False
     return between, True
 
@@ -142,6 +146,17 @@ def _is_repeated(last: Reading, at: Instant, counter: int) -> bool:
     if -ROUNDED <= grown <= ROUNDED and later > -COARSEST:
         return True
     return grown <= 0 and 0.0 < -later <= OLDEST_READING
+
+
+def _is_set_back(last: Reading, at: Instant, counter: int, rules: Rules) -> bool:
+    """Return whether a counter below the last reading is still that of the same container.
+
+    It is if the node's cores could not give as much to one that started since then. Such a counter
+    is usually right again in the next answer. If it stays low, it begins anew.
+    """
+    since = at.received - last.at.requested
+    new_at_most = rules.limits.cpu * (since + OLDEST_READING)
+    return last.counter is not None and since <= OLDEST_READING and counter > new_at_most
 
 
 def _without_counter(

@@ -25,7 +25,7 @@ from metricsapi.storage.types import (
 )
 from metricsapi.storage.windows import Windows
 
-UNRATED = 60.0  # seconds after which a node that answers, but has no rate, is unusable
+UNRATED = 60.0  # seconds, and three periods, after which a node without a new rate is unusable
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
 
@@ -41,7 +41,7 @@ class Node:
         self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
-        self.unrated_since: float | None = None  # monotonic seconds; None once it has a rate
+        self.unrated_since: float | None = None  # monotonic seconds; None before the first answer
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; return the rules for its containers."""
@@ -58,7 +58,7 @@ class Node:
             stat = advance(self.stat, new, rules)
             if stat is not self.stat:
                 self.stat, self.usage = stat, None
-        self._note_unrated(sample)
+        self._note_unrated(sample, windows)
         return Rules(timing, limits, windows, RUN, rates_known=rates_known, oldest_new=since)
 
     def make_usage(self) -> NodeUsage | None:
@@ -100,19 +100,22 @@ class Node:
         )
         return timing
 
-    def _note_unrated(self, sample: NodeSample) -> None:
+    def _note_unrated(self, sample: NodeSample, windows: Windows) -> None:
         """Make answers unusable that are all sound, but of which no rate of the node follows.
 
-        Such are a counter that stays 0, and one whose times do not move as it is read.
+        Such are a counter that stays 0, one whose times do not move as it is read, and one that
+        grows by more than the cores of the node's object can give.
         """
-        if self.stat is not None and self.stat.cpu.rated is not None:
-            self.unrated_since = None
+        rated = self.stat.cpu.rated if self.stat is not None else None
+        if rated is not None:
+            self.unrated_since = rated.at.received
         elif self.unrated_since is None:
             self.unrated_since = sample.answered_at
-        elif sample.answered_at - self.unrated_since >= UNRATED and not sample.unusable:
+        unrated = max(UNRATED, 3 * windows.period)
+        if sample.answered_at - self.unrated_since >= unrated and not sample.unusable:
             sample.unusable = (
-                f"for {UNRATED:g} s no CPU usage of the node itself has followed from the counters "
-                "and their times"
+                f"for {unrated:g} s no CPU usage of the node itself has followed from the counters "
+                "and their times, within what its cores can give"
             )
 
     def _move(self, seconds: float) -> None:

@@ -25,7 +25,13 @@ no rate, or none to be believed, the rate is the counter's difference over the l
 is a second of a period: the best there is. There is none where the next answer's is better: between
 additional reads, if the error is more than a quarter of the length, and where only the earlier of
 the two times is cut to seconds, since it came from the other endpoint. Then the usage before is
-served.
+served, as it is where one of the clocks jumped between the two readings, since nothing says which:
+a machine that was paused, ours or the kubelet's, or a clock that was set.
+
+**A counter that stands still** has a rate of 0, unless the kubelet has had a rate beside it for
+longer than that can be of usage before the first of the readings (`STANDSTILL`). Then nothing is
+known: a virtual kubelet writes a minute's usage where the counter belongs, which is the same while
+the load is steady.
 
 Either way a window reaches from the one reading to the other and no further. They are the last two
 where a node is read once a period (else see `windows`), so that after a load step the next reading
@@ -53,6 +59,7 @@ EXACT_SHARE = 0.01  # of a window: an error up to this is served
 VAGUE_SHARE = 0.25  # of a window between additional reads: an error beyond this is not served
 CLOSE_ERROR = 0.4  # seconds: an error of our clock up to this is less than the kubelet's
 RATE_ERROR = 0.04  # the kubelet's rate of a stat read at request time is at most this far off
+STANDSTILL = 25.0  # seconds: the kubelet's rate is of usage within so long before a reading
 SHORTEST_WINDOW = 1.0  # seconds: no kubelet takes a rate over less
 FINEST_STEP = 0.001  # seconds: what kubelets' times are cut to at least
 OLDEST_READING = 40.0  # seconds: no reading from housekeeping is older than this
@@ -88,26 +95,28 @@ def interval(
     `trusted` is whether they are of a stat that is known to be read at request time. Where their
     requests are less than `shortest` seconds apart, readings follow that are farther apart.
     """
-    jumped = timing.jumped_at >= last.received
+    ours: tuple[float, float] | None = None
+    if trusted and new.moment is not None and last.moment is not None:
+        ours = new.moment - last.moment, new.error + last.error
+    # A jump is before the answer that shows it, but perhaps after what housekeeping read for it.
+    jumped = timing.jumped_at >= last.received + (FINEST_STEP if ours else 0.0)
     by_kubelet = new.time - last.time  # by the kubelet's clock
     step = max(new.step, last.step)  # either time is off by what it is cut to
     # Readings are made at requests, or else a housekeeping interval apart.
     back = by_kubelet + step < (new.requested - last.received) / 2
     ahead = abs(by_kubelet - (new.received - last.received)) > OLDEST_READING
-    lost = jumped or back or ahead or by_kubelet < FINEST_STEP
+    lost = back or ahead or by_kubelet < FINEST_STEP
     length, error, by_our_clock = by_kubelet, step, False
-    if trusted and new.moment is not None and last.moment is not None:
-        between, off = new.moment - last.moment, new.error + last.error
-        if between > 0 and (lost or off <= step):
-            length, error, by_our_clock = between, off, True
-    if lost and not by_our_clock:
-        return Interval(0.0, 0.0, 0.0)
+    if ours is not None and ours[0] > 0 and (lost or ours[1] <= step):
+        length, error, by_our_clock = *ours, True
+    if jumped or (lost and not by_our_clock):
+        return Interval(0.0, 0.0, 0.0, jumped=jumped)
     small = error <= EXACT_SHARE * length
     close = new.requested - last.requested < shortest
     # The earlier time of the next answer is cut to less, or its readings are farther apart.
     vague = not small and (new.step < last.step or (close and error > VAGUE_SHARE * length))
     most = limits.cpu * (length + error)
-    return Interval(length, error, most, by_our_clock, jumped, small and not jumped, vague)
+    return Interval(length, error, most, by_our_clock, jumped, small, vague)
 
 
 def counter_of(cpu: CpuStats) -> int | None:
@@ -145,30 +154,30 @@ def reading_after(
     if between.exact and grown > 0:
         rate = round(grown / length)
     elif grown <= 0:  # it stands still, or the last counter was rounded up
-        rate, grown, length = 0, 0, length or KUBELET_WINDOW
+        grown, length = 0, length or KUBELET_WINDOW
+        stood = length if last.cpu else length + last.window
+        used = (kubelet_rate(cpu, limits) or 0) > ABOUT_ZERO
+        rate = None if used and stood > STANDSTILL else 0
+    elif between.jumped:
+        return Reading(at, counter, None, KUBELET_WINDOW)
     else:
         kubelet = kubelet_rate(cpu, limits)
-        by_kubelet = at.time - last.at.time
-        if not length or (
-            between.jumped and favours(by_kubelet, between, grown, kubelet, RATE_ERROR)
-        ):
+        if not length:
             return first_reading(at, counter, kubelet, None, sampled_twice=False)
         rate, length = _with_kubelet_rate(between, grown, kubelet, limits)
     return Reading(at, counter, rate if grown <= between.most else None, length)
 
 
-def favours(
-    by_kubelet: float, by_us: Interval, grown: int, kubelet: int | None, tolerance: float
-) -> bool:
+def favours(by_kubelet: float, by_us: Interval, grown: int, kubelet: int | None) -> bool:
     """Return whether the kubelet's rate agrees with its own times and not with our clock.
 
-    `by_kubelet` is in seconds; `tolerance` is how far the rate may be off, as a fraction.
+    `by_kubelet` is in seconds.
     """
     if not kubelet:
         return False
     implied = grown / kubelet
-    near = abs(implied - by_us.length) <= tolerance * by_us.length + by_us.error
-    return not near and abs(implied - by_kubelet) <= 1.0 + tolerance * by_kubelet
+    near = abs(implied - by_us.length) <= EXACT_SHARE * by_us.length + by_us.error
+    return not near and abs(implied - by_kubelet) <= 1.0 + EXACT_SHARE * by_kubelet
 
 
 def _with_kubelet_rate(
@@ -176,7 +185,7 @@ def _with_kubelet_rate(
 ) -> tuple[int | None, float]:
     """Return rate and window where the length of the interval is too uncertain by itself."""
     length, error = between.length, between.error
-    if kubelet and not between.jumped:
+    if kubelet:
         implied = grown / kubelet
         fits = abs(implied - length) <= error and not between.vague
         if fits and not between.by_our_clock and length + error <= 2 * KUBELET_WINDOW:

@@ -104,3 +104,35 @@ def test_where_every_node_is_read_every_two_seconds_there_is_nothing_to_wait_for
     for at in (100.0, 102.0, 104.0):
         usage = steady(store, at, at - 0.02, 1.0, rate=False, start=98.0)
     assert cores(usage) == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize("rate", [True, False])
+@pytest.mark.parametrize("by", [-3600.0, -9.0, -2.0, 3.0, 12.0, 120.0, 1800.0])
+@pytest.mark.parametrize("paused", ["server", "node"])
+def test_a_pause_or_a_clock_that_is_set_makes_no_wrong_rate(paused, by, rate):
+    """One core was used before; the machine on which nothing was paused used two meanwhile."""
+    store = MetricsStore(max_age=60.0)
+    used, clock = 3600.0, 0.0
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0, 175.0):
+        used += 15.0
+        if at == 160.0:
+            clock = by  # the kubelet's clock minus ours, from here on
+            used += 2 * by if paused == "server" and by > 0 else 0.0
+        kubelet = CORE if rate else None
+        time = EPOCH + floor(at + clock)
+        listed = [
+            (
+                "ns",
+                f"p{i}",
+                "u",
+                [container_stats("c", EPOCH, time, int(used * CORE), kubelet, time, 9)],
+            )
+            for i in range(6)
+        ]
+        store.put(node_sample("node-a", at, at + 0.02, listed))
+        usage = store.pod_usage("ns", "p0", at + 0.02)
+        if usage is not None:
+            assert cores(usage) == pytest.approx(1.0, rel=0.01)
+        if at == 160.0:
+            assert usage.timestamp == EPOCH + 145
+    assert usage.timestamp == EPOCH + floor(175.0 + by)

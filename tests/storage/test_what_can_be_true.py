@@ -297,6 +297,69 @@ def test_no_counter_is_in_the_readings_where_there_is_none(store):
     assert reading.cpu.counter is None
 
 
+@pytest.mark.parametrize("period", [15.0, 60.0])
+def test_a_counter_that_stands_still_beside_a_rate_is_not_known(store, period):
+    """A virtual kubelet writes a minute's usage there, which is the same while load is steady."""
+    for number in range(4):
+        at = 100.0 + number * period
+        usage = put(store, at, container(at=at, cpu_counter=60 * CORE, cpu_rate=CORE))
+        if usage is not None and number > 1:
+            assert usage.timestamp <= EPOCH + 100 + 15  # it is that from before
+    assert put(store, at + 60.0, container(at=at + 60.0, cpu_counter=60 * CORE)) is None
+
+
+def test_a_counter_that_stands_still_beside_no_rate_is_idle(store):
+    for at in (100.0, 115.0, 130.0, 145.0, 205.0):
+        usage = put(store, at, container(at=at, cpu_counter=60 * CORE, cpu_rate=900))
+    assert (cores(usage), usage.timestamp) == ({"c": 0.0}, EPOCH + 205)
+
+
+@pytest.mark.parametrize("rate", [None, CORE // 4, (2**64 - 5000) // 10])
+@pytest.mark.parametrize("by", [100, 5000, 8 * CORE])
+def test_a_counter_that_is_lower_for_once_is_no_restart(store, by, rate):
+    """A container that started since could not have used as much as it still has."""
+    for at in (100.0, 115.0):
+        before = put(store, at, container(at=at, cpu_rate=rate))
+    lower = container(at=115.0, cpu_rate=rate)
+    lower.cpu.usage_core_nano_seconds -= by
+    lower.cpu.time = EPOCH + 130
+    assert put(store, 130.0, lower) == before
+    usage = put(store, 145.0, container(at=145.0, cpu_rate=rate))
+    assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 145)
+
+
+def test_a_counter_that_stays_lower_begins_anew_within_a_minute(store):
+    """That of a machine from which processors were taken."""
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0, 175.0):
+        item = container(at=at, cpu_rate=None)
+        item.cpu.usage_core_nano_seconds -= 100 * CORE if at > 115.0 else 0
+        usage = put(store, at, item)
+    assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 175)
+
+
+def test_after_an_hour_without_answers_the_kubelets_rate_is_served(store):
+    """The mean of that hour would be true, and would make an autoscaler scale in."""
+    put(store, 100.0, container(cores=0.25))
+    busy = container(at=3700.0, cores=0.25, cpu_rate=2 * CORE)
+    usage = put(store, 3700.0, busy)
+    assert (cores(usage), usage.window) == ({"c": 2.0}, KUBELET_WINDOW)
+
+
+@pytest.mark.parametrize("grows", [0, 20 * CORE], ids=["frozen", "beyond its cores"])
+def test_a_node_whose_usage_has_come_to_an_end_is_named(store, grows):
+    """Its processor was replaced by a larger one, or its kubelet's housekeeping hangs."""
+    for number in range(7):
+        at = 100.0 + 15.1 * number
+        own = container("node-a", at if grows else 100.0)
+        own.cpu.usage_core_nano_seconds += int(max(0.0, at - 116.0) * grows)
+        sample = node_sample("node-a", at, at + 0.02, [], own=own)
+        store.put(sample)
+        served = store.node_usage("node-a", at + 0.02)
+        assert bool(sample.unusable) == (served is None)
+        assert served is None or served.cpu == pytest.approx(0.25 * CORE, rel=0.01)
+    assert served is None
+
+
 # Starts
 
 
