@@ -97,7 +97,6 @@ KINDS = (
     Kind("Lease", "leases", "coordination.k8s.io"),
     Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",)),
     Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", short=("netpol",)),
-    Kind("Lease", "leases", "coordination.k8s.io"),
     Kind("ServiceMonitor", "servicemonitors", "monitoring.coreos.com"),
 )
 _AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"

@@ -10,19 +10,16 @@ import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Protocol
+from typing import Protocol, cast
 
+from metricsapi.tools.sandbox.delivery import Delivery
 from metricsapi.tools.sandbox.faults import BODY_FAULTS, STATUS, Fault, clock, enlarge, spoil
 from metricsapi.tools.sandbox.serving import Certificates
-from metricsapi.tools.sandbox.tls_records import Listener, buffered_writes
+from metricsapi.tools.sandbox.tls_records import Listener
 
 TEXT = "text/plain; charset=utf-8"
 Decide = Callable[[str, str], int]  # (token, subresource) -> 200, 401 or 403
 SLOW_SECONDS = 3.0
-TRICKLE_SECONDS = 0.2  # between two bytes
-OVERSIZE = 100_000_000
-WITHOUT_LENGTH = 2048  # bytes of a body above which net/http declares no length
-_ENDLESS_CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
 class Source(Protocol):
@@ -133,21 +130,22 @@ class KubeletConnection(asyncio.Protocol):
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
         self._rest = b""
-        self._transport: asyncio.Transport | None = None
-        self._paused = False  # the peer does not read as fast as we write
+        self._delivery: Delivery | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._delivery = Delivery(cast("asyncio.Transport", transport))
         self._kubelet.connections.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._kubelet.connections.discard(self)
 
     def pause_writing(self) -> None:
-        self._paused = True
+        if self._delivery is not None:
+            self._delivery.paused = True
 
     def resume_writing(self) -> None:
-        self._paused = False
+        if self._delivery is not None:
+            self._delivery.paused = False
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -156,8 +154,8 @@ class KubeletConnection(asyncio.Protocol):
             self._request(head.decode("latin-1"))
 
     def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        if self._delivery is not None:
+            self._delivery.transport.abort()
 
     def _request(self, head: str) -> None:
         first, *lines = head.split("\r\n")
@@ -176,77 +174,20 @@ class KubeletConnection(asyncio.Protocol):
         self.abort()
 
     def _respond(self, method: str, target: str, token: str) -> None:
-        fault, transport = self._kubelet.fault, self._transport
-        if transport is None or transport.is_closing() or fault is Fault.HANG:
+        fault, delivery = self._kubelet.fault, self._delivery
+        if delivery is None or delivery.transport.is_closing() or fault is Fault.HANG:
             return
         if fault is Fault.RESET:
-            transport.abort()
+            self.abort()
         elif fault is Fault.NOT_HTTP:
-            transport.write(bytes(range(256)) * 8)
+            delivery.transport.write(bytes(range(256)) * 8)
         else:
             line, kind, body = self._kubelet.response(method, target, token)
             date = _date(int(clock(fault, time.time())))
             head = f"HTTP/1.1 {line}\r\nContent-Type: {kind}\r\nDate: {date}\r\n"
-            if fault is Fault.GARBAGE:
-                body = b"\x00\xff<html>" + body[:1000]
-            if fault in (Fault.CHUNKED, Fault.ENDLESS):
-                self._send_chunked(transport, head, body)
-            elif fault is Fault.OVERSIZE:
-                transport.write(f"{head}Content-Length: {OVERSIZE}\r\n\r\n".encode() + body)
-            else:
-                self._send(transport, head, body)
-
-    def _send(self, transport: asyncio.Transport, head: str, body: bytes) -> None:
-        """Send a response as a kubelet does, with the fault in its delivery."""
-        fault = self._kubelet.fault
-        if len(body) > WITHOUT_LENGTH:
-            coded = f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode()
-            writes = buffered_writes(coded, body, b"\r\n0\r\n\r\n")
-        else:
-            coded = f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
-            writes = buffered_writes(coded, body, b"")
-        if fault in (Fault.TRUNCATE, Fault.HANG_BODY):
-            response = b"".join(writes)
-            transport.write(response[: len(response) // 2])
-            if fault is Fault.TRUNCATE:
-                transport.close()
-        elif fault is Fault.TRICKLE:
-            self._trickle(transport, b"".join(writes))
-        else:
-            for each in writes:
-                transport.write(each)
-
-    def _send_chunked(self, transport: asyncio.Transport, head: str, body: bytes) -> None:
-        transport.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        if self._kubelet.fault is Fault.ENDLESS:
-            self._write_for_ever(transport)
-        else:
-            transport.write(_chunks(body))
-
-    def _write_for_ever(self, transport: asyncio.Transport) -> None:
-        if transport.is_closing():
-            return
-        if not self._paused:
-            transport.write(_ENDLESS_CHUNK)
-        asyncio.get_running_loop().call_later(0.005, self._write_for_ever, transport)
-
-    def _trickle(self, transport: asyncio.Transport, rest: bytes) -> None:
-        if rest and not transport.is_closing():
-            transport.write(rest[:1])
-            loop = asyncio.get_running_loop()
-            loop.call_later(TRICKLE_SECONDS, self._trickle, transport, rest[1:])
+            delivery.send(head, body, fault)
 
 
 @functools.lru_cache(maxsize=64)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
-
-
-def _chunks(body: bytes) -> bytes:
-    """Write a body in chunks of odd sizes, with an extension and a trailer (RFC 9112, 7.1)."""
-    parts, at, size = [], 0, 1
-    while at < len(body):
-        piece = body[at : at + size]
-        parts.append(f"{len(piece):X};odd=1\r\n".encode() + piece + b"\r\n")
-        at, size = at + size, min(size * 3 + 1, 16384)
-    return b"".join([*parts, b"0\r\nX-Trailer: yes\r\n\r\n"])
