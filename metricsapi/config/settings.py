@@ -18,6 +18,7 @@ from metricsapi.config.leader_election import LeaderElectionSettings
 from metricsapi.config.limits import LimitSettings
 from metricsapi.config.prefetch import PrefetchSettings
 from metricsapi.config.serving import ServiceSettings, ServingSettings
+from metricsapi.kube.addresses import host_port
 
 RESOURCES = ("cpu", "memory", "swap", "ephemeral-storage")
 MIN_MAX_AGE = 60.0  # seconds; a default --metric-max-age is never below
@@ -116,9 +117,7 @@ class Settings:
         host = self.api.external_hostname or self.api.advertise_address
         if re.fullmatch(r"(\[.*\]|[^:]*):[0-9]+", host):
             return host
-        if ":" in host and not host.startswith("["):
-            host = f"[{host}]"
-        return f"{host}:{self.serving.port}"
+        return host_port(host.removeprefix("[").removesuffix("]"), self.serving.port)
 
     @property
     def prefetches(self) -> bool:

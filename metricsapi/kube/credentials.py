@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.errors import CredentialsError
 from metricsapi.kube.exec_config import exec_plugin
 from metricsapi.kube.exec_identity import ExecIdentity
@@ -101,7 +102,7 @@ def _in_cluster(environ: Mapping[str, str]) -> Credentials:
             f"cannot read the service account in {SERVICE_ACCOUNT}: {error}; "
             "is automountServiceAccountToken off?"
         ) from error
-    server = _checked_server(f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    server = _checked_server(f"https://{host_port(host, port)}")
     return Credentials(server, tls, identity, "in-cluster", proxy_for(server, environ))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.errors import KubeError
 
 Lease = dict[str, Any]
@@ -109,7 +110,7 @@ def replica_address(text: str) -> str:
         raise ValueError(f"the Lease has no usable address of its holder: {text!r}") from error
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
         raise ValueError(f"the Lease has no usable port of its holder: {text!r}")
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+    return host_port(str(ip), port)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -142,3 +142,12 @@ def verifying_context(authorities: str | None, server_name: str | None = None) -
     else:
         context.load_verify_locations(cadata=authorities)
     return context
+
+
+def unverified_context() -> ssl.SSLContext:
+    """Return a client context that takes any certificate, to read it; nothing is to be sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else a weak certificate is not even shown
+    return context

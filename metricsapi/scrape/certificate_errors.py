@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import ssl
 import time
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.pem import UNREADABLE, load_certificate
+from metricsapi.kube.tls import unverified_context
 from metricsapi.scrape.connect import connect
 from metricsapi.scrape.connection import Shared
 from metricsapi.scrape.errors import Cause, ScrapeError
@@ -37,7 +38,7 @@ async def explain(
     The kubelet is asked for its certificate once more, by a handshake without verification
     over which nothing is sent; OpenSSL does not give the certificate that it has refused.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_port(host, port)
     certificate = None
     with contextlib.suppress(ScrapeError, ValueError):
         certificate = await _fetch(host, port, deadline)
@@ -85,10 +86,7 @@ def _validity(certificate: x509.Certificate, where: str, now: float) -> str:
 
 
 async def _fetch(host: str, port: int, deadline: float) -> x509.Certificate | None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else a weak certificate is not even shown
+    context = unverified_context()
     connection = await connect(
         host, port, shared=Shared(0), context=context, server_name=host, deadline=deadline
     )

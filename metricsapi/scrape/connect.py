@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.scrape.connection import Connection, Shared
 from metricsapi.scrape.errors import Cause, ScrapeError, from_connect_error
 from metricsapi.scrape.tls_stream import TLSStream
@@ -25,7 +26,7 @@ async def connect(
     The certificate has to name `server_name`, a name or an IP address, where the context checks
     that. Raises ScrapeError.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_port(host, port)
     connection: Connection | None = None
     addresses: list[str] = []
     try:

@@ -12,6 +12,9 @@ from metricsapi.scrape.decoding import Exchange, Steps
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
+SUMMARY = "/stats/summary"  # with file systems, which costs the node more
+SHORT_SUMMARY = f"{SUMMARY}?only_cpu_and_memory=true"
+RESOURCE_METRICS = "/metrics/resource"
 SUMMARY_AGAIN = 600.0  # seconds until the Summary of a node that had no good one is tried again
 
 # Makes a sample of a response's body, in steps; raises DecodeError.

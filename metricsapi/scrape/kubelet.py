@@ -14,7 +14,14 @@ from metricsapi.kube.files import FollowedFiles
 from metricsapi.scrape.apiserver_proxy import ProxyFetcher
 from metricsapi.scrape.direct import DirectFetcher
 from metricsapi.scrape.endpoint_reader import EndpointReader, Fetcher
-from metricsapi.scrape.endpoints import Decode, Endpoint, Endpoints
+from metricsapi.scrape.endpoints import (
+    RESOURCE_METRICS,
+    SHORT_SUMMARY,
+    SUMMARY,
+    Decode,
+    Endpoint,
+    Endpoints,
+)
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError
 from metricsapi.scrape.resource_metrics import resource_steps
 from metricsapi.scrape.slices import Slices
@@ -71,14 +78,14 @@ class KubeletClient:
             settings.endpoint,
             Endpoint(
                 "summary",
-                "/stats/summary" + ("" if full_summary else "?only_cpu_and_memory=true"),
+                SUMMARY if full_summary else SHORT_SUMMARY,
                 "application/json",
                 "nodes/stats",
                 summary or partial(summary_steps, disks=full_summary),
             ),
             Endpoint(
                 "resource",
-                "/metrics/resource",
+                RESOURCE_METRICS,
                 "text/plain;version=0.0.4",
                 "nodes/metrics",
                 resource,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.resources import Node
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Reason
@@ -115,10 +116,7 @@ def _state_and_cause(state: NodeState) -> tuple[str, str]:
 
 def _first(target: Target) -> str:
     """Return the host:port that is tried first; empty without an address."""
-    if not target.hosts:
-        return ""
-    host = target.hosts[0]
-    return f"[{host}]:{target.port}" if ":" in host else f"{host}:{target.port}"
+    return host_port(target.hosts[0], target.port) if target.hosts else ""
 
 
 def _wall(at: float | None, wall_offset: float) -> float | None:

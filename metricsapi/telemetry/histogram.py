@@ -25,7 +25,7 @@ from metricsapi.telemetry.lazy import (
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Series:
+class Observations:
     """The observations under one set of label values: how many in each bucket, and their sum."""
 
     __slots__ = ("_bounds", "counts", "total")
@@ -69,15 +69,15 @@ class Histogram(Collector):
         self.buckets = tuple(buckets)
         self.labels = tuple(labels)
         self._bounds = [*map(_go_text, self.buckets), "+Inf"]
-        self.series: dict[tuple[str, ...], Series] = {}
+        self.series: dict[tuple[str, ...], Observations] = {}
         if not labels:
             self.of()  # present from the start
 
-    def of(self, *labels: str) -> Series:
+    def of(self, *labels: str) -> Observations:
         """Return the series of these label values; it is made at the first use."""
         series = self.series.get(labels)
         if series is None:
-            series = self.series[labels] = Series(self.buckets)
+            series = self.series[labels] = Observations(self.buckets)
         return series
 
     def observe(self, value: float, *labels: str, count: int = 1) -> None:

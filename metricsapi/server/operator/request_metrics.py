@@ -48,9 +48,6 @@ class RequestTelemetry:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started, code = self._clock(), 500
 
         async def send_noting(message: Message) -> None:

@@ -157,8 +157,7 @@ class CABundleController:
         item = await self._objects.get(APISERVICES, name, optional=name == V1)
         if item is None:
             return None
-        service = spec_of(item).get("service")
-        service = service if isinstance(service, dict) else {}
+        service = mapping(spec_of(item).get("service"))
         if {key: service.get(key) for key in self._service} != self._service:
             problem = f"APIService {name} does not lead to our Service; it is left alone"
             self._objects.report(name, problem)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from metricsapi.kube.pem import UNREADABLE, load_certificate, parse_authorities
 from metricsapi.scrape.certificate_errors import common_name, made_by_kubelet
 
+EXPIRES_SOON = 14.0  # days
 _NAMES = 6  # shown: some certificates are for hundreds of hosts
 
 

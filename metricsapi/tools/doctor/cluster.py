@@ -7,13 +7,18 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Forbidden, KubeError, NotFound, Unauthorized
+from metricsapi.kube.errors import (
+    ApiError,
+    Forbidden,
+    InvalidResponse,
+    KubeError,
+    NotFound,
+    Unauthorized,
+)
 from metricsapi.tools.doctor.api_service import check_api_services
-from metricsapi.tools.doctor.certificate import read_bundle
+from metricsapi.tools.doctor.certificate import EXPIRES_SOON, read_bundle
 from metricsapi.tools.doctor.installation import (
     Installation,
     State,
@@ -27,7 +32,6 @@ from metricsapi.tools.doctor.result import CLUSTER, Findings, Result
 Check = Callable[[KubeClient, Settings, Installation, Findings], Awaitable[None]]
 AUTHENTICATION = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 OLDEST = (1, 27)  # Kubernetes; see docs/install.md
-_EXPIRES_SOON = 14.0  # days
 
 
 async def check_cluster(
@@ -48,7 +52,7 @@ async def check_cluster(
             await check(client, settings, installation, findings)
         except Forbidden as error:
             findings.skip(name, f"not permitted: {error.message}")
-        except (KubeError, msgspec.DecodeError) as error:
+        except KubeError as error:
             findings.fail(name, str(error), "See the API server's log.")
         except (AttributeError, KeyError, TypeError) as error:  # JSON of another shape
             text = f"the response of the API server makes no sense: {error}"
@@ -71,7 +75,7 @@ async def _check_api_server(client: KubeClient, findings: Findings) -> bool:
         fix = "The token or certificate is not valid any more: renew it."
         findings.fail("API server", f"{error} ({where})", fix)
         return False
-    except (ApiError, msgspec.DecodeError) as error:
+    except (ApiError, InvalidResponse) as error:
         findings.warn(
             "API server", f"/version: {error} ({where})", "It responds, so the checks go on."
         )
@@ -110,7 +114,7 @@ async def _configmap(
     allowed = data.get("requestheader-allowed-names", "[]")
     soonest = min(authority.days_left() for authority in [*proxies, *bundles["client-ca-file"]])
     text = f"front proxy CA {proxies[0].subject!r}, allowed names {allowed}"
-    if soonest < _EXPIRES_SOON:
+    if soonest < EXPIRES_SOON:
         findings.warn(name, f"{text}; a CA expires in {soonest:.0f} days", "Rotate it in time.")
     else:
         findings.ok(name, text)

@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.kube.pem import UNREADABLE
+from metricsapi.kube.tls import unverified_context
+from metricsapi.scrape.endpoints import RESOURCE_METRICS, SHORT_SUMMARY
 from metricsapi.scrape.errors import Cause, certificate_cause
 from metricsapi.scrape.targets import Target
 from metricsapi.telemetry.troubleshooting import remedy
-from metricsapi.tools.doctor.certificate import Certificate, read_certificate
+from metricsapi.tools.doctor.certificate import EXPIRES_SOON, Certificate, read_certificate
 from metricsapi.tools.doctor.result import Findings, Status
-
-SUMMARY = "/stats/summary?only_cpu_and_memory=true"
-RESOURCE = "/metrics/resource"
-EXPIRES_SOON = 14.0  # days
 
 
 class Stop(Exception):
@@ -33,7 +31,10 @@ class Reader:
     context: ssl.SSLContext | None  # None: HTTP
     token: Callable[[], str | None]
     timeout: float
-    paths: tuple[str, ...] = (SUMMARY, RESOURCE)  # in the order in which they are tried
+    paths: tuple[str, ...] = (
+        SHORT_SUMMARY,
+        RESOURCE_METRICS,
+    )  # in the order in which they are tried
     verify: bool = True
     max_bytes: int = KubeletSettings.max_response_bytes
     probe: str = ""  # a service account's token, to see whether kubelets take tokens
@@ -130,7 +131,7 @@ async def _presented(
 ) -> tuple[str, Certificate]:
     """Return the TLS version and the certificate of a handshake without verification."""
     try:
-        version, der = await _tls(host, target.port, _unverified_context(), host, reader.timeout)
+        version, der = await _tls(host, target.port, unverified_context(), host, reader.timeout)
     except (TimeoutError, OSError) as error:
         findings.because("tls", "tls", f"handshake failed: {error_text(error)}")
         raise Stop from error
@@ -177,14 +178,6 @@ async def _tls(
         return peer.version() or "TLS", peer.getpeercert(True) or b""
     finally:
         writer.transport.abort()
-
-
-def _unverified_context() -> ssl.SSLContext:
-    """Return a context that accepts any certificate, to read it; nothing is sent over it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def error_text(error: Exception) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError, Forbidden, KubeError, NotFound
+from metricsapi.kube.errors import ApiError, InvalidResponse, KubeError, NotFound
 from metricsapi.tools.doctor.result import Findings
 
 GROUP = "metrics.k8s.io"
@@ -50,13 +50,13 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 async def get(client: KubeClient, path: str, **params: str) -> dict[str, Any]:
-    """Return a decoded JSON object. Raises KubeError or msgspec.DecodeError."""
-    return msgspec.json.decode(await client.request("GET", path, params=params), type=dict)
+    """Return a decoded JSON object. Raises KubeError."""
+    return await client.request_json("GET", path, dict[str, Any], params=params)
 
 
 async def post(client: KubeClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Post an object that is not stored, such as a review; return it. Raises as `get` does."""
-    return msgspec.json.decode(await client.request("POST", path, body=body), type=dict)
+    return await client.request_json("POST", path, dict[str, Any], body=body)
 
 
 async def find_installation(
@@ -75,7 +75,7 @@ async def find_installation(
             return Installation(State.OURS, account, user=user)
         findings.ok("installation", f"nothing yet: there is no Service {namespace}/{name}")
         return Installation(State.NONE, account, user=user)
-    except (KubeError, msgspec.DecodeError):
+    except KubeError:
         return Installation(State.OURS, account, user=user)
     pods = await _pods(client, namespace, service.get("spec", {}).get("selector") or {})
     accounts = {pod["spec"].get("serviceAccountName") or name for pod in pods}
@@ -122,7 +122,7 @@ async def _who_am_i(client: KubeClient) -> str:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         response = await post(client, SELF_REVIEW, body)
-    except (ApiError, msgspec.DecodeError):
+    except (ApiError, InvalidResponse):
         return ""
     info = (response.get("status") or {}).get("userInfo") or {}
     return str(info.get("username") or "")
@@ -133,7 +133,7 @@ async def _has_api_service(client: KubeClient, namespace: str, name: str) -> boo
     path = f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.{GROUP}"
     try:
         service = (await get(client, path)).get("spec", {}).get("service") or {}
-    except (KubeError, msgspec.DecodeError):
+    except KubeError:
         return False
     return bool((service.get("namespace"), service.get("name")) == (namespace, name))
 
@@ -145,6 +145,6 @@ async def _pods(client: KubeClient, namespace: str, selector: dict[str, str]) ->
     path = f"/api/v1/namespaces/{namespace}/pods"
     try:
         items = (await get(client, path, labelSelector=labels)).get("items")
-    except (Forbidden, ApiError, msgspec.DecodeError):
+    except (ApiError, InvalidResponse):
         return []
     return list(items or ())

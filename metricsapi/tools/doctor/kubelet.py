@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, IdleTimeout, KubeError
 from metricsapi.scrape.apiserver_proxy import UNREACHED
@@ -73,7 +74,7 @@ async def check_proxied(target: Target, client: KubeClient, reader: Reader) -> l
 
 async def _read(target: Target, host: str, name: str, reader: Reader, findings: Findings) -> None:
     token = reader.token() if reader.context else None
-    base = f"{reader.scheme}://{f'[{host}]' if ':' in host else host}:{target.port}"
+    base = f"{reader.scheme}://{host_port(host, target.port)}"
     async with httpx.AsyncClient(
         base_url=base,
         verify=reader.context or False,

@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import msgspec
-
 from metricsapi.config.command_line import parse, usage, wants_help
 from metricsapi.config.flags import Group, flags_of, with_values
 from metricsapi.config.ignored_flags import IGNORED
@@ -25,12 +23,13 @@ from metricsapi.kube.errors import CredentialsError, KubeError
 from metricsapi.kube.listing import list_all
 from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES
+from metricsapi.scrape.endpoints import RESOURCE_METRICS, SHORT_SUMMARY
 from metricsapi.scrape.targets import cluster_family, target_of
 from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.telemetry.printable import printable
 from metricsapi.tools.doctor import report
 from metricsapi.tools.doctor.cluster import check_cluster
-from metricsapi.tools.doctor.handshake import RESOURCE, SUMMARY, Reader
+from metricsapi.tools.doctor.handshake import Reader
 from metricsapi.tools.doctor.installation import Installation, State, probe_token
 from metricsapi.tools.doctor.kubelet import check_node, check_proxied
 from metricsapi.tools.doctor.result import CLUSTER, FITNESS, Findings, Result, Status
@@ -124,7 +123,7 @@ async def _probe_token(client: KubeClient, installation: Installation, findings:
         return ""
     try:
         return await probe_token(client, installation)
-    except (KubeError, msgspec.DecodeError) as error:
+    except KubeError as error:
         findings.skip("token authentication", f"no token of a service account to try: {error}")
         return ""
 
@@ -170,8 +169,8 @@ async def _check_nodes(
     in_flight = asyncio.Semaphore(options.concurrency)
     settings = options.serve.kubelet
     ip_family = cluster_family(credentials.server)
-    paths = {"summary": (SUMMARY,), "resource": (RESOURCE,)}.get(
-        settings.endpoint, (SUMMARY, RESOURCE)
+    paths = {"summary": (SHORT_SUMMARY,), "resource": (RESOURCE_METRICS,)}.get(
+        settings.endpoint, (SHORT_SUMMARY, RESOURCE_METRICS)
     )
     tls = kubelet_tls(settings, credentials)
     reader = Reader(

@@ -10,11 +10,11 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.decoding import DecodeError, Exchange, run
+from metricsapi.scrape.endpoints import SHORT_SUMMARY
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacking
 from metricsapi.storage.limits import limits_of
-from metricsapi.tools.doctor.handshake import SUMMARY
 from metricsapi.tools.doctor.result import Findings
 
 SKEW = 5.0  # seconds; Date has whole ones
@@ -43,7 +43,7 @@ def check_payload(
     try:
         sizes = (
             _summary_sizes(target, response.content, started, took)
-            if path == SUMMARY
+            if path == SHORT_SUMMARY
             else _resource_sizes(response.text)
         )
     except ValueError as error:

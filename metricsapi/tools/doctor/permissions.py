@@ -9,7 +9,7 @@ import msgspec
 
 from metricsapi.config.settings import Settings
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.errors import ApiError
+from metricsapi.kube.errors import ApiError, InvalidResponse
 from metricsapi.tools.doctor.installation import GROUP, Installation, State
 from metricsapi.tools.doctor.result import Findings
 
@@ -118,10 +118,10 @@ async def _review_access(
         kind, path = "SubjectAccessReview", REVIEW
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
     try:
-        response = await client.request("POST", path, body=body)
-        return msgspec.json.decode(response, type=_Review).status
-    except (ApiError, msgspec.DecodeError) as error:
+        review: _Review = await client.request_json("POST", path, _Review, body=body)
+    except (ApiError, InvalidResponse) as error:
         return str(error)
+    return review.status
 
 
 def permissions(settings: Settings) -> list[tuple[str, dict[str, str]]]:

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from metricsapi.kube.tls import verifying_context
+from metricsapi.scrape.endpoints import RESOURCE_METRICS as RESOURCE_PATH
+from metricsapi.scrape.endpoints import SHORT_SUMMARY as SUMMARY_PATH
 from metricsapi.scrape.targets import Target
-from metricsapi.tools.doctor.handshake import RESOURCE as RESOURCE_PATH
-from metricsapi.tools.doctor.handshake import SUMMARY as SUMMARY_PATH
 from metricsapi.tools.doctor.handshake import Reader
 from metricsapi.tools.doctor.kubelet import CHECKS, check_node, check_proxied
 from tests.support.apiserver import ScriptedApiServer
