@@ -68,6 +68,8 @@ async def test_discovery_in_the_old_way(http, product):
     assert "v1" in (await http.get("/api")).json()["versions"]
     own = (await http.get("/apis/apps/v1")).json()["resources"]
     assert [(each["name"], each["verbs"]) for each in own] == [("deployments", VERBS)]
+    leases = (await http.get("/apis/coordination.k8s.io/v1")).json()["resources"]
+    assert [each["name"] for each in leases] == ["leases"]
     passed_on = (await http.get(f"/apis/{METRICS}/v1")).json()
     assert passed_on["groupVersion"] == f"{METRICS}/v1"
 
