@@ -7,7 +7,6 @@ columns are those of `kubectl get pods -o wide`, known by name: no API promises 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 
 from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
 from metricsapi.kube.resources import Pod
+from metricsapi.kube.shared import shared
 
 # What a mirror pod has: the kubelet's uid of the static pod is in the second one.
 _CONFIG_MIRROR = "kubernetes.io/config.mirror"
@@ -77,12 +77,12 @@ def _pod(metadata: Metadata, node: str = "", *, ready: bool = False) -> Pod | No
     annotations = metadata.annotations or {}
     static = annotations.get(_CONFIG_HASH, "") if _CONFIG_MIRROR in annotations else ""
     return Pod(
-        sys.intern(metadata.namespace),
+        shared(metadata.namespace),
         metadata.name,
         decode_labels(metadata.labels),
         metadata.uid,
         static,
-        sys.intern(node),
+        shared(node),
         ready,
     )
 

@@ -6,12 +6,12 @@ object, which is how usage that was made of it is known to be current.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from metricsapi.kube.shared import shared
 from metricsapi.storage.cpu import CpuState, next_state
 from metricsapi.storage.rules import Rules
 from metricsapi.storage.timing import Instant, Timing
@@ -43,7 +43,7 @@ def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     """Return what is kept of a container after one more answer."""
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
         known = epoch_seconds(new.start_time) is not None
-        stat = Stat(sys.intern(new.name), new.start_time if known else None)
+        stat = Stat(shared(new.name), new.start_time if known else None)
     limits, swap, disk = rules.limits, None, None
     cpu = stat.cpu if new.cpu is None else next_state(stat.cpu, stat.start, new.cpu, rules)
     working_set, at = stat.working_set, stat.working_set_at

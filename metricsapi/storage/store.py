@@ -12,10 +12,10 @@ A pod is served whole or not at all, and one whose names no API server would tak
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 
+from metricsapi.kube.shared import shared
 from metricsapi.storage.backlog import Backlog
 from metricsapi.storage.claims import Claims, Withheld
 from metricsapi.storage.cluster import Cluster, UnknownCluster
@@ -38,7 +38,7 @@ from metricsapi.storage.types import (
 )
 from metricsapi.storage.windows import Windows
 
-PODS_IN_A_STEP = 32
+STEP = 96  # pods and their containers that are put without a pause
 
 
 class MetricsStore:
@@ -74,7 +74,7 @@ class MetricsStore:
             pass
 
     def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]:
-        """Take one answer, with a yield after every 32 pods, so that a large one holds nobody up.
+        """Take one answer, with a yield after some pods, so that a large one holds nobody up.
 
         In between each pod is of this answer or of the last one, and never of both.
         """
@@ -100,11 +100,14 @@ class MetricsStore:
     def _put_pods(
         self, node: Node, answer: Sequence[PodStats], rules: Rules
     ) -> Generator[None, None, None]:
-        """Take the pods of an answer, with a yield after every 32."""
+        """Take the pods of an answer, with a yield after each `STEP`."""
         pods: dict[PodRef, Pod] = {}
-        for number, listed in enumerate(each_once(answer), 1):
-            if number % PODS_IN_A_STEP == 0:
+        taken = 0  # in this step
+        for listed in each_once(answer):
+            if taken >= STEP:
+                taken = 0
                 yield
+            taken += 1 + len(listed.containers or ())
             ref = listed.pod_ref
             pod = node.pods.get(ref) or self._claim(node, ref)
             if pod.put(listed.containers or (), rules):
@@ -215,7 +218,7 @@ class MetricsStore:
 
     def _claim(self, node: Node, ref: PodRef) -> Pod:
         """Return the pod that a node lists in other words than before, or a new one."""
-        ref = PodRef(ref.name, sys.intern(ref.namespace), ref.uid)
+        ref = PodRef(ref.name, shared(ref.namespace), ref.uid)
         key = ref.namespace, ref.name
         for pod in self._claims.get(key):
             same = not (pod.ref.uid and ref.uid) and len(ref.uid) <= LONGEST_UID

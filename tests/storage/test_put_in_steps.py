@@ -21,10 +21,13 @@ def stats(name, number):
     )
 
 
-def sample(number, *, prefix="p"):
+def sample(number, *, prefix="p", pods=PODS, containers=1):
     pods = [
-        PodStats(PodRef(f"{prefix}{i}", "default", f"{prefix}{i}"), [stats("c", number)])
-        for i in range(PODS)
+        PodStats(
+            PodRef(f"{prefix}{i}", "default", f"{prefix}{i}"),
+            [stats(f"c{each}", number) for each in range(containers)],
+        )
+        for i in range(pods)
     ]
     now = 100.0 + 15 * number
     return NodeSample("n1", now, now + 0.02, stats("n1", number), pods)
@@ -45,6 +48,11 @@ def test_steps_end_in_what_storing_at_once_ends_in():
         key = ("default", f"p{i}")
         assert in_steps.pod_usage(*key, 140.0) == at_once.pod_usage(*key, 140.0)
     assert in_steps.node_usage("n1", 140.0) == at_once.node_usage("n1", 140.0)
+
+
+def test_pods_of_many_containers_have_steps_of_their_own():
+    store = MetricsStore(max_age=60.0)
+    assert len(list(store.put_in_steps(sample(0, pods=20, containers=250)))) == 19
 
 
 def test_between_steps_every_pod_is_whole():

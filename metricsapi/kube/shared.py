@@ -1,0 +1,21 @@
+"""One object for equal names that are there thousands of times, as those of namespaces are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+LONGEST = 253  # characters of a name
+
+
+def shared(name: str) -> str:
+    """Return the same object for equal names, as `sys.intern` does, but for the last ones alone.
+
+    What `sys.intern` is given stays for good in Python 3.12, and a kubelet may list other names in
+    each response.
+    """
+    return _shared(name) if len(name) <= LONGEST else name
+
+
+@lru_cache(maxsize=4096)
+def _shared(name: str) -> str:
+    return name
