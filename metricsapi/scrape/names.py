@@ -28,10 +28,11 @@ class Names:
     async def addresses(self, host: str) -> list[str]:
         """Return the first IP addresses of a host; an IP address is its own.
 
-        Raises OSError, or ValueError for what is no name (UnicodeError is one).
+        Raises OSError, also for an address with a zone that this machine does not have, or
+        ValueError for what is no name (UnicodeError is one).
         """
         with contextlib.suppress(ValueError):
-            ipaddress.ip_address(host)
+            _check_zone(ipaddress.ip_address(host))
             return [host]
         lookup = self._lookups.get(host)
         if lookup is None:
@@ -63,6 +64,21 @@ class Names:
         except RuntimeError as error:  # there are as many as this process may have
             raise OSError(errno.EAGAIN, f"the name cannot be looked up: {error}") from error
         return lookup
+
+
+def _check_zone(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """Raise OSError if the zone of an address, as in `fe80::1%eth0`, is no interface here.
+
+    libuv would take another interface, where nothing responds until the deadline.
+    """
+    zone = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
+    if zone is None:
+        return
+    try:
+        socket.if_nametoindex(zone)
+    except OSError as error:
+        message = f"this machine has no network interface named {zone[:20]!r}"
+        raise OSError(errno.ENODEV, message) from error
 
 
 def _addresses(host: str) -> list[str] | Exception:

@@ -95,6 +95,17 @@ async def test_addresses_are_not_looked_up(resolver):
     assert not resolver.asked
 
 
+@pytest.mark.parametrize("address", ["fe80::1%nosuch", "::1%\x1b"])
+async def test_an_address_in_an_unknown_zone_fails_at_once(address):
+    async with Kubelet() as kubelet:
+        reader, scrape = reading(kubelet)
+        failure = await scrape("n2", address, seconds=3600.0)
+        assert is_sample(await scrape("n1", address, "127.0.0.1"))
+        reader.client.close()
+    assert failure.cause is Cause.UNREACHABLE
+    assert "this machine has no network interface named" in failure.message
+
+
 async def test_a_name_may_have_many_addresses(resolver):
     assert await Names().addresses("node.example") == ["127.77.77.77", "127.0.0.1"]
 
