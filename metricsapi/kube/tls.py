@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metricsapi.kube.bounded_tls import BoundedContext
 from metricsapi.kube.files import FollowedFiles
 from metricsapi.kube.key_pair import KeyPair, load_key_pair
 from metricsapi.kube.pem import parse_authorities
@@ -58,9 +59,14 @@ class ClientTLS:
         *,
         server_name: str | None = None,
         insecure: bool = False,
+        bounded: bool = True,
     ) -> None:
-        """Build the first context. Raises OSError (ssl.SSLError is one) or ValueError."""
+        """Build the first context. Raises OSError (ssl.SSLError is one) or ValueError.
+
+        Without `bounded`, whoever uses the contexts bounds the records of the server.
+        """
         self.insecure = insecure
+        self._bounded = bounded
         self.server_name = server_name
         self.authorities = authorities
         self.certificate = certificate
@@ -91,6 +97,8 @@ class ClientTLS:
     def _build(self) -> ssl.SSLContext:
         authorities, pair = self._parts
         context = verifying_context(authorities, self.server_name)
+        if not self._bounded:
+            context.sslobject_class = ssl.SSLObject
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -99,7 +107,7 @@ class ClientTLS:
         return context
 
 
-class _NamedContext(ssl.SSLContext):
+class _NamedContext(BoundedContext):
     """A context that asks for, and verifies, one name, whatever name is connected to.
 
     httpx has an extension for that, but does not heed it through a proxy.
@@ -129,7 +137,8 @@ def verifying_context(authorities: str | None, server_name: str | None = None) -
 
     As Go does, it takes an intermediate as a trust anchor, takes names from the SAN alone, and
     does not ask for the extensions that OpenSSL's strict mode (the default from Python 3.13 on)
-    misses in clusters' own CAs. A server's request to renegotiate is refused, too.
+    misses in clusters' own CAs. A server's request to renegotiate is refused, too, and one that
+    sends records without content is disconnected.
     """
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = server_name

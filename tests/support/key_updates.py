@@ -1,4 +1,4 @@
-"""A TLS 1.3 client that updates its keys without end, which Python's `ssl` cannot.
+"""A TLS 1.3 peer that updates its keys without end, which Python's `ssl` cannot.
 
 Each update (RFC 8446, 4.6.3) is a record under keys of its own, made here from the secret that
 `ssl` writes into its key log.
@@ -23,10 +23,13 @@ def client_context(key_log):
     return context
 
 
-def key_updates(key_log, count):
-    """Return the first `count` records of a client that has sent nothing since its handshake."""
+def key_updates(key_log, count, of="CLIENT"):
+    """Return the first `count` records of a peer that has sent nothing since its handshake.
+
+    `of` is CLIENT or SERVER. A server must have sent no session ticket.
+    """
     (line,) = [
-        each for each in key_log.read_text().splitlines() if "CLIENT_TRAFFIC_SECRET_0" in each
+        each for each in key_log.read_text().splitlines() if f"{of}_TRAFFIC_SECRET_0" in each
     ]
     secret = bytes.fromhex(line.split()[2])
     records = []

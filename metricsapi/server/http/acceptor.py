@@ -15,9 +15,9 @@ from collections.abc import Callable
 from functools import partial
 
 from metricsapi.config.limits import LimitSettings
+from metricsapi.kube.bounded_tls import EmptyRecordsError
 from metricsapi.server.http.refusal import EMPTY_RECORDS, TOO_MANY_HANDSHAKES, Refused
 from metricsapi.server.http.refusal_log import RefusalLog
-from metricsapi.server.tls.bounded import EmptyRecordsError
 
 BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 HANDSHAKES = 512  # that may be under way

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from metricsapi.api.status import StatusError, status_answer
 from metricsapi.config.limits import LimitSettings
+from metricsapi.kube.bounded_tls import EmptyRecordsError
 from metricsapi.server.auth.client_certificates import PeerCertificates
 from metricsapi.server.http.closing import ClientTransport
 from metricsapi.server.http.framing import check_framing
@@ -39,7 +40,6 @@ from metricsapi.server.http.refusal_log import RefusalLog
 from metricsapi.server.http.request_log import AUDIT_ID, request_id
 from metricsapi.server.http.request_target import BadTarget, resolve
 from metricsapi.server.http.time_limits import ReadTimeLimit, WriteTimeLimit
-from metricsapi.server.tls.bounded import EmptyRecordsError
 
 _PIPELINED = 8  # requests that wait behind the one that is being served
 

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from metricsapi.kube.key_pair import KeyPair, load_key_pair
 from metricsapi.kube.pem import Bundle, read_bundle
+from metricsapi.kube.tls import verifying_context
 from metricsapi.server.auth.client_certificates import CertificateAuthorities, PeerCertificates
 from metricsapi.server.replicas.identity import NoIdentityError, Shown
 from metricsapi.server.tls.ca_rotation import ca_bundle
@@ -63,7 +64,7 @@ class CertificateIdentity:
         if self._pair is None or not is_current(self._pair, now):
             self._pair, self._context = make_client(URI, self._signer, now, LIFETIME), None
         if self._context is None:
-            context = ssl.create_default_context(cadata=self._bundle.decode())
+            context = verifying_context(self._bundle.decode())
             load_key_pair(context, self._pair)
             self._context = context
         return Shown(self._context, {})

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from metricsapi.config.go_tls import CIPHER_SUITES, VERSIONS, offered_curve, openssl_curve
 from metricsapi.config.serving import ServingSettings
+from metricsapi.kube.bounded_tls import BoundedContext
 from metricsapi.kube.key_pair import KeyPair, load_key_pair
 from metricsapi.kube.pem import UNREADABLE
-from metricsapi.server.tls.bounded import BoundedContext
 from metricsapi.server.tls.sni import by_name, choose
 
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"

@@ -7,8 +7,8 @@ import ssl
 import pytest
 import uvloop
 
+from metricsapi.kube.bounded_tls import MOST_EMPTY
 from metricsapi.server.http.refusal_log import RefusalLog
-from metricsapi.server.tls.bounded import MOST_EMPTY
 from tests.server.serving import PATHS, serving
 from tests.support.https_client import connect
 from tests.support.key_updates import client_context, key_updates

@@ -1,8 +1,8 @@
-"""TLS connections of clients, whose records have to carry something.
+"""TLS connections, whose peers have to send records that carry something.
 
-A client may send records without plain bytes for ever, such as key updates (RFC 8446, 4.6.3), each
-of which costs the server more CPU than a small request. OpenSSL bounds neither their number nor the
-time of a call, which handles all that has come.
+A peer may send records without plain bytes for ever, such as key updates (RFC 8446, 4.6.3), each of
+which costs more CPU than a small request. OpenSSL bounds neither their number nor the time of a
+call, which handles all that has come.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PER_BYTE = 64  # bytes of records that a plain byte makes up for: records of on
 
 
 class EmptyRecordsError(ssl.SSLError):
-    """A client sends TLS records that carry nothing; the connection ends with this error."""
+    """A peer sends TLS records that carry nothing; the connection ends with this error."""
 
 
 class BoundedTLS(ssl.SSLObject):
@@ -51,7 +51,9 @@ class BoundedTLS(ssl.SSLObject):
         taken = before - self.incoming.pending
         self._empty = max(0, self._empty + taken - plain * _PER_BYTE)
         if self._empty > MOST_EMPTY:
-            raise EmptyRecordsError(f"more than {MOST_EMPTY} bytes of TLS records without content")
+            raise EmptyRecordsError(
+                ssl.SSL_ERROR_SSL, f"more than {MOST_EMPTY} bytes of TLS records without content"
+            )
 
 
 class BoundedContext(ssl.SSLContext):
