@@ -9,13 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.errors import InvalidResponse
+from metricsapi.kube.errors import UNDECODABLE, InvalidResponse
 
 T = TypeVar("T")
-
-# What msgspec raises for bytes that are not the JSON asked for: DecodeError for syntax and types,
-# UnicodeDecodeError within strings, RecursionError for nesting that is too deep.
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Metadata(Struct, gc=False):
@@ -49,3 +45,8 @@ def decode_json(body: bytes | msgspec.Raw, into: type[T] | Any, what: str) -> T:
         begin = bytes(body)[:100].decode("utf-8", "replace").strip()
         raise InvalidResponse(f"{what}: {error}; the answer begins with {begin!r}") from error
     return decoded
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """Return a decoded JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

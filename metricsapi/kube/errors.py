@@ -23,6 +23,9 @@ import msgspec
 
 LONGEST_RETRY_AFTER = 300.0  # seconds; a proxy that asks for a day is not obeyed
 LONGEST_MESSAGE = 1000  # characters of what a server says, which is logged
+# What msgspec raises for bytes that are not the JSON asked for: DecodeError for syntax and types,
+# UnicodeDecodeError within strings, RecursionError for nesting that is too deep.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class KubeError(Exception):
@@ -106,7 +109,7 @@ def error_from_response(code: int, body: bytes, retry_after: float = 0.0) -> Api
     """
     try:
         status = msgspec.json.decode(body, type=_Status)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         status = _Status(message=body[:200].decode("utf-8", "replace").strip())
     status.message = status.message[:LONGEST_MESSAGE]
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)

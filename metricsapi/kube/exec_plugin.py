@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.errors import CredentialsError
+from metricsapi.kube.errors import UNDECODABLE, CredentialsError
 from metricsapi.kube.files import FileError
 from metricsapi.kube.identity import check_token
 from metricsapi.kube.key_pair import KeyPair, parse_pair
@@ -158,7 +158,7 @@ def _decode(output: bytes, plugin: ExecPlugin) -> Credential:
     """Decode what the program printed. Raises CredentialsError that names the problem."""
     try:
         printed = msgspec.json.decode(output, type=_ExecCredential)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise CredentialsError(
             f"exec: {plugin.command} printed no ExecCredential: {error}"
         ) from error

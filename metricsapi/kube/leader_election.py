@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.election import Election, Timing
 from metricsapi.kube.errors import Conflict, KubeError, NotFound
-from metricsapi.kube.lease import Lease, Record, decode, lease_of, micro_time, record_of
+from metricsapi.kube.lease import Lease, Record, lease_of, micro_time, record_of
 from metricsapi.kube.progress import Progress, unobserved, wait_for
 
 JITTER = 1.2  # client-go: candidates wait up to so many retry periods between two attempts
@@ -159,7 +159,7 @@ class LeaderElector:
 
     async def _read(self) -> None:
         try:
-            self._lease = decode(await self._client.request("GET", self._path))
+            self._lease = await self._client.request_json("GET", self._path, Lease)
             self.election.observe(record_of(self._lease), self._clock())
         except NotFound:
             self._lease = {}
@@ -182,11 +182,8 @@ class LeaderElector:
         duration = self._timing.lease_duration
         lease = lease_of(record, before, duration=duration, now=self._wall())
         began = self._clock()
-        if record.version:
-            response = await self._client.request("PUT", self._path, body=lease)
-        else:
-            response = await self._client.request("POST", self._collection, body=lease)
-        self._lease = decode(response)
+        method, path = ("PUT", self._path) if record.version else ("POST", self._collection)
+        self._lease = await self._client.request_json(method, path, Lease, body=lease)
         self.election.wrote(record_of(self._lease), began)
 
     def _report(self) -> None:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from metricsapi.kube.addresses import host_port
-from metricsapi.kube.errors import KubeError
+from metricsapi.kube.decoding import json_object
 
 Lease = dict[str, Any]
 
@@ -40,13 +38,13 @@ class Record:
 
 def record_of(lease: Mapping[str, Any]) -> Record:
     """Return the record of a Lease; what has a wrong type counts as missing, whoever wrote it."""
-    spec, metadata = _mapping(lease.get("spec")), _mapping(lease.get("metadata"))
+    spec, metadata = json_object(lease.get("spec")), json_object(lease.get("metadata"))
     transitions = spec.get("leaseTransitions")
     if not isinstance(transitions, int) or not 0 <= transitions < _MOST_TRANSITIONS:
         transitions = 0
     return Record(
         holder=_text(spec.get("holderIdentity")),
-        address=_text(_mapping(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
+        address=_text(json_object(metadata.get("annotations")).get(ADDRESS_ANNOTATION)),
         transitions=int(transitions),
         acquired=_text(spec.get("acquireTime")),
         renewed=_text(spec.get("renewTime")),
@@ -59,8 +57,8 @@ def lease_of(record: Record, before: Mapping[str, Any], *, duration: float, now:
 
     Labels and annotations of the Lease `before` are kept.
     """
-    metadata = dict(_mapping(before.get("metadata")))
-    annotations = dict(_mapping(metadata.get("annotations")))
+    metadata = dict(json_object(before.get("metadata")))
+    annotations = dict(json_object(metadata.get("annotations")))
     annotations[ADDRESS_ANNOTATION] = record.address
     metadata["annotations"] = annotations
     metadata.pop("managedFields", None)
@@ -77,14 +75,6 @@ def lease_of(record: Record, before: Mapping[str, Any], *, duration: float, now:
             "leaseTransitions": record.transitions,
         },
     }
-
-
-def decode(body: bytes) -> Lease:
-    """Return the Lease of a response. Raises KubeError when it is not JSON."""
-    try:
-        return dict(_mapping(msgspec.json.decode(body)))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KubeError(f"the API server's Lease is not JSON: {error}") from error
 
 
 def replica_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -111,10 +101,6 @@ def replica_address(text: str) -> str:
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
         raise ValueError(f"the Lease has no usable port of its holder: {text!r}")
     return host_port(str(ip), port)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:

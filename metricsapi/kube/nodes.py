@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
+from metricsapi.kube.decoding import Metadata, decode_labels
+from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.kube.name_validation import is_subdomain
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.resources import Address, Capacity, Node

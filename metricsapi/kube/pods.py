@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metricsapi.kube.decoding import UNDECODABLE, Metadata, decode_labels
+from metricsapi.kube.decoding import Metadata, decode_labels
+from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.kube.resources import Pod
 from metricsapi.kube.shared import shared
 

@@ -8,10 +8,10 @@ LONGEST = 253  # characters of a name
 
 
 def shared(name: str) -> str:
-    """Return the same object for equal names, as `sys.intern` does, but for the last ones alone.
+    """Return the same object for equal names, if they were used recently.
 
-    What `sys.intern` is given stays for good in Python 3.12, and a kubelet may list other names in
-    each response.
+    `sys.intern` keeps names for good in Python 3.12, and a kubelet may list other names in each
+    response.
     """
     return _shared(name) if len(name) <= LONGEST else name
 

@@ -13,8 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from metricsapi.kube.decoding import UNDECODABLE, decode_json
-from metricsapi.kube.errors import ApiError, Gone, InvalidResponse, error_from_response
+from metricsapi.kube.decoding import decode_json
+from metricsapi.kube.errors import UNDECODABLE, ApiError, Gone, InvalidResponse, error_from_response
 from metricsapi.kube.nodes import decode_node
 from metricsapi.kube.pods import completed_pod, decode_pod, decode_pod_row
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 # A Table whose rows have, by default, the metadata of their objects. Every kube-apiserver since
-# 1.15 makes them; the next that is asked for is for what else may be behind a URL.
+# 1.15 makes them. METADATA is accepted after it, for API servers of another make.
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 

@@ -119,10 +119,5 @@ def _too_many_containers(pod: PodStats, allowed: int) -> DecodeError:
     return DecodeError(message, Cause.TOO_MANY_CONTAINERS)
 
 
-def fields(value: Any) -> dict[str, Any]:
-    """Return a JSON object; an empty one for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
 def text(value: Any) -> str | None:
     return value if isinstance(value, str) else None

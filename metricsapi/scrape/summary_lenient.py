@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from metricsapi.scrape.decoding import DecodeError, fields, text, whole
+from metricsapi.kube.decoding import json_object
+from metricsapi.scrape.decoding import DecodeError, text, whole
 from metricsapi.storage.types import (
     ContainerStats,
     CpuStats,
@@ -22,13 +23,13 @@ from metricsapi.storage.types import (
 
 def lenient_pod(value: Any) -> PodStats | None:
     """Return what is valid of a pod's JSON value; None if nothing says which pod it is."""
-    ref = fields(fields(value).get("podRef"))
+    ref = json_object(json_object(value).get("podRef"))
     namespace, name, uid = ref.get("namespace"), ref.get("name"), ref.get("uid")
     if not (isinstance(namespace, str) and isinstance(name, str)):
         return None
-    containers = fields(value).get("containers")
+    containers = json_object(value).get("containers")
     listed = containers if isinstance(containers, list) else []
-    names = [(text(fields(value).get("name")), value) for value in listed]
+    names = [(text(json_object(value).get("name")), value) for value in listed]
     return PodStats(
         PodRef(name, namespace, text(uid) or ""),
         [_stats(known, value) for known, value in names if known is not None],
@@ -37,7 +38,7 @@ def lenient_pod(value: Any) -> PodStats | None:
 
 def lenient_node(value: Any) -> ContainerStats:
     """Return what is valid of a Summary's `node`. Raises DecodeError when that does not name it."""
-    name = fields(value).get("nodeName")
+    name = json_object(value).get("nodeName")
     if not isinstance(name, str):
         raise DecodeError("not a Summary: it does not name its node (node.nodeName)")
     stats = _stats(name, value)

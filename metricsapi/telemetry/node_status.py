@@ -34,14 +34,14 @@ class NodeStatus(Struct, frozen=True, kw_only=True, gc=False):
     endpoint_reason: str = ""  # why --kubelet-endpoint=auto does not scrape the Summary
     since: float | None = None  # when the state last changed
     last_attempt: float | None = None
-    last_good: float | None = None  # when the last good answer came
+    last_good: float | None = None  # when the last good response came
     duration: float | None = None  # of the last scrape
     next_scrape: float | None = None  # when the node is due
     next_reason: str = ""  # periodic, prefetch or start
     expected_query: str = ""  # for which it is scraped next: namespace/selector or namespace/name
-    served_until: float | None = None  # without another good answer, None if no usage is served
+    served_until: float | None = None  # without another good response, None if no usage is served
     sample_age: float | None = None  # age of the usage that is served, None if none is
-    containers: int | None = None  # in the last good answer
+    containers: int | None = None  # in the last good response
     pods: int | None = None
     cpu: int | None = None  # usage that is served
     memory: int | None = None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricsapi.kube.client import KubeClient
 from metricsapi.kube.election import Timing
 from metricsapi.kube.errors import Conflict, NotFound, ServerError, Unreachable
 from metricsapi.kube.leader_election import LeaderElector
@@ -53,6 +54,8 @@ class Leases:
 
 class Client:
     """A connection to the Lease that can be cut, and whose requests may take long."""
+
+    request_json = KubeClient.request_json
 
     def __init__(self, leases):
         self.leases = leases
@@ -209,7 +212,7 @@ async def test_garbage_in_the_lease_ends_nothing(garbage):
     assert isinstance(a.leads(), bool)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[1]", b"\xff"])
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[1]", b"\xff", b"[" * 100_000])
 async def test_an_answer_that_is_no_lease_is_a_failed_attempt(body):
     leases = Leases()
     a, client = candidate(leases, "a")

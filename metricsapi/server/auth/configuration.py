@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from metricsapi.config.authentication import AuthenticationSettings
-from metricsapi.kube.decoding import UNDECODABLE
+from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.kube.pem import Bundle, PEMError, parse_authorities
 from metricsapi.server.auth.client_certificates import CertificateAuthorities
 

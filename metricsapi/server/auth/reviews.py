@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from metricsapi.kube.client import KubeClient
-from metricsapi.kube.decoding import UNDECODABLE
-from metricsapi.kube.errors import KubeError
+from metricsapi.kube.errors import UNDECODABLE, KubeError
 
 LARGEST = 4 * 2**20  # bytes of a review; kube-apiserver takes requests of 3 MiB
 _TOKEN_BEGIN = 8  # characters by which a token is known in a text that may have cut it

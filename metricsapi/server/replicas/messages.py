@@ -17,6 +17,8 @@ from typing import get_args
 import msgspec
 from msgspec import Struct
 
+from metricsapi.kube.errors import UNDECODABLE
+
 PATH = "/replicas/v1/scrapes"  # GET: the stream of a leader
 QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `ForwardedQuery`, from a follower
 LARGEST_BODY = 128 * 1024  # bytes of one such POST
@@ -131,7 +133,7 @@ def _decoded(body: bytes) -> Message | None:
     """Return a message; None for a type that this version does not know."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         if is_of_unknown_type(body, _TYPES):
             return None
         raise ProtocolError(f"a message that cannot be decoded: {error}") from error
@@ -141,5 +143,5 @@ def is_of_unknown_type(body: bytes, known: Collection[str]) -> bool:
     """Return whether what cannot be decoded is of a type that is not `known`."""
     try:
         return _type_decoder.decode(body).type not in known
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
+from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.server.replicas.messages import Packed, ProtocolError, is_of_unknown_type
 from metricsapi.storage.types import (
     ContainerStats,
@@ -132,7 +133,7 @@ def unpack(packed: Packed) -> NodeSample | Failed | None:
     """Return the result; None for a type that this version does not know. Raises ProtocolError."""
     try:
         result = _result_decoder.decode(packed.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         if is_of_unknown_type(packed.data, _TYPES):
             return None
         raise ProtocolError(f"a result that cannot be decoded: {error}") from error
@@ -211,7 +212,7 @@ def _pods_of(data: bytes) -> list[PodStats]:
             )
             for of in decoded.pods
         ]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
+    except (*UNDECODABLE, IndexError) as error:
         raise ProtocolError(f"pods that cannot be decoded: {error}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from metricsapi.kube.decoding import json_object
 from metricsapi.server.tls.ca_rotation import bundle_certificates
 
 APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -15,12 +16,12 @@ Object = dict[str, Any]
 
 def spec_of(item: Object) -> dict[str, Any]:
     """Return the spec; empty for one that is none."""
-    return mapping(item.get("spec"))
+    return json_object(item.get("spec"))
 
 
 def port_of(item: Object) -> int:
     """Return the port of the Service."""
-    port = mapping(spec_of(item).get("service")).get("port")
+    port = json_object(spec_of(item).get("service")).get("port")
     return port if isinstance(port, int) else _DEFAULT_PORT
 
 
@@ -39,8 +40,3 @@ def verifies_nobody(item: Object) -> bool:
     """Return whether the API server refuses every server: it verifies, and has no CA for that."""
     spec = spec_of(item)
     return not spec.get("caBundle") and not spec.get("insecureSkipTLSVerify")
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a JSON object; empty for anything else."""
-    return value if isinstance(value, dict) else {}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from metricsapi.kube.client import KubeClient
+from metricsapi.kube.decoding import json_object
 from metricsapi.kube.errors import KubeError
 from metricsapi.kube.key_pair import KeyPair
 from metricsapi.kube.progress import Progress, unobserved
@@ -24,7 +25,6 @@ from metricsapi.server.tls.apiservice import (
     APISERVICES,
     V1,
     V1BETA1,
-    mapping,
     published_certificates,
     spec_of,
 )
@@ -157,7 +157,7 @@ class CABundleController:
         item = await self._objects.get(APISERVICES, name, optional=name == V1)
         if item is None:
             return None
-        service = mapping(spec_of(item).get("service"))
+        service = json_object(spec_of(item).get("service"))
         if {key: service.get(key) for key in self._service} != self._service:
             problem = f"APIService {name} does not lead to our Service; it is left alone"
             self._objects.report(name, problem)
@@ -166,7 +166,7 @@ class CABundleController:
 
     def _read(self, secret: Object) -> list[KeyPair]:
         try:
-            return read_authorities(mapping(secret.get("data")))
+            return read_authorities(json_object(secret.get("data")))
         except InvalidSecret as error:
             log.warning(
                 "the Secret of our CA cannot be used and is filled anew",
@@ -175,7 +175,7 @@ class CABundleController:
             return []
 
     async def _write_secret(self, secret: Object, authorities: list[KeyPair]) -> bool | None:
-        data = {**mapping(secret.get("data")), **secret_data(authorities)}
+        data = {**json_object(secret.get("data")), **secret_data(authorities)}
         return await self._objects.put(self._secrets, self._secret, {**secret, "data": data})
 
     def _present(self, authority: KeyPair, now: float) -> None:

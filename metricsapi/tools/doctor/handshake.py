@@ -31,10 +31,7 @@ class Reader:
     context: ssl.SSLContext | None  # None: HTTP
     token: Callable[[], str | None]
     timeout: float
-    paths: tuple[str, ...] = (
-        SHORT_SUMMARY,
-        RESOURCE_METRICS,
-    )  # in the order in which they are tried
+    paths: tuple[str, ...] = (SHORT_SUMMARY, RESOURCE_METRICS)  # in the order of tries
     verify: bool = True
     max_bytes: int = KubeletSettings.max_response_bytes
     probe: str = ""  # a service account's token, to see whether kubelets take tokens

@@ -48,13 +48,13 @@ class Reviews:
         if not spec.get("token"):
             return _invalid("TokenReview", "spec.token: Required value")
         user = self._users.tokens.get(spec["token"])
-        attributes = spec.get("audiences") or [AUDIENCE]
+        requested = spec.get("audiences") or [AUDIENCE]
         own = self._users.audiences.get(spec["token"], (AUDIENCE,))
-        good = [audience for audience in attributes if audience in own]
+        good = [audience for audience in requested if audience in own]
         if user is None:
             outcome: Object = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         elif not good:
-            error = f"token audiences are not among the requested ones: {attributes}"
+            error = f"token audiences are not among the requested ones: {requested}"
             outcome = {"authenticated": False, "user": {}, "error": error}
         else:
             outcome = {"authenticated": True, "user": _user_info(user), "audiences": good}

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from metricsapi.config.settings import Settings
+from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import NotFound, Unreachable
 from metricsapi.kube.lease import Record, lease_of, record_of
 from metricsapi.scrape.errors import Cause, Failure
@@ -33,12 +34,16 @@ class Clock:
 
 
 class NoServer:
+    request_json = KubeClient.request_json
+
     async def request(self, *_, **__):
         raise Unreachable("no route to host")
 
 
 class Leases:
     """An API server without a Lease; `written` are the Leases that it got."""
+
+    request_json = KubeClient.request_json
 
     def __init__(self):
         self.written = []
@@ -52,6 +57,8 @@ class Leases:
 
 class LeaseOf:
     """An API server whose Lease another process holds and renews; it can be `away`."""
+
+    request_json = KubeClient.request_json
 
     def __init__(self, holder, address):
         self.record = Record(holder=holder, address=address, version="1")
