@@ -52,6 +52,9 @@ def lacking(stats: ContainerStats, limits: Limits) -> str:
         parts.append("CPU counter or rate")
     elif epoch_seconds(cpu.time) is None:
         parts.append("time of its CPU counter")
-    if memory is None or not 0 < (memory.working_set_bytes or 0) <= limits.memory:
+    used = memory.working_set_bytes or 0 if memory is not None else 0
+    if used > limits.memory:
+        parts.append(f"memory working set: {used} bytes are more than the node's {limits.memory}")
+    elif used <= 0:
         parts.append("memory working set")
     return " and no ".join(parts)

@@ -27,7 +27,6 @@ from metricsapi.storage.types import CpuStats, KubeletTime, epoch_seconds
 SETTLED = 120.0  # seconds of age at which a kubelet has read a container twice
 CLOSEST = 0.5  # seconds: readings nearer to each other than this give no rate worth serving
 CERTAIN = 4  # agreeing readings in a row that are no chance, whatever the kubelet's rate says
-LONGEST = 300.0  # seconds between two readings, and three periods, beyond which there is no rate
 ROUNDED = 64  # nanocore-seconds by which a float is off after 18 years of CPU time
 
 
@@ -65,7 +64,7 @@ def next_state(state: CpuState, start: KubeletTime, new: CpuStats, rules: Rules)
     if _is_repeated(last, at, counter):
         # What is read at request time is another reading in each sample.
         return state if at.moment is not None else _with_run(state, OLD)
-    if at.received - last.at.received > max(LONGEST, 3 * rules.windows.period):
+    if at.received - last.at.received > rules.windows.longest:
         return _begun(state, start, new, at, rules)
     if last.counter is None or counter < last.counter - ROUNDED:
         return (

@@ -26,6 +26,7 @@ SHORTEST_SHARE = 2 / 3  # of a period
 ENOUGH = 0.9  # of a period: a last reading as old as this is what the rate runs from
 YOUNG = 300.0  # seconds: the HPA's --horizontal-pod-autoscaler-cpu-initialization-period
 KEPT = 4  # readings, the last one included
+LONGEST = 300.0  # seconds between two readings, and three periods, beyond which there is no rate
 
 
 class Windows(Struct, frozen=True, gc=False):
@@ -34,11 +35,12 @@ class Windows(Struct, frozen=True, gc=False):
     period: float = 0.0
     shortest: float = 0.0
     enough: float = 0.0
+    longest: float = LONGEST
 
     @classmethod
     def of(cls, period: float) -> Self:
         """Return the lengths for nodes that are read once in `period` seconds."""
-        return cls(period, SHORTEST_SHARE * period, ENOUGH * period)
+        return cls(period, SHORTEST_SHARE * period, ENOUGH * period, max(LONGEST, 3 * period))
 
     def readings(self, kept: list[Reading], at: Instant, start: float | None) -> list[Reading]:
         """Return the readings to keep before one made at `at`; the rate begins at the first one.

@@ -51,8 +51,16 @@ def test_a_usual_answer_lacks_nothing():
         (CPU, None, "memory working set"),
         (CPU, {**MEMORY, "workingSetBytes": 0}, "memory working set"),
         (CPU, {**MEMORY, "workingSetBytes": -1}, "memory working set"),
-        (CPU, {**MEMORY, "workingSetBytes": 2**20 + 1}, "memory working set"),
-        (CPU, {**MEMORY, "workingSetBytes": 2**64 - 4096}, "memory working set"),
+        (
+            CPU,
+            {**MEMORY, "workingSetBytes": 2**20 + 1},
+            "set: 1048577 bytes are more than the node's",
+        ),
+        (
+            CPU,
+            {**MEMORY, "workingSetBytes": 2**64 - 4096},
+            "bytes are more than the node's 1048576",
+        ),
         (CPU, {**MEMORY, "workingSetBytes": "3"}, "memory working set"),
     ],
 )
