@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Struct
 
 from metricsapi.kube.decoding import Metadata, decode_labels
-from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.kube.name_validation import is_subdomain
 from metricsapi.kube.quantity import parse_quantity
 from metricsapi.kube.resources import Address, Capacity, Node
@@ -49,20 +48,15 @@ class _NodeStatus(Struct, gc=False, rename="camel"):
     node_info: _NodeInfo | None = None
 
 
-class _WireNode(Struct, gc=False):
+class WireNode(Struct, gc=False):
+    """A v1 Node, as far as it is decoded."""
+
     metadata: Metadata
     status: _NodeStatus | None = None
 
 
-def decode_node(body: bytes | msgspec.Raw) -> Node | None:
-    """Return what we use of a v1 Node; None when it has no valid name or cannot be decoded."""
-    try:
-        return _node(msgspec.json.decode(body, type=_WireNode))
-    except UNDECODABLE:
-        return None
-
-
-def _node(wire: _WireNode) -> Node | None:
+def read_node(wire: WireNode) -> Node | None:
+    """Return what is used of a node; None when it has no valid name. Raises as decoders do."""
     if not is_subdomain(wire.metadata.name):
         return None
     status = wire.status or _NodeStatus()

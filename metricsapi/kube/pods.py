@@ -25,21 +25,20 @@ _CONFIG_HASH = "kubernetes.io/config.hash"
 _NONE = "<none>"  # in a cell: there is no such thing
 
 
-class _Partial(Struct, gc=False):
+class WirePod(Struct, gc=False):
+    """A pod's PartialObjectMetadata, as far as it is decoded."""
+
     metadata: Metadata
 
 
 class _Row(Struct, gc=False):
-    object: _Partial
+    object: WirePod
     cells: list[Any] | None = None
 
 
-def decode_pod(body: bytes | msgspec.Raw) -> Pod | None:
-    """Return what is used of a PartialObjectMetadata; None when it has no name or namespace."""
-    try:
-        return _pod(msgspec.json.decode(body, type=_Partial).metadata)
-    except UNDECODABLE:
-        return None
+def read_pod(wire: WirePod) -> Pod | None:
+    """Return what is used of a pod; None without name or namespace. Raises as decoders do."""
+    return _pod(wire.metadata)
 
 
 def decode_pod_row(body: bytes | msgspec.Raw, columns: Sequence[str]) -> Pod | None:

@@ -43,10 +43,11 @@ class Subscription(Generic[T]):
 
     def deliver(self, key: Hashable, old: T | None, new: T | None) -> None:
         """Call back; never raises but to end the process."""
-        old = self._missed.pop(key, old)
-        if old == new:  # a change that was missed, and has been undone
-            self._note_recovery()
-            return
+        if self._missed:
+            old = self._missed.pop(key, old)
+            if old == new:  # a change that was missed, and has been undone
+                self._note_recovery()
+                return
         try:
             self._callback(old, new)
         except (KeyboardInterrupt, GeneratorExit):
@@ -54,7 +55,8 @@ class Subscription(Generic[T]):
         except BaseException as error:  # noqa: BLE001  whatever nobody thought of
             self._has_failed(key, old, error)
         else:
-            self._note_recovery()
+            if self.failing_since is not None:
+                self._note_recovery()
 
     def _has_failed(self, key: Hashable, old: T | None, error: BaseException) -> None:
         kind = type(error).__name__
@@ -78,7 +80,7 @@ class Subscription(Generic[T]):
             self._timer = loop.call_later(delay, self._deliver_again)
 
     def _note_recovery(self) -> None:
-        if not self._missed and self.failing_since is not None:
+        if not self._missed:
             self.failing_since, self.error = None, ""
             self._logged.clear()
 

@@ -74,14 +74,16 @@ class Claims:
     def decide(self, key: Key) -> None:
         """Decide which of the pods of one name is shown, and why the others are not."""
         claims = self._claims.get(key, ())
-        uids = self._cluster.uids(*key)
         uid, node = self._bound.get(key, ("", ""))
+        if not (claims or uid):
+            return
+        uids = self._cluster.uids(*key)
         if uid and uid not in uids:
             del self._bound[key]
             node = ""
         reasons = {id(pod): reason for pod, reason in _withheld(claims, uids, node)}
         rightful = [pod for pod in claims if id(pod) not in reasons]
-        last = max(reversed(rightful), key=Pod.started, default=None)
+        last = rightful[0] if len(rightful) == 1 else _started_last(rightful)
         for pod in claims:
             pod.shown = pod is last
             pod.withheld = reasons.get(id(pod), "")
@@ -95,6 +97,10 @@ class Claims:
             return
         self._claims[claims[0].key] = tuple(claims)
         self.decide(key)
+
+
+def _started_last(pods: Sequence[Pod]) -> Pod | None:
+    return max(reversed(pods), key=Pod.started, default=None)
 
 
 def _withheld(

@@ -350,13 +350,13 @@ async def test_a_page_that_is_larger_than_was_asked_for_holds_up_nobody(start, m
     monkeypatch.setattr("metricsapi.kube.listing.LARGE", 10_000)
     threads = set()
 
-    def decode(body):
+    def read(wire):
         threads.add(threading.get_ident())
-        return NODES.decode(body)
+        return NODES.read(wire)
 
     many = [node(f"n{number}") for number in range(3 * SLICE)]
     async with ScriptedApiServer(lambda r: (200, hang() if r.watching else page(*many))) as server:
-        informer = start(server, replace(NODES, decode=decode))
+        informer = start(server, replace(NODES, read=read))
         await until(informer.synced.is_set)
         assert len(informer.objects) == len(many)
         assert threading.get_ident() not in threads

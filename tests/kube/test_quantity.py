@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricsapi.api.render.quantity import bytes_text, cpu_text
-from metricsapi.kube.nodes import decode_node
 from metricsapi.kube.quantity import parse_quantity
+from metricsapi.kube.watch import NODES
 
 NANO = 10**9
 
@@ -51,7 +51,7 @@ def test_no_text_breaks_it(text):
 
 
 def test_a_node_has_its_allocatable_amounts():
-    node = decode_node(b'{"metadata":{"name":"a"},"status":{"allocatable":{"cpu":"3920m",'
+    node = NODES.decode(b'{"metadata":{"name":"a"},"status":{"allocatable":{"cpu":"3920m",'
                        b'"memory":"16Gi","pods":"110","hugepages-2Mi":"0"}}}')  # fmt: skip
     assert (node.cpu, node.memory) == (3_920_000_000, 16 * 2**30)
-    assert decode_node(b'{"metadata":{"name":"a"}}').cpu is None
+    assert NODES.decode(b'{"metadata":{"name":"a"}}').cpu is None

@@ -8,8 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metricsapi.kube.errors import ApiError, Gone, InvalidResponse, KubeError
-from metricsapi.kube.nodes import decode_node
-from metricsapi.kube.pods import decode_pod, decode_pod_row
+from metricsapi.kube.pods import decode_pod_row
 from metricsapi.kube.watch import NODES, RUNNING_PODS, configmap, decode_event, decode_page
 
 RESOURCES = [NODES, RUNNING_PODS, configmap("kube-system", "x")]
@@ -187,20 +186,20 @@ def test_an_error_event_is_its_error(status, kind):
 @pytest.mark.parametrize("name", ["", "a\x1b[31m", "a\nb", "A", "a_b", "a/b", "..", "x" * 254, "é"])
 def test_a_node_with_a_name_that_no_node_can_have_cannot_be_used(name):
     """It would be a label of metrics and a part of paths."""
-    assert decode_node(json.dumps({"metadata": {"name": name}}).encode()) is None
+    assert NODES.decode(json.dumps({"metadata": {"name": name}}).encode()) is None
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30, "10250", 1.5, None])
 def test_a_port_that_is_none_is_not_known(port):
     status = {"daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
-    node = decode_node(json.dumps({"metadata": {"name": "a"}, "status": status}).encode())
+    node = NODES.decode(json.dumps({"metadata": {"name": "a"}, "status": status}).encode())
     assert node is None or node.kubelet_port is None
 
 
 @pytest.mark.parametrize("amount", ["9" * 5000, "1e999", "-1e999", "1" + "0" * 63, "", "x"])
 def test_an_amount_that_no_machine_has_is_not_known(amount):
     status = {"allocatable": {"cpu": amount, "memory": amount}}
-    node = decode_node(json.dumps({"metadata": {"name": "a"}, "status": status}).encode())
+    node = NODES.decode(json.dumps({"metadata": {"name": "a"}, "status": status}).encode())
     assert (node.cpu, node.memory) == (None, None)
 
 
@@ -234,7 +233,7 @@ def test_any_bytes_are_a_page_and_an_event_or_an_error_of_kube(resource, data):
 
 @given(BYTES)
 def test_any_object_is_a_node_and_a_pod_or_none(data):
-    node = decode_node(data)
+    node = NODES.decode(data)
     assert node is None or node.name
-    for pod in (decode_pod(data), decode_pod_row(data, COLUMNS)):
+    for pod in (RUNNING_PODS.decode(data), decode_pod_row(data, COLUMNS)):
         assert pod is None or (pod.name and pod.namespace)

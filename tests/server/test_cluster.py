@@ -5,9 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from metricsapi.kube.nodes import decode_node
-from metricsapi.kube.pods import decode_pod
 from metricsapi.kube.resources import Capacity
+from metricsapi.kube.watch import NODES, RUNNING_PODS
 from metricsapi.server.cluster import MAX_PENDING, ClusterView
 from tests.api.cluster import Objects
 from tests.support.apiserver import ScriptedApiServer
@@ -27,7 +26,7 @@ class Store:
 
 def pod(name="p", uid="u", **annotations):
     metadata = {"name": name, "namespace": "ns", "uid": uid, "annotations": annotations}
-    return decode_pod(msgspec.json.encode({"metadata": metadata}))
+    return RUNNING_PODS.decode(msgspec.json.encode({"metadata": metadata}))
 
 
 @pytest.fixture
@@ -126,6 +125,6 @@ async def test_the_capacity_of_a_node_is_that_of_its_object(view):
         "metadata": {"name": "n"},
         "status": {"capacity": amounts, "nodeInfo": {"swap": {"capacity": 2**30}}},
     }
-    view.nodes.set(decode_node(msgspec.json.encode(node)))
+    view.nodes.set(NODES.decode(msgspec.json.encode(node)))
     assert view.capacity("n") == Capacity(4 * 10**9, 2**34, 2**30, 100 * 2**30, 110)
     assert view.capacity("other") == Capacity()
