@@ -109,7 +109,8 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "not_found": Remedy(
         "the kubelet has no such endpoint (404)",
-        "Use --kubelet-endpoint=resource, or auto.",
+        "Use --kubelet-endpoint=auto. A node that has neither endpoint, as kwok's, needs the "
+        "annotation metrics.k8s.io/resource-metrics-path with the path of its resource metrics.",
     ),
     "too_many_requests": Remedy(
         "the API server or the kubelet limits our requests (429)",
