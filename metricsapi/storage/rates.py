@@ -25,8 +25,9 @@ no rate, or none to be believed, the rate is the counter's difference over the l
 is a second of a period: the best there is. There is none where the next answer's is better: between
 additional reads, if the error is more than a quarter of the length, and where only the earlier of
 the two times is cut to seconds, since it came from the other endpoint. Then the usage before is
-served, as it is where one of the clocks jumped between the two readings, since nothing says which:
-a machine that was paused, ours or the kubelet's, or a clock that was set.
+served, as it is where one of the clocks jumped between two readings at request time, since nothing
+says which: a machine that was paused, ours or the kubelet's, or a clock that was set. What comes
+from housekeeping has the kubelet's rate then, which is made of times that do not jump.
 
 **A counter that stands still** has a rate of 0, unless the kubelet has had a rate beside it for
 longer than that can be of usage before the first of the readings (`STANDSTILL`). Then nothing is
@@ -82,7 +83,7 @@ class Interval(Struct, frozen=True, gc=False):
     error: float  # by which the length may be off, either way
     most: float  # nanocore-seconds that the node's cores can give meanwhile
     by_our_clock: bool = False  # not by the kubelet's times
-    jumped: bool = False  # one of the clocks has jumped meanwhile
+    jumped: bool = False  # one of the clocks has jumped between two readings at request time
     exact: bool = False  # the error is too small to matter
     vague: bool = False  # too uncertain for a rate, and the next answer's interval is less so
 
@@ -105,18 +106,18 @@ def interval(
     # Readings are made at requests, or else a housekeeping interval apart.
     back = by_kubelet + step < (new.requested - last.received) / 2
     ahead = abs(by_kubelet - (new.received - last.received)) > OLDEST_READING
-    lost = back or ahead or by_kubelet < FINEST_STEP
+    lost = jumped or back or ahead or by_kubelet < FINEST_STEP
     length, error, by_our_clock = by_kubelet, step, False
     if ours is not None and ours[0] > 0 and (lost or ours[1] <= step):
         length, error, by_our_clock = *ours, True
     if jumped or (lost and not by_our_clock):
-        return Interval(0.0, 0.0, 0.0, jumped=jumped)
+        return Interval(0.0, 0.0, 0.0, jumped=jumped and ours is not None)
     small = error <= EXACT_SHARE * length
     close = new.requested - last.requested < shortest
     # The earlier time of the next answer is cut to less, or its readings are farther apart.
     vague = not small and (new.step < last.step or (close and error > VAGUE_SHARE * length))
     most = limits.cpu * (length + error)
-    return Interval(length, error, most, by_our_clock, jumped, small, vague)
+    return Interval(length, error, most, by_our_clock, exact=small, vague=vague)
 
 
 def counter_of(cpu: CpuStats) -> int | None:
