@@ -23,8 +23,8 @@ PATH = "/replicas/v1/scrapes"  # GET: the stream of a leader
 QUERIES_PATH = "/replicas/v1/queries"  # POST: frames of `ForwardedQuery`, from a follower
 LARGEST_BODY = 128 * 1024  # bytes of one such POST
 LARGEST_QUERY = 4096  # bytes of one `ForwardedQuery`
-# The largest message that is read: several times the sample of a node with 500 pods.
-LARGEST = 32 * 2**20
+# The largest message, in bytes: some 2,000 pods of 5 containers, or ten times a node with 500 pods.
+LARGEST = 2**20
 _LENGTH = 4
 
 

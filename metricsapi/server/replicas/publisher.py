@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from metricsapi.kube.progress import wait_for
 from metricsapi.scrape.errors import Failure
 from metricsapi.server.replicas.messages import (
+    LARGEST,
     Complete,
     Heartbeat,
     Hello,
@@ -27,6 +28,7 @@ from metricsapi.storage.windows import KEPT
 HEARTBEAT = 1.0  # seconds between two messages that tell the time
 GATHER = 0.1  # seconds from the first result after a pause to the piece with what followed
 BATCH = 64 * 1024  # bytes that are sent as one piece
+LARGEST_RESULT = LARGEST - 1024  # bytes of a result, so that its message is no larger than allowed
 
 
 class Publisher:
@@ -51,11 +53,17 @@ class Publisher:
         return len(self._followers)
 
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
-        """Take the result of a scrape of our own that ended at `ended_at`."""
+        """Take the result of a scrape of our own that ended at `ended_at`.
+
+        One of more than `LARGEST_RESULT` bytes is not kept, so followers scrape such a node for
+        themselves: its kubelet would take megabytes of memory from every replica.
+        """
         if isinstance(result, Failure):
-            self.keep(node, pack(Failed(node, str(result.cause), result.message, ended_at)))
+            packed = pack(Failed(node, str(result.cause), result.message, ended_at))
         else:
-            self.keep(node, pack(result))
+            packed = pack(result)
+        if len(packed.data) + len(packed.pods) <= LARGEST_RESULT:
+            self.keep(node, packed)
 
     def keep(self, node: str, packed: Packed) -> None:
         """Take a result as it is sent, as that of another replica is."""

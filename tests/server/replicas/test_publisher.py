@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from metricsapi.scrape.errors import Cause, Failure
 from metricsapi.server.replicas.messages import (
     Complete,
@@ -10,9 +12,9 @@ from metricsapi.server.replicas.messages import (
     Hello,
     Packed,
 )
-from metricsapi.server.replicas.publisher import KEPT, Publisher
+from metricsapi.server.replicas.publisher import KEPT, LARGEST_RESULT, Publisher
 from metricsapi.server.replicas.results import Failed, unpack
-from metricsapi.storage.types import NodeSample
+from metricsapi.storage.types import ContainerStats, NodeSample
 from tests.support.samples import node_sample
 
 
@@ -101,6 +103,21 @@ async def test_what_is_superseded_while_a_slow_follower_takes_a_piece_is_left_ou
         rest += await stream.until(Heartbeat)
     assert {m.node for m in rest} == set(nodes)
     assert {m.answered_at for m in rest} == {2.0}
+    await stream.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "sent"), [(LARGEST_RESULT - 200, ["n1", "n2"]), (LARGEST_RESULT, ["n1"])]
+)
+async def test_a_result_that_is_too_large_for_a_message_is_not_sent(size, sent):
+    leader = publisher()
+    leader.publish("n1", sample("n1", 1.0), 1.0)
+    large = sample("n2", 2.0)
+    large.stats = ContainerStats("x" * size)
+    leader.publish("n2", large, 2.0)
+    stream = Stream(leader)
+    _, *messages = await stream.until(Complete)
+    assert [message.node for message in messages] == sent
     await stream.close()
 
 
