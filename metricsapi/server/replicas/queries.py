@@ -96,12 +96,15 @@ def _frame_of(query: Query, age: float) -> bytes:
 async def _post(client: httpx.AsyncClient, url: str, server_name: str, body: bytes) -> str:
     """Send a body; give why the leader did not take it, or nothing."""
     try:
-        response = await client.post(
+        async with client.stream(
+            "POST",
             url,
             content=body,
             headers={"content-type": "application/octet-stream"},
             extensions={"sni_hostname": server_name},
-        )
+        ) as response:
+            if response.status_code == 204:  # which has no body, so the connection can be kept
+                await response.aread()
     except (httpx.HTTPError, OSError) as error:
         return str(error) or type(error).__name__
     return "" if response.is_success else f"it responded {response.status_code}"

@@ -13,10 +13,10 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from metricsapi.kube.errors import UNDECODABLE
 from metricsapi.server.replicas.messages import Packed, ProtocolError, is_of_unknown_type
@@ -35,19 +35,21 @@ from metricsapi.storage.types import (
 )
 
 NOTHING = -1  # in place of the number of a time: the answer has no such stats
+MOST_NAMELESS = 2**16  # each is counted; a response with more pods than that is a failure
+NodeName = Annotated[str, Meta(max_length=253)]  # as Kubernetes allows
 IMPOSSIBLE = -1  # in place of a number of more than 64 bits, which can be true as little
 
 
 class Sample(Struct, tag=True):
     """A scrape that succeeded: a `NodeSample` without its pods, and `EncodedPods.listed`."""
 
-    node: str
+    node: NodeName
     requested_at: float
     answered_at: float
     stats: ContainerStats | None
     listed: int
     time_step: float = 1.0
-    nameless: int = 0
+    nameless: Annotated[int, Meta(ge=0, le=MOST_NAMELESS)] = 0
     unusable: str = ""
     located: Located | None = None
 
@@ -55,7 +57,7 @@ class Sample(Struct, tag=True):
 class Failed(Struct, tag=True):
     """A scrape that failed, and `ended_at` when; `cause` is one of `scrape.errors.Cause`."""
 
-    node: str
+    node: NodeName
     cause: str
     message: str
     ended_at: float

@@ -136,10 +136,19 @@ async def test_what_cannot_be_sent_is_left_out():
     assert list(read_queries(bodies[0])) == [(TOP, 0.5)]
 
 
+async def endless():
+    while True:
+        yield b"x"
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize(
     "respond",
-    [lambda _: httpx.Response(503), lambda _: (_ for _ in ()).throw(httpx.ReadTimeout("late"))],
-    ids=["503", "a timeout"],
+    [
+        lambda _: httpx.Response(503, content=endless()),
+        lambda _: (_ for _ in ()).throw(httpx.ReadTimeout("late")),
+    ],
+    ids=["a body without an end", "a timeout"],
 )
 async def test_a_leader_that_does_not_take_queries_is_logged_once(respond, caplog):
     asked = []

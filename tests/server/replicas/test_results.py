@@ -119,6 +119,14 @@ def test_a_container_that_is_not_whole_is_refused(row):
         list(sample.pods)
 
 
+@pytest.mark.parametrize(("field", "value"), [("nameless", 2**31), ("nameless", -1),
+                                              ("node", "n" * 254)])  # fmt: skip
+def test_what_no_kubelet_can_have_sent_is_refused(field, value):
+    sample = msgspec.msgpack.decode(pack(node_sample("n1", 1.0, 1.1, [])).data)
+    with pytest.raises(ProtocolError, match="cannot be decoded"):
+        unpack(Packed(msgspec.msgpack.encode({**sample, field: value})))
+
+
 def test_what_is_cut_off_is_refused():
     sample = pack(node_sample("n1", 1.0, 1.1, [("ns", "p", "u", [])]))
     with pytest.raises(ProtocolError):
