@@ -208,9 +208,12 @@ async def test_the_summary_of_a_minute_has_amounts_and_the_oldest_usage(caplog, 
     assert line["oldest_usage_seconds"] == 7.2
 
 
-async def test_once_ready_the_garbage_collector_is_spared_what_is_there():
+@pytest.mark.parametrize("ready", [True, False])
+async def test_the_garbage_collector_is_spared_what_a_start_has_made(ready):
     gc.unfreeze()
     cluster = Cluster().synced(good("a"))
+    if not ready:
+        cluster.parts.pods.synced.clear()
     task = asyncio.create_task(run(cluster))
     await until(lambda: gc.get_freeze_count() > 0)
     task.cancel()
