@@ -96,9 +96,9 @@ def no_such_method(headers: Mapping[str, str] | None = None) -> StatusError:
     return StatusError(405, "MethodNotAllowed", text, {}, headers)
 
 
-def not_acceptable(available: tuple[str, ...] = AVAILABLE) -> StatusError:
+def not_acceptable() -> StatusError:
     """Return the 406 of a request that accepts none of our representations."""
-    text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(available)
+    text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(AVAILABLE)
     return StatusError(406, "NotAcceptable", text, {})
 
 

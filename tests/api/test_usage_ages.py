@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from metricsapi.api.freshness import UsageAges
-from metricsapi.telemetry.histogram import Series
+from metricsapi.telemetry.histogram import Observations
 from metricsapi.telemetry.metrics import Telemetry
 from tests.api.cluster import AT, recorded
 
@@ -92,7 +92,7 @@ def test_usage_from_a_clock_that_is_ahead_has_the_age_0(telemetry):
     st.lists(st.floats(0, 100), min_size=1, max_size=9, unique=True).map(sorted),
 )
 def test_many_ages_are_counted_as_each_of_them_would_be(times, now, bounds):
-    together, each = Series(bounds), Series(bounds)
+    together, each = Observations(bounds), Observations(bounds)
     together.observe_ages(now, times)
     for time in times:
         each.observe(max(0.0, now - time))

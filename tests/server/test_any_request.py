@@ -114,7 +114,7 @@ HEADERS = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(CERTIFICATES)), HEADERS)
 def test_headers_name_a_user_only_behind_the_front_proxys_certificate(kind, headers):
-    authenticator = Authenticator(tokens=None)
+    authenticator = Authenticator()
     authenticator.configure(from_configmap(configmap(FRONT, CLIENTS)))
     certificate = CERTIFICATES[kind]
     peer = PeerCertificates([certificate.der]) if certificate else None

@@ -31,13 +31,9 @@ class Authenticator:
     Without `tokens` no bearer token is valid.
     """
 
-    def __init__(
-        self,
-        configuration: AuthConfiguration | None = None,
-        tokens: TokenReviewer | None = None,
-    ) -> None:
+    def __init__(self, tokens: TokenReviewer | None = None) -> None:
         self._tokens = tokens
-        self.configure(configuration or AuthConfiguration())
+        self.configure(AuthConfiguration())
 
     def configure(self, configuration: AuthConfiguration) -> None:
         """Use another configuration from the next request on, on open connections too."""

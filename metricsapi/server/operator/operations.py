@@ -18,7 +18,7 @@ from metricsapi import __version__
 from metricsapi.api.slices import gather
 from metricsapi.config.read import flag_texts
 from metricsapi.config.settings import Settings
-from metricsapi.kube.progress import Progress, unobserved
+from metricsapi.kube.progress import Progress
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.health import Liveness, health_routes
 from metricsapi.server.operator.metrics import metrics_routes
@@ -73,7 +73,7 @@ class Operations:
         """Return whether this replica is ready: behind the Service, or about to be."""
         return not self._readiness.problems()
 
-    async def _summarize(self, progress: Progress = unobserved) -> None:
+    async def _summarize(self, progress: Progress) -> None:
         states = self._parts.states
         await log_summaries(self._minute, states, self._numbers, progress=progress)
 

@@ -46,7 +46,6 @@ class ServingTLS:
         pair: KeyPair,
         *,
         named: Sequence[Named] = (),
-        authorities: str = "",
         min_version: str = ServingSettings.min_version,
         cipher_suites: tuple[str, ...] = ServingSettings.cipher_suites,
         curves: tuple[int, ...] = ServingSettings.curve_preferences,
@@ -61,7 +60,7 @@ class ServingTLS:
             self._min_version = ssl.TLSVersion.TLSv1_3
         self._curve = offered_curve(curves)
         self._names = [each.names for each in named]
-        self._use((pair, *(each.pair for each in named)), authorities)
+        self._use((pair, *(each.pair for each in named)), "")
         self.context = self._build(pair, "")
         # The listening context's own mode is what a handshake asks for, whatever it is handed to.
         self.context.verify_mode = ssl.CERT_OPTIONAL

@@ -35,7 +35,6 @@ class Installation(msgspec.Struct, frozen=True):
 
     state: State
     account: str  # NAMESPACE:NAME of the server's service account
-    images: tuple[str, ...] = ()
     user: str = ""
 
     @property
@@ -72,11 +71,11 @@ async def find_installation(
         service = await get(client, f"/api/v1/namespaces/{namespace}/services/{name}")
     except NotFound:
         if await _has_api_service(client, namespace, name):
-            return Installation(State.OURS, account, user=user)
+            return Installation(State.OURS, account, user)
         findings.ok("installation", f"nothing yet: there is no Service {namespace}/{name}")
-        return Installation(State.NONE, account, user=user)
+        return Installation(State.NONE, account, user)
     except KubeError:
-        return Installation(State.OURS, account, user=user)
+        return Installation(State.OURS, account, user)
     pods = await _pods(client, namespace, service.get("spec", {}).get("selector") or {})
     accounts = {pod["spec"].get("serviceAccountName") or name for pod in pods}
     if len(accounts) == 1:
@@ -89,7 +88,7 @@ async def find_installation(
             text += ": metrics-server, which this server can replace: see docs/migration.md"
         findings.ok("installation", text)
     state = State.OTHER if is_metrics_server else State.OURS
-    return Installation(state, account, images, user)
+    return Installation(state, account, user)
 
 
 async def probe_token(client: KubeClient, installation: Installation) -> str:

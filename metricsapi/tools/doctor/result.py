@@ -58,9 +58,9 @@ class Findings:
         """Add a check of what keeps metrics from being served."""
         self.results.append(Result(check, self.subject, Status.FAIL, evidence, fix))
 
-    def skip(self, check: str, evidence: str, fix: str = "") -> None:
+    def skip(self, check: str, evidence: str) -> None:
         """Add a check that could not be made."""
-        self.results.append(Result(check, self.subject, Status.SKIP, evidence, fix))
+        self.results.append(Result(check, self.subject, Status.SKIP, evidence))
 
     def because(self, check: str, cause: str, evidence: str, status: Status = Status.FAIL) -> None:
         """Add a failure or warning of a cause that has a remedy."""

@@ -10,10 +10,8 @@ from typing import Any
 AGAIN = 1.0  # seconds from a failure to the next attempt
 
 
-async def forever(
-    what: str, run: Callable[[], Coroutine[Any, Any, None]], *, again: float = AGAIN
-) -> None:
-    """Run something until cancelled; after a failure run it again after `again` seconds.
+async def forever(what: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run something until cancelled; after a failure run it again.
 
     A failure is printed to standard error, once until it is another one.
     """
@@ -26,4 +24,4 @@ async def forever(
             if text != printed:
                 printed = text
                 print(f"metricsapi sandbox: {text}", file=sys.stderr, flush=True)
-        await asyncio.sleep(again)
+        await asyncio.sleep(AGAIN)

@@ -155,15 +155,10 @@ def load_pair(context: ssl.SSLContext, certificate: Certificate) -> None:
         context.load_cert_chain(path)
 
 
-def server_context(
-    certificate: Certificate, *, client_ca: Certificate | None = None
-) -> ssl.SSLContext:
-    """Return a server's TLS context; with `client_ca` it requires a certificate signed by that."""
+def server_context(certificate: Certificate) -> ssl.SSLContext:
+    """Return a server's TLS context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_pair(context, certificate)
-    if client_ca is not None:
-        context.load_verify_locations(cadata=client_ca.text)
-        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

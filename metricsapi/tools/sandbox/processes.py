@@ -27,12 +27,12 @@ async def start_child(*command: str, **options: Any) -> asyncio.subprocess.Proce
     )
 
 
-async def end_child(process: asyncio.subprocess.Process, patience: float = 10.0) -> None:
-    """End a command by SIGTERM, or by SIGKILL when it takes longer than `patience` seconds."""
+async def end_child(process: asyncio.subprocess.Process) -> None:
+    """End a command by SIGTERM, or by SIGKILL when it takes longer than 10 s."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), patience)
+        await asyncio.wait_for(process.wait(), 10.0)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -52,24 +52,19 @@ def status(
     reason: str = "",
     *,
     details: dict[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
 ) -> Response:
     """Return the response of a failure, with its `Status`."""
-    return encoded(
-        msgspec.json.encode(status_body(code, message, reason, details)), code, headers=headers
-    )
+    return json_response(status_body(code, message, reason, details), code)
 
 
-def json_response(
-    content: Any, code: int = 200, *, headers: dict[str, str] | None = None
-) -> Response:
+def json_response(content: Any, code: int = 200) -> Response:
     """Return the response with a JSON document."""
-    return encoded(msgspec.json.encode(content), code, headers=headers)
+    return encoded(msgspec.json.encode(content), code)
 
 
-def encoded(content: bytes, code: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+def encoded(content: bytes, code: int = 200) -> Response:
     """Return the response with JSON that is encoded already."""
-    return Response(content, code, headers, JSON)
+    return Response(content, code, media_type=JSON)
 
 
 def requested_shape(accept: str) -> str:
