@@ -1,13 +1,12 @@
 """How long the window of a rate is, where a node is read more often than once a period.
 
 A rate over a short window is noisy, and an autoscaler scales up on noise. So an additional read of
-a node changes how old its usage is, and not how long the window is. A stat keeps up to four
-readings, and the rate runs from the one whose age is nearest to the period, among those that are
-at least `SHORTEST_SHARE` of it old. If none is, it runs from the oldest.
+a node changes how old its usage is, and never makes the window shorter. A stat keeps up to four
+readings, and the rate runs from the newest one that is at least `ENOUGH` of a period old. If none
+is, it runs from the oldest.
 
-A container that started less than `YOUNG` ago is the exception: its rate runs from the newest
-reading that is at least `SHORTEST_SHARE` of a period old. The HPA does not count a new pod before
-the whole window lies after the moment at which it became ready.
+For a container that started less than `YOUNG` ago `SHORTEST_SHARE` of a period is enough: the HPA
+does not count a new pod before the whole window lies after the moment at which it became ready.
 
 The age of a reading is that of its request: where every node is read once a period, the reading
 before the last is a period old, however long an answer took, and is always the one.
@@ -22,8 +21,9 @@ from msgspec import Struct
 from metricsapi.storage.rates import Reading
 from metricsapi.storage.timing import Instant
 
+# Of a period. Readings are not made on the dot, and a window of two periods would be much too long.
+ENOUGH = 0.9
 SHORTEST_SHARE = 2 / 3  # of a period
-ENOUGH = 0.9  # of a period: a last reading as old as this is what the rate runs from
 YOUNG = 300.0  # seconds: the HPA's --horizontal-pod-autoscaler-cpu-initialization-period
 KEPT = 4  # readings, the last one included
 LONGEST = 300.0  # seconds between two readings, and three periods, beyond which there is no rate
@@ -49,15 +49,10 @@ class Windows(Struct, frozen=True, gc=False):
         container's, in seconds since the epoch, if it is known.
         """
         young = start is not None and at.time - start < YOUNG
-        wanted = self.shortest if young else self.period
-        while len(kept) > 1 and self._better(kept[1], kept[0], at, wanted):
+        latest = at.requested - (self.shortest if young else self.enough)
+        while len(kept) > 1 and kept[1].at.requested <= latest:
             kept = kept[1:]
         return kept if len(kept) < KEPT else _without_closest(kept, at)
-
-    def _better(self, later: Reading, earlier: Reading, at: Instant, wanted: float) -> bool:
-        """Return whether the age of the later reading is long enough and nearer to `wanted`."""
-        age, longer = (at.requested - of.at.requested for of in (later, earlier))
-        return age >= self.shortest and longer - wanted >= wanted - age
 
 
 def _without_closest(kept: list[Reading], at: Instant) -> list[Reading]:

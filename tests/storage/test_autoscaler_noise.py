@@ -124,7 +124,7 @@ def every_five_seconds(random, queries):
 
 
 def every_twelve_seconds(random, queries):
-    """As many as prefetching makes at most, where ten HPAs ask at times that are evenly spread."""
+    """As many as prefetching makes at most, at even times: no window can be a period long."""
     first = random.uniform(1.0, 12.0)
     return [first + 12.0 * number for number in range(int(len(queries) * 1.25))]
 
@@ -164,8 +164,7 @@ def test_additional_reads_mean_no_more_replicas_and_no_more_changes(schedule, on
     assert more.changes <= 1.1 * plain.changes
 
 
-def test_windows_of_twelve_seconds_mean_a_few_replicas_in_a_hundred_more():
-    """No window of a period is possible then: it is one gap or two."""
+def test_where_no_window_can_be_a_period_long_it_is_longer_and_means_no_more_replicas():
     plain, more = outcome(periodic, 2.0, 6.0), outcome(every_twelve_seconds, 2.0, 6.0)
-    assert more.variance <= 1.3 * plain.variance
-    assert more.replicas <= 1.08 * plain.replicas
+    assert more.variance <= plain.variance
+    assert more.replicas <= plain.replicas

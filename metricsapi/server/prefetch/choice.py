@@ -5,9 +5,9 @@ the node's `limits`
 
 - the main scrape belongs to the caller that has asked for the longest time, of those whose queries
   have a moment within reach. It is made at the moment that leaves that caller's queries the least
-  mean age, from the last scrape until a period after this one, but soon after the last scrape only
-  where that takes `LONG_WINDOW` away: the window of its rate is then longer than a period, and an
-  HPA sees the whole of a change later;
+  mean age, from the last scrape until a period after this one, but where the window of its rate is
+  much longer than a period only if that takes `LONG_WINDOW` away: an HPA sees the whole of a change
+  later then;
 - an extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
@@ -28,8 +28,9 @@ from metricsapi.server.prefetch.learner import RememberedQuery
 from metricsapi.server.prefetch.limits import Limits
 
 SOON = 0.5  # seconds by which pods that have started wait for the scrape of a query
-# Seconds of age that a window of two gaps counts for. Anything from 1 to 2 s is about as good.
-LONG_WINDOW = 1.5
+# Seconds of age that a long window counts for. With less an HPA sees the whole of a change later;
+# with more, nodes of the same queries would hardly come to be scraped together.
+LONG_WINDOW = 2.0
 SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
@@ -44,13 +45,18 @@ class Moment(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What matters of a node: its last scrape and the budget after it. Monotonic seconds."""
+    """What matters of a node: its last scrapes and the budget after them. Monotonic seconds."""
 
-    last: float
+    scrapes: tuple[float, ...]  # the last few, in order
     level: int
     limits: Limits
     now: float
     oldest: int  # caller that is expected to ask for it, for which the budget saves
+
+    @property
+    def last(self) -> float:
+        """When it was scraped last."""
+        return self.scrapes[-1]
 
     def affords(self, scrapes: int, at: float) -> bool:
         """Return whether the budget has so many scrapes by a time."""
@@ -150,8 +156,8 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
 
-    It costs `LONG_WINDOW` more where the rate cannot run from the last scrape, but from one before.
-    Not for rarer queries: that scrape may be another caller's, and must not put theirs off.
+    It costs `LONG_WINDOW` more where the rate would run from a scrape long ago. Not for rarer
+    queries: the scrape before may be another caller's, and must not put theirs off.
     """
     times, period = [moment.at for moment in moments], node.limits.period
     sums = [0.0, *accumulate(times)]
@@ -161,8 +167,7 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
         until = interval if each_period else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         age = (sums[end] - start * node.last - (end - start) * main.at) / end
-        has_long_window = each_period and main.at - node.last < node.limits.window
-        yield age + LONG_WINDOW * has_long_window
+        yield age + LONG_WINDOW * (each_period and node.limits.is_long(node.scrapes, main.at))
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

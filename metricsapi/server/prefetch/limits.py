@@ -9,9 +9,10 @@ and an HPA with pods on them sees the whole of a change sooner.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from metricsapi.storage.windows import SHORTEST_SHARE
+from metricsapi.storage.windows import ENOUGH
 
 # The gap before a moment may be longer than a period by this part of it. A controller's queries are
 # a period and its own work apart, up to 0.3 s, and leads vary by up to 2.5 s: a scrape a period
@@ -32,14 +33,17 @@ class Limits(NamedTuple):
         """How long after a scrape the next one is made at the latest."""
         return (1 + SLACK) * self.period
 
-    @property
-    def window(self) -> float:
-        """How long the window of a rate is at least: after a shorter gap it is two gaps long."""
-        return SHORTEST_SHARE * self.period
-
     def is_period(self, interval: float) -> bool:
         """Return whether an interval is about a period: each scrape can be for its query."""
         return abs(interval - self.period) <= SLACK * self.period
+
+    def is_long(self, scrapes: Sequence[float], at: float) -> bool:
+        """Return whether the window of a rate that is read at `at` is long; see `storage.windows`.
+
+        It is not where the budget is for one scrape a period: each rate runs from the last one.
+        """
+        latest, earliest = at - ENOUGH * self.period, at - self.longest
+        return self.budget > 1 and not any(earliest <= each <= latest for each in scrapes)
 
     def fewest_gaps(self, seconds: float) -> int:
         """Return how many gaps between scrapes fill this time at least."""

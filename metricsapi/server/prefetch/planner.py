@@ -13,6 +13,7 @@ from metricsapi.scrape.parts import Plan, Reason
 from metricsapi.server.prefetch.choice import Choice, Moment, Node, choose, time_for_starts
 from metricsapi.server.prefetch.learner import RememberedQuery
 from metricsapi.server.prefetch.limits import Limits
+from metricsapi.storage.windows import KEPT
 
 # Scrapes a period, and how many of them are saved at most. The start of a pod takes up to three.
 BUDGET, MOST = 1.25, 3  # of a node whose stats are made when they are asked for
@@ -56,7 +57,8 @@ class QueryPlanner:
         self._limits = Limits(period, shortest, BUDGET, MOST)
         self._plain_limits = Limits(period, shortest, PLAIN_BUDGET, PLAIN_MOST)
         self._queries: dict[str, list[RememberedQuery]] = {}  # of each node, the oldest first
-        self._levels: dict[str, tuple[float, int]] = {}  # last scrape, and the budget after it
+        # The last scrapes of each node, and the budget after them.
+        self._levels: dict[str, tuple[tuple[float, ...], int]] = {}
         self._choices: dict[str, Choice] = {}  # of the nodes that are scraped next for a query
         self._waiting: defaultdict[RememberedQuery, set[str]] = defaultdict(set)
         # Choices by what they depend on, as long as no query has come.
@@ -137,14 +139,15 @@ class QueryPlanner:
     def _state(self, node: str, last: float) -> Node:
         """Return a node, whose budget was charged for the scrape at `last` if that is new."""
         limits = self._limits if self._exact(node) else self._plain_limits
-        before, level = self._levels.get(node, (last, limits.most - 1))
-        if last > before:
-            level = limits.after(level, before, last, 0 if node in self._unbudgeted else 1)
+        scrapes, level = self._levels.get(node, ((last - limits.period, last), limits.most - 1))
+        if last > scrapes[-1]:
+            level = limits.after(level, scrapes[-1], last, 0 if node in self._unbudgeted else 1)
+            scrapes = (*scrapes[2 - KEPT :], last)
         self._unbudgeted.discard(node)
-        self._levels[node] = last, level
+        self._levels[node] = scrapes, level
         queries = self._queries.get(node)
         oldest = queries[0].caller if queries else 0
-        return Node(last, level, limits, self._clock(), oldest)
+        return Node(scrapes, level, limits, self._clock(), oldest)
 
     def _chosen(self, node: str, queries: Sequence[RememberedQuery], state: Node) -> Choice:
         """Choose the next scrape of a node, once for all nodes of the same queries and history."""
@@ -153,7 +156,7 @@ class QueryPlanner:
             self._shared_until = state.now + CHOICE_HOLDS
         answer_time = math.ceil(self._answer_time(node) / ANSWER_STEP) * ANSWER_STEP
         queries = list(islice(_spread(queries), LOOKED_THROUGH))
-        key = (state.last, state.level, state.limits, answer_time, *map(id, queries))
+        key = (state.scrapes, state.level, state.limits, answer_time, *map(id, queries))
         choice = self._shared.get(key)
         if choice is None:
             choice = self._shared[key] = choose(state, self._expected(queries, state, answer_time))
