@@ -18,6 +18,7 @@ from typing import Any
 from metricsapi.config.flags import BOOL, Flag, Kind
 
 ENV_PREFIX = "METRICSAPI_"
+_WIDTH = 100  # characters of a line of --help
 # What the kubelet sets in every pod when the namespace has a Service named metricsapi.
 _SERVICE_LINK = re.compile(r"^METRICSAPI_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
 
@@ -149,7 +150,7 @@ def _set(result: Parsed, flag: Flag, text: str, source: str) -> None:
     result.values[flag.name] = value
 
 
-def usage(flags: Iterable[Flag], width: int = 100) -> str:
+def usage(flags: Iterable[Flag]) -> str:
     """Lay out flags by group, in the format of metrics-server's --help."""
     groups: dict[str, list[Flag]] = {}
     for flag in flags:
@@ -164,6 +165,6 @@ def usage(flags: Iterable[Flag], width: int = 100) -> str:
             value = flag.kind.format(flag.default)
             default = f" (default {value})" if value and value != "false" else ""
             lines += textwrap.wrap(
-                flag.help + default, width, initial_indent=indent, subsequent_indent=indent
+                flag.help + default, _WIDTH, initial_indent=indent, subsequent_indent=indent
             )
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from typing import cast
 
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_tls_error
 from metricsapi.scrape.http_response import Response, ResponseReader
-from metricsapi.scrape.large_responses import LARGE, PLACE_TIME, LargeReading, LargeResponses
+from metricsapi.scrape.large_responses import PLACE_TIME, LargeResponses, PacedReading
 from metricsapi.scrape.names import Names
 from metricsapi.scrape.tls_stream import TLSBuffers, TLSState, TLSStream
 
@@ -53,7 +53,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake: asyncio.Future[None] | None = None
         self._response: asyncio.Future[Response] | None = None
         self._reader: ResponseReader | None = None
-        self._large: LargeReading | None = None  # of the present response, if it is large
+        self._pacing = PacedReading(shared.large)
         # Why it is not usable. Not the error itself, which lives as long as the node: by its
         # traceback, and those of errors before it, it would keep megabytes of what was received.
         self._ended: tuple[type[ScrapeError], Failure] | None = None
@@ -97,14 +97,14 @@ class Connection(asyncio.BufferedProtocol):
             result = await response
         except BaseException:
             self.close()
-            self._end_large()
+            self._pacing.end()
             raise
         finally:
             timer.cancel()
             self._reader.discard()
             self._response = self._reader = None
             del response  # which has the error, whose traceback has this frame
-        result.release = self._end_large
+        result.release = self._pacing.end
         return result
 
     def close(self) -> None:
@@ -179,37 +179,15 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self._finish(self._reader)
-            if self._reader.size > _BURST and not self._reader.whole:
-                self._pause(self._reader.size)
-
-    def _pause(self, size: int) -> None:
-        """Pause reading, so that other connections are served first.
-
-        The event loop would otherwise read up to 32 times in a row from one socket.
-        """
-        if self._transport is not None:
-            self._transport.pause_reading()
-        if size <= LARGE:
-            self._loop.call_soon(self._read_on)
-            return
-        if self._large is None:
-            self._large = LargeReading(self._shared.large, self._read_on, self._fail_slow)
-        self._large.pause()
-
-    def _read_on(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+            large = self._reader.size > _BURST and not self._reader.whole
+            if large and self._transport is not None:
+                self._pacing.pause(self._transport, self._reader.size, self._fail_slow)
 
     def _fail_slow(self) -> None:
         """Fail a large response that keeps others waiting for longer than it may."""
         if self._reader is not None:
             message = f"{self.where} took more than {PLACE_TIME:g} s for the rest of a large answer"
             self._fail(ScrapeError(Cause.TIMEOUT, f"{message} while others waited"))
-
-    def _end_large(self) -> None:
-        large, self._large = self._large, None
-        if large is not None:
-            large.end()
 
     def _end(self, *, clean: bool) -> None:
         """Handle the end of what the peer sends."""

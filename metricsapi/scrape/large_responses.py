@@ -46,44 +46,55 @@ class Place:
         self._limit.remove(self)
 
 
-class LargeReading:
-    """Reads one large response from its socket, in bursts between which others are served.
+class PacedReading:
+    """Pauses between the bursts in which a response is read, so that others are served.
 
-    Calls `read_on` after each pause, and `too_slow` when the rest has not come within `PLACE_TIME`
-    and others wait for the place.
+    A large response is read on once there is a place.
     """
 
-    def __init__(
-        self, large: LargeResponses, read_on: Callable[[], None], too_slow: Callable[[], None]
-    ) -> None:
+    __slots__ = ("_large", "_loop", "_place", "_timer")  # there is one per node
+
+    def __init__(self, large: LargeResponses) -> None:
         self._large = large
-        self._read_on = read_on
-        self._too_slow = too_slow
         self._place: Place | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    def pause(self) -> None:
-        """Read on after a pause: the first time once there is a place."""
-        if self._place is None:
-            self._place = Place(self._large, self._start)
+    def pause(self, transport: asyncio.Transport, size: int, too_slow: Callable[[], None]) -> None:
+        """Pause the reading of a response after `size` bytes of it.
+
+        The event loop would otherwise read up to 32 times in a row from one socket. `too_slow` is
+        called when the rest of a large response has not come within `PLACE_TIME` and others wait
+        for the place.
+        """
+        transport.pause_reading()
+        if size <= LARGE:
+            self._loop.call_soon(_read_on, transport)
+        elif self._place is None:
+            self._place = Place(self._large, lambda: self._start(transport, too_slow))
             self._place.enter()
         else:
-            self._loop.call_later(GAP, self._read_on)
+            self._loop.call_later(GAP, _read_on, transport)
 
     def end(self) -> None:
-        """Free the place."""
+        """Free the place, once the response is decoded or has failed."""
         place, self._place = self._place, None
         if place is not None:
             place.leave()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _start(self) -> None:
-        self._read_on()
-        self._loop.call_later(PLACE_TIME, self._check)
+    def _start(self, transport: asyncio.Transport, too_slow: Callable[[], None]) -> None:
+        _read_on(transport)
+        self._timer = self._loop.call_later(PLACE_TIME, self._check, too_slow)
 
-    def _check(self) -> None:
-        if self._place is None:
-            return
+    def _check(self, too_slow: Callable[[], None]) -> None:
         if self._large.wanted:
-            self._too_slow()
+            too_slow()
         else:
-            self._loop.call_later(PLACE_TIME, self._check)
+            self._timer = self._loop.call_later(PLACE_TIME, self._check, too_slow)
+
+
+def _read_on(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()

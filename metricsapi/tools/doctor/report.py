@@ -18,6 +18,7 @@ _MARKS = {Status.OK: "ok  ", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.SK
 _COLOURS = {Status.OK: "32", Status.WARN: "33", Status.FAIL: "31", Status.SKIP: "2"}
 _SEVERITY = list(Status)
 _NAMES = 10  # nodes of a group that are named; JSON has all of them
+_WIDTH = 110  # characters of a line, beside its mark
 _EXAMPLES = 2  # nodes of a group whose evidence is shown
 
 
@@ -55,17 +56,17 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps({"results": to_builtins(list(results)), "summary": summary}, indent=1) + "\n"
 
 
-def as_table(results: Sequence[Result], *, colour: bool = False, width: int = 110) -> str:
+def as_table(results: Sequence[Result], *, colour: bool = False) -> str:
     """Return one entry per group, the worst last; a fix follows what it mends, once."""
     lines: list[str] = []
     for group in sorted(_groups(results), key=lambda group: group.rank):
         first = group.first
-        lines += _wrap(f"{_mark(first.status, colour)}  ", _headline(group), width)
+        lines += _wrap(f"{_mark(first.status, colour)}  ", _headline(group))
         if first.subject != CLUSTER and first.status is not Status.OK:
             for result in group.results[:_EXAMPLES]:
-                lines += _wrap("         ", f"{result.subject}: {result.evidence}", width)
+                lines += _wrap("         ", f"{result.subject}: {result.evidence}")
         if first.fix:
-            lines += _wrap("      -> ", first.fix, width)
+            lines += _wrap("      -> ", first.fix)
     return "\n".join([*lines, "", *_totals(results), ""])
 
 
@@ -133,8 +134,8 @@ def _totals(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _wrap(head: str, text: str, width: int) -> list[str]:
-    wrapped = textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False)
+def _wrap(head: str, text: str) -> list[str]:
+    wrapped = textwrap.wrap(printable(text), _WIDTH, break_long_words=False, break_on_hyphens=False)
     first, *rest = wrapped or [""]
     return [head + first, *(f"         {line}" for line in rest)]
 
