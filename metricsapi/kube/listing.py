@@ -60,4 +60,4 @@ async def list_all(
 async def _decoded(resource: Resource[T], body: bytes) -> Page[T]:
     if len(body) < LARGE:
         return decode_page(resource, body)
-    return await asyncio.to_thread(decode_page, resource, body)
+    return await asyncio.to_thread(decode_page, resource, body, one_by_one=True)

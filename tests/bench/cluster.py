@@ -129,8 +129,12 @@ def _serving(command: list[str], directory: Path, port: int, name: str) -> Itera
 
 @contextlib.contextmanager
 def _process(command: list[str], out: object) -> Iterator[subprocess.Popen[bytes]]:
+    # Without it each start compiles the whole package, which no installation does.
+    compiled = {**os.environ}
+    compiled.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         command,
+        env=compiled,
         stdin=subprocess.DEVNULL,
         stdout=out,  # type: ignore[call-overload]
         stderr=subprocess.STDOUT,
