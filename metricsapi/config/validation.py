@@ -19,6 +19,7 @@ from metricsapi.config.go_tls import CURVES, offered_curve
 from metricsapi.config.settings import Settings
 from metricsapi.kube.leader_election import JITTER
 from metricsapi.kube.lease import replica_ip
+from metricsapi.kube.name_validation import are_labels, is_subdomain
 from metricsapi.kube.selector_parser import parse_labels
 from metricsapi.kube.selectors import SelectorError
 
@@ -192,6 +193,11 @@ def _leader_election_problems(settings: Settings) -> list[str]:
         texts.append("need both --replica-token-file and --replica-certificate-authority")
     if settings.service.manage_ca_bundle and election.replica_token_file:
         texts.append("cannot use both --manage-ca-bundle and --replica-token-file")
+    if not is_subdomain(election.resource_name):
+        texts.append(f"--leader-elect-resource-name: {election.resource_name!r} is no Lease's name")
+    if not are_labels([election.resource_namespace]):
+        namespace = election.resource_namespace
+        texts.append(f"--leader-elect-resource-namespace: {namespace!r} is no namespace's name")
     names = ("lease-duration", "renew-deadline", "retry-period")
     durations = (election.lease_duration, election.renew_deadline, election.retry_period)
     for (longer, more), (shorter, less) in pairwise(zip(names, durations, strict=True)):

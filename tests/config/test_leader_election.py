@@ -47,3 +47,18 @@ def test_an_address_that_is_none_is_one_problem(address):
     args = ["--leader-elect", "--manage-ca-bundle", f"--advertise-address={address}"]
     (problem,) = read_settings(args, {})[1].problems
     assert "--advertise-address" in problem
+
+
+@pytest.mark.parametrize(
+    ("flag", "wrong"),
+    [
+        ("name", ["", "Metrics", "a/b", "..", "a" * 254]),
+        ("namespace", ["", "../x", "a.b", "a" * 64]),
+    ],
+)
+def test_a_lease_that_no_api_server_can_have_is_refused(flag, wrong):
+    for value in wrong:
+        (problem,) = read_settings([*POD, f"--leader-elect-resource-{flag}={value}"], {})[
+            1
+        ].problems
+        assert f"--leader-elect-resource-{flag}: {value!r}" in problem

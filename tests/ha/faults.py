@@ -74,6 +74,14 @@ async def cut_off_from_the_api_server(cluster):
     leader.api.heal()
 
 
+async def follower_cut_off_from_the_api_server(cluster):
+    """A follower cannot reach the API server, longer than a Lease lasts; the leader can."""
+    follower = cluster.follower
+    follower.api.cut()
+    await asyncio.sleep(cluster.lease_duration + 2 * cluster.period)
+    follower.api.heal()
+
+
 async def cut_off_from_both(cluster):
     """The leader reaches neither the API server nor another replica."""
     leader = cluster.leader
@@ -251,6 +259,7 @@ FAULTS = {
     "leader frozen 60 s": frozen(60),
     "cut off from followers": cut_off_from_followers,
     "cut off from the API server": cut_off_from_the_api_server,
+    "follower cut off from it": follower_cut_off_from_the_api_server,
     "cut off from both": cut_off_from_both,
     "API server away 2 min": api_server_away(120),
     "Lease deleted": lease_deleted,
