@@ -136,3 +136,24 @@ def test_a_pause_or_a_clock_that_is_set_makes_no_wrong_rate(paused, by, rate):
         if at == 160.0:
             assert usage.timestamp == EPOCH + 145
     assert usage.timestamp == EPOCH + floor(175.0 + by)
+
+
+def test_what_housekeeping_reads_is_served_on_while_its_clock_jumps():
+    """Its rate is the kubelet's own; five others are read at request time and show the jump."""
+    store = MetricsStore(max_age=60.0)
+    for number in range(14):
+        at, clock = 100.0 + 15 * number, -3600.0 if number in {8, 9} else 0.0
+        read = at - (3.3 if number % 2 else 8.8)
+
+        def item(moment, clock=clock):
+            time = EPOCH + floor(moment + clock)
+            return container_stats(
+                "c", EPOCH - 1e5, time, int((moment + 1e5) * CORE), CORE, time, 4096
+            )
+
+        listed = [("ns", f"p{i}", "u", [item(at + 0.01)]) for i in range(5)]
+        listed.append(("ns", "housekept", "u", [item(read)]))
+        store.put(node_sample("node-a", at, at + 0.02, listed))
+        usage = store.pod_usage("ns", "housekept", at + 0.02)
+        assert usage.timestamp == EPOCH + floor(read + clock)
+        assert cores(usage) == pytest.approx(1.0, rel=0.01)
