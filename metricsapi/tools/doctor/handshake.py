@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.pem import UNREADABLE
 from metricsapi.kube.tls import unverified_context
 from metricsapi.scrape.endpoints import RESOURCE_METRICS, SHORT_SUMMARY
-from metricsapi.scrape.errors import Cause, certificate_cause
+from metricsapi.scrape.errors import (
+    Cause,
+    ScrapeError,
+    certificate_cause,
+    from_connect_error,
+)
 from metricsapi.scrape.targets import Target
 from metricsapi.telemetry.troubleshooting import remedy
 from metricsapi.tools.doctor.certificate import EXPIRES_SOON, Certificate, read_certificate
@@ -48,49 +54,44 @@ class Reader:
 async def connect(target: Target, reader: Reader, findings: Findings) -> str:
     """Return the first host that accepts a connection."""
     if not target.hosts:
-        findings.because("address", "no_address", "no address of a wanted type")
+        findings.because("address", Cause.NO_ADDRESS, "no address of a wanted type")
         raise Stop
     findings.ok("address", ", ".join(target.hosts))
-    refusals: list[str] = []
-    causes: list[str] = []
+    refusals: list[ScrapeError] = []
     for host in target.hosts:
-        cause, reason = await _try_address(host, target.port, reader.timeout / len(target.hosts))
-        if not cause:
-            where = f"{host}:{target.port} accepts connections"
-            if refusals:
-                text = f"{where}, but {'; '.join(refusals)}"
-                findings.because("tcp", causes[0], text, Status.WARN)
-            else:
-                findings.ok("tcp", where)
-            return host
-        causes.append(cause)
-        refusals.append(f"{host}:{target.port}: {reason}")
-    findings.because("tcp", causes[0], "; ".join(refusals))
+        try:
+            await _try_address(host, target.port, reader.timeout / len(target.hosts))
+        except ScrapeError as error:
+            refusals.append(error)
+            continue
+        where = f"{host_port(host, target.port)} accepts connections"
+        if refusals:
+            text = f"{where}, but {'; '.join(map(str, refusals))}"
+            findings.because("tcp", refusals[0].cause, text, Status.WARN)
+        else:
+            findings.ok("tcp", where)
+        return host
+    findings.because("tcp", refusals[0].cause, "; ".join(map(str, refusals)))
     raise Stop
 
 
-async def _try_address(host: str, port: int, timeout: float) -> tuple[str, str]:
-    """Open and close a connection; return cause and text, both empty on success.
+async def _try_address(host: str, port: int, timeout: float) -> None:
+    """Open and close a connection. Raises ScrapeError.
 
     The name is looked up first: a name server that does not respond is not a firewall.
     """
-    step, loop = "name_not_found", asyncio.get_running_loop()
+    where, known = host_port(host, port), False
     try:
         async with asyncio.timeout(timeout):
-            await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            step = "timeout"
+            await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            known = True
             _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
-        what = "no answer" if step == "timeout" else "the name was not resolved"
-        return step, f"{what} within {timeout:.1f} s"
-    except (socket.gaierror, UnicodeError) as error:  # the codec of international names, too
-        return "name_not_found", getattr(error, "strerror", None) or str(error)
-    except ConnectionRefusedError:
-        return "refused", "connection refused"
-    except OSError as error:
-        return "unreachable", error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # the codec of international names, too
+        if isinstance(error, TimeoutError) and not known:
+            text = f"{where}: the name was not resolved within {timeout:.1f} s"
+            raise ScrapeError(Cause.NAME_NOT_FOUND, text) from error
+        raise from_connect_error(error, where) from error
     writer.close()
-    return "", ""
 
 
 async def handshake(target: Target, host: str, reader: Reader, findings: Findings) -> str:
@@ -112,7 +113,7 @@ async def handshake(target: Target, host: str, reader: Reader, findings: Finding
         except ssl.SSLCertVerificationError as error:
             refusals.append(error)
         except (TimeoutError, OSError) as error:
-            findings.because("tls", "tls", f"{error_text(error)}; {evidence}")
+            findings.because("tls", Cause.TLS, f"{error_text(error)}; {evidence}")
             raise Stop from error
         else:
             _verified(certificate, evidence, name, host, findings)
@@ -130,7 +131,7 @@ async def _presented(
     try:
         version, der = await _tls(host, target.port, unverified_context(), host, reader.timeout)
     except (TimeoutError, OSError) as error:
-        findings.because("tls", "tls", f"handshake failed: {error_text(error)}")
+        findings.because("tls", Cause.TLS, f"handshake failed: {error_text(error)}")
         raise Stop from error
     try:
         return version, read_certificate(der)

@@ -14,6 +14,7 @@ from metricsapi.kube.addresses import host_port
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.errors import ApiError, IdleTimeout, KubeError
 from metricsapi.scrape.apiserver_proxy import UNREACHED
+from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import Target
 from metricsapi.tools.doctor.handshake import Reader, Stop, connect, error_text, handshake
 from metricsapi.tools.doctor.payload import check_payload
@@ -124,7 +125,7 @@ async def _token_authentication(
         return
     text = _status_text(response, "/healthz")
     if response.status_code == 401 or "system:anonymous" in text:
-        findings.because(check, "unauthorized", text)
+        findings.because(check, Cause.UNAUTHORIZED, text)
     else:
         findings.ok(check, "the kubelet takes tokens of service accounts")
 
@@ -146,7 +147,9 @@ async def read_endpoints(
             _identity(response, text, findings)
         if response.status_code == 200:
             if forbidden:
-                findings.because("authorization", "forbidden", "; ".join(forbidden), Status.WARN)
+                findings.because(
+                    "authorization", Cause.FORBIDDEN, "; ".join(forbidden), Status.WARN
+                )
             else:
                 findings.ok("authorization", f"{_short(path)} may be read")
             findings.ok("endpoint", f"{_short(path)}: {len(response.content):,} bytes")
@@ -154,13 +157,13 @@ async def read_endpoints(
             check_payload(target, path, response, timing, findings)
             return
         if response.status_code >= 500:
-            findings.because("endpoint", "status", text)
+            findings.because("endpoint", Cause.STATUS, text)
             raise Stop
         (forbidden if response.status_code == 403 else missing).append(text)
     if forbidden:
-        findings.because("authorization", "forbidden", "; ".join(forbidden + missing))
+        findings.because("authorization", Cause.FORBIDDEN, "; ".join(forbidden + missing))
     else:
-        findings.because("endpoint", "not_found", "; ".join(missing))
+        findings.because("endpoint", Cause.NOT_FOUND, "; ".join(missing))
     raise Stop
 
 
@@ -170,34 +173,34 @@ async def _fetch(
     try:
         return await get(path)
     except TooLarge as error:
-        findings.because("endpoint", "too_large", f"{_short(path)}: {error}")
+        findings.because("endpoint", Cause.TOO_LARGE, f"{_short(path)}: {error}")
         raise Stop from error
     except (TimeoutError, httpx.TimeoutException) as error:
-        findings.because("endpoint", "timeout", f"no answer to {_short(path)} in time")
+        findings.because("endpoint", Cause.TIMEOUT, f"no answer to {_short(path)} in time")
         raise Stop from error
     except KubeError as error:
-        findings.because("endpoint", "api_server", f"{_short(path)}: {error}")
+        findings.because("endpoint", Cause.API_SERVER, f"{_short(path)}: {error}")
         raise Stop from error
     except httpx.HTTPError as error:
         findings.because("endpoint", _protocol_cause(error), f"{_short(path)}: {error_text(error)}")
         raise Stop from error
 
 
-def _protocol_cause(error: httpx.HTTPError) -> str:
+def _protocol_cause(error: httpx.HTTPError) -> Cause:
     """Return the cause: not HTTP, a response that ended early, or a lost connection."""
     if isinstance(error, httpx.DecodingError):
-        return "decode"
+        return Cause.DECODE
     if isinstance(error, httpx.RemoteProtocolError):
         if "illegal" in str(error):
-            return "not_http"
+            return Cause.NOT_HTTP
         if "incomplete" in str(error):
-            return "truncated"
-    return "reset"
+            return Cause.TRUNCATED
+    return Cause.RESET
 
 
 def _identity(response: httpx.Response, text: str, findings: Findings) -> None:
     if response.status_code == 401:
-        findings.because("authentication", "unauthorized", text)
+        findings.because("authentication", Cause.UNAUTHORIZED, text)
         raise Stop
     findings.ok("authentication", "the kubelet knows us")
 

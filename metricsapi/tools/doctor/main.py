@@ -24,6 +24,7 @@ from metricsapi.kube.listing import list_all
 from metricsapi.kube.resources import Node
 from metricsapi.kube.watch import NODES
 from metricsapi.scrape.endpoints import RESOURCE_METRICS, SHORT_SUMMARY
+from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.targets import cluster_family, target_of
 from metricsapi.scrape.tls import kubelet_tls
 from metricsapi.telemetry.printable import printable
@@ -192,7 +193,7 @@ async def _check_nodes(
                 return await check_node(target, reader)
             except Exception as error:  # noqa: BLE001  no node ends the checks of the others
                 findings = Findings(node.name)
-                findings.because("node", "internal", f"{type(error).__name__}: {error}")
+                findings.because("node", Cause.INTERNAL, f"{type(error).__name__}: {error}")
                 return findings.results
             finally:
                 progress.advance()

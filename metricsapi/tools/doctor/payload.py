@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metricsapi.scrape.decoding import DecodeError, Exchange, run
 from metricsapi.scrape.endpoints import SHORT_SUMMARY
+from metricsapi.scrape.errors import Cause
 from metricsapi.scrape.summary import summary_steps
 from metricsapi.scrape.targets import Target
 from metricsapi.scrape.usage_check import lacking
@@ -47,7 +48,7 @@ def check_payload(
             else _resource_sizes(response.text)
         )
     except ValueError as error:
-        cause = error.cause if isinstance(error, DecodeError) else "decode"
+        cause = error.cause if isinstance(error, DecodeError) else Cause.DECODE
         findings.because("payload", cause, f"{error}: {response.text[:80]!r}")
         return
     findings.ok("payload", f"{sizes.containers} containers in {took * 1000:.0f} ms")
@@ -107,12 +108,12 @@ def _stats(sizes: Sizes, findings: Findings) -> None:
     bad = sizes.without
     fix = "See the container runtime's and the kubelet's log on this node."
     if not sizes.node:
-        findings.because("containers", "no_usage", "the node's own CPU or memory is missing")
+        findings.because("containers", Cause.NO_USAGE, "the node's own CPU or memory is missing")
     elif not sizes.containers:
         findings.warn("containers", "the kubelet lists no containers", fix)
     elif len(bad) == sizes.containers:
         text = f"none of the {len(bad)} containers has CPU and memory: {bad[0]} and so on"
-        findings.because("containers", "no_usage", text)
+        findings.because("containers", Cause.NO_USAGE, text)
     elif bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         findings.warn("containers", f"no stats for {', '.join(bad[:3])}{more}", fix)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from metricsapi.scrape.errors import Cause
 from metricsapi.telemetry.troubleshooting import remedy
 
 CLUSTER = "cluster"  # the subject of what is not about one node
@@ -28,7 +29,7 @@ class Status(StrEnum):
 class Result(Struct, frozen=True):
     """What was checked, on which subject, with which status, evidence and fix.
 
-    `cause` is a cause of `telemetry/troubleshooting`, where there is one.
+    `cause` is a `scrape.errors.Cause`, where there is one.
     """
 
     check: str
@@ -62,7 +63,9 @@ class Findings:
         """Add a check that could not be made."""
         self.results.append(Result(check, self.subject, Status.SKIP, evidence))
 
-    def because(self, check: str, cause: str, evidence: str, status: Status = Status.FAIL) -> None:
-        """Add a failure or warning of a cause that has a remedy."""
+    def because(
+        self, check: str, cause: Cause, evidence: str, status: Status = Status.FAIL
+    ) -> None:
+        """Add a failure or warning with the remedy of its cause."""
         fix = remedy(cause).fix
         self.results.append(Result(check, self.subject, status, evidence, fix, cause))

@@ -114,7 +114,7 @@ async def test_nothing_listens():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         found = await examine(free.getsockname()[1])
-    assert "connection refused" in outcome(found, "tcp").evidence
+    assert "refused the connection" in outcome(found, "tcp").evidence
 
 
 async def test_a_name_that_does_not_resolve(tmp_path):
