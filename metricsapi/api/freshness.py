@@ -25,10 +25,10 @@ class UsageAges:
         self._ages = {kind: ages.of(kind) for kind in Kind}  # present from the start
         self._wall = wall
 
-    def asked(self, query: Query) -> None:
+    def query_received(self, query: Query) -> None:
         """Queries have no age."""
 
-    def sent(self, query: Query, entries: Sequence[Entry]) -> None:
+    def entries_sent(self, query: Query, entries: Sequence[Entry]) -> None:
         """Count the ages of entries that are sent."""
         now, ages = self._wall(), self._ages[query.kind]
         if len(entries) == 1:

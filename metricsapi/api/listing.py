@@ -41,9 +41,9 @@ class Listing:
         resource, convert = request.resource, request.media.convert
         _check_convert(convert, request.options, listed=False)
         query = Query(request.user, request.namespace, "", Kind.SINGLE, name)
-        self._asked(request, query)
+        self._note_query(request, query)
         entry = resource.get(request.namespace or "", name, self._clock())
-        self._sent(query, (entry,))
+        self._note_sent(query, (entry,))
         body = whole(request, entry)
         await send_framed(send, request.media.type, Frame(body, b"", b""), gzip=request.gzip)
 
@@ -56,14 +56,14 @@ class Listing:
         _check_convert(request.media.convert, request.options, listed=True)
         query = _query(request)
         if not request.options.token:
-            self._asked(request, query)
+            self._note_query(request, query)
         page = await self._page(request)
         encode, framed = await self._shape(request, page)
         size = 0
 
         def work(batch: tuple[Entry, ...]) -> tuple[bytes, ...]:
             nonlocal size
-            self._sent(query, batch)
+            self._note_sent(query, batch)
             items = tuple(encode(batch))
             size += sum(map(len, items))
             return items
@@ -72,14 +72,14 @@ class Listing:
         frame = framed(size)
         await send_framed(send, request.media.type, frame, items, size, gzip=request.gzip)
 
-    def _asked(self, request: Request, query: Query) -> None:
+    def _note_query(self, request: Request, query: Query) -> None:
         if request.resource.name == PODS:
             for observer in self._observers:
-                observer.asked(query)
+                observer.query_received(query)
 
-    def _sent(self, query: Query, entries: Sequence[Entry]) -> None:
+    def _note_sent(self, query: Query, entries: Sequence[Entry]) -> None:
         for observer in self._observers:
-            observer.sent(query, entries)
+            observer.entries_sent(query, entries)
 
     async def _shape(self, request: Request, page: Page) -> Shape:
         if request.media.convert is None or request.media.convert.kind != "Table":

@@ -38,8 +38,8 @@ class QueryObserver(Protocol):
     since the request would fail with them.
     """
 
-    def asked(self, query: Query, /) -> None:
+    def query_received(self, query: Query, /) -> None:
         """Note a list or get of pods before the response; later pages of a list are no query."""
 
-    def sent(self, query: Query, entries: Sequence[Entry], /) -> None:
+    def entries_sent(self, query: Query, entries: Sequence[Entry], /) -> None:
         """Note entries with usage that are sent, of pods or nodes; long lists come in batches."""

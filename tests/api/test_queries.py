@@ -27,15 +27,15 @@ class Notes:
     def __init__(self) -> None:
         self.calls = []
 
-    def asked(self, query):
-        self.calls.append(("asked", query))
+    def query_received(self, query):
+        self.calls.append(("received", query))
 
-    def sent(self, query, entries):
+    def entries_sent(self, query, entries):
         self.calls.append(("sent", query, [entry.object.name for entry in entries]))
 
     @property
     def queries(self):
-        return [call[1] for call in self.calls if call[0] == "asked"]
+        return [call[1] for call in self.calls if call[0] == "received"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_query_for_pods_is_observed_once_before_its_answer_and_with_it(
     cluster, notes, path, query
 ):
     assert cluster.get(f"{ROOT}/{path}").status == 200
-    assert notes.calls[0] == ("asked", query)
+    assert notes.calls[0] == ("received", query)
     assert notes.queries == [query]
     assert {call[1] for call in notes.calls} == {query}
     assert len(notes.calls) > 1
@@ -117,8 +117,8 @@ def test_a_pod_that_is_not_there_is_asked_for_and_not_sent(cluster, notes):
     assert cluster.get(f"{ROOT}/namespaces/ns-3/pods/absent").status == 404
     assert cluster.get(f"{ROOT}/namespaces/absent/pods").status == 200
     assert notes.calls == [
-        ("asked", of("ns-3", "", Kind.SINGLE, "absent")),
-        ("asked", of("absent", "", Kind.LIST)),
+        ("received", of("ns-3", "", Kind.SINGLE, "absent")),
+        ("received", of("absent", "", Kind.LIST)),
     ]
 
 

@@ -101,14 +101,14 @@ class Prefetcher:
         """How many queries are remembered."""
         return len(self._learner)
 
-    def asked(self, query: Query) -> None:
-        """Note a query that this replica is asked."""
+    def query_received(self, query: Query) -> None:
+        """Note a query that this replica gets."""
         now = self._clock()
         if self._observed(query, now):
             self._forward(query, now)
 
-    def sent(self, query: Query, entries: Sequence[Entry]) -> None:
-        """What is sent matters not."""
+    def entries_sent(self, query: Query, entries: Sequence[Entry]) -> None:
+        """Do nothing: when a node is scraped depends on queries alone."""
 
     def observe(self, query: Query, at: float) -> None:
         """Note a query that came at `at`, to this replica or to another one."""

@@ -69,7 +69,7 @@ class Setup:
     def ask(self, query, times=1, interval=15.0):
         for _ in range(times):
             self.now += interval
-            self.prefetcher.asked(query)
+            self.prefetcher.query_received(query)
 
     def reason(self, node):
         """Return why a node is scraped next if its last scrape was just now."""
@@ -245,7 +245,7 @@ async def test_invented_selectors_at_regular_times_make_no_node_be_scraped_more_
     ]
     for _ in range(5):
         for query in queries:
-            setup.prefetcher.asked(query)
+            setup.prefetcher.query_received(query)
             setup.now += 15.0 / 300
         setup.now += rng.random() * 0.1
     await prefetched(setup, "n0")
