@@ -10,7 +10,8 @@ import itertools
 import math
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from sys import getsizeof
 from typing import NamedTuple
 
 from metricsapi.api.queries import Query
@@ -19,7 +20,8 @@ from metricsapi.server.prefetch.rhythm import GAPS, NONE, rhythm_of
 
 PER_USER = 16_384  # queries: the HPA controller is one user, and clusters have 15,000 HPAs
 IN_ALL = 2 * PER_USER
-LONGEST_TEXT = 1024  # characters of a query; a longer one is not remembered
+# Bytes that the texts of a query may take; others are not remembered. A character may take four.
+LARGEST_TEXTS = 1280
 EQUAL = 1.0  # seconds: an HPA with CPU and memory asks twice within milliseconds
 LONGEST_INTERVAL = 300.0  # seconds
 MISSES = 4  # expected queries in a row that did not come: then there are no more
@@ -54,10 +56,11 @@ class RememberedQuery:
     def lead(self, answer_time: float) -> float:
         """Return how long before it is expected a node is read that takes `answer_time` seconds.
 
-        In steps, so that nodes that take about as long are read together, which costs less.
+        In steps, so that nodes that take about as long are read together, which costs less. It is
+        infinite where that would be too long: read later, usage would always miss the query.
         """
         lead = math.ceil((self.rhythm.error + answer_time) / LEAD_STEP) * LEAD_STEP
-        return min(max(lead, SHORTEST_LEAD), LONGEST_LEAD)
+        return max(lead, SHORTEST_LEAD) if lead <= LONGEST_LEAD else math.inf
 
     def has_stopped(self, now: float) -> bool:
         """Return whether it came no more: a few times if it was regular, else for minutes."""
@@ -133,15 +136,17 @@ class Learner:
         known.again(at)
         return known
 
-    def forget_stopped(self, now: float) -> None:
-        """Forget the queries that have stopped."""
+    def forget_stopped(self, now: float) -> Iterator[None]:
+        """Forget the queries that have stopped; yields after each, when more may come."""
         for user in list(self._users.values()):
-            for known in [each for each in user.queries.values() if each.has_stopped(now)]:
-                self._stop(known)
+            for known in list(user.queries.values()):
+                if known.has_stopped(now) and user.queries.get(known.query) is known:
+                    self._stop(known)
+                yield
 
     def _remember(self, query: Query, at: float) -> RememberedQuery | None:
         texts = query.user, query.namespace or "", query.selector, query.name or ""
-        if sum(map(len, texts)) > LONGEST_TEXT:
+        if sum(map(getsizeof, texts)) > LARGEST_TEXTS:
             return None
         user = self._users.get(query.user)
         if user and (len(user.queries) >= self._per_user or self._size >= self._in_all):

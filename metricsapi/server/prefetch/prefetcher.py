@@ -136,7 +136,8 @@ class Prefetcher:
                 pass
             if time.monotonic() - tidied >= TIDY:
                 tidied = time.monotonic()
-                self._learner.forget_stopped(self._clock())
+                async for _ in in_slices(self._learner.forget_stopped(self._clock())):
+                    pass
 
     def _planning(self) -> Iterator[None]:
         while self._changed:

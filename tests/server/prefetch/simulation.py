@@ -122,7 +122,8 @@ class Simulation:
         self.counts[1] += missed
 
     def _tidy(self):
-        self.learner.forget_stopped(self.now)
+        for _ in self.learner.forget_stopped(self.now):
+            pass
         self.call_at(self.now + TIDY, self._tidy)
 
     def _scrape(self, node, planned):

@@ -2,13 +2,15 @@
 
 import itertools
 import random
+import sys
 from itertools import islice
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.server.prefetch.learner import LONGEST_TEXT, MISSES, Learner
+from metricsapi.server.prefetch.learner import MISSES, Learner
 from tests.server.prefetch.simulation import every, query
 
 
@@ -19,6 +21,11 @@ def learned(times, learner=None):
     for at in times:
         known = learner.observe(query(), at) or known
     return known
+
+
+def forget_stopped(learner, now):
+    for _ in learner.forget_stopped(now):
+        pass
 
 
 def expected(known, after):
@@ -89,7 +96,8 @@ def test_the_lead_follows_errors_and_the_nodes_answer_time_from_half_a_second_to
     exact = learned(i * 15.0 for i in range(20))
     assert exact.lead(0.0) == exact.lead(0.1) == 0.5
     assert exact.lead(1.1) == 1.25
-    assert exact.lead(30.0) == 3.0
+    assert exact.lead(2.9) == 3.0
+    assert exact.lead(3.1) == inf  # later, usage would always miss the query
     rng = random.Random(1)
     inexact = learned(i * 15.0 + rng.random() * 2 for i in range(20))
     assert 1.0 <= inexact.lead(0.1) <= 2.0
@@ -128,9 +136,9 @@ def test_a_query_that_stops_is_expected_a_few_times_more_and_then_forgotten():
     last = 75.0
     assert expected(known, last + MISSES * 15.0 - 1) == pytest.approx(last + MISSES * 15.0)
     assert expected(known, last + MISSES * 15.0 + 1) is None
-    learner.forget_stopped(last + MISSES * 15.0 + 1)
+    forget_stopped(learner, last + MISSES * 15.0 + 1)
     assert len(learner) == 1
-    learner.forget_stopped(last + MISSES * 15.0 + 15)
+    forget_stopped(learner, last + MISSES * 15.0 + 15)
     assert (len(learner), forgotten, counts[-1]) == (0, [known], (0, MISSES))
 
 
@@ -147,9 +155,9 @@ def test_a_query_that_comes_again_after_it_had_stopped_begins_anew():
 def test_a_query_that_came_once_is_forgotten():
     learner = Learner()
     learned([0.0], learner)
-    learner.forget_stopped(299.0)
+    forget_stopped(learner, 299.0)
     assert len(learner) == 1
-    learner.forget_stopped(301.0)
+    forget_stopped(learner, 301.0)
     assert len(learner) == 0
 
 
@@ -175,11 +183,14 @@ def test_a_user_keeps_its_most_recent_queries_and_takes_the_place_of_no_other():
     assert learner.observe(query("random-1", user="mallory"), 15.0).gaps is None
 
 
-def test_a_query_of_endless_text_is_not_remembered():
-    learner = Learner()
-    assert learner.observe(query("x" * LONGEST_TEXT), 0.0) is None
-    assert learner.observe(query(user="u" * LONGEST_TEXT), 0.0) is None
+@pytest.mark.parametrize("character", ["x", "é", "日", "🦊"])
+def test_a_query_whose_texts_take_much_memory_is_not_remembered(character):
+    width = sys.getsizeof(character * 2) - sys.getsizeof(character)
+    learner, most = Learner(), 1100 // width
+    for texts in ({"name": character * most}, {"user": character * most}):
+        assert learner.observe(query(**texts), 0.0) is None
     assert len(learner) == 0
+    assert learner.observe(query(character * (most // 2)), 0.0) is not None
 
 
 def test_hundreds_of_hpas_that_come_and_go_leave_nothing():
@@ -188,8 +199,24 @@ def test_hundreds_of_hpas_that_come_and_go_leave_nothing():
         start = number * 2.0
         for at in islice(every(15.0, start, rng), 8):
             learner.observe(query(f"app-{number}"), at)
-    learner.forget_stopped(400 * 2.0 + 8 * 16 + 300)
+    forget_stopped(learner, 400 * 2.0 + 8 * 16 + 300)
     assert len(learner) == 0
+
+
+def test_queries_may_come_and_users_vanish_while_those_that_have_stopped_are_forgotten():
+    forgotten = []
+    learner = Learner(forgotten=forgotten.append, per_user=50, in_all=120)
+    for number in range(300):
+        learner.observe(query(f"x{number}", user=f"user-{number % 3}"), number * 0.01)
+    before, rng = len(learner), random.Random(4)
+    for _ in learner.forget_stopped(400.0):
+        number = rng.randrange(300)
+        learner.observe(query(f"x{number}", user=f"user-{number % 3}"), 400.0)
+    assert before == 120
+    assert len(learner) <= 120
+    forget_stopped(learner, 1000.0)
+    assert len(learner) == 0
+    assert len(forgotten) == len(set(map(id, forgotten)))
 
 
 @given(st.lists(st.floats(0.0, 1e6), max_size=60))

@@ -404,6 +404,14 @@ def test_a_slow_kubelet_is_asked_earlier():
     assert 1.0 < median(simulation.ages(since=LEARNED)) < 1.8
 
 
+@pytest.mark.parametrize("queries", [1, 10])
+@pytest.mark.parametrize("answer", [3.1, 4.0, 9.0, 14.0])
+def test_a_kubelet_too_slow_for_any_lead_is_scraped_on_the_schedule(answer, queries):
+    """Scraped three seconds before a query, its usage would be a period older at that query."""
+    simulation = Simulation(controllers(queries, 8), answer=answer).run(900.0)
+    assert simulation.scrapes["node"] == [i * PERIOD for i in range(61)]
+
+
 def test_a_kubelet_that_hangs_is_asked_no_more_often():
     simulation = Simulation([Caller(query(), (8.0 + i * 15.1 for i in count()))], answer=60.0)
     assert simulation.run(900.0).reads(LEARNED) <= 1.0
