@@ -2,9 +2,9 @@
 
 A follower stores what its leader scraped as if it had scraped itself, and most of that is
 superseded before anybody asks. So where nobody asked for the pods of a node in its last `KEPT`
-answers, those of the next answers wait, encoded as they came. Whoever asks for a pod then has what
-waits on its node put first, in order, and gets what the leader would give. As many answers wait as
-readings are kept of a stat, and for a period at least: no rate begins before them.
+answers, or ever, those of the next answers wait, encoded as they came. Whoever asks for a pod then
+has what waits on its node put first, in order, and gets what the leader would give. As many answers
+wait as readings are kept of a stat, and for a period at least: no rate begins before them.
 
 These never wait: a node's own stats and what is known of its clock; what a scrape of our own gave;
 an answer that lists other pods or containers than the one before, or the same with other starts;
@@ -34,7 +34,7 @@ class Backlog:
     def __init__(self, put: Callable[[Sequence[PodStats], Rules], None]) -> None:
         self._put = put
         self._waiting: deque[tuple[EncodedPods, Rules]] = deque(maxlen=KEPT)
-        self._unasked = 0  # answers since somebody asked for a pod
+        self._unasked = KEPT  # answers since somebody asked for a pod
         self._listed: int | None = None  # of the last answer; None if that was our own
 
     def takes(self, sample: NodeSample) -> bool:

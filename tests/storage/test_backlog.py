@@ -85,6 +85,16 @@ def test_pods_that_somebody_has_asked_for_do_not_wait(replicas):
     assert replicas.decoded == KEPT
 
 
+def test_of_a_snapshot_one_answer_is_decoded_until_somebody_asks(replicas):
+    replicas.follower = MetricsStore(max_age=60.0, period=PERIOD)
+    replicas.scrape(KEPT)
+    assert replicas.decoded == 1
+    ours, theirs = replicas.usages()
+    assert None not in ours
+    assert theirs == ours
+    assert replicas.decoded == KEPT
+
+
 def test_a_pod_that_is_new_is_served_at_once(replicas):
     names = (*NAMES, "new")
     replicas.scrape(2, names)
