@@ -310,6 +310,21 @@ def test_whatever_a_planner_says_each_node_is_scraped_in_two_periods_and_never_t
         logging.disable(logging.NOTSET)
 
 
+def test_at_a_start_each_node_is_scraped_once_before_any_is_scraped_again():
+    """Also where that takes more than a period."""
+
+    async def main():
+        kubelets = Kubelets(seconds=0.1)
+        async with scraping(Nodes(*many(400)), kubelets, Periodic(), concurrency=1):
+            await asyncio.sleep(3 * RESOLUTION)
+        return kubelets.begun
+
+    begun = run_simulated(main()).values()
+    last_first = max(times[0] for times in begun)
+    assert last_first > 1000.0 + 2 * RESOLUTION
+    assert all(times[1] > last_first for times in begun if len(times) > 1)
+
+
 def test_without_a_planner_every_scrape_is_periodic():
     assert Periodic().next_scrape("n0", 3.0, 15.0) == Plan(15.0, Reason.PERIODIC)
 
