@@ -113,10 +113,13 @@ class Follower:
         renewed = False
         try:
             renewed = await self._follow(leader)
+            self._tried = True
+        except NoIdentityError as error:  # at a start the authorities may be about to come
+            self._lost(leader, str(error))
         except FollowError as error:
+            self._tried = True
             self._lost(leader, str(error))
         finally:
-            self._tried = True
             if not renewed:
                 self._ended()
 
@@ -128,7 +131,7 @@ class Follower:
     async def _follow(self, leader: Record) -> bool:
         """Take one stream until it ends; return whether what we show has changed meanwhile.
 
-        Raises FollowError when it does not end well.
+        Raises FollowError when it does not end well, and NoIdentityError.
         """
         reception = Reception(leader.holder)
         try:
@@ -150,8 +153,6 @@ class Follower:
                         return True
                     # A snapshot is thousands of samples in pieces that are there at once.
                     await asyncio.sleep(0)
-        except NoIdentityError as error:
-            raise FollowError(str(error)) from error
         except ValueError as error:  # a ProtocolError, or samples before any time
             raise FollowError(f"{leader.address} sends no stream of ours: {error}") from error
         return False

@@ -189,3 +189,15 @@ async def test_a_follower_that_is_cut_off_from_the_api_server_follows_while_the_
             await until(lambda node=node: node in scraper.accepted, what="a result")
         assert replica.status().leader == "a"
         assert not replica.may_scrape()
+
+
+async def test_a_replica_that_has_no_certificate_yet_waits_for_some_seconds_before_it_scrapes():
+    clock = Clock()
+    async with AsyncExitStack() as stack:
+        replica, _ = replication(clock, client=LeaseOf("a", "10.0.0.2:4443"))
+        for task in replica.tasks():
+            await stack.enter_async_context(checking(replica, task.name))
+        await until(lambda: "--manage-ca-bundle" in replica.status().problem, what="a problem")
+        assert not replica.may_scrape()
+        clock.now += SILENCE + 0.1
+        assert replica.may_scrape()
