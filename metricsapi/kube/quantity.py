@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([a-zA-Z]*))")
 _SUFFIXES = {
@@ -23,7 +24,13 @@ def parse_quantity(text: str, scale: int = 1) -> int | None:
     None when the text is no quantity, or its amount is beyond ±2⁹⁶. With a scale of 10⁹,
     `250m` of CPU are nanocores.
     """
-    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    return _parsed(text, scale) if len(text) <= _LONGEST else None
+
+
+# The machines of a cluster are of few kinds.
+@lru_cache(maxsize=4096)
+def _parsed(text: str, scale: int) -> int | None:
+    match = _QUANTITY.fullmatch(text)
     if match is None or (factor := _SUFFIXES.get(match[3] or "")) is None:
         return None
     amount = Fraction(match[1]) * factor * Fraction(f"1{match[2]}" if match[2] else 1)

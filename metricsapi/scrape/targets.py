@@ -86,7 +86,8 @@ def _hosts(node: Node, settings: KubeletSettings, ip_family: IPFamily | None) ->
     hosts: list[str] = []
     for kind in settings.address_types:
         of_kind = [a.address for a in node.addresses if a.type == kind and a.address]
-        of_kind.sort(key=lambda host: family(host) not in (None, ip_family))
+        if len(of_kind) > 1:
+            of_kind.sort(key=lambda host: family(host) not in (None, ip_family))
         hosts += of_kind
     return tuple(dict.fromkeys(hosts))[:MOST_HOSTS]
 
