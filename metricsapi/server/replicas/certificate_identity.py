@@ -43,15 +43,13 @@ class CertificateIdentity:
         """The authorities of replicas, for the TLS of the server; empty while there are none."""
         return self._authorities.pem
 
-    def update(self, authorities: Sequence[KeyPair], signer: KeyPair) -> bool:
-        """Take the authorities of the Secret; return whether they changed."""
+    def update(self, authorities: Sequence[KeyPair], signer: KeyPair) -> None:
+        """Take the authorities of the Secret."""
         bundle = ca_bundle(authorities)
-        if bundle == self._bundle and signer == self._signer:
-            return False
-        self._bundle, self._signer = bundle, signer
-        self._authorities = CertificateAuthorities(read_bundle(bundle, "the CA Secret"))
-        self._pair = self._context = None
-        return True
+        if bundle != self._bundle or signer != self._signer:
+            self._bundle, self._signer = bundle, signer
+            self._authorities = CertificateAuthorities(read_bundle(bundle, "the CA Secret"))
+            self._pair = self._context = None
 
     def shown(self) -> Shown:
         """Return what to show to the leader now. Raises NoIdentityError before there is a CA."""

@@ -164,14 +164,6 @@ class ApiServer:
         pairs = (("certificate", issued.pem), ("key", issued.key))
         return {f"client-{name}-data": base64.b64encode(pem).decode() for name, pem in pairs}
 
-    def rotate_client_ca(self, *, keep_old: bool = True) -> None:
-        """Sign clients with a new authority; the old one stays trusted, or not."""
-        self.authorities.rotate_clients(keep_old=keep_old)
-
-    def rotate_front_proxy_ca(self, *, keep_old: bool = True) -> None:
-        """Use another front-proxy authority; the old one stays trusted, or not."""
-        self.authorities.rotate_front_proxies(keep_old=keep_old)
-
     def _app(self) -> ASGIApp:
         documents = Documents(self.aggregator)
         inner = Starlette(

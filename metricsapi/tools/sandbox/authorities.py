@@ -26,14 +26,14 @@ class Authorities:
         self._context: ssl.SSLContext | None = None
         self._publish()
 
-    def rotate_clients(self, *, keep_old: bool) -> None:
-        """Sign clients with a new authority; the old ones stay trusted, or not."""
-        self.clients = [Authority("kubernetes-next"), *self.clients * keep_old]
+    def rotate_clients(self) -> None:
+        """Sign clients with a new authority; the old ones stay trusted."""
+        self.clients.insert(0, Authority("kubernetes-next"))
         self._publish()
 
-    def rotate_front_proxies(self, *, keep_old: bool) -> None:
-        """Use another front-proxy authority; the old ones stay trusted, or not."""
-        self.front_proxies = [Authority("front-proxy-next"), *self.front_proxies * keep_old]
+    def rotate_front_proxies(self) -> None:
+        """Use another front-proxy authority; the old ones stay trusted."""
+        self.front_proxies.insert(0, Authority("front-proxy-next"))
         self._publish()
 
     def forget_old(self) -> None:

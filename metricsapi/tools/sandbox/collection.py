@@ -48,13 +48,11 @@ class Collection:
         self.records[key] = record
         self._note(Change(record.version, record, old))
 
-    def remove(self, key: Key, version: int) -> Record | None:
-        """Remove a record and return it; None when there is none."""
-        old = self.records.pop(key, None)
-        if old is not None:
-            self._removed.add(key)
-            self._note(Change(version, None, old))
-        return old
+    def remove(self, key: Key, version: int) -> None:
+        """Remove the record of this key."""
+        old = self.records.pop(key)
+        self._removed.add(key)
+        self._note(Change(version, None, old))
 
     def ordered(self, namespace: str | None = None) -> list[Record]:
         """Return the records by namespace and name, of one namespace or of all."""

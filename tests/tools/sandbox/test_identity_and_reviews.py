@@ -73,7 +73,7 @@ async def test_a_rotated_client_ca_is_believed_at_once_and_a_removed_one_no_long
     old = api.ca_for_clients.issue("alice")
     async with client(api, issued=old) as kept:
         assert (await whoami(kept))["username"] == "alice"
-        api.rotate_client_ca(keep_old=True)
+        api.authorities.rotate_clients()
         new = api.ca_for_clients.issue("bob")
         async with client(api, issued=new) as http:
             assert (await whoami(http))["username"] == "bob"
@@ -94,7 +94,7 @@ async def test_a_rotated_front_proxy_ca_is_used_at_once_and_is_in_the_configmap(
         await until(lambda: condition(api) == ("True", "Passed"))
         path = "/apis/metrics.k8s.io/v1beta1/nodes"
         assert (await http.get(path)).status_code == 200
-        api.rotate_front_proxy_ca(keep_old=True)
+        api.authorities.rotate_front_proxies()
         bundle = api.cluster.get(*CONFIGMAP)["data"]["requestheader-client-ca-file"]
         assert bundle == api.front_proxy_ca.pem.decode() + old.pem.decode()
         assert (await http.get(path)).status_code == 503, "the new one is not believed yet"
