@@ -145,9 +145,7 @@ def _spares_older_callers(
         return False
     later = islice(moments, bisect_right(moments, at, key=attrgetter("at")), None)
     following = next((moment.at for moment in later if moment.caller < caller), None)
-    return following is None or all(
-        _can_meet(node, at, each, scrapes) for each in (following, following - SHIFT)
-    )
+    return following is None or _can_meet_about(node, at, following, scrapes)
 
 
 def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> Iterator[float]:
@@ -198,19 +196,30 @@ def _best_extra(node: Node, moments: Sequence[Moment], latest: float) -> Moment 
 def _without_moment(node: Node, moments: Sequence[Moment]) -> float:
     """Return when to scrape a node that has no moment within reach: a period after the last scrape.
 
-    Or somewhat earlier or later where the next moment of the oldest caller could not be met, since
-    gaps would be too short or the budget not enough.
+    But whole periods before the next moment of the oldest caller if possible, so that the window of
+    the scrape then is a period long. Or somewhat earlier or later where that moment could not be
+    met, since gaps would be too short or the budget not enough.
     """
     at, limits = node.last + node.limits.period, node.limits
     later = [moment for moment in moments if moment.at > node.latest]
     following = min(later, key=lambda moment: (moment.caller, moment.at), default=None)
-    if following is None or _can_meet(node, at, following.at):
+    if following is None:
+        return at
+    before = following.at - (following.at - node.earliest) // limits.period * limits.period
+    if before <= node.latest and _can_meet_about(node, before, following.at):
+        return before
+    if _can_meet(node, at, following.at):
         return at
     gaps = limits.fewest_gaps(following.at - at)
     earlier = following.at - gaps * limits.shortest
     if node.earliest <= earlier < at and _can_meet(node, earlier, following.at):
         return earlier
     return min(node.latest, following.at - (gaps - 1) * limits.longest)
+
+
+def _can_meet_about(node: Node, at: float, moment: float, scrapes: int = 1) -> bool:
+    """Return whether a moment can be met after so many scrapes, and a little before it."""
+    return all(_can_meet(node, at, each, scrapes) for each in (moment, moment - SHIFT))
 
 
 def _can_meet(node: Node, at: float, moment: float, scrapes: int = 1) -> bool:

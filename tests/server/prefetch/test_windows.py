@@ -113,6 +113,20 @@ def test_an_hpa_sees_the_whole_of_a_step_no_later_than_without_prefetch(phases):
     assert fresh < plain
 
 
+@pytest.mark.parametrize("interval", [20.0, 25.0, 30.0, 40.0, 45.0, 60.0])
+def test_rarer_queries_get_rates_as_little_noisy_and_see_a_step_no_later(interval):
+    """The last scrape before that for a query is a period before it, about as exact as queries."""
+
+    def simulated(*, prefetch):
+        for seed in range(6):
+            rng = random.Random(seed)
+            callers = [Caller(query(), every(interval, rng.random() * interval, rng, 0.1))]
+            yield Simulation(callers, prefetch=prefetch).run(UNTIL)
+
+    assert noise(simulated(prefetch=True)) <= 1.01
+    assert delay(simulated(prefetch=True)) < delay(simulated(prefetch=False)) - 3.0
+
+
 @pytest.mark.parametrize("interval", [5.0, 7.0, 10.0, 12.0, 13.0, 20.0, 25.0, 40.0, 60.0])
 def test_at_other_intervals_no_window_is_much_shorter_than_a_period(interval):
     callers = [Caller(query(), every(interval, 4.0, random.Random(4), 0.1))]
