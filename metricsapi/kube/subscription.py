@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from metricsapi.kube.backoff import Backoff
 
-SLICE = 500  # changes that are delivered again without letting other tasks run
+BATCH = 500  # changes that are delivered again without letting other tasks run
 
 T = TypeVar("T")
 Callback = Callable[[T | None, T | None], None]
@@ -86,6 +86,6 @@ class Subscription(Generic[T]):
 
     def _deliver_again(self) -> None:
         self._timer = None
-        for key, old in list(islice(self._missed.items(), SLICE)):
+        for key, old in list(islice(self._missed.items(), BATCH)):
             self.deliver(key, old, self._objects.get(key))
         self._deliver_later(0.0)  # the rest, unless one of these has failed again

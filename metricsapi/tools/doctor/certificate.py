@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
 from metricsapi.kube.pem import UNREADABLE, load_certificate, parse_authorities
@@ -44,7 +43,10 @@ class Certificate(Struct, frozen=True):
 
 def read_certificate(der: bytes) -> Certificate:
     """Read a DER certificate. Raises ValueError if it is none."""
-    cert = load_certificate(der)
+    return _described(load_certificate(der))
+
+
+def _described(cert: x509.Certificate) -> Certificate:
     try:
         san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [str(name) for name in san.get_values_for_type(x509.DNSName)]
@@ -68,8 +70,4 @@ def read_bundle(pem: bytes) -> list[Certificate]:
     """
     if not pem.strip():
         return []
-    bundle = parse_authorities(pem, "the value")
-    return [
-        read_certificate(certificate.public_bytes(Encoding.DER))
-        for certificate in bundle.certificates
-    ]
+    return [_described(cert) for cert in parse_authorities(pem, "the value").certificates]
