@@ -11,9 +11,9 @@ class Pauses:
     """Until when no request is sent, for all nodes and for each; times are monotonic seconds.
 
     A 429 of the API server cannot be told from one that a kubelet behind it sends. So all nodes
-    wait after a 429, but each node has them do so once in `PAUSES_ALL_AGAIN` seconds: an API server
-    that limits requests limits those of many nodes, and a single kubelet stops nobody else for
-    long. The node that got it always waits.
+    wait after a 429, but each node begins such a pause once in `PAUSES_ALL_AGAIN` seconds: an API
+    server that limits requests limits those of many nodes, and a single kubelet stops nobody else
+    for long. The node that got it always waits.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,11 @@ class Pauses:
         """Note a 429 that asks for a pause of so many seconds; a longer pause stays."""
         until = now + min(max(retry_after, SHORTEST_PAUSE), LONGEST_PAUSE)
         self._nodes[node] = max(until, self._nodes.get(node, 0.0))
-        if self._next_for_all.get(node, now) <= now:
-            self._next_for_all[node] = now + PAUSES_ALL_AGAIN
+        if now < self._all:  # its request was in flight when the pause began
             self._all = max(until, self._all)
+        elif self._next_for_all.get(node, now) <= now:
+            self._next_for_all[node] = now + PAUSES_ALL_AGAIN
+            self._all = until
 
     def until(self, node: str) -> float:
         """Return when a node may be requested, perhaps in the past."""

@@ -43,6 +43,18 @@ def test_an_api_server_that_limits_many_nodes_has_all_of_them_wait_each_time():
         assert pauses.until("another") == at + 1.0
 
 
+def test_of_nodes_that_are_limited_together_one_begins_the_pause():
+    """The others may begin the next ones."""
+    pauses = Pauses()
+    for number in range(3):
+        pauses.limited(f"n{number}", 2.0, 100.0 + number / 10)
+    assert pauses.until("another") == 102.2
+    for number, seconds in ((0, 0.0), (1, 2.0), (2, 2.0)):
+        at = 110.0 + 10 * number
+        pauses.limited(f"n{number}", 2.0, at)
+        assert max(0.0, pauses.until("another") - at) == seconds
+
+
 def test_nothing_is_kept_of_a_node_that_is_gone():
     pauses = Pauses()
     pauses.limited("n1", 60.0, 100.0)
