@@ -18,11 +18,11 @@ from metricsapi.api.render.frame import Frame
 from metricsapi.api.render.negotiation import Convert
 from metricsapi.api.representations import Page, Request, Shape, list_shape, table_shape, whole
 from metricsapi.api.resources import GROUP, PODS, Resource
-from metricsapi.api.slices import gather
 from metricsapi.api.status import Send, StatusError, bad_request
 from metricsapi.api.streaming import send_framed
 from metricsapi.kube.field_selectors import NAME, NAMESPACE, FieldCondition, conditions_of
 from metricsapi.kube.resources import Pod
+from metricsapi.kube.slices import gather
 from metricsapi.storage.types import PodUsage
 
 T = TypeVar("T")

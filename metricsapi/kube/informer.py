@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -25,7 +25,8 @@ from metricsapi.kube.errors import (
     Unreachable,
 )
 from metricsapi.kube.listing import list_all
-from metricsapi.kube.progress import SLICE, Progress, unobserved
+from metricsapi.kube.progress import Progress, unobserved
+from metricsapi.kube.slices import one_by_one
 from metricsapi.kube.subscription import Callback, Subscription
 from metricsapi.kube.watch import Event, Resource, decode_event
 
@@ -182,12 +183,12 @@ class Informer(Generic[T]):
         at once would take longer than a slice.
         """
         gone = set(self._objects)
-        async for new in _in_slices(_popped(items)):
+        async for new in one_by_one(_popped(items)):
             key = self.resource.key(new)
             gone.discard(key)
             old = self._objects.get(key)
             self._set(key, new if old is None else self.resource.completed(new, old))
-        async for key in _in_slices(gone):
+        async for key in one_by_one(gone):
             self._set(key, None)
 
     def _apply(self, event: Event[T]) -> None:
@@ -244,13 +245,3 @@ def _popped(items: list[T]) -> Iterator[T]:
     items.reverse()
     while items:
         yield items.pop()
-
-
-async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield items; other tasks run after each slice of what is done with them."""
-    until = time.perf_counter() + SLICE
-    for item in items:
-        yield item
-        if time.perf_counter() >= until:
-            await asyncio.sleep(0)
-            until = time.perf_counter() + SLICE

@@ -1,4 +1,4 @@
-"""How tasks share the event loop, and how one shows that it does not hang."""
+"""How a task shows that it does not hang."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 Progress = Callable[[], None]  # a loop calls it in each iteration
 
-SLICE = 0.002  # seconds of work after which a task lets others run
 ROUND = 60.0  # seconds: the longest iteration of a loop that has nothing to do
 
 

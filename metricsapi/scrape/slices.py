@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from metricsapi.kube.progress import SLICE
+from metricsapi.kube.slices import SLICE
 from metricsapi.scrape.decoding import Steps, T
 
 

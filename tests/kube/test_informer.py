@@ -9,7 +9,7 @@ import pytest
 
 from metricsapi.kube.errors import InvalidResponse, Unreachable
 from metricsapi.kube.informer import Informer
-from metricsapi.kube.progress import SLICE
+from metricsapi.kube.slices import SLICE
 from metricsapi.kube.watch import NODES, RUNNING_PODS
 from tests.support.apiserver import ScriptedApiServer
 from tests.support.conditions import until

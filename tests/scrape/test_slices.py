@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from metricsapi.kube.progress import SLICE
+from metricsapi.kube.slices import SLICE
 from metricsapi.scrape.slices import Slices
 
 STEP = 0.0005  # seconds of simulated work

@@ -15,10 +15,10 @@ from prometheus_client.core import Metric
 from starlette.routing import BaseRoute
 
 from metricsapi import __version__
-from metricsapi.api.slices import gather
 from metricsapi.config.read import flag_texts
 from metricsapi.config.settings import Settings
 from metricsapi.kube.progress import Progress
+from metricsapi.kube.slices import gather
 from metricsapi.server.operator.flagz import flagz_routes
 from metricsapi.server.operator.health import Liveness, health_routes
 from metricsapi.server.operator.metrics import metrics_routes

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from metricsapi.api.slices import gather
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node, Pod
+from metricsapi.kube.slices import gather
 from metricsapi.scrape.node_status import Rows, counted, untried
 from metricsapi.scrape.scraper import ScraperPool
 from metricsapi.server.supervisor import Supervisor

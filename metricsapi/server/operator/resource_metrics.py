@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from metricsapi.api.slices import gather, in_slices
+from metricsapi.kube.slices import gather, in_slices
 from metricsapi.server.operator.routes import READ
 from metricsapi.storage.readings import Readings
 from metricsapi.telemetry.node_status import FAILING, NodeStatus

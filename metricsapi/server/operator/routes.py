@@ -11,8 +11,8 @@ from starlette.responses import Response, StreamingResponse
 
 from metricsapi.api.asgi import accept_of, query_of
 from metricsapi.api.render.negotiation import choose_format
-from metricsapi.api.slices import in_slices
 from metricsapi.api.streaming import PIECE
+from metricsapi.kube.slices import in_slices
 
 READ = ["GET", "HEAD"]  # methods of every route
 TEXT_KINDS = {"text": "text/plain", "json": "application/json", "html": "text/html"}

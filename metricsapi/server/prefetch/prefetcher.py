@@ -15,9 +15,9 @@ from typing import Protocol
 from metricsapi.api.catalog import Catalog
 from metricsapi.api.entries import Entry
 from metricsapi.api.queries import Query
-from metricsapi.api.slices import in_slices
 from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Node, Pod
+from metricsapi.kube.slices import in_slices
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Store
 from metricsapi.server.prefetch.hosts import UNKNOWN, HostFinder

@@ -9,10 +9,9 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from metricsapi.api.slices import gather
 from metricsapi.config.kubelet import KubeletSettings
 from metricsapi.config.settings import Settings
-from metricsapi.kube.progress import SLICE
+from metricsapi.kube.slices import SLICE, gather
 from metricsapi.scrape.errors import Cause
 from metricsapi.server.operator import operations
 from metricsapi.server.operator.operations import Operations

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
-from metricsapi.kube.progress import SLICE
+SLICE = 0.002  # seconds of work after which a task lets others run
 
 T = TypeVar("T")
 
@@ -30,6 +30,16 @@ async def in_slices(
             end = clock() + seconds
     if slice_:
         yield slice_
+
+
+async def one_by_one(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield items; other tasks run after each slice of what is done with them."""
+    until = time.perf_counter() + SLICE
+    for item in items:
+        yield item
+        if time.perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = time.perf_counter() + SLICE
 
 
 async def gather(

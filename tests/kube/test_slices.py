@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.api.slices import in_slices
+from metricsapi.kube.slices import in_slices
 
 
 @given(costs=st.lists(st.integers(0, 5), max_size=60), seconds=st.integers(1, 8))
