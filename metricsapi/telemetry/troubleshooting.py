@@ -141,7 +141,9 @@ REMEDIES: dict[str, Remedy] = {
         "the node responds, but usage does not follow from its response",
         "The message says what is missing. See the log of the kubelet and of its container "
         "runtime; after a restart of the kubelet it may take half a minute. "
-        "--kubelet-endpoint=resource reads the other endpoint.",
+        "--kubelet-endpoint=resource reads the other endpoint. Where a number is more than the "
+        "node's, as after processors or memory were added, restart the kubelet, which reads the "
+        "capacity when it starts.",
     ),
     "api_server": Remedy(
         "the API server could not pass on the request",
