@@ -32,13 +32,14 @@ EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a wi
 class Node:
     """All that is remembered of one node."""
 
-    __slots__ = ("backlog", "clock", "name", "pods", "stat", "unrated_since", "usage")
+    __slots__ = ("backlog", "clock", "containers", "name", "pods", "stat", "unrated_since", "usage")
 
     def __init__(self, name: str, backlog: Backlog) -> None:
         self.name = name
         self.backlog = backlog
         self.clock = NodeClock()
         self.pods: dict[PodRef, Pod] = {}  # of its last answer; another dict after each
+        self.containers = 0  # of these pods: to count those of all nodes takes 50 ms at 15,000
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
         self.unrated_since: float | None = None  # monotonic seconds; None before the first answer
@@ -80,11 +81,7 @@ class Node:
 
     def info(self) -> NodeInfo:
         """Return what a status page shows of the node."""
-        return NodeInfo(len(self.pods), self.containers())
-
-    def containers(self) -> int:
-        """Count the containers in its last answer."""
-        return sum([len(pod.stats) for pod in self.pods.values()])
+        return NodeInfo(len(self.pods), self.containers)
 
     def _locate(self, sample: NodeSample) -> Timing:
         own = sample.stats.cpu if sample.stats is not None else None

@@ -119,6 +119,7 @@ class MetricsStore:
         if pods.keys() != node.pods.keys():
             before, node.pods = node.pods, pods
             self._claims.change(before.values(), pods.values())
+        node.containers = sum([len(pod.stats) for pod in pods.values()])
         self._withhold(node, rules.timing.received)
 
     def _put_late(self, name: str, pods: Sequence[PodStats], rules: Rules) -> None:
@@ -175,7 +176,7 @@ class MetricsStore:
 
     def points(self) -> tuple[int, int]:
         """Count the nodes that have answered, and the containers in their last answers."""
-        return len(self._nodes), sum([node.containers() for node in self._nodes.values()])
+        return len(self._nodes), sum([node.containers for node in self._nodes.values()])
 
     def readings(self, now: float) -> Iterator[Readings]:
         """Yield the last readings of every node and container that are current at `now`.
