@@ -192,10 +192,15 @@ def application(process: Process, usage: Usage, operations: Operations) -> FastA
 
 
 def https_server(
-    process: Process, app: FastAPI, security: Security, replication: Replication | None
+    process: Process,
+    app: FastAPI,
+    security: Security,
+    usage: Usage,
+    replication: Replication | None,
 ) -> Server:
     """Return the HTTPS server of an app behind the handler chain."""
     settings, telemetry = process.settings, process.telemetry
+    on_query = usage.prefetcher.observe if usage.prefetcher else lambda *_: None
     refusals = RefusalLog(telemetry.refusal)
     chain = build_handler_chain(
         app,
@@ -205,7 +210,7 @@ def https_server(
         authorizer=security.authorizer,
         in_flight=security.in_flight,
         refusals=refusals,
-        replicas=replication.middleware() if replication else None,
+        replicas=replication.middleware(on_query) if replication else None,
     )
     return Server(
         chain,

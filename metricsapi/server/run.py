@@ -74,10 +74,9 @@ async def _serve(settings: Settings, credentials: Credentials) -> int:
         usage = usage_of(process, cluster, replication)
         operations = operations_of(process, security, cluster, usage, replication)
         app = application(process, usage, operations)
-        server = https_server(process, app, security, replication)
+        server = https_server(process, app, security, usage, replication)
         if replication is not None:
-            observe = usage.prefetcher.observe if usage.prefetcher else lambda *_: None
-            replication.attach(usage.scraper, server.port, observe)
+            replication.attach(usage.scraper, server.port)
         tasks = tasks_of(security, cluster, usage, operations, replication)
         process.supervisor.add(*tasks)
         await _run(server, security, process.supervisor)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from metricsapi.api.queries import Query
 from metricsapi.config.settings import Settings
+from metricsapi.kube.addresses import host_port
 from metricsapi.kube.client import KubeClient
 from metricsapi.kube.election import Timing
 from metricsapi.kube.informer import Informer
@@ -78,7 +79,6 @@ class Replication:
         self._host = settings.api.advertise_address
         self._nodes = nodes
         self._scraper: ScraperPool | None = None
-        self._observe: Callable[[Query, float], None] = lambda *_: None
         self._resolution = settings.kubelet.resolution
         self._clock = clock
         self._started = clock()
@@ -107,21 +107,10 @@ class Replication:
             forward=self._forwarder.run,
         )
 
-    def attach(
-        self,
-        scraper: ScraperPool,
-        port: int,
-        on_query: Callable[[Query, float], None] = lambda *_: None,
-    ) -> None:
-        """Hand what the leader scraped to this scraper; `port` is where this replica listens.
-
-        While this replica leads, `on_query` is called for each query that a follower was asked,
-        with the time in our monotonic seconds.
-        """
+    def attach(self, scraper: ScraperPool, port: int) -> None:
+        """Hand what the leader scraped to this scraper; `port` is where this replica listens."""
         self._scraper = scraper
-        self._observe = on_query
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._elector.address = f"{host}:{port}"
+        self._elector.address = host_port(self._host, port)
 
     def may_scrape(self) -> bool:
         """Return whether a scrape of our own is needed: we lead, or there is nobody to follow."""
@@ -154,14 +143,18 @@ class Replication:
         if self._follower.follows():
             self._forwarder.add(query, at)
 
-    def middleware(self) -> Middleware:
-        """Return what replicas need in the handler chain."""
+    def middleware(self, on_query: Callable[[Query, float], None]) -> Middleware:
+        """Return what replicas need in the handler chain.
+
+        While this replica leads, `on_query` is called for each query that a follower was asked,
+        with the time in our monotonic seconds.
+        """
         endpoint = partial(
             ReplicaEndpoint,
             publisher=self._publisher,
             identity=self._identity,
             leads=self._elector.leads,
-            on_query=self._on_query,
+            on_query=on_query,
             monotonic=self._clock,
         )
         return Middleware(endpoint, partial(RefuseStale, fresh=self.fresh))
@@ -242,9 +235,6 @@ class Replication:
         if self._follower.follows():
             return self._elector.other_holder()
         return self._elector.other_leader()
-
-    def _on_query(self, query: Query, at: float) -> None:
-        self._observe(query, at)
 
     def _accept(self, received: Received) -> None:
         """Store a result of the leader, and keep it for those who will follow us."""
