@@ -46,7 +46,7 @@ NODES = int(os.environ.get("NODES", "100"))
 PODS = int(os.environ.get("PODS", "10"))
 PHASES = [int(number) for number in os.environ.get("PHASES", "1,3,10").split(",")]
 STEPS = int(os.environ.get("STEPS", "3"))
-GROUPS = int(os.environ.get("GROUPS", "50"))
+GROUPS = min(NODES, int(os.environ.get("GROUPS", "50")))
 RESOLUTION = 15
 # Seconds: longer than a step takes to be seen, and a third of the resolution more than a multiple
 # of it, so that three steps meet a schedule at three moments as far apart as can be.
