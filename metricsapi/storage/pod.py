@@ -142,12 +142,20 @@ def well_named(pod: Pod, containers: Iterable[str]) -> bool:
 
 
 def each_once(pods: Sequence[PodStats]) -> Sequence[PodStats]:
-    """Return each pod of an answer once: with the containers of all its entries, if it has many."""
-    if len({pod.pod_ref for pod in pods}) == len(pods):
+    """Return each pod of an answer once: with the containers of all its entries, if it has many.
+
+    An entry without a uid belongs to the pod of that name that has one, if there is such a pod.
+    """
+    if len({pod.pod_ref.name for pod in pods}) == len(pods):
         return pods
-    entries: dict[PodRef, list[ContainerStats]] = {pod.pod_ref: [] for pod in pods}
+    known = {(of.namespace, of.name): of for pod in pods if (of := pod.pod_ref).uid}
+    entries: dict[PodRef, list[ContainerStats]] = {}
     for pod in pods:
-        entries[pod.pod_ref] += pod.containers or []
+        ref = pod.pod_ref
+        ref = ref if ref.uid else known.get((ref.namespace, ref.name), ref)
+        entries.setdefault(ref, []).extend(pod.containers or ())
+    if len(entries) == len(pods):
+        return pods
     return [PodStats(ref, containers) for ref, containers in entries.items()]
 
 
@@ -173,4 +181,7 @@ def _as_new(of: ContainerStats, other: ContainerStats) -> bool:
 
 
 def _read_at(of: ContainerStats) -> float:
-    return (epoch_seconds(of.cpu.time) if of.cpu is not None else None) or 0.0
+    """Return when its counter was read, in seconds since the epoch; 0 if it has none, or has 0."""
+    if of.cpu is None or of.cpu.usage_core_nano_seconds == 0:
+        return 0.0
+    return epoch_seconds(of.cpu.time) or 0.0

@@ -400,6 +400,18 @@ def test_the_containers_of_a_pod_may_be_split_over_two_entries(store, swapped):
         }
 
 
+@pytest.mark.parametrize("uids", [("u", ""), ("", "u"), ("", "")])
+def test_an_entry_without_a_uid_is_of_the_pod_that_has_one(store, uids):
+    """Another namespace has a pod of that name, too, which is none of it."""
+    for at in (100.0, 115.0):
+        one, other = [container("a", at)], [container("b", at, cores=0.5)]
+        listed = [("ns", "pod", uids[0], one), ("ns", "pod", uids[1], other)]
+        listed += [("elsewhere", "pod", "v", [container("c", at)])]
+        store.put(node_sample("node-a", at, at + 0.02, listed))
+        assert cores(store.pod_usage("ns", "pod", at + 0.02)).keys() == {"a", "b"}
+        assert cores(store.pod_usage("elsewhere", "pod", at + 0.02)).keys() == {"c"}
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_of_two_entries_the_newest_reading_of_each_container_counts(store, swapped):
     put(store, 85.0, container(at=85.0))
@@ -411,10 +423,12 @@ def test_of_two_entries_the_newest_reading_of_each_container_counts(store, swapp
 
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("start", [None, EPOCH + 100 - HOUR])
-@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("bare", ["not listed", "no stats", "zeros"])
 def test_an_entry_without_usage_takes_nothing_from_the_other(store, bare, start, swapped):
     full = [container()]
-    empty = [container_stats("c", start, None, None, None, None, None)] if bare else []
+    time, zero = (EPOCH + 100, 0) if bare == "zeros" else (None, None)
+    empty = [container_stats("c", start, time, zero, zero, time, zero)]
+    empty = [] if bare == "not listed" else empty
     usage = entries(store, 100.0, *([empty, full] if swapped else [full, empty]))
     assert cores(usage) == {"c": 0.25}
 
