@@ -154,8 +154,8 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
 
-    It costs `LONG_WINDOW` more where the rate would run from a scrape long ago. Not for rarer
-    queries: the scrape before may be another caller's, and must not put theirs off.
+    It costs `LONG_WINDOW` more where the rate would run from a scrape long ago. Not for queries
+    rarer than scrapes: the one before may be another caller's, and must not put theirs off.
     """
     times, period = [moment.at for moment in moments], node.limits.period
     sums = [0.0, *accumulate(times)]
@@ -165,7 +165,8 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
         until = interval if each_period else period
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         age = (sums[end] - start * node.last - (end - start) * main.at) / end
-        yield age + LONG_WINDOW * (each_period and node.limits.is_long(node.scrapes, main.at))
+        frequent = interval <= node.limits.longest
+        yield age + LONG_WINDOW * (frequent and node.limits.is_long(node.scrapes, main.at))
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

@@ -113,8 +113,8 @@ def test_an_hpa_sees_the_whole_of_a_step_no_later_than_without_prefetch(phases):
     assert fresh < plain
 
 
-@pytest.mark.parametrize("interval", [20.0, 25.0, 30.0, 40.0, 45.0, 60.0])
-def test_rarer_queries_get_rates_as_little_noisy_and_see_a_step_no_later(interval):
+@pytest.mark.parametrize("interval", [5.1, 7.0, 8.0, 20.0, 25.0, 30.0, 40.0, 45.0, 60.0])
+def test_at_other_intervals_a_step_is_seen_sooner_and_rates_are_no_noisier(interval):
     """The last scrape before that for a query is a period before it, about as exact as queries."""
 
     def simulated(*, prefetch):
@@ -124,7 +124,7 @@ def test_rarer_queries_get_rates_as_little_noisy_and_see_a_step_no_later(interva
             yield Simulation(callers, prefetch=prefetch).run(UNTIL)
 
     assert noise(simulated(prefetch=True)) <= 1.01
-    assert delay(simulated(prefetch=True)) < delay(simulated(prefetch=False)) - 3.0
+    assert delay(simulated(prefetch=True)) < delay(simulated(prefetch=False)) - 1.0
 
 
 @pytest.mark.parametrize("interval", [5.0, 7.0, 10.0, 12.0, 13.0, 20.0, 25.0, 40.0, 60.0])
