@@ -10,7 +10,8 @@ import time
 
 from metricsapi.scrape.decoding import Steps, run
 from metricsapi.scrape.errors import CANCELLED, Cause, Failure
-from metricsapi.scrape.parts import Client, Store
+from metricsapi.scrape.kubelet import KubeletClient
+from metricsapi.scrape.parts import Store
 from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
@@ -30,7 +31,9 @@ class Intake:
     response, and decoding it; store: storing the sample.
     """
 
-    def __init__(self, client: Client, store: Store, telemetry: Telemetry, slices: Slices) -> None:
+    def __init__(
+        self, client: KubeletClient, store: Store, telemetry: Telemetry, slices: Slices
+    ) -> None:
         self._client = client
         self._store = store
         self._telemetry = telemetry

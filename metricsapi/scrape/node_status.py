@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from metricsapi.kube.addresses import host_port
+from metricsapi.kube.informer import Informer
 from metricsapi.kube.resources import Node
+from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import Reason
 from metricsapi.scrape.targets import Target
-from metricsapi.storage.types import NodeInfo, NodeUsage
+from metricsapi.storage.store import MetricsStore
 from metricsapi.telemetry.node_status import FAILING, OK, PENDING, UNUSABLE, NodeStatus, States
-
-
-class Usages(Protocol):
-    """Where usage comes from: `MetricsStore`."""
-
-    def node_usage(self, node: str, now: float) -> NodeUsage | None: ...
-    def served_until(self, node: str) -> float | None: ...
-    def node_info(self, node: str) -> NodeInfo | None: ...
-
-
-class Kubelets(Protocol):
-    """Where and at which endpoint nodes are scraped: `KubeletClient`."""
-
-    def address(self, node: str) -> str: ...
-    def endpoint(self, target: Target) -> str: ...
-    def endpoint_reason(self, target: Target) -> str: ...
-
-
-class KnownNodes(Protocol):
-    """The nodes as the API server has them: the informer."""
-
-    @property
-    def objects(self) -> Mapping[Hashable, Node]: ...
 
 
 @dataclass(frozen=True)
 class Rows:
     """Makes one row per node from what the store, the client and the informer know."""
 
-    store: Usages
-    kubelets: Kubelets
-    nodes: KnownNodes
+    store: MetricsStore
+    kubelets: KubeletClient
+    nodes: Informer[Node]
     expected: Callable[[str], str] = lambda _: ""  # the query for which a node is scraped next
 
     def of(

@@ -1,36 +1,20 @@
-"""What the scraper pool works with: nodes, who scrapes them and when, and where samples go."""
+"""What the scraper pool works with: where samples go, when nodes are scraped, and by whom."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from metricsapi.kube.resources import Node
 from metricsapi.scrape.errors import Failure
-from metricsapi.scrape.targets import Target
 from metricsapi.storage.types import NodeSample
 
 
-class Client(Protocol):
-    """Scrapes one node: `KubeletClient`."""
-
-    async def scrape(self, target: Target, deadline: float) -> NodeSample | Failure: ...
-    def drop(self, node: str) -> None: ...
-    def close(self) -> None: ...
-
-
 class Store(Protocol):
-    """Where samples go: `MetricsStore`."""
+    """Where samples go: `MetricsStore`, or with prefetch what notes them before it."""
 
     def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]: ...
     def forget(self, node: str) -> None: ...
-
-
-class Nodes(Protocol):
-    """Where nodes come from: the nodes informer."""
-
-    def subscribe(self, callback: Callable[[Node | None, Node | None], None]) -> None: ...
 
 
 class Reason(StrEnum):

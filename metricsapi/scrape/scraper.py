@@ -10,6 +10,7 @@ import asyncio
 import time
 
 from metricsapi.config.kubelet import KubeletSettings
+from metricsapi.kube.informer import Informer
 from metricsapi.kube.progress import Progress, unobserved
 from metricsapi.kube.resources import Node
 from metricsapi.kube.selector_parser import parse_labels
@@ -17,10 +18,9 @@ from metricsapi.kube.selectors import Conditions
 from metricsapi.scrape.concurrency import SLOW_AFTER
 from metricsapi.scrape.errors import Failure
 from metricsapi.scrape.intake import Intake
+from metricsapi.scrape.kubelet import KubeletClient
 from metricsapi.scrape.node_state import NodeState
 from metricsapi.scrape.parts import (
-    Client,
-    Nodes,
     Periodic,
     Planner,
     Reason,
@@ -43,8 +43,8 @@ class ScraperPool:
     def __init__(
         self,
         *,
-        nodes: Nodes,
-        client: Client,
+        nodes: Informer[Node],
+        client: KubeletClient,
         store: Store,
         telemetry: Telemetry,
         settings: KubeletSettings,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
-from typing import Protocol
 
 from cachetools import TTLCache
 from msgspec import Struct
@@ -20,6 +19,7 @@ from metricsapi.kube.errors import KubeError
 from metricsapi.kube.informer import Informer
 from metricsapi.kube.progress import Progress, unobserved, wait_for
 from metricsapi.kube.resources import Capacity, Node, Pod
+from metricsapi.storage.store import MetricsStore
 
 MAX_PENDING = 1000  # lookups; the store asks for further ones again
 LOOKUP_INTERVAL = 0.1  # seconds between two lookups
@@ -29,13 +29,6 @@ UNKNOWN = Capacity()
 Key = tuple[str, str]  # namespace, name
 
 log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """What `ClusterView` notifies when the API server's view changes."""
-
-    def reconsider(self, namespace: str, name: str) -> None: ...
-    def bind(self, namespace: str, name: str, uid: str, node: str) -> None: ...
 
 
 class _Metadata(Struct):
@@ -83,7 +76,7 @@ class ClusterView:
             self._pending[key] = None
             self._wake.set()
 
-    def follow(self, store: Store) -> None:
+    def follow(self, store: MetricsStore) -> None:
         """Notify the store from now on when a pod is replaced by another of its name."""
 
         def changed(old: Pod | None, new: Pod | None) -> None:
@@ -94,7 +87,7 @@ class ClusterView:
 
         self._pods.subscribe(changed)
 
-    async def run(self, store: Store, progress: Progress = unobserved) -> None:
+    async def run(self, store: MetricsStore, progress: Progress = unobserved) -> None:
         """Look up the nodes of pending pods, and pass them to the store, until cancelled."""
         backoff = Backoff()
         while True:
