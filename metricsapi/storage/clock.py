@@ -79,7 +79,10 @@ class NodeClock(Struct, gc=False):
         """
         seconds = _parsed(times)
         distinct = set(seconds.values())
-        usual = _usual({parsed: times[time] for time, parsed in seconds.items()})
+        counts: Counter[float] = Counter()
+        for time, parsed in seconds.items():  # one time may be written in two notations
+            counts[parsed] += times[time]
+        usual = _usual(counts)
         self.bounds = self.bounds.widened(SLEW * max(0.0, at.answered - self.at))
         self.at = at.answered
         agreeing = self.bounds.agreeing(distinct, at)

@@ -10,6 +10,7 @@ from metricsapi.storage.clock import NodeClock
 from metricsapi.storage.evidence import Previous
 from metricsapi.storage.limits import Limits
 from metricsapi.storage.pod import Pod
+from metricsapi.storage.rates import counter_of
 from metricsapi.storage.rules import Rules
 from metricsapi.storage.stat import Stat, advance, instants
 from metricsapi.storage.timing import LONG_RUN, RUN, Exchange, Timing
@@ -142,13 +143,14 @@ class Node:
 def _previous(stat: Stat, cpu: CpuStats) -> Iterator[Previous]:
     time, last = epoch_seconds(cpu.time), stat.cpu.reading
     counter = last.counter if last is not None else None
-    grown, rate = cpu.usage_core_nano_seconds, cpu.usage_nano_cores or 0
+    grown, rate = counter_of(cpu), cpu.usage_nano_cores or 0
     # A clock that is set back may give two readings the same time.
-    if time is None or (last is not None and time == last.at.time and grown == counter):
+    repeated = last is not None and time == last.at.time and grown == counter
+    if time is None or not grown or repeated:  # finished init containers have 0
         return
     moment = last.at.moment if last is not None else None
     implied = 0.0
-    if counter is not None and grown is not None and rate >= EXACT:
+    if counter is not None and rate >= EXACT:
         implied = (grown - counter) / rate
     yield Previous(time, stat.cpu.run, moment, implied)
 

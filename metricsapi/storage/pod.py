@@ -20,6 +20,7 @@ from metricsapi.storage.types import (
     PodStats,
     PodUsage,
     epoch_seconds,
+    start_seconds,
 )
 
 Key = tuple[str, str]  # namespace, name
@@ -129,7 +130,7 @@ def running(stats: list[Stat]) -> list[Stat]:
     used = [stat for stat in stats if not stat.zero]
     if len(used) == len(stats):
         return stats
-    others = min(map(started, used), default=0.0)
+    others = min(filter(None, map(started, used)), default=0.0)
     return [stat for stat in stats if not finished(stat, others)]
 
 
@@ -174,14 +175,14 @@ def newest_of_each(containers: Iterable[ContainerStats]) -> list[ContainerStats]
 
 
 def _as_new(of: ContainerStats, other: ContainerStats) -> bool:
-    start, others = epoch_seconds(of.start_time), epoch_seconds(other.start_time)
+    start, others = start_seconds(of.start_time), start_seconds(other.start_time)
     if start is not None and others is not None and start != others:
         return start > others
     return _read_at(of) >= _read_at(other)
 
 
-def _read_at(of: ContainerStats) -> float:
-    """Return when its counter was read, in seconds since the epoch; 0 if it has none, or has 0."""
+def _read_at(of: ContainerStats) -> tuple[float, int]:
+    """Return when its counter was read, in seconds since the epoch, and the counter; 0 without."""
     if of.cpu is None or of.cpu.usage_core_nano_seconds == 0:
-        return 0.0
-    return epoch_seconds(of.cpu.time) or 0.0
+        return 0.0, 0
+    return epoch_seconds(of.cpu.time) or 0.0, of.cpu.usage_core_nano_seconds or 0

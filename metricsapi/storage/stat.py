@@ -20,6 +20,7 @@ from metricsapi.storage.types import (
     KubeletTime,
     ephemeral_storage,
     epoch_seconds,
+    start_seconds,
 )
 
 
@@ -30,7 +31,7 @@ class Stat(Struct, frozen=True, gc=False):
     """
 
     name: str
-    start: KubeletTime  # None if the answer had none, or something of any length
+    start: KubeletTime  # None if the answer had none that can be
     cpu: CpuState = CpuState()
     working_set: int = 0  # bytes; 0 before it is known
     working_set_at: Instant | None = None  # when an answer first had that
@@ -42,7 +43,7 @@ class Stat(Struct, frozen=True, gc=False):
 def advance(stat: Stat | None, new: ContainerStats, rules: Rules) -> Stat:
     """Return what is kept of a container after one more answer."""
     if stat is None or (new.start_time != stat.start and _restarted(stat, new.start_time)):
-        known = epoch_seconds(new.start_time) is not None
+        known = start_seconds(new.start_time) is not None
         stat = Stat(shared(new.name), new.start_time if known else None)
     limits, swap, disk = rules.limits, None, None
     cpu = stat.cpu if new.cpu is None else next_state(stat.cpu, stat.start, new.cpu, rules)
@@ -97,7 +98,7 @@ def _restarted(stat: Stat, start: KubeletTime) -> bool:
     A start that lies before the last reading is that of the same container: some kubelets round it,
     and some write an age.
     """
-    before, now = epoch_seconds(stat.start), epoch_seconds(start)
+    before, now = epoch_seconds(stat.start), start_seconds(start)
     if before == now or before is None or now is None:
         return False
     return stat.cpu.reading is None or now >= stat.cpu.reading.at.time
@@ -117,7 +118,7 @@ def same_usage(stat: Stat, other: Stat) -> bool:
 def _with_nothing_new(stat: Stat, new: ContainerStats, cpu: CpuState) -> Stat:
     """Return a stat after an answer without a new reading."""
     zero = _all_zero(new)
-    known = epoch_seconds(new.start_time) is not None
+    known = start_seconds(new.start_time) is not None
     start = new.start_time if known else stat.start
     if zero == stat.zero and start == stat.start and cpu is stat.cpu:
         return stat

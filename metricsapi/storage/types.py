@@ -19,6 +19,7 @@ KubeletTime = str | float | None
 _LONGEST = 40  # characters: RFC 3339 with nanoseconds and an offset has 35
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_800.0  # the year 10000, which RFC 3339 has no text for
+_FIRST_START = 1.4e9  # in 2014: before, there was no Kubernetes
 
 
 def epoch_seconds(time: KubeletTime) -> float | None:
@@ -32,6 +33,15 @@ def epoch_seconds(time: KubeletTime) -> float | None:
     else:
         seconds = time
     return seconds if seconds is not None and 0 < seconds < _LATEST else None
+
+
+def start_seconds(time: KubeletTime) -> float | None:
+    """Return when a container started, in seconds since the epoch.
+
+    It is None where that is not known, as where a kubelet writes an age.
+    """
+    seconds = epoch_seconds(time)
+    return seconds if seconds is not None and seconds > _FIRST_START else None
 
 
 # Times of readings are few, since they are whole seconds and clocks agree; each is parsed once.
