@@ -77,6 +77,11 @@ class Publisher:
         for follower in self._followers:
             follower.discard(node)
 
+    def end(self) -> None:
+        """Let the streams notice at once that this replica leads no longer."""
+        for follower in self._followers:
+            follower.wake()
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield frames for one follower: what is kept, then each result as it comes."""
         follower = _Follower()
@@ -113,6 +118,10 @@ class _Follower:
 
     def discard(self, node: str) -> None:
         self._pending.pop(node, None)
+
+    def wake(self) -> None:
+        """End `wait`."""
+        self._added.set()
 
     @property
     def behind(self) -> bool:

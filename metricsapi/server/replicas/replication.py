@@ -204,7 +204,10 @@ class Replication:
                             extra={"data": {"seconds": round(stalled, 1)}})  # fmt: skip
             if not self._nodes.synced.is_set():
                 self._started = now
-            followed = self._elector.leads() and self._publisher.followers > 0
+            leads = self._elector.leads()
+            if not leads:
+                self._publisher.end()
+            followed = leads and self._publisher.followers > 0
             if self._resignation.due(now, followed=followed, count=self._count_failing):
                 log.warning("most nodes fail here; leaving the Lease to another replica")
                 self._candidacy.resign()

@@ -1,6 +1,7 @@
 """What followers are sent: everything at first, then the newest of each node."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -12,10 +13,11 @@ from metricsapi.server.replicas.messages import (
     Hello,
     Packed,
 )
-from metricsapi.server.replicas.publisher import KEPT, LARGEST_RESULT, Publisher
+from metricsapi.server.replicas.publisher import HEARTBEAT, KEPT, LARGEST_RESULT, Publisher
 from metricsapi.server.replicas.results import Failed, unpack
 from metricsapi.storage.types import ContainerStats, NodeSample
 from tests.support.samples import node_sample
+from tests.support.simulated_time import run_simulated
 
 
 class Stream:
@@ -156,3 +158,20 @@ async def test_a_stream_ends_when_this_replica_leads_no_longer():
     pieces = [piece async for piece in stream.pieces]
     assert pieces == []
     assert leader.followers == 0
+
+
+def test_a_stream_need_not_wait_for_its_next_heartbeat_to_end():
+    async def ended_after():
+        leads = [True]
+        leader = publisher(lambda: leads[0])
+        stream = Stream(leader)
+        await stream.until(Heartbeat)
+        rest = asyncio.create_task(anext(stream.pieces, None))
+        await asyncio.sleep(0.2)
+        leads[0] = False
+        leader.end()
+        began = time.monotonic()
+        assert await rest is None
+        return time.monotonic() - began
+
+    assert run_simulated(ended_after()) < HEARTBEAT / 2
