@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import cast
 
 from metricsapi.scrape.errors import Cause, Failure, IdleClosed, ScrapeError, from_tls_error
+from metricsapi.scrape.handshakes import Handshakes
 from metricsapi.scrape.http_response import Response, ResponseReader
 from metricsapi.scrape.large_responses import PLACE_TIME, LargeResponses, PacedReading
 from metricsapi.scrape.names import Names
@@ -34,6 +36,7 @@ class Shared:
         self.received = memoryview(bytearray(_READ))
         self.tls = TLSBuffers(_READ)
         self.large = LargeResponses()
+        self.handshakes = Handshakes()
         self.names = Names()
 
 
@@ -127,16 +130,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._tls is None:
             self._feed(data, arrived_at)
             return
-        plain = self._tls.receive(data)
-        self._flush()
-        if self._handshake is not None:
-            self._continue_handshake(self._tls)
-        if plain:
-            self._feed(plain, arrived_at)
-        if self._tls.state is TLSState.FAILED and self._tls.error is not None:
-            self._fail(from_tls_error(self._tls.error, self.where))
-        elif self._tls.state is TLSState.CLOSED:
-            self._end(clean=True)
+        if self._tls.state is TLSState.HANDSHAKE and self._transport is not None:
+            self._transport.pause_reading()
+            self._shared.handshakes.add(partial(self._continue, self._transport, bytes(data)))
+        else:
+            self._receive(self._tls, data, arrived_at)
 
     def eof_received(self) -> None:
         """End the response; with TLS only close_notify says that the peer meant to end it."""
@@ -146,6 +144,25 @@ class Connection(asyncio.BufferedProtocol):
         if self._handshake is not None and not self._handshake.done():
             self._handshake.set_exception(error or ConnectionResetError("closed in the handshake"))
         self._fail(self._lost())
+
+    def _continue(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Continue the handshake by what has come, and read on."""
+        if not transport.is_closing() and self._tls is not None:
+            self._receive(self._tls, memoryview(data), time.monotonic())
+            if not transport.is_closing():
+                transport.resume_reading()
+
+    def _receive(self, tls: TLSStream, data: memoryview, arrived_at: float) -> None:
+        plain = tls.receive(data)
+        self._flush()
+        if self._handshake is not None:
+            self._continue_handshake(tls)
+        if plain:
+            self._feed(plain, arrived_at)
+        if tls.state is TLSState.FAILED and tls.error is not None:
+            self._fail(from_tls_error(tls.error, self.where))
+        elif tls.state is TLSState.CLOSED:
+            self._end(clean=True)
 
     def _continue_handshake(self, tls: TLSStream) -> None:
         if self._handshake is None or self._handshake.done():
