@@ -30,7 +30,7 @@ from metricsapi.server.prefetch.limits import Limits
 SOON = 0.5  # seconds by which pods that have started wait for the scrape of a query
 # Seconds of age that a long window counts for. With less an HPA sees the whole of a change later;
 # with more, nodes of the same queries would hardly come to be scraped together.
-LONG_WINDOW = 2.0
+LONG_WINDOW = 4.0
 SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
