@@ -33,14 +33,15 @@ class FrontProxy:
 
     `authorities` signed its certificate; `allowed_names` are its common names, and an empty
     list allows every name; the other fields are the headers of user, groups and extras, in order.
+    Without authorities nothing is.
     """
 
     authorities: CertificateAuthorities = NOBODY
     allowed_names: frozenset[str] = frozenset()
-    username_headers: tuple[str, ...] = ("x-remote-user",)
+    username_headers: tuple[str, ...] = ()
     uid_headers: tuple[str, ...] = ()
-    group_headers: tuple[str, ...] = ("x-remote-group",)
-    extra_prefixes: tuple[str, ...] = ("x-remote-extra-",)
+    group_headers: tuple[str, ...] = ()
+    extra_prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

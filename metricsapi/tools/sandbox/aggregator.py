@@ -35,7 +35,7 @@ ATTEMPTS = 5  # probes at once; one success is enough
 PROBE_EVERY = 30.0  # seconds while all is well
 PROBE_AGAIN = 0.5  # while something is not
 _POLL = 0.1  # seconds at most until a change of endpoints is noticed
-_PROBER = User("system:kube-aggregator", (MASTERS,))
+KUBE_AGGREGATOR = User("system:kube-aggregator", (MASTERS,))
 _ERRORS = (httpx.TransportError, ssl.SSLError, OSError)
 
 
@@ -123,7 +123,7 @@ class Aggregator:
         except NoEndpoints as error:
             return error
         url = f"https://{host}/apis/{spec['group']}/{spec['version']}"
-        headers = [("User-Agent", "Go-http-client/1.1"), *identity(_PROBER)]
+        headers = [("User-Agent", "Go-http-client/1.1"), *identity(KUBE_AGGREGATOR)]
         try:
             code = await self.backends.probe(url, in_go_order(host, headers))
         except _ERRORS as error:

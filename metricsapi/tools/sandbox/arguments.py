@@ -84,22 +84,25 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodes",
         type=_number(0, MOST_NODES),
-        default=0,
+        default=Size.nodes,
         help="synthetic nodes beside this machine",
     )
     parser.add_argument(
-        "--pods", type=_number(0, MOST_PODS), default=10, help="pods on each synthetic node"
+        "--pods",
+        type=_number(0, MOST_PODS),
+        default=Size.pods,
+        help="pods on each synthetic node",
     )
     parser.add_argument(
         "--containers",
         type=_number(1, MOST_CONTAINERS),
-        default=2,
+        default=Size.containers,
         help="containers in each of them",
     )
     parser.add_argument(
         "--namespaces",
         type=_number(1, MOST_NAMESPACES),
-        default=10,
+        default=Size.namespaces,
         help="among which the pods are divided",
     )
     parser.add_argument(

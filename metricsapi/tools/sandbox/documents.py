@@ -15,16 +15,15 @@ from typing import Any
 import httpx
 import msgspec
 
-from metricsapi.tools.sandbox.aggregator import Aggregator, available
+from metricsapi.tools.sandbox.aggregator import KUBE_AGGREGATOR, Aggregator, available
 from metricsapi.tools.sandbox.backends import NoEndpoints
-from metricsapi.tools.sandbox.rbac import MASTERS, User
+from metricsapi.tools.sandbox.rbac import User
 from metricsapi.tools.sandbox.record import Object
 
 FRESH = 60.0  # seconds
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _JSON = "application/json"
-_MASTER = User("system:kube-aggregator", (MASTERS,))
-_LEGACY = User("system:kube-aggregator")
+_LEGACY = User(KUBE_AGGREGATOR.name)
 READER = User("system:aggregator")
 
 
@@ -52,7 +51,7 @@ class Documents:
         the legacy documents are read.
         """
         accept = ",".join(DISCOVERY.format(version) for version in ("v2", "v2beta1"))
-        whole = await self._read(item, "/apis", accept, _MASTER)
+        whole = await self._read(item, "/apis", accept, KUBE_AGGREGATOR)
         spec = item["spec"]
         if whole and whole.get("kind") == "APIGroupDiscoveryList":
             return next(

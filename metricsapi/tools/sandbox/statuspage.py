@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from metricsapi.tools.sandbox.processes import start_child
+from metricsapi.tools.sandbox.processes import end_child, start_child
 
 _WITHIN = 10.0  # seconds
 
@@ -36,6 +36,4 @@ async def status_page(kubeconfig: Path, port: int) -> AsyncIterator[str]:
                 line = await asyncio.wait_for(process.stdout.readline(), _WITHIN)
         yield line.decode().strip()
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+        await end_child(process)
