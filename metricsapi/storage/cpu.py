@@ -151,11 +151,13 @@ def _is_set_back(last: Reading, at: Instant, counter: int, rules: Rules) -> bool
     """Return whether a counter below the last reading is still that of the same container.
 
     It is if the node's cores could not give as much to one that started since then. Such a counter
-    is usually right again in the next answer. If it stays low, it begins anew.
+    is usually right again in the next answer, so it is passed over once, unless the last reading is
+    what was wrong: its growth, or its time.
     """
     since = at.received - last.at.requested
     new_at_most = rules.limits.cpu * (since + OLDEST_READING)
-    return last.counter is not None and since <= OLDEST_READING and counter > new_at_most
+    once = since <= 2 * rules.windows.period and last.cpu is not None
+    return once and at.time > last.at.time and counter > new_at_most
 
 
 def _without_counter(

@@ -327,8 +327,9 @@ def test_a_counter_that_stands_still_beside_no_rate_is_idle(store):
 
 @pytest.mark.parametrize("rate", [None, CORE // 4, (2**64 - 5000) // 10])
 @pytest.mark.parametrize("by", [100, 5000, 8 * CORE])
-def test_a_counter_that_is_lower_for_once_is_no_restart(store, by, rate):
+def test_a_counter_that_is_lower_for_once_is_no_restart(by, rate):
     """A container that started since could not have used as much as it still has."""
+    store = MetricsStore(max_age=60.0, period=15.0, cluster=Cluster())
     for at in (100.0, 115.0):
         before = put(store, at, container(at=at, cpu_rate=rate))
     lower = container(at=115.0, cpu_rate=rate)
@@ -339,13 +340,26 @@ def test_a_counter_that_is_lower_for_once_is_no_restart(store, by, rate):
     assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 145)
 
 
-def test_a_counter_that_stays_lower_begins_anew_within_a_minute(store):
+def test_a_counter_that_stays_lower_begins_anew():
     """That of a machine from which processors were taken."""
-    for at in (100.0, 115.0, 130.0, 145.0, 160.0, 175.0):
+    store = MetricsStore(max_age=60.0, period=15.0, cluster=Cluster())
+    for at in (100.0, 115.0, 130.0, 145.0, 160.0):
         item = container(at=at, cpu_rate=None)
         item.cpu.usage_core_nano_seconds -= 100 * CORE if at > 115.0 else 0
         usage = put(store, at, item)
-    assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 175)
+    assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 160)
+
+
+@pytest.mark.parametrize(("ahead", "more"), [(0.0, 10**6), (80.0, 10.0)])
+def test_after_a_counter_or_time_that_was_too_high_for_once_usage_goes_on_at_once(ahead, more):
+    store = MetricsStore(max_age=60.0, period=15.0, cluster=Cluster())
+    for at in (100.0, 115.0, 130.0, 145.0):
+        item = container(at=at)
+        if at == 130.0:
+            item.cpu.usage_core_nano_seconds += int(more * CORE)
+            item.cpu.time += ahead
+        usage = put(store, at, item)
+    assert (cores(usage), usage.timestamp) == ({"c": 0.25}, EPOCH + 145)
 
 
 def test_after_an_hour_without_answers_the_kubelets_rate_is_served(store):
