@@ -133,16 +133,16 @@ class Prefetcher:
             await wait_for(self._wake, TIDY)
             self._wake.clear()
             async for _ in in_slices(self._planning()):
-                pass
+                progress()
             if time.monotonic() - tidied >= TIDY:
                 tidied = time.monotonic()
                 async for _ in in_slices(self._learner.forget_stopped(self._clock())):
-                    pass
+                    progress()
 
     def _planning(self) -> Iterator[None]:
-        while self._changed:
-            known = next(iter(self._changed))
-            del self._changed[known]
+        """Plan for what has changed so far; more may change meanwhile."""
+        changed, self._changed = self._changed, {}
+        for known in changed:
             if self.planner.follows(known):
                 yield from self._plan(known)
             elif known.nodes:  # it is regular no longer, and takes no other query's place

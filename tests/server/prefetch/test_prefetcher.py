@@ -216,6 +216,18 @@ async def test_a_query_more_often_than_nodes_may_be_scraped_is_not_followed(setu
     assert setup.reason("n1") == "periodic"
 
 
+async def test_queries_that_come_faster_than_they_are_planned_for_do_not_seem_to_hang_the_task():
+    setup, query, rounds = Setup(), selecting("app=web"), []
+    setup.add("web-0", "n1", app="web")
+    setup.ask(query, 5)
+    task = asyncio.create_task(setup.prefetcher.run(lambda: rounds.append(1)))
+    await prefetched(setup, "n1")
+    setup.pool.replan = lambda _node: setup.ask(query)  # again and again, for each query
+    setup.ask(query)
+    await until(lambda: len(rounds) > 50)
+    task.cancel()
+
+
 async def test_what_is_shown_of_an_expected_query_is_short(setup):
     setup.add("web-0", "n1", app="web")
     setup.ask(selecting("app=web," + ",".join(f"x{i}!=y" for i in range(100))), 5)
