@@ -142,7 +142,7 @@ class QueryPlanner:
         scrapes, level = self._levels.get(node, ((last - limits.period, last), limits.most - 1))
         if last > scrapes[-1]:
             level = limits.after(level, scrapes[-1], last, 0 if node in self._unbudgeted else 1)
-            scrapes = (*scrapes[2 - KEPT :], last)
+            scrapes = (*scrapes, last)[-KEPT:]
         self._unbudgeted.discard(node)
         self._levels[node] = scrapes, level
         queries = self._queries.get(node)
