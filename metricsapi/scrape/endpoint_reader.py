@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from metricsapi.kube.files import FollowedFiles
 from metricsapi.scrape.decoding import DecodeError, Exchange
 from metricsapi.scrape.endpoints import Endpoint
-from metricsapi.scrape.errors import Cause, ScrapeError, from_status
+from metricsapi.scrape.errors import Cause, ScrapeError, broken_off, from_status
 from metricsapi.scrape.http_response import Response
 from metricsapi.scrape.slices import Slices
 from metricsapi.scrape.targets import Target
@@ -60,14 +60,13 @@ class EndpointReader:
             wall_offset=time.time() - time.monotonic(),
             max_pods=target.max_pods,
         )
-        cut = ScrapeError(Cause.TRUNCATED, f"{where} broke off within its answer")
         if response.cut_possible and endpoint.name == "resource":
-            raise cut  # lines that are missing leave no trace
+            raise broken_off(where)  # lines that are missing leave no trace
         try:
             sample = await self._slices.run(endpoint.decode(response.body, exchange))
         except DecodeError as error:
             if response.cut_possible:
-                raise cut from error
+                raise broken_off(where) from error
             other = error.cause is Cause.DECODE
             message = f"{where}: {error}"
             raise ScrapeError(error.cause, message, other_endpoint=other) from error

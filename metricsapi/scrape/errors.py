@@ -153,6 +153,11 @@ def from_tls_error(error: OSError, where: str) -> ScrapeError:
     return ScrapeError(Cause.TLS, f"TLS with {where} failed: {reason}")
 
 
+def broken_off(where: str) -> ScrapeError:
+    """Return the error of a response of which only the beginning came."""
+    return ScrapeError(Cause.TRUNCATED, f"{where} broke off within its answer")
+
+
 def certificate_cause(code: int) -> Cause:
     """Return the cause for OpenSSL's code of a failed verification (X509_V_ERR_*)."""
     if code in _MISMATCH:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import httptools
 from msgspec import Struct
 
-from metricsapi.scrape.errors import Cause, ScrapeError
+from metricsapi.scrape.errors import Cause, ScrapeError, broken_off
 from metricsapi.scrape.response_body import Body, too_large
 
 MAX_HEAD = 64 * 1024  # bytes of status line and headers, interim responses included
@@ -104,7 +104,7 @@ class ResponseReader:
     def lost(self) -> ScrapeError:
         """Return the error for a connection that broke before the response was whole."""
         if self.started:
-            return ScrapeError(Cause.TRUNCATED, f"{self._where} broke off within its answer")
+            return broken_off(self._where)
         return ScrapeError(Cause.RESET, f"{self._where} closed the connection without an answer")
 
     # callbacks of httptools

@@ -33,7 +33,7 @@ class FrontProxy:
 
     `authorities` signed its certificate; `allowed_names` are its common names, and an empty
     list allows every name; the other fields are the headers of user, groups and extras, in order.
-    Without authorities nothing is.
+    Without authorities no request is.
     """
 
     authorities: CertificateAuthorities = NOBODY
