@@ -28,9 +28,9 @@ from metricsapi.server.prefetch.learner import RememberedQuery
 from metricsapi.server.prefetch.limits import Limits
 
 SOON = 0.5  # seconds by which pods that have started wait for the scrape of a query
-# Seconds of age that a long window counts for. With less an HPA sees the whole of a change later;
+# Age that a long window counts for, in periods. With less an HPA sees the whole of a change later;
 # with more, nodes of the same queries would hardly come to be scraped together.
-LONG_WINDOW = 4.0
+LONG_WINDOW = 4 / 15
 SHIFT = 1.0  # seconds by which a moment may come earlier when it is planned again
 MARGIN = 0.25  # seconds by which a timer may be late
 
@@ -166,7 +166,7 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         age = (sums[end] - start * node.last - (end - start) * main.at) / end
         frequent = interval <= node.limits.longest
-        yield age + LONG_WINDOW * (frequent and node.limits.is_long(node.scrapes, main.at))
+        yield age + LONG_WINDOW * period * (frequent and node.limits.is_long(node.scrapes, main.at))
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

@@ -17,12 +17,18 @@ from types import SimpleNamespace
 import pytest
 
 from metricsapi.storage.windows import Windows
-from tests.server.prefetch.simulation import PERIOD, Caller, Simulation, every, query
+from tests.server.prefetch.simulation import (
+    PERIOD,
+    Caller,
+    Simulation,
+    controllers,
+    every,
+    query,
+)
 
 LEARNED, UNTIL = 400.0, 1600.0
 WHOLE = 0.9  # of a step of the load
 STEP_EACH = 3.7  # seconds, of which no number of periods is a multiple
-RULE = Windows.of(PERIOD)
 
 
 def evenly(number):
@@ -44,21 +50,21 @@ PHASES = {
 }
 
 
-def windows(scrapes):
+def windows(scrapes, period=PERIOD):
     """Return (read at, runs since) of each rate, in order, by the rule of the store."""
-    kept, rates = [], []
+    rule, kept, rates = Windows.of(period), [], []
     for at in scrapes:
         now = SimpleNamespace(requested=at, time=at)
         if kept:
-            kept = RULE.readings(kept, now, -1e6)
+            kept = rule.readings(kept, now, -1e6)
             rates.append((at, kept[0].at.requested))
         kept = [*kept, SimpleNamespace(at=now)]
     return rates
 
 
-def served(simulation):
+def served(simulation, period=PERIOD):
     """Return for each caller when it asked and the window of the rate that it was given."""
-    rates = windows(simulation.scrapes["node"])
+    rates = windows(simulation.scrapes["node"], period)
     ends = [at for at, _ in rates]
     for caller in simulation.callers:
         times = [at for at, _ in caller.ages if at >= LEARNED]
@@ -87,14 +93,14 @@ def noise(simulations):
     )
 
 
-def delay(simulations):
+def delay(simulations, period=PERIOD):
     """Return after how many seconds on average an HPA sees a step of the load as a whole."""
     delays = []
     for each in simulations:
-        for times, rates in served(each):
+        for times, rates in served(each, period):
             for number in count():
                 step = LEARNED + STEP_EACH * number
-                if step > UNTIL - 100.0:
+                if step > each.now - 7.0 * period:
                     break
                 first = bisect_left(times, step)
                 delays.append(next(
@@ -128,6 +134,22 @@ def test_at_other_intervals_a_step_is_seen_sooner_and_rates_are_no_noisier(inter
 
     assert noise(simulated(prefetch=True)) <= 1.01
     assert delay(simulated(prefetch=True)) < delay(simulated(prefetch=False)) - 1.0
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("period", [10.0, 30.0, 60.0])
+def test_with_another_period_than_queries_a_step_is_seen_sooner(period, queries):
+    plain, fresh = (
+        delay(
+            [
+                Simulation(controllers(queries, seed), prefetch=each, period=period).run(2000.0)
+                for seed in range(4)
+            ],
+            period,
+        )
+        for each in (False, True)
+    )
+    assert fresh < plain
 
 
 @pytest.mark.parametrize("interval", [5.0, 7.0, 10.0, 12.0, 13.0, 20.0, 25.0, 40.0, 60.0])
