@@ -166,7 +166,8 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
         start, end = bisect_left(times, main.at), bisect_left(times, main.at + until)
         age = (sums[end] - start * node.last - (end - start) * main.at) / end
         frequent = interval <= node.limits.longest
-        yield age + LONG_WINDOW * period * (frequent and node.limits.is_long(node.scrapes, main.at))
+        long = frequent and node.limits.has_long_window(node.scrapes, main.at)
+        yield age + LONG_WINDOW * period * long
 
 
 def _extra(node: Node, moments: Sequence[Moment], main: float) -> Moment | None:

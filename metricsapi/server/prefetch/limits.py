@@ -37,8 +37,8 @@ class Limits(NamedTuple):
         """Return whether an interval is about a period: each scrape can be for its query."""
         return abs(interval - self.period) <= SLACK * self.period
 
-    def is_long(self, scrapes: Sequence[float], at: float) -> bool:
-        """Return whether the window of a rate that is read at `at` is long; see `storage.windows`.
+    def has_long_window(self, scrapes: Sequence[float], at: float) -> bool:
+        """Return whether a rate that is read at `at` has a long window, by `storage.windows`.
 
         It is not where the budget is for one scrape a period: each rate runs from the last one.
         """
