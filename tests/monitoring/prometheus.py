@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import ssl
 from dataclasses import dataclass, field
 
@@ -158,11 +157,16 @@ def operand(expression):
     return expression
 
 
-async def requests(installation, replica, *, faulty):
-    """Requests as kubectl and the HPA send them; each that comes directly has a new token."""
+async def requests(installation, replica, ended, *, faulty):
+    """Requests as kubectl and the HPA send them; each that comes directly has a new token.
+
+    The last ones are finished: a connection whose handshake is cancelled is not closed at once.
+    """
     aggregator = installation.api.aggregator
     service = installation.cluster.get("apiservices", "v1beta1.metrics.k8s.io")
-    for number in itertools.count():
+    number = 0
+    while not ended.is_set():
+        number += 1
         with contextlib.suppress(httpx.HTTPError):
             for path in (f"{API}/nodes", f"{API}/pods", f"{API}/namespaces/ns-1/pods"):
                 await installation.admin.get(path)
@@ -194,15 +198,15 @@ async def send_malformed(port):
 
 
 @contextlib.asynccontextmanager
-async def running(coroutine):
-    task = asyncio.create_task(coroutine)
-    try:
-        yield
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def requested(installation, replica, *, faulty):
+    """Send requests meanwhile."""
+    ended = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(requests(installation, replica, ended, faulty=faulty))
+        try:
+            yield
+        finally:
+            ended.set()
 
 
 async def observed(program, folder):
@@ -218,14 +222,14 @@ async def observed(program, folder):
         await installation.ready(replica, other)
         targets = [f"127.0.0.1:{each.port}" for each in (replica, other)]
         async with Prometheus(program, data, targets) as prometheus:
-            async with running(requests(installation, replica, faulty=False)):
+            async with requested(installation, replica, faulty=False):
                 await prometheus.scraped(SAMPLES_HEALTHY)
                 healthy = await prometheus.observe()
                 healthy.memory = memory_of((await installation.admin.get(f"{API}/pods")).json())
             await installation.kubelets.set_fault("node-0", Fault.REFUSE)
             await installation.kubelets.set_fault("node-1", Fault.NO_CONTAINERS)
             await installation.api.set_outage(Outage.FAILING)
-            async with running(requests(installation, replica, faulty=True)):
+            async with requested(installation, replica, faulty=True):
                 await prometheus.scraped(SAMPLES_FAULTY)
                 faulty = await prometheus.observe()
     return healthy, faulty
