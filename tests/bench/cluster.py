@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import ssl
 import subprocess
@@ -29,13 +28,21 @@ def report_progress(text: str) -> None:
 
 
 def circumstances(nodes: int, pods: int) -> dict[str, Any]:
-    """Return what numbers depend on: size of the cluster, with `pods` a node, and this machine."""
+    """Return what numbers depend on: the cluster, the Python of the server, and the machine."""
+    asked = "import platform, ssl; print(platform.python_version(), ssl.OPENSSL_VERSION, sep=',')"
+    command = [_server_python(), "-c", asked]
+    python, openssl = subprocess.check_output(command, text=True).strip().split(",")
     return {
         "nodes": nodes,
         "pods": nodes * pods,
-        "python": platform.python_version(),
+        "python": python,
+        "openssl": openssl,
         "cores": os.cpu_count(),
     }
+
+
+def _server_python() -> str:
+    return os.environ.get("SERVER_PYTHON", sys.executable)
 
 
 @contextlib.contextmanager
@@ -91,8 +98,13 @@ def server(
     SERVER_PYTHON has nothing installed but what the server needs: libraries of the tests that are
     there would be imported (httpx takes rich and pygments, 3 MiB, where it finds them).
     """
-    python = os.environ.get("SERVER_PYTHON", sys.executable)
-    command = [python, "-m", "metricsapi", "serve", *_flags(directory, port, resolution, name)]
+    command = [
+        _server_python(),
+        "-m",
+        "metricsapi",
+        "serve",
+        *_flags(directory, port, resolution, name),
+    ]
     with _serving([*command, *flags], directory, port, name) as running:
         yield running
 
