@@ -6,6 +6,8 @@ object where the sample has nothing new.
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -67,11 +69,7 @@ def next_state(state: CpuState, start: KubeletTime, new: CpuStats, rules: Rules)
     if at.received - last.at.received > rules.windows.longest:
         return _begun(state, start, new, at, rules)
     if last.counter is None or counter < last.counter - ROUNDED:
-        return (
-            state
-            if _is_set_back(last, at, counter, rules)
-            else _begun(state, start, new, at, rules)
-        )
+        return _after_lower(state, start, new, at, rules)
     return _following(state, last, start, new, at, rules)
 
 
@@ -147,17 +145,24 @@ def _is_repeated(last: Reading, at: Instant, counter: int) -> bool:
     return grown <= 0 and 0.0 < -later <= OLDEST_READING
 
 
-def _is_set_back(last: Reading, at: Instant, counter: int, rules: Rules) -> bool:
-    """Return whether a counter below the last reading is still that of the same container.
+def _after_lower(
+    state: CpuState, start: KubeletTime, new: CpuStats, at: Instant, rules: Rules
+) -> CpuState:
+    """Return the state after a counter that is below the last reading.
 
-    It is if the node's cores could not give as much to one that started since then. Such a counter
-    is usually right again in the next answer, so it is passed over once, unless the last reading is
-    what was wrong: its growth, or its time.
+    It is still that of the same container if the node's cores could not give as much to one that
+    started since the last rate. Then one of the two readings is wrong, and is passed over: the last
+    one if it has no rate, else the new one. That is usually right again in the next answer, so it
+    is passed over once, unless the time of the last one is what was wrong.
     """
-    since = at.received - last.at.requested
-    new_at_most = rules.limits.cpu * (since + OLDEST_READING)
-    once = since <= 2 * rules.windows.period and last.cpu is not None
-    return once and at.time > last.at.time and counter > new_at_most
+    rated, counter = state.rated, new.usage_core_nano_seconds or 0
+    since = inf if rated is None else at.received - rated.at.requested
+    if rated is None or counter <= rules.limits.cpu * (since + OLDEST_READING):
+        return _begun(state, start, new, at, rules)
+    if rated is not state.reading:
+        return next_state(CpuState(rated, rated, run=state.run), start, new, rules)
+    once = since <= 2 * rules.windows.period and at.time > rated.at.time
+    return state if once else _begun(state, start, new, at, rules)
 
 
 def _without_counter(

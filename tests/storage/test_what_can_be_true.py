@@ -350,16 +350,29 @@ def test_a_counter_that_stays_lower_begins_anew():
     assert (cores(usage), usage.timestamp) == ({"c": pytest.approx(0.25, rel=0.01)}, EPOCH + 160)
 
 
+@pytest.mark.parametrize("rate", [None, CORE // 4])
 @pytest.mark.parametrize(("ahead", "more"), [(0.0, 10**6), (80.0, 10.0)])
-def test_after_a_counter_or_time_that_was_too_high_for_once_usage_goes_on_at_once(ahead, more):
+def test_after_a_counter_or_time_that_was_too_high_for_once_usage_goes_on_at_once(
+    ahead, more, rate
+):
     store = MetricsStore(max_age=60.0, period=15.0, cluster=Cluster())
+    served = []
     for at in (100.0, 115.0, 130.0, 145.0):
-        item = container(at=at)
+        item = container(at=at, cpu_rate=rate)
         if at == 130.0:
             item.cpu.usage_core_nano_seconds += int(more * CORE)
             item.cpu.time += ahead
-        usage = put(store, at, item)
-    assert (cores(usage), usage.timestamp) == ({"c": 0.25}, EPOCH + 145)
+        served.append(put(store, at, item))
+    assert [cores(usage) for usage in served[1:]] == 3 * [{"c": 0.25}]
+    assert served[3].timestamp == EPOCH + 145
+
+
+def test_after_a_counter_that_was_too_high_one_that_a_new_container_can_have_begins_anew(store):
+    """Its counter is above that of the last rate, as the container before was young."""
+    for at in (100.0, 115.0):
+        put(store, at, container(at=at, age=10.0, cpu_rate=None))
+    put(store, 130.0, container(at=130.0, cpu_rate=None, cpu_counter=10**6 * CORE))
+    assert put(store, 145.0, container(at=145.0, age=10.0, cpu_rate=None)) is None
 
 
 def test_after_an_hour_without_answers_the_kubelets_rate_is_served(store):
