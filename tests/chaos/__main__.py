@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from tests.chaos.observer import GRACE, Observer, Refused, served, wrong
+from tests.chaos.observer import GRACE, OLDEST, Observer, Refused, served, wrong
 from tests.chaos.schedule import Schedule, plan
 from tests.chaos.world import NODES, World
 
-# Two of the default periods: what is needed of the API server is asked for again with a backoff
-# of up to 30 s, whatever --metric-resolution is.
-RECOVERED_WITHIN = 30.0  # seconds after the last fault
+# Seconds after the last fault. What is needed of the API server is asked for again with a backoff
+# of up to 30 s, whatever --metric-resolution is, and a node is well after lies when OLDEST is over.
+RECOVERED_WITHIN = OLDEST
 READY_WITHIN = 20.0  # seconds
 
 

@@ -14,6 +14,7 @@ SHORTEST, LONGEST = 1.0, 6.0  # seconds
 MOST_NODES = 6  # of a fault
 LONGEST_BACKOFF = 30.0  # seconds until the API server is asked again after failures
 OF_NODES = {Scope.NODES, Scope.NODE_OBJECTS}
+TICK = 2.0 * HOUSEKEEPING  # seconds until a kubelet's housekeeping reads a node again, at most
 
 
 @dataclass
@@ -94,19 +95,29 @@ class Schedule:
             str(entry) for entry in self.planned if entry.began is not None and entry.ended is None
         ]
 
-    def healthy_since(self, index, now, grace):
-        """Return whether a node had no fault for `grace` seconds before `now` (monotonic)."""
-        own = [entry for entry in self.planned if entry.began is not None and index in entry.nodes]
-        return all(
-            self._over(entry) + grace < now for entry in own if entry.fault.scope in OF_NODES
-        )
+    def healthy_since(self, index, now, grace, ticks=1):
+        """Return whether a node had no fault for `grace` seconds before `now` (monotonic).
+
+        After lies its own stat is right again once its kubelet has read that `ticks` times, counted
+        from the first good response, which a fault may delay that begins within `grace`.
+        """
+        over = settled = -math.inf
+        lies = False
+        for entry in self.planned:
+            if entry.began is None or not (entry.fault.scope in OF_NODES and index in entry.nodes):
+                continue
+            lies = entry.fault.lies or (lies and entry.began < over + grace)
+            over = max(over, self._over(entry))
+            if lies:
+                settled = over + ticks * TICK
+        return max(over, settled) + grace < now
 
     def _over(self, entry):
         """Return when a fault has no effect any more, in monotonic seconds."""
         if entry.ended is None:
             return math.inf
         if entry.fault.scope is not Scope.NODE_OBJECTS:
-            return entry.ended + 2 * HOUSEKEEPING * entry.fault.lies
+            return entry.ended
         # Its end is news from the API server, which came late if that had a fault at the time.
         late = [
             math.inf if other.ended is None else other.ended + LONGEST_BACKOFF

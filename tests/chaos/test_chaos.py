@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.__main__ import run
 from tests.chaos.faults import FAULTS, OWN_CLOCK, Scope
-from tests.chaos.schedule import OF_NODES, Schedule, plan
+from tests.chaos.schedule import OF_NODES, Planned, Schedule, plan
 from tests.support.mutations import mutated_bytes, mutated_json
 
 SEEDS = [(2, 6.0)]  # a short plan, and those that failed once: (seed, seconds)
@@ -56,6 +56,27 @@ def test_a_node_is_well_again_some_time_after_its_last_fault():
     entry.ended = 104.0
     assert not schedule.healthy_since(index, 108.0, grace=5.0)
     assert schedule.healthy_since(index, 110.0, grace=5.0)
+
+
+def test_after_lies_a_node_is_well_once_its_kubelet_has_read_it_as_often_as_is_needed():
+    """A fault that follows at once delays the first reading of these, and a later one does not."""
+    lies, other = (
+        next(f for f in FAULTS if f.lies is lying and f.scope is Scope.NODES)
+        for lying in (True, False)
+    )
+
+    def healthy_at(*faults, ticks):
+        planned = [
+            Planned(fault, began, ended, [6], 0, began, ended) for fault, began, ended in faults
+        ]
+        schedule = Schedule(planned)
+        return next(now for now in range(200) if schedule.healthy_since(6, now + 0.1, 5.0, ticks))
+
+    first = (lies, 10.0, 13.0)
+    assert [healthy_at(first, ticks=ticks) for ticks in (1, 2)] == [38, 58]
+    assert healthy_at(first, (other, 15.0, 19.0), ticks=2) == 64
+    assert healthy_at(first, (other, 19.0, 23.0), ticks=2) == 58
+    assert healthy_at((other, 10.0, 13.0), ticks=2) == 18
 
 
 def test_documents_are_changed_and_the_same_for_the_same_random_numbers():
