@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import msgspec
 
-LONGEST_RETRY_AFTER = 300.0  # seconds; a proxy that asks for a day is not obeyed
+LONGEST_RETRY_AFTER = 120.0  # seconds; a proxy that asks for a day is not obeyed
 LONGEST_MESSAGE = 1000  # characters of what a server says, which is logged
 # What msgspec raises for bytes that are not the JSON asked for: DecodeError for syntax and types,
 # UnicodeDecodeError within strings, RecursionError for nesting that is too deep.

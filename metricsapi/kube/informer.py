@@ -36,7 +36,6 @@ WATCH_SECONDS = 300  # asked of the server; between one and two of these (client
 SHORT_WATCH = 1.0  # seconds; a watch that lasts longer works, even if nothing changes
 # Seconds. A watch is ended by us if the server, which was asked to, does not.
 LONGEST_WATCH = 2 * WATCH_SECONDS + 60.0
-LONGEST_RETRY_AFTER = 120.0  # seconds that a server may ask us to wait
 # Seconds without a byte, then we list again. kube-apiserver sends a bookmark a minute, but of a
 # resource that never changes only as often as etcd tells its progress: 10 minutes by default.
 IDLE_TIMEOUT = 150.0
@@ -108,7 +107,7 @@ class Informer(Generic[T]):
             except KubeError as error:
                 self._failed(error)
                 if isinstance(error, ApiError):
-                    retry_after = min(error.retry_after, LONGEST_RETRY_AFTER)
+                    retry_after = error.retry_after
             self.restarts += 1
             await asyncio.sleep(self._backoff.delay(retry_after))
 
@@ -241,7 +240,7 @@ class Informer(Generic[T]):
 
 
 def _popped(items: list[T]) -> Iterator[T]:
-    """Yield the items of a list in order, which is empty then."""
+    """Yield the items of a list in order, and take each out of it."""
     items.reverse()
     while items:
         yield items.pop()

@@ -581,7 +581,7 @@ async def test_a_watch_that_is_forbidden_is_logged_once_and_reported_with_its_ti
 
 
 async def test_a_server_may_not_ask_for_a_pause_of_a_day(start, monkeypatch):
-    monkeypatch.setattr("metricsapi.kube.informer.LONGEST_RETRY_AFTER", 0.2)
+    monkeypatch.setattr("metricsapi.kube.errors.LONGEST_RETRY_AFTER", 0.2)
     lists = []
 
     class Busy(ScriptedApiServer):
