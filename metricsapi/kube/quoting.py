@@ -17,13 +17,13 @@ _ESCAPES = {
 
 def quoted(text: str) -> str:
     """Return text in double quotes; what cannot be printed is escaped."""
-    return '"' + "".join(_ESCAPES.get(sign) or _printable(sign) for sign in text) + '"'
+    return '"' + "".join(_ESCAPES.get(each) or _printable(each) for each in text) + '"'
 
 
-def _printable(sign: str) -> str:
-    if sign.isprintable():
-        return sign
-    code = ord(sign)
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

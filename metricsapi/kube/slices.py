@@ -33,7 +33,7 @@ async def in_slices(
 
 
 async def one_by_one(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield items; other tasks run after each slice of what is done with them."""
+    """Yield items for work on each; other tasks run after each slice of that work."""
     until = time.perf_counter() + SLICE
     for item in items:
         yield item

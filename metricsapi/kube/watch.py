@@ -122,7 +122,8 @@ def decode_page(resource: Resource[T], body: bytes, *, one_by_one: bool = False)
     """
     page: _List[Any]
     if not one_by_one:
-        # In one pass, which costs half as much, unless an object is such that it costs itself.
+        # In one pass, which costs half as much. It fails for all objects if it does for one:
+        # then each is decoded by itself, and only those that cannot be decoded are left out.
         with suppress(*UNDECODABLE):
             page = msgspec.json.decode(body, type=_List[resource.wire])  # type: ignore[name-defined]
             return _page(page, [resource.read(item) for item in page.items or ()])
