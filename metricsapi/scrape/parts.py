@@ -11,7 +11,7 @@ from metricsapi.storage.types import NodeSample
 
 
 class Store(Protocol):
-    """Where samples go: `MetricsStore`, or with prefetch what notes them before it."""
+    """Where samples go: `MetricsStore`, with prefetch in a wrapper that notes new pods."""
 
     def put_in_steps(self, sample: NodeSample) -> Generator[None, None, None]: ...
     def forget(self, node: str) -> None: ...

@@ -31,7 +31,7 @@ class ScrapeTasks:
         self._failed = InFlightLimit(settings.failed_concurrency, self._start)
 
     def add(self, state: NodeState) -> None:
-        """Scrape a node, now or when the limit allows it. It is in flight while it has a limit."""
+        """Scrape a node, now or when the limit allows it; it has `limit` until that is done."""
         state.limit = self._healthy if state.failure is None else self._failed
         state.limit.add(state)
 
@@ -66,7 +66,7 @@ class ScrapeTasks:
             state = following
 
     def _next(self, state: NodeState, task: asyncio.Task[None] | None) -> NodeState | None:
-        """Return the node that this task scrapes next, in the place of the one that it has done."""
+        """Return the node that this task scrapes next, in place of `state`; None for none."""
         if state.task is not task or state.limit is None:
             return None
         following = state.limit.replace(state)

@@ -184,7 +184,8 @@ class ScraperPool:
     def _wanted(self, state: NodeState) -> bool:
         """Return whether this replica is to scrape a node.
 
-        If another one scrapes, it is to where that seems not to know the node.
+        While another replica scrapes, that is so only for a node of which no result has come for
+        longer than `patience`: the other replica seems not to know it.
         """
         if self._sharing.may_scrape():
             return True
