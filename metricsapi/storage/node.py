@@ -26,7 +26,7 @@ from metricsapi.storage.types import (
 )
 from metricsapi.storage.windows import Windows
 
-UNRATED = 60.0  # seconds, and three periods, after which a node without a new rate is unusable
+UNRATED = 60.0  # seconds, or three periods if longer: without a new rate a node is unusable then
 EXACT = 100_000  # nanocores: a rate below this is rounded too much to tell a window
 
 
@@ -43,7 +43,8 @@ class Node:
         self.containers = 0  # of these pods: to count those of all nodes takes 50 ms at 15,000
         self.stat: Stat | None = None
         self.usage: NodeUsage | None = None  # None: not made since the last change
-        self.unrated_since: float | None = None  # monotonic seconds; None before the first answer
+        # Monotonic seconds: the reading of its last rate, or else its first answer.
+        self.unrated_since: float | None = None
 
     def put(self, sample: NodeSample, limits: Limits, windows: Windows) -> Rules:
         """Take an answer's times and the node's own stats; return the rules for its containers."""

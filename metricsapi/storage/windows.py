@@ -9,7 +9,7 @@ For a container that started less than `YOUNG` ago `SHORTEST_SHARE` of a period 
 does not count a new pod before the whole window lies after the moment at which it became ready.
 
 The age of a reading is that of its request: where every node is read once a period, the reading
-before the last is a period old, however long an answer took, and is always the one.
+before the last is a period old, however long an answer took, and the rate always runs from it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from msgspec import Struct
 from metricsapi.storage.rates import Reading
 from metricsapi.storage.timing import Instant
 
-# Of a period. Readings are not made on the dot, and a window of two periods would be much too long.
+# Of a period. Readings are not exactly a period apart, and two periods would be much too long.
 ENOUGH = 0.9
 SHORTEST_SHARE = 2 / 3  # of a period
 YOUNG = 300.0  # seconds: the HPA's --horizontal-pod-autoscaler-cpu-initialization-period
 KEPT = 4  # readings, the last one included
-LONGEST = 300.0  # seconds between two readings, and three periods, beyond which there is no rate
+LONGEST = 300.0  # seconds, or three periods if longer: no rate runs over more between two readings
 
 
 class Windows(Struct, frozen=True, gc=False):
