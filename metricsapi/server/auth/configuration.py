@@ -29,11 +29,11 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True)
 class FrontProxy:
-    """What makes a request one of the aggregation layer's.
+    """What shows that a request comes from the aggregation layer.
 
     `authorities` signed its certificate; `allowed_names` are its common names, and an empty
     list allows every name; the other fields are the headers of user, groups and extras, in order.
-    Without authorities no request is.
+    Without authorities no request comes from the aggregation layer.
     """
 
     authorities: CertificateAuthorities = NOBODY

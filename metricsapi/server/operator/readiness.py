@@ -88,7 +88,7 @@ class Readiness:
 
 
 def _keep_out_of_collections() -> None:
-    """Have full garbage collections leave out what there is now, after a partial one.
+    """Exclude what there is now from full garbage collections, after a partial collection.
 
     The objects of a whole cluster are here to stay. To look at each of them held the event loop for
     0.3 s at 12,000 nodes, again and again while a start made more of them.

@@ -57,7 +57,7 @@ class RememberedQuery:
         """Return how long before it is expected a node is read that takes `answer_time` seconds.
 
         In steps, so that nodes that take about as long are read together, which costs less. It is
-        infinite where that would be too long: read later, usage would always miss the query.
+        infinite where it would be above `LONGEST_LEAD`: with less, usage comes after the query.
         """
         lead = math.ceil((self.rhythm.error + answer_time) / LEAD_STEP) * LEAD_STEP
         return max(lead, SHORTEST_LEAD) if lead <= LONGEST_LEAD else math.inf
@@ -137,7 +137,7 @@ class Learner:
         return known
 
     def forget_stopped(self, now: float) -> Iterator[None]:
-        """Forget the queries that have stopped; yields after each, when more may come."""
+        """Forget the queries that have stopped. Other queries may come at each yield."""
         for user in list(self._users.values()):
             for known in list(user.queries.values()):
                 if known.has_stopped(now) and user.queries.get(known.query) is known:

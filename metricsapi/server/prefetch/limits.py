@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     def has_long_window(self, scrapes: Sequence[float], at: float) -> bool:
         """Return whether a rate that is read at `at` has a long window, by `storage.windows`.
 
-        It is not where the budget is for one scrape a period: each rate runs from the last one.
+        Never where the budget is one scrape a period: there each rate runs from the last scrape.
         """
         latest, earliest = at - ENOUGH * self.period, at - self.longest
         return self.budget > 1 and not any(earliest <= each <= latest for each in scrapes)

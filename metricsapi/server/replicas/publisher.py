@@ -55,7 +55,7 @@ class Publisher:
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Take the result of a scrape of our own that ended at `ended_at`.
 
-        One of more than `LARGEST_RESULT` bytes is not kept, so followers scrape such a node for
+        A result of more than `LARGEST_RESULT` bytes is not sent, so followers scrape such a node
         themselves: its kubelet would take megabytes of memory from every replica.
         """
         if isinstance(result, Failure):

@@ -230,8 +230,9 @@ class Replication:
     def _leader(self) -> Record | None:
         """Return whom to follow; None until nodes are listed: scrapes of others are dropped.
 
-        A leader ends its stream when it leads no longer. So while one goes on it is this replica
-        that does not see the Lease renewed, as without a connection to the API server.
+        A leader ends its stream when it leads no longer. So if the Lease has expired here while the
+        stream goes on, only this replica does not see it renewed, as without a connection to the
+        API server.
         """
         if not self._nodes.synced.is_set():
             return None

@@ -37,7 +37,7 @@ from metricsapi.storage.types import (
 NOTHING = -1  # in place of the number of a time: the answer has no such stats
 MOST_NAMELESS = 2**16  # each is counted; a response with more pods than that is a failure
 NodeName = Annotated[str, Meta(max_length=253)]  # as Kubernetes allows
-IMPOSSIBLE = -1  # in place of a number of more than 64 bits, which can be true as little
+IMPOSSIBLE = -1  # in place of a number of more than 64 bits, which is as impossible
 
 
 class Sample(Struct, tag=True):

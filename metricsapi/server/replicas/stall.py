@@ -1,7 +1,7 @@
 """Notices that this process stood still, as one that is frozen does (SIGSTOP, a cgroup's freezer).
 
-Other replicas have newer usage by then. So what is stored is stale until each node has a result as
-new as one that a replica which went on has: of the period before the stall ended, or later. Time
+Other replicas have newer usage by then. So what is stored is stale until each node has a result of
+the period before the stall ended, or later: the other replicas have no newer ones for certain. Time
 that the monotonic clock does not count, as that of a suspended machine, is not noticed.
 """
 
