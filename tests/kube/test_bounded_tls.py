@@ -17,7 +17,6 @@ from tests.support.tls_pair import ALERT, HANDSHAKE, TLSPair
 NOW, DAY = time.time(), 86400.0
 CA = make_authority("ours", now=NOW, lifetime=DAY)
 PAIR = make_serving(["localhost"], [], now=NOW, lifetime=DAY, authority=CA)
-NO_RENEGOTIATION = ssl.OP_NO_RENEGOTIATION
 
 
 def to_api_server():
@@ -28,10 +27,6 @@ def to_leader():
     identity = CertificateIdentity(clock=lambda: NOW)
     identity.update([CA], CA)
     return identity.shown().context
-
-
-def serving():
-    return ServingTLS(PAIR).context
 
 
 def plain_server(tmp_path):

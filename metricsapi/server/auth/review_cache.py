@@ -50,14 +50,13 @@ class ReviewCache(Generic[K, V]):
         allowed_ttl: float,
         denied_ttl: float,
         clock: Callable[[], float],
-        size: int = SIZE,
         observe: Observer = unobserved,
     ) -> None:
         self.hits = self.misses = 0
         self._fetch = fetch
         self._is_allowed = is_allowed
-        self._allowed: TTLCache[K, V] = TTLCache(size, allowed_ttl, timer=clock)
-        self._denied: TTLCache[K, V] = TTLCache(size, denied_ttl, timer=clock)
+        self._allowed: TTLCache[K, V] = TTLCache(SIZE, allowed_ttl, timer=clock)
+        self._denied: TTLCache[K, V] = TTLCache(SIZE, denied_ttl, timer=clock)
         self._pending: dict[K, _Pending[V]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._clock = clock

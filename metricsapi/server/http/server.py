@@ -26,6 +26,7 @@ from metricsapi.server.tls.context import ServingTLS
 # Bytes that the kernel keeps of what a client sends: requests are small. It bounds what TLS handles
 # in one go, and libuv reads from a socket up to 32 times in a row if each read fills its buffer.
 RECEIVE_BUFFER = 16 * 1024
+GRACE = 30  # seconds that requests in flight may take when the server ends
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,11 @@ class Server:
         tls: ServingTLS,
         serving: ServingSettings,
         limits: LimitSettings,
-        grace: float = 30.0,
         leaving: asyncio.Event | None = None,
         refusals: RefusalLog | None = None,
     ) -> None:
         """Take where to listen; port 0 is any free one, see `port` once running.
 
-        `grace` is how long requests in flight may take when the server ends, in seconds.
         `leaving` is set when shutdown begins. `refusals` counts and logs what is refused before
         it reaches the app.
         """
@@ -67,7 +66,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 headers=_headers(serving),
-                timeout_graceful_shutdown=int(grace),
+                timeout_graceful_shutdown=GRACE,
             ),
             tls,
             limits,

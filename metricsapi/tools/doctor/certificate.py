@@ -36,9 +36,9 @@ class Certificate(Struct, frozen=True):
             f"valid {self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}"
         )
 
-    def days_left(self, now: datetime | None = None) -> float:
+    def days_left(self) -> float:
         """Return the days until it expires, negative afterwards."""
-        return (self.not_after - (now or datetime.now(UTC))).total_seconds() / 86400
+        return (self.not_after - datetime.now(UTC)).total_seconds() / 86400
 
 
 def read_certificate(der: bytes) -> Certificate:

@@ -14,9 +14,10 @@ from metricsapi.tools.sandbox.state import timestamp
 class HostSource:
     """This machine; everything is read while a request is served, as over containerd."""
 
-    def __init__(self, host: Host, namespace: str = "host") -> None:
+    namespace = "host"
+
+    def __init__(self, host: Host) -> None:
         self.name = host.name
-        self.namespace = namespace
         self.host = host
 
     def summary(self, now: float, *, full: bool = False) -> bytes:
