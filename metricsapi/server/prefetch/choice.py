@@ -6,8 +6,8 @@ the node's `limits`
 - the main scrape belongs to the caller that has asked for the longest time, of those whose queries
   have a moment within reach. It is made at the moment that leaves that caller's queries the least
   mean age, from the last scrape until a period after this one, but where the window of its rate is
-  much longer than a period only if that takes `LONG_WINDOW` away: an HPA sees the whole of a change
-  later then;
+  much longer than a period only if that takes `LONG_WINDOW` periods of age away: an HPA sees the
+  whole of a change later then;
 - an extra scrape comes before the main one where the budget has both: where it takes most age away
   until then, again from the queries of the oldest caller that gain by one.
 
@@ -154,8 +154,9 @@ def _costs(node: Node, mains: Sequence[Moment], moments: Sequence[Moment]) -> It
     It comes again with its query if that has about the period for its interval. The moments before
     it count too: where they are spread evenly, scrapes are then as soon as the budget has one.
 
-    It costs `LONG_WINDOW` more where the rate would run from a scrape long ago. Not for queries
-    rarer than scrapes: the one before may be another caller's, and must not put theirs off.
+    It costs `LONG_WINDOW` periods more where the rate would run from a scrape long ago. Not for
+    queries rarer than scrapes: the scrape before may be another caller's, and must not put theirs
+    off.
     """
     times, period = [moment.at for moment in moments], node.limits.period
     sums = [0.0, *accumulate(times)]
