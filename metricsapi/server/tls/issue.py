@@ -43,7 +43,7 @@ def begins_at(pair: KeyPair) -> float:
 def is_current(pair: KeyPair, now: float) -> bool:
     """Return whether a certificate of ours need not be replaced at epoch seconds `now`.
 
-    One whose life has not begun must be: it was made while a clock was ahead.
+    A certificate that is not valid yet has to be: it was made while a clock was hours ahead.
     """
     return begins_at(pair) <= now < renew_at(pair)
 
