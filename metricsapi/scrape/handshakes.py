@@ -15,9 +15,7 @@ from metricsapi.kube.slices import SLICE
 
 
 class Handshakes:
-    """Calls what continues handshakes: first in, first out, for a slice at most each time the event
-    loop goes round.
-    """
+    """Continues handshakes in order, for one slice at most in each iteration of the event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock

@@ -1,7 +1,7 @@
 """Bounds the bandwidth of a burst, since a thousand kubelets are scraped right after each other.
 
-Reserved is what is expected of a kubelet: what it sent last time. Where it sends more, those that
-come next wait for the difference: what comes unforeseen is bounded by the scrapes in flight.
+Bytes are reserved for what a kubelet is expected to send: as many as last time. Where it sends
+more, the next scrapes wait for the difference, so only scrapes in flight can exceed the bound.
 """
 
 from __future__ import annotations

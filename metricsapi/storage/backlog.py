@@ -7,9 +7,9 @@ has what waits on its node put first, in order, and gets what the leader would g
 wait as readings are kept of a stat, and for a period at least: no rate begins before them.
 
 These never wait: a node's own stats and what is known of its clock; what a scrape of our own gave;
-an answer that lists other pods or containers than the one before, or the same with other starts;
-and one of whose containers any may not have been read at request time, since what its readings are
-worth is known only from all those before.
+an answer that lists other pods or containers than the answer before, or the same with other starts;
+and an answer with a container that may not have been read at request time, since what its readings
+are worth is known only from all those before.
 """
 
 from __future__ import annotations

@@ -29,10 +29,9 @@ served, as it is where one of the clocks jumped between two readings at request 
 says which: a machine that was paused, ours or the kubelet's, or a clock that was set. What comes
 from housekeeping has the kubelet's rate then, which is made of times that do not jump.
 
-**A counter that stands still** has a rate of 0, unless the kubelet has had a rate beside it for
-longer than that can be of usage before the first of the readings (`STANDSTILL`). Then nothing is
-known: a virtual kubelet writes a minute's usage where the counter belongs, which is the same while
-the load is steady.
+**A counter that stands still** has a rate of 0, unless the kubelet still has a rate beside it after
+more time than that rate can reach back (`STANDSTILL`). Then nothing is known: a virtual kubelet
+writes a minute's usage where the counter belongs, which is the same while the load is steady.
 
 Either way a window reaches from the one reading to the other and no further. They are the last two
 where a node is read once a period (else see `windows`), so that after a load step the next reading

@@ -1,7 +1,7 @@
 """Scrapes shared among replicas: the parts of `--leader-elect`, put together.
 
 One replica leads, by a Lease, and scrapes; it publishes each result. The others follow its stream
-and store what it holds by the same way as scrapes of their own. Whoever neither leads nor follows
+and store what it holds in the same way as scrapes of their own. Whoever neither leads nor follows
 scrapes for itself: a double scrape is harmless, a missing one is not.
 """
 
