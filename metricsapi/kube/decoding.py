@@ -48,5 +48,5 @@ def decode_json(body: bytes | msgspec.Raw, into: type[T] | Any, what: str) -> T:
 
 
 def json_object(value: Any) -> dict[str, Any]:
-    """Return a decoded JSON object; an empty one for anything else."""
+    """Return a decoded JSON object; an empty dict for anything else."""
     return value if isinstance(value, dict) else {}

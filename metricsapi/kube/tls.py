@@ -137,8 +137,8 @@ def verifying_context(authorities: str | None, server_name: str | None = None) -
 
     As Go does, it takes an intermediate as a trust anchor, takes names from the SAN alone, and
     does not ask for the extensions that OpenSSL's strict mode (the default from Python 3.13 on)
-    misses in clusters' own CAs. A server's request to renegotiate is refused, too, and one that
-    sends records without content is disconnected.
+    misses in clusters' own CAs. A server's request to renegotiate is refused, too, and a
+    server that sends records without content is disconnected.
     """
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = server_name

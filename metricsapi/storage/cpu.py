@@ -150,10 +150,10 @@ def _after_lower(
 ) -> CpuState:
     """Return the state after a counter that is below the last reading.
 
-    It is still that of the same container if the node's cores could not give as much to one that
-    started since the last rate. Then one of the two readings is wrong, and is passed over: the last
-    one if it has no rate, else the new one. That is usually right again in the next answer, so it
-    is passed over once, unless the time of the last one is what was wrong.
+    It is still that of the same container if the node's cores could not give as much to a container
+    that started since the last rate. Then one of the two readings is wrong and is passed over: the
+    last reading if it has no rate, else the new reading. The next answer is usually right again, so
+    a new reading is passed over once, unless the time of the last reading is what was wrong.
     """
     rated, counter = state.rated, new.usage_core_nano_seconds or 0
     since = inf if rated is None else at.received - rated.at.requested

@@ -102,8 +102,8 @@ class Node:
     def _note_unrated(self, sample: NodeSample, windows: Windows) -> None:
         """Make answers unusable that are all sound, but of which no rate of the node follows.
 
-        Such are a counter that stays 0, one whose times do not move as it is read, and one that
-        grows by more than the cores of the node's object can give.
+        Such are a counter that stays 0, a counter whose times do not move as it is read, and a
+        counter that grows by more than the cores of the node's object can give.
         """
         rated = self.stat.cpu.rated if self.stat is not None else None
         if rated is not None:

@@ -145,7 +145,7 @@ def well_named(pod: Pod, containers: Iterable[str]) -> bool:
 def each_once(pods: Sequence[PodStats]) -> Sequence[PodStats]:
     """Return each pod of an answer once: with the containers of all its entries, if it has many.
 
-    An entry without a uid belongs to the pod of that name that has one, if there is such a pod.
+    An entry without a uid belongs to the pod of that name with a uid, if there is such a pod.
     """
     if len({pod.pod_ref.name for pod in pods}) == len(pods):
         return pods

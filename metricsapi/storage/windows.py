@@ -2,8 +2,8 @@
 
 A rate over a short window is noisy, and an autoscaler scales up on noise. So an additional read of
 a node changes how old its usage is, and never makes the window shorter. A stat keeps up to four
-readings, and the rate runs from the newest one that is at least `ENOUGH` of a period old. If none
-is, it runs from the oldest.
+readings, and the rate runs from the newest that is at least `ENOUGH` of a period old. If none is,
+it runs from the oldest.
 
 For a container that started less than `YOUNG` ago `SHORTEST_SHARE` of a period is enough: the HPA
 does not count a new pod before the whole window lies after the moment at which it became ready.

@@ -25,7 +25,7 @@ async def test_an_iteration_of_the_event_loop_has_one_slice_of_handshakes():
 
     for number in range(7):
         handshakes.add(lambda number=number: step(number))
-    assert done == [], "whoever reads a socket is not kept"
+    assert done == [], "reading from a socket does not wait for handshakes"
     while len(done) < 7:
         await asyncio.sleep(0)
         seen.append(len(done))
