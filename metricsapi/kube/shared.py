@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 LONGEST = 253  # characters of a name
+MOST = 32_768  # names: those of 15,000 nodes with their namespaces and containers, 13 MiB at most
 
 
 def shared(name: str) -> str:
@@ -16,6 +17,6 @@ def shared(name: str) -> str:
     return _shared(name) if len(name) <= LONGEST else name
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST)
 def _shared(name: str) -> str:
     return name
