@@ -128,6 +128,7 @@ class Prefetcher:
     async def run(self, progress: Progress = unobserved) -> None:
         """Plan for what has changed, and forget queries that have stopped, until cancelled."""
         tidied = time.monotonic()
+        self._wake.set()  # for what an earlier run has left
         while True:
             progress()
             await wait_for(self._wake, TIDY)
@@ -141,8 +142,11 @@ class Prefetcher:
 
     def _planning(self) -> Iterator[None]:
         """Plan for what has changed so far; more may change meanwhile."""
-        changed, self._changed = self._changed, {}
-        for known in changed:
+        for _ in range(len(self._changed)):
+            if not self._changed:  # what was left was forgotten meanwhile
+                return
+            known = next(iter(self._changed))
+            del self._changed[known]
             if self.planner.follows(known):
                 yield from self._plan(known)
             elif known.nodes:  # it is regular no longer, and takes no other query's place

@@ -228,6 +228,23 @@ async def test_queries_that_come_faster_than_they_are_planned_for_do_not_seem_to
     task.cancel()
 
 
+async def test_a_failure_while_one_query_is_planned_loses_no_other():
+    setup = Setup()
+    setup.add("web-0", "n1", app="web")
+    setup.add("db-0", "n2", app="db")
+    for _ in range(6):
+        setup.ask(selecting("app=web"))
+        setup.ask(selecting("app=db"), interval=0.0)
+    planner = setup.prefetcher.planner
+    setup.prefetcher.planner = None  # so that planning fails
+    with pytest.raises(AttributeError):
+        await setup.prefetcher.run()
+    setup.prefetcher.planner = planner
+    task = asyncio.create_task(setup.prefetcher.run())
+    await prefetched(setup, "n2")
+    task.cancel()
+
+
 async def test_what_is_shown_of_an_expected_query_is_short(setup):
     setup.add("web-0", "n1", app="web")
     setup.ask(selecting("app=web," + ",".join(f"x{i}!=y" for i in range(100))), 5)
