@@ -55,8 +55,8 @@ class Publisher:
     def publish(self, node: str, result: NodeSample | Failure, ended_at: float) -> None:
         """Take the result of a scrape of our own that ended at `ended_at`.
 
-        A result of more than `LARGEST_RESULT` bytes is not sent, so followers scrape such a node
-        themselves: its kubelet would take megabytes of memory from every replica.
+        Of a node with a result of more than `LARGEST_RESULT` bytes nothing is sent, so followers
+        scrape it themselves: its kubelet would take megabytes of memory from every replica.
         """
         if isinstance(result, Failure):
             packed = pack(Failed(node, str(result.cause), result.message, ended_at))
@@ -64,6 +64,8 @@ class Publisher:
             packed = pack(result)
         if len(packed.data) + len(packed.pods) <= LARGEST_RESULT:
             self.keep(node, packed)
+        else:
+            self.forget(node)
 
     def keep(self, node: str, packed: Packed) -> None:
         """Take a result as it is sent, as that of another replica is."""
