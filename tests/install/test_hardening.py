@@ -1,16 +1,12 @@
 """The pod passes the `restricted` Pod Security Standard, and has what keeps it alive and small."""
 
 import copy
-import inspect
 
 import pytest
 
-from metricsapi.server.http.server import Server
+from metricsapi.server.http.server import GRACE
 from tests.install.objects import VARIANTS, args, container, deployment, rendered
 from tests.install.restricted import violations
-
-# Seconds that the server gives requests in flight once the shutdown delay is over.
-IN_FLIGHT = inspect.signature(Server).parameters["grace"].default
 
 
 def template(variant="default"):
@@ -112,7 +108,7 @@ def test_the_pod_is_given_time_to_leave(variant):
     seconds = int(delay.partition("=")[2].removesuffix("s"))
     grace = deployment(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert seconds > 0
-    assert grace > seconds + IN_FLIGHT
+    assert grace > seconds + GRACE
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
