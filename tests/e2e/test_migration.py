@@ -112,7 +112,7 @@ async def test_to_this_server_and_back_without_a_failed_request(cluster, install
     await taken_over(cluster)
     await cluster.shell(commands("Back to metrics-server")[0])
     await cluster.shell(back)
-    await until(lambda: len(cluster.pods) == 1, seconds=30, what="the rollout")
+    await until(lambda: [pod.is_ours for pod in cluster.pods] == [False], seconds=30)
     await until(lambda: is_unverified(cluster), seconds=10, what="no bundle")
     await until(
         lambda: cluster.endpoints == [("127.0.0.1", cluster.pods[0].replica.port)],

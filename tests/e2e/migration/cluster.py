@@ -39,6 +39,11 @@ class Pod:
     def image(self):
         return self.template["spec"]["containers"][0]["image"]
 
+    @property
+    def is_ours(self):
+        """Whether its image is of this server, and not of metrics-server."""
+        return self.image.rpartition(":")[0].endswith("metricsapi")
+
 
 class Migration(Installation):
     """`with` it: a cluster with a node; `client_failures` has what a client got but usage."""
@@ -176,11 +181,11 @@ class Migration(Installation):
 
     async def _run(self, pod):
         """Pull the pod's image and start it."""
-        repository, _, tag = pod.image.rpartition(":")
+        tag = pod.image.rpartition(":")[2]
         await asyncio.sleep(PULLED_IN)
         if tag == "missing":
             return
-        if repository.endswith("metricsapi"):
+        if pod.is_ours:
             arguments = pod.template["spec"]["containers"][0]["args"]
             pod.replica = await self.start_replica(rendered=arguments)
             return
