@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricsapi.server.prefetch.learner import MISSES, Learner
+from metricsapi.server.prefetch.learner import LARGEST_TEXTS, MISSES, Learner
 from tests.server.prefetch.simulation import every, query
 
 
@@ -185,8 +185,8 @@ def test_a_user_keeps_its_most_recent_queries_and_takes_the_place_of_no_other():
 
 @pytest.mark.parametrize("character", ["x", "é", "日", "🦊"])
 def test_a_query_whose_texts_take_much_memory_is_not_remembered(character):
-    width = sys.getsizeof(character * 2) - sys.getsizeof(character)
-    learner, most = Learner(), 1100 // width
+    width = sys.getsizeof(character * 3) - sys.getsizeof(character * 2)
+    learner, most = Learner(), LARGEST_TEXTS // width
     for texts in ({"name": character * most}, {"user": character * most}):
         assert learner.observe(query(**texts), 0.0) is None
     assert len(learner) == 0
