@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -19,6 +18,7 @@ from tests.install.cluster import ACCOUNT, Installation
 from tests.install.engines import run
 from tests.install.objects import args, rendered
 from tests.support.paths import ROOT
+from tests.support.programs import virtual_environment
 
 BASE = os.environ.get("METRICSAPI_BASE_IMAGE")
 ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -55,10 +55,14 @@ def python_of(engine):
 
 
 @pytest.fixture(scope="module")
-def image(engine, runner):
+def image(engine, runner, tmp_path_factory):
     """What docs/install.md says, with nothing to download in the build."""
     name = f"localhost/metricsapi-test:{os.getpid()}"
-    make = ("make", f"--directory={ROOT}", f"VENV={sys.prefix}")
+    make = (
+        "make",
+        f"--directory={ROOT}",
+        f"VENV={virtual_environment(tmp_path_factory.mktemp('make'))}",
+    )
     run(*make, "wheelhouse", f"IMAGE_PYTHON={python_of(engine)}")
     built = (f"ENGINES={engine}", f"BASE_IMAGE={BASE}", f"IMAGE={name}")
     run(*make, "image", *built, f"ARGS={engines.build_arguments()}")

@@ -17,6 +17,7 @@ from tests.install.charts import helm
 from tests.install.objects import args, container, parse
 from tests.support.needs import needed
 from tests.support.paths import ROOT
+from tests.support.programs import virtual_environment
 
 BASE = os.environ.get("METRICSAPI_BASE_IMAGE")
 IMAGE = "registry.example/metricsapi" if BASE else "metricsapi"
@@ -43,7 +44,7 @@ def copied(target):
     return target
 
 
-def release(root, out):
+def release(root, out, venv):
     """Run the script of a folder; return what it wrote by file name."""
     command = [sys.executable, str(root / "release" / "release.py"), f"--out={out}"]
     command += [f"--base-image={BASE}", f"--image={IMAGE}"] if BASE else ["--without-image"]
@@ -52,23 +53,28 @@ def release(root, out):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"SOURCE_DATE_EPOCH": "1790000000", "VENV": sys.prefix},
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1790000000", "VENV": str(venv)},
     )
     assert done.returncode == 0, done.stderr
     return {path.name: path for path in out.iterdir()}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def venv(tmp_path_factory):
+    return virtual_environment(tmp_path_factory.mktemp("make"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, venv):
     """A release of this folder; with an image where METRICSAPI_BASE_IMAGE names one to build on."""
     needed("kubectl")
     if BASE:
         needed("podman")
-    return release(ROOT, tmp_path_factory.mktemp("release"))
+    return release(ROOT, tmp_path_factory.mktemp("release"), venv)
 
 
-def test_it_is_the_same_bytes_in_another_folder(made, tmp_path):
-    again = release(copied(tmp_path / "other"), tmp_path / "out")
+def test_it_is_the_same_bytes_in_another_folder(made, venv, tmp_path):
+    again = release(copied(tmp_path / "other"), tmp_path / "out", venv)
     assert again["SHA256SUMS"].read_text() == made["SHA256SUMS"].read_text()
 
 

@@ -4,8 +4,6 @@ import asyncio
 import datetime as dt
 import json
 import os
-import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,10 +19,11 @@ from tests.support.conditions import until
 from tests.support.listener import Listener, http
 from tests.support.odd_certificates import authority, make
 from tests.support.pki import SERVER, Authority, server_context
+from tests.support.programs import write_program
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 # It records each run with its input, and prints the file `answer`.
-PROGRAM = """#!{python}
+PROGRAM = """
 import json, os, sys
 here = os.path.dirname(os.path.abspath(__file__))
 with open(here + "/runs", "a") as runs:
@@ -39,8 +38,7 @@ class Plugin:
     def __init__(self, directory):
         self.directory = directory
         self.program = directory / "plugin"
-        self.program.write_text(PROGRAM.format(python=sys.executable))
-        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        write_program(self.program, PROGRAM)
         self.answers(token="secret")
         self.exits(0)
 

@@ -1,17 +1,17 @@
 """A process of its own into which failures are put that nobody thought of: it serves on."""
 
 import re
-import sys
 
 import pytest
 
 from metricsapi.tools.sandbox.embedded import Embedded
 from metricsapi.tools.sandbox.size import Size
 from tests.support.conditions import until
+from tests.support.programs import write_program
 from tests.support.server import administrator, becomes_ready, serving
 
 # Runs `metricsapi` in which each of these raises at its first two calls (that have an argument).
-PROGRAM = """#!{python}
+PROGRAM = """
 import sys
 from importlib import import_module
 
@@ -68,8 +68,7 @@ def program(folder, faults):
         for module, owner, name, error, *argument in faults.values()
     ]
     path = folder / "faulty"
-    path.write_text(PROGRAM.format(python=sys.executable, faults="\n".join(lines)))
-    path.chmod(0o755)
+    write_program(path, PROGRAM.format(faults="\n".join(lines)))
     return str(path)
 
 

@@ -68,7 +68,9 @@ class Migration(Installation):
         (self.directory / "admin").write_text(self.api.kubeconfig(ADMIN, ("system:masters",)))
         self.helm = self.directory / "bin" / "helm"
         self.helm.parent.mkdir()
-        self.helm.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.e2e.migration.helm "$@"\n')
+        self.helm.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -m tests.e2e.migration.helm "$@"\n'
+        )
         self.helm.chmod(0o755)
         self.controller = asyncio.create_task(self._follow_deployment())
         self._following.append(self.controller)
