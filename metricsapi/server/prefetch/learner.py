@@ -20,7 +20,8 @@ from metricsapi.server.prefetch.rhythm import GAPS, NONE, rhythm_of
 
 PER_USER = 16_384  # queries: the HPA controller is one user, and clusters have 15,000 HPAs
 IN_ALL = 2 * PER_USER
-# Bytes that the texts of a query may take; others are not remembered. A character may take four.
+# Bytes that the texts of a query may take: a query with more is not remembered. A character takes
+# up to four.
 LARGEST_TEXTS = 1280
 EQUAL = 1.0  # seconds: an HPA with CPU and memory asks twice within milliseconds
 LONGEST_INTERVAL = 300.0  # seconds
